@@ -1,0 +1,56 @@
+"""Per-stream state as named columns.
+
+A component that keeps state per stream declares its `Field`s once; the stream table allocates them for all streams,
+in blocks of 256 rows. A component receives the columns and the rows it may touch, reads with `column[rows]`, and writes
+with `column[rows] = ...`; it never keeps state of its own. Rows are distinct within one call.
+
+Shape legend used by components: B rows of one call, K entries of a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_ROWS = 256
+"""Streams in a block: the unit of compute padding, of snapshot and of hand-over."""
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Field name -> array [rows, *shape]."""
+Rows = npt.NDArray[np.int64]
+"""[B] distinct row numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One state column: its shape per stream, dtype, and the value that a new stream starts with."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    initial: float = 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes a stream."""
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:
+    """Columns for `rows` new streams; two fields of one name are an error."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for spec in fields:
+        if spec.name in columns:
+            raise ValueError(f"two state fields are named {spec.name!r}")
+        columns[spec.name] = np.full((rows, *spec.shape), spec.initial, dtype=spec.dtype)
+    return columns
+
+
+def reset(fields: Iterable[Field], columns: Columns, rows: Rows) -> None:
+    """Put `rows` back to what a new stream starts with."""
+    for spec in fields:
+        columns[spec.name][rows] = spec.initial

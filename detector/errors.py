@@ -1,0 +1,97 @@
+"""Every error that the daemon raises on purpose.
+
+    DetectorError
+    ├── ConfigError            the configuration is wrong; all findings at once
+    ├── SourceError            records cannot be read
+    │   ├── BrokerUnreachable  no broker answers (retriable)
+    │   ├── TopicMissing       a topic does not exist and is not created for you
+    │   ├── AccessDenied       authentication or authorisation failed
+    │   ├── OffsetLost         the position is outside the log and the policy says stop
+    │   └── CodecMissing       a topic is compressed with a codec that is not installed
+    ├── DecodeError            a record's bytes are not what its decoder reads
+    ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
+    └── ModelError             weights are missing, foreign or damaged
+
+`reason` is a short, bounded word used as a metric label; the message says what, where and how to mend it.
+`retriable` says whether trying the same call again can help.
+"""
+
+from __future__ import annotations
+
+
+class DetectorError(Exception):
+    """Root of the tree."""
+
+    reason = "error"
+    retriable = False
+
+
+class ConfigError(DetectorError):
+    """The configuration is wrong. `findings` lists every fault, one readable line each."""
+
+    reason = "config"
+
+    def __init__(self, where: str, findings: list[str]) -> None:
+        self.where = where
+        self.findings = findings
+        count = len(findings)
+        super().__init__(f"{where}: {count} error{'s' if count != 1 else ''}\n" + "\n".join(f"  {f}" for f in findings))
+
+
+class SourceError(DetectorError):
+    """Records cannot be read."""
+
+    reason = "source"
+
+
+class BrokerUnreachable(SourceError):
+    """No broker answers at the configured address."""
+
+    reason = "broker_unreachable"
+    retriable = True
+
+
+class TopicMissing(SourceError):
+    """A configured topic does not exist."""
+
+    reason = "topic_missing"
+
+
+class AccessDenied(SourceError):
+    """The broker refused the credentials or an operation."""
+
+    reason = "access_denied"
+
+
+class OffsetLost(SourceError):
+    """The position to read from is not in the log (any more)."""
+
+    reason = "offset_lost"
+
+
+class CodecMissing(SourceError):
+    """A compression codec used by a topic is not installed."""
+
+    reason = "codec_missing"
+
+
+class DecodeError(DetectorError):
+    """A record's bytes are not what its decoder reads."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class DeliveryError(DetectorError):
+    """A sink did not acknowledge what it was given."""
+
+    reason = "delivery"
+    retriable = True
+
+
+class ModelError(DetectorError):
+    """Weights are missing, foreign or damaged."""
+
+    reason = "model"

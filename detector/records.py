@@ -1,0 +1,178 @@
+"""What travels through the daemon: columns for samples, objects for the rare things.
+
+Shape legend: R records of one partition, N samples decoded from them. Times are unix seconds (float64, UTC), values float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.series import SeriesKey
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Uint8 = npt.NDArray[np.uint8]
+
+Partition = tuple[str, int]
+"""(topic, partition number)."""
+
+
+class Outcome(IntEnum):
+    """What became of a sample; every consumed sample ends as exactly one of these.
+
+    `SCORED` is also the value of a sample that is still on its way.
+    """
+
+    SCORED = 0
+    WARMUP = 1
+    LATE = 2
+    DUPLICATE = 3
+    GAP = 4
+    NOT_FINITE = 5
+    OUT_OF_RANGE = 6
+    BAD_TIMESTAMP = 7
+    STREAM_LIMIT = 8
+
+    @property
+    def is_discard(self) -> bool:
+        """True where the accounting files the sample under `discarded`, with this name as its reason."""
+        return self >= Outcome.GAP
+
+
+class Kind(IntEnum):
+    """What a value means: a level, a running total, or the increase since the sample before."""
+
+    GAUGE = 0
+    COUNTER = 1
+    DELTA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Records of one partition in offset order, as the source read them."""
+
+    topic: str
+    partition: int
+    offsets: Int64
+    """[R] position of each record; for files the line number."""
+    record_times: Float64
+    """[R] time the record was written; NaN where the source has none."""
+    values: list[bytes | None]
+    """[R] payloads; None is a tombstone."""
+    keys: list[bytes | None]
+    """[R]"""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be decoded, on its way to the dead-letter topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    """Bounded word, a metric label."""
+    detail: str
+    value: bytes | None
+    key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBatch:
+    """Samples of one partition in record order. One record may hold many samples, or none."""
+
+    topic: str
+    partition: int
+    series: Int64
+    """[N] handles of the `SeriesIndex`."""
+    times: Float64
+    """[N] event time."""
+    values: Float64
+    """[N]; meaningless where `outcomes` says that there is no value."""
+    kinds: Uint8
+    """[N] of `Kind`."""
+    outcomes: Uint8
+    """[N] of `Outcome`; a decoder sets GAP (null) here, later stages the rest."""
+    offsets: Int64
+    """[N] offset of the record that held the sample."""
+    record_times: Float64
+    """[N] record time of that record."""
+    rejects: tuple[Reject, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+class AlertStatus(IntEnum):
+    """Life of an alert; NONE is the quiet state."""
+
+    NONE = 0
+    PENDING = 1
+    FIRING = 2
+    RESOLVED = 3
+
+
+class Direction(StrEnum):
+    """On which side of the expected band a value lies."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class Severity(StrEnum):
+    """How far beyond the threshold; names as Prometheus rules use them."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A change of one stream's alert that subscribers are told of: firing or resolved."""
+
+    id: str
+    """Deterministic: the same episode has the same id after a replay."""
+    status: AlertStatus
+    series: SeriesKey
+    starts_at: float
+    ends_at: float | None
+    time: float
+    """Time of the sample that made this change; the fields below describe the episode's worst sample so far."""
+    value: float
+    expected: float
+    lower: float
+    upper: float
+    anomaly_score: float
+    direction: Direction
+    severity: Severity
+    topic: str
+    partition: int
+    offset: int
+    model: str
+    forecaster: str
+    """`lstm` or the naive forecast in whose favour it stood back."""
+    skill: float
+    """Forecast error over the last-value forecast's error on this stream, recently; below 1 the model helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """What the pipeline found for each sample of a `SampleBatch`, aligned with it."""
+
+    outcomes: Uint8
+    expected: Float64
+    """[N] forecast of the value made before it was seen; NaN where there was none."""
+    lower: Float64
+    upper: Float64
+    scores: Float64
+    """[N] anomaly_score, 0 where not scored."""
+    statuses: Uint8
+    """[N] of `AlertStatus`: the state after this sample; RESOLVED only on the sample that resolves."""
+    alerts: tuple[Alert, ...] = field(default=())
