@@ -1,0 +1,117 @@
+"""From a YAML file to a `Config`, or to one error that lists everything that is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from detector.config.schema import Config
+from detector.errors import ConfigError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
+
+
+def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+
+
+def load(path: Path | None) -> Config:
+    """Configuration from `path`, or every default where there is no path. Raises ConfigError."""
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(str(path), [f"cannot be read: {exc.strerror or exc}"]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(str(path), [f"is not UTF-8 text (byte {exc.start})"]) from exc
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Config:
+    """Configuration from YAML text; `where` names it in errors. Raises ConfigError with every finding at once.
+
+    >>> parse("scoring: {band_coverage: 0.95}", "example").scoring.band_coverage
+    0.95
+    """
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as exc:
+        raise ConfigError(where, [f"is not valid YAML: {_one_line(exc)}"]) from exc
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(where, [f"must be a mapping of sections, not a {type(raw).__name__}"])
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as exc:
+        raise ConfigError(where, [_finding(error) for error in exc.errors()]) from exc
+
+
+def _one_line(exc: yaml.YAMLError) -> str:
+    mark = getattr(exc, "problem_mark", None)
+    problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
+
+
+def _finding(error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    dotted = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"{dotted}: unknown key{_suggestion(path)}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not dotted:
+        return message
+    given = error.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{dotted}: {message[0].lower() + message[1:]}{shown}"
+
+
+def _suggestion(path: list[str]) -> str:
+    """The nearest key of the same section, else the section that has a key of this very name."""
+    model: type[BaseModel] | None = Config
+    for part in path[:-1]:
+        model = _section(model, part)
+        if model is None:
+            return ""
+    names = [field.alias or name for name, field in model.model_fields.items()] if model else []
+    near = difflib.get_close_matches(path[-1], names, n=1)
+    if near:
+        return f", did you mean {'.'.join([*path[:-1], near[0]])}?"
+    elsewhere = [key for key in keys() if key.rpartition(".")[2] == path[-1]]
+    if elsewhere:
+        return f", did you mean {elsewhere[0]}?"
+    return f"; known keys here: {', '.join(names)}" if names else ""
+
+
+def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+    for field_name, field in (model.model_fields if model else {}).items():
+        annotation = field.annotation
+        if name == (field.alias or field_name) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None
+
+
+def keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key of the schema, in the order of `config.yaml`."""
+    found: list[str] = []
+    for field_name, field in model.model_fields.items():
+        name = field.alias or field_name
+        section = _section(model, name)
+        found += keys(section, f"{prefix}{name}.") if section else [f"{prefix}{name}"]
+    return found

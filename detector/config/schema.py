@@ -1,0 +1,259 @@
+"""The schema of `config.yaml`, key for key. Units are in the names; each component receives its own section only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+SourceName = Literal["kafka", "file", "host"]
+DecoderName = Literal["json", "csv"]
+SinkName = Literal["kafka", "stdout"]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+
+
+def _host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError(f"{text!r} is not host:port")
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+
+
+class Section(BaseModel):
+    """Unknown keys are errors; a configuration never changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Sasl(Section):
+    """Who we are to the broker. Secrets come by reference, never in the file itself."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Sasl:
+        if self.mechanism is None:
+            return self
+        if not self.username:
+            raise ValueError("mechanism is set, so username is needed")
+        if (self.password_file is None) == (self.password_env is None):
+            raise ValueError("mechanism is set, so exactly one of password_file and password_env is needed")
+        return self
+
+
+class Tls(Section):
+    """Encryption; the chain and the host name are always verified."""
+
+    enabled: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Kafka(Section):
+    """The cluster that source, alert sink and dead letters share."""
+
+    bootstrap_servers: Annotated[list[HostPort], Field(min_length=1)] = ["localhost:9092"]
+    client_id: Annotated[str, Field(min_length=1, max_length=200)] = "detector"
+    request_timeout_seconds: PositiveSeconds = 30.0
+    allow_plaintext_credentials: bool = False
+    tls: Tls = Tls()
+    sasl: Sasl = Sasl()
+
+    @model_validator(mode="after")
+    def _credentials_are_encrypted(self) -> Kafka:
+        if self.sasl.mechanism and not self.tls.enabled and not self.allow_plaintext_credentials:
+            raise ValueError(
+                "sasl without tls sends the password readably: set tls.enabled, "
+                "or allow_plaintext_credentials: true if the network is trusted"
+            )
+        return self
+
+
+class KafkaSource(Section):
+    """Consumer group on one or more topics."""
+
+    topics: Annotated[list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]], Field(min_length=1)] = ["metrics"]
+    group_id: Annotated[str, Field(min_length=1, max_length=255)] = "detector"
+    group_instance_id: str | None = None
+    start: Literal["earliest", "latest"] = "latest"
+    on_offset_lost: Literal["stop", "earliest", "latest"] = "stop"
+    session_timeout_seconds: PositiveSeconds = 45.0
+    max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216
+
+
+class FileSource(Section):
+    """Files on this machine; `csv` is one stream a file, `json` any number."""
+
+    paths: list[str] = []
+    follow: bool = False
+
+
+class HostSource(Section):
+    """This machine's own CPU, memory, disk, network and load."""
+
+    interval_seconds: PositiveSeconds = 1.0
+
+
+class Source(Section):
+    """Where records come from."""
+
+    type: SourceName = "kafka"
+    kafka: KafkaSource = KafkaSource()
+    file: FileSource = FileSource()
+    host: HostSource = HostSource()
+
+
+class JsonFields(Section):
+    """Dotted paths to what a sample is made of."""
+
+    name: str = "name"
+    labels: str = "labels"
+    stream: str = "stream"
+    timestamp: str = "timestamp"
+    value: str = "value"
+
+
+class JsonDecoder(Section):
+    """One sample an object; objects, arrays and newline-delimited objects."""
+
+    fields: JsonFields = JsonFields()
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+
+
+class Decoder(Section):
+    """How bytes become samples."""
+
+    type: DecoderName = "json"
+    json_: JsonDecoder = Field(default=JsonDecoder(), alias="json")
+
+
+class Streams(Section):
+    """How many streams are kept and what counts as one in order."""
+
+    max_streams: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
+    idle_expiry_seconds: PositiveSeconds = 604_800.0
+    max_future_seconds: PositiveSeconds = 3_600.0
+
+
+class Model(Section):
+    """The forecaster."""
+
+    weights: str | None = None
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class Scoring(Section):
+    """What is anomalous."""
+
+    alerts_per_stream_week: Annotated[float, Field(gt=0, le=10_000)] = 0.1
+    warmup_samples: Annotated[int, Field(ge=10, le=100_000)] = 60
+    band_coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    direction: Literal["above", "below", "both"] = "both"
+    min_dev_from_expected: Annotated[float, Field(ge=0)] = 0.0
+    min_rel_dev_from_expected: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Trigger(Section):
+    """Fire when `anomalous` of the last `of` samples are anomalous."""
+
+    anomalous: Annotated[int, Field(ge=1, le=32)] = 1
+    of: Annotated[int, Field(ge=1, le=32)] = 1
+
+    @model_validator(mode="after")
+    def _possible(self) -> Trigger:
+        if self.anomalous > self.of:
+            raise ValueError(f"anomalous ({self.anomalous}) can never be reached in {self.of} samples")
+        return self
+
+
+class Recovery(Section):
+    """Resolve after `normal` samples in a row with a score below `below`."""
+
+    normal: Annotated[int, Field(ge=1, le=255)] = 5
+    below: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+
+class Alerts(Section):
+    """Life of an alert."""
+
+    trigger: Trigger = Trigger()
+    recovery: Recovery = Recovery()
+    max_firing_seconds: PositiveSeconds = 86_400.0
+    cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
+    critical_score: Annotated[float, Field(gt=1)] = 2.0
+    labels: dict[str, str] = {}
+
+
+class KafkaSink(Section):
+    """Alerts as records, keyed by series fingerprint."""
+
+    enabled: bool = True
+    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] = "alerts"
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    delivery_timeout_seconds: PositiveSeconds = 30.0
+
+
+class StdoutSink(Section):
+    """Alerts as JSON lines."""
+
+    enabled: bool = False
+
+
+class Sinks(Section):
+    """Where alerts go."""
+
+    kafka: KafkaSink = KafkaSink()
+    stdout: StdoutSink = StdoutSink()
+
+
+class DeadLetter(Section):
+    """Where records go that cannot be decoded; without a topic they are only counted."""
+
+    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
+    max_value_bytes: Annotated[int, Field(ge=0, le=1 << 24)] = 65_536
+
+
+class Checkpoint(Section):
+    """How often alerts are made durable and offsets committed."""
+
+    interval_seconds: PositiveSeconds = 10.0
+    shutdown_timeout_seconds: PositiveSeconds = 30.0
+
+
+class Telemetry(Section):
+    """`/metrics`, health and logs."""
+
+    listen: HostPort = "127.0.0.1:9464"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+
+class Config(Section):
+    """The whole of `config.yaml`."""
+
+    kafka: Kafka = Kafka()
+    source: Source = Source()
+    decoder: Decoder = Decoder()
+    streams: Streams = Streams()
+    model: Model = Model()
+    scoring: Scoring = Scoring()
+    alerts: Alerts = Alerts()
+    sinks: Sinks = Sinks()
+    dead_letter: DeadLetter = DeadLetter()
+    checkpoint: Checkpoint = Checkpoint()
+    telemetry: Telemetry = Telemetry()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.source.type == "file" and not self.source.file.paths:
+            raise ValueError("source.file.paths: is empty, so there is nothing to read")
+        return self

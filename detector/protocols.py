@@ -1,0 +1,140 @@
+"""Every interface between stages, on one screen. Implementations need not inherit.
+
+One thread, the worker's, calls all of them, unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from detector.records import Alert, Partition, RawBatch, Reject, SampleBatch
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentChanges:
+    """What a rebalance did since the last question."""
+
+    assigned: frozenset[Partition] = frozenset()
+    revoked: frozenset[Partition] = frozenset()
+    """Given up in order: their effects may still be committed."""
+    lost: frozenset[Partition] = frozenset()
+    """Taken away: somebody else may own them already, nothing may be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRange:
+    """Offsets [first, last] that a source stepped past because no client can read them."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a sink is asked to deliver."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = field(default=())
+
+
+class Clock(Protocol):
+    """Injected time, so that timers can be tested."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; returns early only for an exception."""
+        ...
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:
+        """Batches of distinct partitions; empty after the timeout. Raises SourceError; a `retriable` one may be polled again."""
+        ...
+
+    def changes(self) -> AssignmentChanges:
+        """Assignments since the last call. An assigned partition delivers nothing until `resume`d."""
+        ...
+
+    def skipped(self) -> list[SkippedRange]:
+        """Ranges stepped past since the last call."""
+        ...
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        """Start or go on delivering; the position is the committed offset, unless `seek` said otherwise."""
+        ...
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Deliver nothing from these until `resume`d; positions stay."""
+        ...
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """The next record delivered from `partition` is the one at `offset`, or the first behind it."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Make durable that everything *before* each offset is done. Partitions not assigned any more are ignored."""
+        ...
+
+    def lag(self) -> Mapping[Partition, int]:
+        """Records between the position and the end, as last heard; never blocks."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """True when there will never be another record (files read to their end)."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Leave in order; idempotent."""
+        ...
+
+
+class Decoder(Protocol):
+    """Bytes to columns."""
+
+    def decode(self, batch: RawBatch) -> SampleBatch:
+        """Samples of all records that can be read, and a `Reject` for each that cannot. Never raises on bytes."""
+        ...
+
+
+class Sink(Protocol):
+    """Where messages go. At-least-once: `flush` returning is the only proof of delivery."""
+
+    def send(self, message: Message) -> None:
+        """Hand over; may block for as long as the bound on what is in flight says. Raises DeliveryError."""
+        ...
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait for every acknowledgement. Raises DeliveryError if one is missing or negative."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Idempotent; does not stand in for `flush`."""
+        ...
+
+
+class AlertEncoder(Protocol):
+    """An alert to the record that subscribers read."""
+
+    def __call__(self, alert: Alert) -> Message: ...
+
+
+class RejectEncoder(Protocol):
+    """A record that could not be decoded to its dead letter."""
+
+    def __call__(self, reject: Reject) -> Message: ...
