@@ -1,0 +1,66 @@
+# make, Python 3.11 or newer and its venv module are all that `make demo` needs; `make test` says what else it wants.
+
+PYTHON ?= python3
+TORCH ?=
+ARGS ?=
+MINUTES ?= 10
+WORKERS ?= 2
+
+BIN := .venv/bin
+CODE := detector tests tools $(wildcard benchmarks deploy)
+MAKE_VENV := $(PYTHON) tools/venv.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup runtime demo test lint format types bootstrap bench soak lock dist clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'PYTHON=python3.13            the Python that .venv is made with'
+	@echo 'TORCH="torch --index-url U"  pip arguments that bring torch, say its CPU build (remembered in .venv)'
+	@echo 'ARGS="--duration 60"         arguments for the command that the target runs'
+
+setup: ## make .venv with everything, or bring it up to date
+	@$(MAKE_VENV) dev --torch '$(TORCH)'
+
+runtime: ## make .venv with what detector itself needs
+	@$(MAKE_VENV) runtime --torch '$(TORCH)'
+
+demo: runtime ## watch detector find faults, with no service needed (ARGS="--duration 60")
+	@$(BIN)/detector demo $(ARGS)
+
+test: lint types bootstrap ## everything that CI runs: lint, types, tests (ARGS="-k alerts")
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+format: setup ## ruff: put into format, fix what can be fixed
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+types: setup ## mypy
+	$(BIN)/mypy $(wildcard $(filter-out deploy,$(CODE)))
+
+bootstrap: setup ## what the tests need beside Python: Java, Maven, promtool and others
+	@tests/bootstrap
+
+bench: setup ## the benchmarks (ARGS="throughput --json FILE")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup bootstrap ## run the soak tests for MINUTES=10
+	DETECTOR_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+
+lock: setup ## write requirements/*.txt anew (ARGS=--upgrade)
+	$(BIN)/python tools/lock.py $(ARGS)
+
+dist: setup ## build the wheel and the source archive into dist/
+	$(BIN)/hatchling build -d dist
+
+clean: ## remove what building and testing leave behind
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and .venv
+	rm -rf .venv

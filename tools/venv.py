@@ -1,0 +1,155 @@
+"""Makes .venv, or brings it up to date; quick when there is nothing to do. Called by make, needs only Python.
+
+    python3 tools/venv.py runtime              what `detector` needs to run
+    python3 tools/venv.py dev                  the same, and what the tests, checks and benchmarks need
+    python3 tools/venv.py dev --torch "..."    torch from elsewhere: what stands there is handed to `pip install`
+
+Every package is installed at the version and with the hashes of requirements/*.txt. torch is the one exception, and
+only where --torch says so; that choice is remembered, so that later calls need not repeat it.
+
+What was installed is noted in .venv/installed.json, which is removed before the first change and written after the
+last: an environment without it is half made, and is made anew. One call at a time works on the environment; others wait.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+NOTE = os.path.join(VENV, "installed.json")
+LAYERS = {"runtime": ["runtime", "build"], "dev": ["runtime", "build", "dev"]}
+OLDEST = (3, 11)
+
+
+def main():
+    # type: () -> None
+    """Do what is missing; exit with a message where this Python cannot."""
+    parser = argparse.ArgumentParser(description="Make .venv, or bring it up to date.")
+    parser.add_argument("level", choices=sorted(LAYERS))
+    parser.add_argument("--torch", default="", help="arguments of `pip install` that bring torch, instead of our own")
+    arguments = parser.parse_args()
+    check_python()
+    with open(__file__, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bring_up_to_date(arguments.level, arguments.torch.strip())
+
+
+def check_python():
+    # type: () -> None
+    """Exit with what to install where this Python is too old or cannot make an environment."""
+    if sys.version_info < OLDEST:
+        sys.exit(
+            "detector needs Python {}.{} or newer; {} is {}.\nName another one: make PYTHON=python3.13 ...".format(
+                OLDEST[0], OLDEST[1], sys.executable, sys.version.split()[0]
+            )
+        )
+    try:
+        import ensurepip  # noqa: F401, PLC0415
+        import venv  # noqa: F401, PLC0415
+    except ImportError:
+        sys.exit(
+            "{} cannot make virtual environments: its ensurepip is missing.\n"
+            "On Debian and Ubuntu: apt-get install python{}.{}-venv".format(sys.executable, *sys.version_info[:2])
+        )
+
+
+def bring_up_to_date(level, torch):
+    # type: (str, str) -> None
+    """Compare the environment with what is wanted, and install the difference."""
+    before = read_note()
+    torch = torch or before.get("torch", "")
+    if before.get("level") == "dev":
+        level = "dev"
+    wanted = {"level": level, "torch": torch, "python": sys.version, "hash": content_hash(level)}
+    if before == wanted:
+        return
+    if os.path.exists(NOTE):
+        os.remove(NOTE)
+    if before.get("torch") != torch or before.get("python") != sys.version:
+        say("making .venv with " + sys.executable)
+        shutil.rmtree(VENV, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+    install(level, torch)
+    with open(NOTE + ".new", "w") as note:
+        json.dump(wanted, note, indent=2)
+    os.replace(NOTE + ".new", NOTE)
+
+
+def read_note():
+    # type: () -> dict[str, str]
+    """What was installed, or nothing where the environment is missing, half made or broken."""
+    try:
+        with open(NOTE) as note:
+            before = json.load(note)  # type: dict[str, str]
+        subprocess.run([PYTHON, "-c", ""], check=True, stderr=subprocess.DEVNULL)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return {}
+    return before
+
+
+def content_hash(level):
+    # type: (str) -> str
+    """Of all files that decide what is installed, and of the place: an environment does not survive a move."""
+    names = [*requirements(*LAYERS[level], "torch"), os.path.join(ROOT, "pyproject.toml")]
+    digest = hashlib.sha256(ROOT.encode())
+    for name in names:
+        with open(name, "rb") as content:
+            digest.update(content.read())
+    return digest.hexdigest()
+
+
+def requirements(*layers):
+    # type: (str) -> list[str]
+    """The files that pin these layers."""
+    return [os.path.join(ROOT, "requirements", layer + ".txt") for layer in layers]
+
+
+def install(level, torch):
+    # type: (str, str) -> None
+    """All packages, then detector itself, in editable form."""
+    layers = LAYERS[level]
+    if torch:
+        say("installing packages ({})".format(", ".join(layers)))
+        pip_hashed(layers)
+        say("installing torch: pip install " + torch)
+        pip("install", *shlex.split(torch))
+    else:
+        say("installing packages ({}) and torch with its CUDA libraries, about 5 GB on disk".format(", ".join(layers)))
+        say("(the README tells how to use the CPU build, 200 MB, instead)")
+        pip_hashed([*layers, "torch"])
+    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    pip("check", "--quiet")
+
+
+def pip_hashed(layers):
+    # type: (list[str]) -> None
+    """Install what these layers pin, and nothing else."""
+    files = [part for name in requirements(*layers) for part in ("--requirement", name)]
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    pip("install", "--require-hashes", *quiet, *files)
+
+
+def pip(*arguments):
+    # type: (str) -> None
+    """Run the environment's pip; what it says on failure is the message."""
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+        sys.exit("set-up stopped: {} failed".format(" ".join(command)))
+
+
+def say(line):
+    # type: (str) -> None
+    """One line of progress."""
+    print("setup: " + line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
