@@ -1,0 +1,1 @@
+"""Benchmarks: measurements that anyone can repeat, one command each."""

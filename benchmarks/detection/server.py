@@ -1,0 +1,97 @@
+"""Machines with many metrics (SMD, ASD): labels judge the machine, so the score is the machine's.
+
+Group score = mean of the three largest of its metrics' scores. ROC and average precision per machine, averaged; incidents at
+one threshold for all machines, where a false episode is a run of detections outside incidents that ends after
+`EPISODE_END_ROWS` rows without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.detection.layout import Float64, Int64, Machine
+
+LARGEST = 3
+EPISODE_END_ROWS = 10
+DAY_SECONDS = 86_400.0
+Bools = npt.NDArray[np.bool_]
+
+
+def group_score(scores: npt.NDArray[np.floating]) -> Float64:
+    """[T, M] metric scores to [T]."""
+    largest = min(LARGEST, scores.shape[1])
+    return np.asarray(np.partition(scores, -largest, axis=1)[:, -largest:].mean(axis=1), dtype=np.float64)
+
+
+def runs(mask: Bools, join_rows: int = 1) -> Int64:
+    """[R, 2] first and last row of each run of true rows; runs closer than `join_rows` are one.
+
+    >>> runs(np.array([1, 0, 1, 1, 0, 0, 1], bool)).tolist()
+    [[0, 0], [2, 3], [6, 6]]
+    >>> runs(np.array([1, 0, 1, 1, 0, 0, 1], bool), join_rows=2).tolist()
+    [[0, 3], [6, 6]]
+    """
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return np.zeros((0, 2), dtype=np.int64)
+    split = np.flatnonzero(np.diff(rows) > join_rows)
+    return np.stack([rows[np.append(0, split + 1)], rows[np.append(split, len(rows) - 1)]], axis=1)
+
+
+def roc_and_average_precision(labels: Bools, scores: Float64) -> tuple[float, float]:
+    """Areas under the ROC curve and the precision-recall curve, ties taken together."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0.0, True)
+    true = np.cumsum(labels[order])[last].astype(float)
+    false = np.cumsum(~labels[order])[last].astype(float)
+    roc = np.trapezoid(np.append(0.0, true / true[-1]), np.append(0.0, false / false[-1]))
+    precision = true / (true + false)
+    return float(roc), float((np.diff(np.append(0.0, true / true[-1])) * precision).sum())
+
+
+def false_episodes(labels: Bools, detected: Bools) -> int:
+    """Runs of detections that touch no incident."""
+    inside = np.append(0, np.cumsum(labels))
+    episodes = runs(detected, EPISODE_END_ROWS)
+    return int((inside[episodes[:, 1] + 1] == inside[episodes[:, 0]]).sum())
+
+
+def incidents_caught(
+    machines: Sequence[Machine], groups: Sequence[Float64], threshold: float
+) -> tuple[float, float, float]:
+    """(share of incidents, median delay in rows, false episodes a machine-day) at one threshold, detection = score > it."""
+    delays, false, days = [], 0, 0.0
+    for machine, group in zip(machines, groups, strict=True):
+        detected = group > threshold
+        hits = np.flatnonzero(detected)
+        for first, last in runs(machine.labels):
+            at = np.searchsorted(hits, first)
+            delays.append(hits[at] - first if at < len(hits) and hits[at] <= last else np.inf)
+        false += false_episodes(machine.labels, detected)
+        days += (~machine.labels).sum() * machine.step_seconds / DAY_SECONDS
+    caught = np.isfinite(delays)
+    delay = float(np.median(np.array(delays)[caught])) if caught.any() else float("nan")
+    return float(caught.mean()), delay, false / days
+
+
+def evaluate(
+    machines: Sequence[Machine], groups: Sequence[Float64], own_threshold: float = 1.0, false_per_day: float = 1.0
+) -> dict[str, float]:
+    """Figures over machines; `groups` are the group scores of the test rows."""
+    areas = np.array([roc_and_average_precision(m.labels, g) for m, g in zip(machines, groups, strict=True)])
+    pooled = np.concatenate([g[~m.labels] for m, g in zip(machines, groups, strict=True)])
+    ladder = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160)))
+    shares = [incidents_caught(machines, groups, float(threshold)) for threshold in ladder]
+    within = [share for share, _, false in shares if false <= false_per_day]
+    own = incidents_caught(machines, groups, own_threshold)
+    return {
+        "average_precision": float(areas[:, 1].mean()),
+        "roc": float(areas[:, 0].mean()),
+        "caught_in_budget": max(within, default=0.0),
+        "caught_at_own_threshold": own[0],
+        "delay_rows_at_own_threshold": own[1],
+        "false_per_machine_day_at_own_threshold": own[2],
+    }
