@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from detector.records import Alert, Partition, RawBatch, Reject, SampleBatch
+from detector.series import SeriesIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,11 @@ class Source(Protocol):
 class Decoder(Protocol):
     """Bytes to columns."""
 
-    def decode(self, batch: RawBatch) -> SampleBatch:
-        """Samples of all records that can be read, and a `Reject` for each that cannot. Never raises on bytes."""
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        """Samples of all records that can be read, and a `Reject` for each that cannot. Never raises on bytes.
+
+        `series` belongs to the batch's partition; the handles in the result are its.
+        """
         ...
 
 

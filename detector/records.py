@@ -91,7 +91,7 @@ class SampleBatch:
     topic: str
     partition: int
     series: Int64
-    """[N] handles of the `SeriesIndex`."""
+    """[N] handles of the partition's `SeriesIndex`."""
     times: Float64
     """[N] event time."""
     values: Float64

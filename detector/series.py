@@ -53,7 +53,7 @@ def _escape(value: str) -> str:
 
 
 class SeriesIndex:
-    """Dense integer handles for series keys, so that samples travel as columns.
+    """Dense integer handles for the series keys of one partition, so that samples travel as columns.
 
     Handles are a matter of one process and of arrival order; nothing durable refers to them. Decoders map the raw bytes
     of a series to its handle through `by_raw`, which they may fill at will; `retain` is the only thing that shrinks either,
