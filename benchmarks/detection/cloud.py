@@ -1,7 +1,8 @@
 """Microsoft's cloud monitoring data: operators' labelled events, many a series.
 
-An event counts as caught when a row in [first, last + 3] is above the threshold; rows above it elsewhere are false, one false
-alert a series and calendar day. The first max(15% of rows, 48) rows do not count. One threshold for all series.
+An event counts as caught when a row in [first, last + 3] is above the threshold; rows above it elsewhere are false,
+one false alert a series and calendar day. The first max(15% of rows, 48) rows do not count. One threshold for all
+series.
 """
 
 from __future__ import annotations

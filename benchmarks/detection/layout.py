@@ -1,8 +1,8 @@
 """Labelled series on disk: `data/<category>/<name>.csv` beside `windows.json`, and machines as `.npz`.
 
 A series' file has the header `timestamp,value` (naive UTC); a score file, as `detector replay --scores` writes it, has
-`timestamp,value,expected,lower,upper,anomaly_score,alert` and the same rows. `windows.json` maps `<category>/<name>.csv`
-to `[start, end]` pairs, both inclusive. T rows a series, M metrics a machine.
+`timestamp,value,expected,lower,upper,anomaly_score,alert` and the same rows. `windows.json` maps
+`<category>/<name>.csv` to `[start, end]` pairs, both inclusive. T rows a series, M metrics a machine.
 """
 
 from __future__ import annotations
@@ -94,4 +94,5 @@ def _machine(path: Path) -> Machine:
         values = np.concatenate([arrays["train"], arrays["test"]])
         labels = arrays["label"].astype(bool)
     step = 300.0 if path.stem.startswith("omi") else 60.0
-    return Machine(path.stem, 1.6e9 + step * np.arange(len(values)), values, labels, step)
+    times = (1.6e9 + step * np.arange(len(values))).astype(np.float64)
+    return Machine(path.stem, times, values, labels, step)

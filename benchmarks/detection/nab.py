@@ -1,7 +1,8 @@
 """The Numenta Anomaly Benchmark's score (Lavin and Ahmad 2015, section II), at the best single threshold and at 1.
 
-A window's earliest detection earns its scaled sigmoid; a missed window costs the miss weight; every detection outside costs
-the false-positive weight by its distance behind the last window. 100 is one detection at each window's first row, 0 none.
+A window's earliest detection earns its scaled sigmoid; a missed window costs the miss weight; every detection outside
+costs the false-positive weight by its distance behind the last window. 100 is one detection at each window's first
+row, 0 none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Machines with many metrics (SMD, ASD): labels judge the machine, so the score is the machine's.
 
-Group score = mean of the three largest of its metrics' scores. ROC and average precision per machine, averaged; incidents at
-one threshold for all machines, where a false episode is a run of detections outside incidents that ends after
-`EPISODE_END_ROWS` rows without one.
+Group score = mean of the three largest of its metrics' scores. ROC and average precision per machine, averaged;
+incidents at one threshold for all machines, where a false episode is a run of detections outside incidents that ends
+after `EPISODE_END_ROWS` rows without one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def false_episodes(labels: Bools, detected: Bools) -> int:
 def incidents_caught(
     machines: Sequence[Machine], groups: Sequence[Float64], threshold: float
 ) -> tuple[float, float, float]:
-    """(share of incidents, median delay in rows, false episodes a machine-day) at one threshold, detection = score > it."""
+    """(share of incidents, median delay in rows, false episodes a machine-day) where detection is score > threshold."""
     delays, false, days = [], 0, 0.0
     for machine, group in zip(machines, groups, strict=True):
         detected = group > threshold

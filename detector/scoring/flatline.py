@@ -1,0 +1,79 @@
+"""A stuck value: how improbable the present run of repeats is under the stream's own habit of repeating.
+
+A step is a repeat when the value moves by less than `STILL` of its usual step. Two chances are learnt from the stream,
+each from a prior by pseudo-counts: that a run of repeats begins, and that it goes on. -log P(run >= k) = -log begin -
+(k - 1) log go_on. A stream that stands still for hours by habit has both chances near 1 and is never surprised; one
+that never repeated is surprised by the tenth repeat. The run is learnt from while it lasts, and past `LONGEST` steps
+it is the new normal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Field, Rows
+
+Float64 = npt.NDArray[np.float64]
+
+STILL = 0.01
+LONGEST = 64.0
+BEGIN_PRIOR, BEGIN_WEIGHT = 0.02, 20.0
+GO_ON_PRIOR, GO_ON_WEIGHT = 0.3, 4.0
+STEP_RATE = 1.0 / 256.0
+
+
+class FlatLine:
+    """Columns `flat_*`."""
+
+    fields = (
+        Field("flat_last", dtype="float64", initial=float("nan")),
+        Field("flat_step", dtype="float64"),
+        Field("flat_run"),
+        Field("flat_longest"),
+        Field("flat_moving"),
+        Field("flat_begun"),
+        Field("flat_still"),
+        Field("flat_gone_on"),
+    )
+
+    def run(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
+        """[B] repeats in a row, this sample included; 0 where the value moved."""
+        step_B = np.abs(values_B - state["flat_last"][rows])
+        repeat_B = step_B <= STILL * state["flat_step"][rows]
+        return np.where(repeat_B, state["flat_run"][rows] + 1.0, 0.0)
+
+    def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
+        """[B] -log P(a run this long) under the habit; 0 up to twice the longest run before, and once accepted."""
+        begin_B = state["flat_begun"][rows] + BEGIN_PRIOR * BEGIN_WEIGHT
+        begin_B = begin_B / (state["flat_moving"][rows] + BEGIN_WEIGHT)
+        go_on_B = state["flat_gone_on"][rows] + GO_ON_PRIOR * GO_ON_WEIGHT
+        go_on_B = go_on_B / (state["flat_still"][rows] + GO_ON_WEIGHT)
+        surprise_B = -np.log(begin_B) - (run_B - 1.0) * np.log(go_on_B)
+        unheard_B = (run_B > 2.0 * state["flat_longest"][rows]) & (run_B <= LONGEST)
+        return np.where(unheard_B & (run_B > 0.0), surprise_B, 0.0)
+
+    def update(self, state: Columns, rows: Rows, values_B: Float64, run_B: Float64) -> None:
+        """Learn this round's steps; a run counts towards the habit when it has ended."""
+        before_B = state["flat_run"][rows]
+        repeat_B = run_B > 0.0
+        ended_B = ~repeat_B & (before_B > 0.0)
+        state["flat_moving"][rows] += before_B == 0.0
+        state["flat_begun"][rows] += run_B == 1.0
+        # A run of k had k - 1 chances to go on that it took, and one that it did not.
+        state["flat_still"][rows] += np.where(ended_B, before_B, 0.0)
+        state["flat_gone_on"][rows] += np.where(ended_B, before_B - 1.0, 0.0)
+        longest_B = state["flat_longest"][rows]
+        known_B = ended_B | (run_B > LONGEST)
+        state["flat_longest"][rows] = np.where(known_B, np.maximum(longest_B, np.maximum(before_B, run_B)), longest_B)
+        state["flat_run"][rows] = run_B
+        self._learn_step(state, rows, values_B, repeat_B)
+
+    def _learn_step(self, state: Columns, rows: Rows, values_B: Float64, repeat_B: npt.NDArray[np.bool_]) -> None:
+        """The usual step is the mean over steps that were no repeats, a single one capped at eight times the mean."""
+        step_B = np.nan_to_num(np.abs(values_B - state["flat_last"][rows]), nan=0.0)
+        usual_B = state["flat_step"][rows]
+        moved_B = np.where(usual_B > 0.0, np.minimum(step_B, 8.0 * usual_B), step_B)
+        learnt_B = np.where(usual_B > 0.0, usual_B + STEP_RATE * (moved_B - usual_B), moved_B)
+        state["flat_step"][rows] = np.where(repeat_B, usual_B, learnt_B)
+        state["flat_last"][rows] = values_B

@@ -1,0 +1,132 @@
+"""From a sample and its forecast to an anomaly score, and the learning that follows.
+
+raw = (novelty of the value + novelty of the residual) / deviation of the value over the whole history. Its tail
+probability, and that of the present run of repeats, are held against the alarm budget: anomaly_score = log p / log
+p_budget, so more than 1 is rarer than the operator allows. `score` reads, `learn` writes; both are elementwise over
+rows, so a result does not depend on which rows share a call. Finite for every finite |value| <= 1e30.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Rows
+from detector.scoring.budget import Budget
+from detector.scoring.flatline import FlatLine
+from detector.stats.moments import Moments
+from detector.stats.novelty import NoveltyMemory
+from detector.stats.quantile import CoverageFactor
+from detector.stats.tail import Tail, TailPrior
+
+Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+LARGEST = 1e31
+NOISE_FLOOR = 1e-4
+"""Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
+PRIOR = TailPrior(threshold=0.1, rate=0.01, mean_excess=0.2, rate_weight=1000.0, excess_weight=50.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerSettings:
+    """The `scoring` section of the configuration, by the same names."""
+
+    alerts_per_stream_week: float = 0.1
+    warmup_samples: int = 60
+    band_coverage: float = 0.9
+    direction: str = "both"
+    min_dev_from_expected: float = 0.0
+    min_rel_dev_from_expected: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one round of samples is worth, and what `learn` needs to know again. All [B]."""
+
+    raw: Float64
+    anomaly_score: Float64
+    """More than 1 is anomalous; 0 while the stream warms up."""
+    lower: Float64
+    upper: Float64
+    warming: Bools
+    value_novelty: Float64
+    residual_novelty: Float64
+    flat_run: Float64
+
+
+class Scorer:
+    """All scoring state of a stream."""
+
+    def __init__(self, settings: ScorerSettings | None = None) -> None:
+        self.settings = settings or ScorerSettings()
+        self._values = NoveltyMemory("value")
+        self._residuals = NoveltyMemory("residual")
+        self._moments = Moments("value")
+        self._tail = Tail("tail", PRIOR)
+        self._flat = FlatLine()
+        self._budget = Budget(self.settings.alerts_per_stream_week)
+        self._band = CoverageFactor("band", self.settings.band_coverage)
+        parts = (self._values, self._residuals, self._moments, self._tail, self._flat, self._budget, self._band)
+        self.fields = tuple(field for part in parts for field in part.fields)
+
+    def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
+        """Judge one round against the forecasts made before it. A `loc` that is not finite counts as the value."""
+        expected_B = _expected(values, loc)
+        residual_B = _residual(values, expected_B)
+        deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
+        value_novelty_B = self._values.distance(state, rows, values)
+        residual_novelty_B = self._residuals.distance(state, rows, residual_B)
+        raw_B = np.minimum((value_novelty_B + residual_novelty_B) / deviation_B, LARGEST)
+        run_B = self._flat.run(state, rows, values)
+        surprise_B = np.maximum(self._tail.surprise(state, rows, raw_B), self._flat.surprise(state, rows, run_B))
+        warming_B = self._moments.count(state, rows) < self.settings.warmup_samples
+        anomaly_B = np.where(warming_B, 0.0, surprise_B / self._budget.surprise(state, rows))
+        half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
+        return Score(
+            raw=raw_B,
+            anomaly_score=self._floored(anomaly_B, values, expected_B),
+            lower=expected_B - half_B,
+            upper=expected_B + half_B,
+            warming=warming_B,
+            value_novelty=value_novelty_B,
+            residual_novelty=residual_novelty_B,
+            flat_run=run_B,
+        )
+
+    def learn(
+        self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64, score: Score
+    ) -> None:
+        """Take in the round that `score` judged; the arguments are the same."""
+        residual_B = _residual(values, _expected(values, loc))
+        self._values.update(state, rows, values, score.value_novelty)
+        self._residuals.update(state, rows, residual_B, score.residual_novelty)
+        self._moments.update(state, rows, values)
+        self._tail.update(state, rows, score.raw)
+        self._flat.update(state, rows, values, score.flat_run)
+        self._budget.update(state, rows, times)
+        self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
+
+    def _floored(self, anomaly_B: Float64, values: Float64, expected_B: Float64) -> Float64:
+        """Scores of deviations that the operator does not care for are held at the threshold."""
+        settings = self.settings
+        away_B = values - expected_B
+        small_B = np.abs(away_B) < settings.min_dev_from_expected
+        small_B |= np.abs(away_B) < settings.min_rel_dev_from_expected * np.abs(expected_B)
+        if settings.direction == "above":
+            small_B |= away_B < 0.0
+        elif settings.direction == "below":
+            small_B |= away_B > 0.0
+        return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
+
+
+def _expected(values: Float64, loc: Float64) -> Float64:
+    """[B] the forecast, and the value itself where there is none."""
+    return np.clip(np.where(np.isfinite(loc), loc, values), -LARGEST, LARGEST)
+
+
+def _residual(values: Float64, expected_B: Float64) -> Float64:
+    """[B] value less forecast."""
+    return values - expected_B

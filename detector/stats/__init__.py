@@ -1,0 +1,1 @@
+"""Running statistics, vectorised over streams: `update` writes, everything else reads."""
