@@ -1,0 +1,63 @@
+"""The broker that the other tests rely on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kafka.endpoint import Endpoint, eventually
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_shared_broker_keeps_what_is_written(kafka: Endpoint):
+    topic = kafka.create_topic(partitions=2)
+
+    kafka.produce(topic, [b"a", None, (b"key", b"b")], partition=1)
+
+    assert [(m.key(), m.value()) for m in kafka.read(topic, 3)] == [(None, b"a"), (None, None), (b"key", b"b")]
+
+
+def test_one_of_three_brokers_may_die_and_return(make_cluster):
+    cluster = make_cluster(brokers=3)
+    topic = cluster.endpoint.create_topic(replication=3)
+
+    cluster.brokers[0].kill()
+    cluster.endpoint.produce(topic, [b"while one is gone"], acks="all")
+    cluster.brokers[0].restart()
+    eventually(lambda: cluster.endpoint.brokers() == 3, "the killed broker is back")
+
+    assert [m.value() for m in cluster.endpoint.read(topic, 1)] == [b"while one is gone"]
+
+
+def test_brokers_die_with_the_process_that_started_them(tmp_path: Path):
+    program = f"""
+import time
+from pathlib import Path
+from tests.kafka.cluster import Cluster
+cluster = Cluster(Path({str(tmp_path)!r})).start()
+print(cluster.brokers[0].pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as parent:
+        assert parent.stdout is not None
+        broker = int(parent.stdout.readline())
+        assert _runs(broker)
+        parent.send_signal(signal.SIGKILL)
+
+    eventually(lambda: not _runs(broker), "the broker is gone", timeout_seconds=10)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].startswith(" Z")
+    except (ProcessLookupError, FileNotFoundError):
+        return False

@@ -1,0 +1,166 @@
+"""One Kafka process, broker and controller in one, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.kafka.distribution import jars, java
+
+HOST = "127.0.0.1"
+_HEAP = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
+_LAUNCH = Path(__file__).with_name("launch.py")
+_LOG4J = Path(__file__).with_name("log4j2.properties")
+_STARTED = "Kafka Server started"
+_START_TIMEOUT_SECONDS = 90.0
+
+BASE_PROPERTIES: Mapping[str, str | int] = {
+    "process.roles": "broker,controller",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "CLIENT",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 1_000,
+    "offsets.topic.num.partitions": 3,
+    "transaction.state.log.num.partitions": 3,
+    "share.coordinator.state.topic.num.partitions": 1,
+    "log.cleaner.dedupe.buffer.size": 4_194_304,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "num.recovery.threads.per.data.dir": 1,
+    "broker.session.timeout.ms": 3_000,
+    "broker.heartbeat.interval.ms": 500,
+    "controlled.shutdown.enable": "false",
+}
+
+
+class PortTaken(RuntimeError):
+    """Somebody else took a port between the choice and the bind; choose again."""
+
+
+class BrokerFailed(RuntimeError):
+    """The process ended, or never answered; the message quotes its log."""
+
+
+class Broker:
+    """One node. Start it from a thread that lives on: the kernel ends it together with that thread."""
+
+    def __init__(self, node_id: int, folder: Path, log: Path) -> None:
+        self.node_id = node_id
+        self.folder = folder
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_position = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def format(
+        self, cluster_id: str, properties: Mapping[str, str | int], more: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
+        """Write the configuration and start formatting the log folder; the caller waits for the process."""
+        self.folder.mkdir(parents=True)
+        lines = [f"{key}={value}\n" for key, value in {**properties, "log.dirs": self.folder / "log"}.items()]
+        (self.folder / "server.properties").write_text("".join(lines))
+        arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties"), *more]
+        return self._java("kafka.tools.StorageTool", arguments)
+
+    def start(self) -> None:
+        assert not self.alive, "still running"
+        self._log_position = self.log.stat().st_size if self.log.exists() else 0
+        self._process = self._java("kafka.Kafka", [str(self.folder / "server.properties")])
+
+    def wait_started(self) -> None:
+        """Until it answers. Raises PortTaken or BrokerFailed."""
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            said = self._said()
+            if _STARTED in said:
+                return
+            if not self.alive:
+                if "Address already in use" in said:
+                    raise PortTaken(f"node {self.node_id}: {self.log}")
+                break
+            time.sleep(0.05)
+        raise BrokerFailed(f"Kafka node {self.node_id} did not start, see {self.log}:\n{self._said()[-3_000:]}")
+
+    def stop(self, timeout_seconds: float = 20.0) -> None:
+        """SIGTERM, and SIGKILL for one that does not end."""
+        if self.alive:
+            self._signal(signal.SIGTERM)
+            try:
+                self._wait(timeout_seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL; a paused broker ends too."""
+        if self.alive:
+            self._signal(signal.SIGKILL)
+        self._wait(10.0)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start again in the same folder and on the same ports, and wait until it answers."""
+        self.start()
+        self.wait_started()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
+
+    def _wait(self, timeout_seconds: float) -> None:
+        if self._process is not None:
+            self._process.wait(timeout_seconds)
+
+    def _said(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self._log_position)
+            return file.read().decode(errors="replace")
+
+    def _java(self, main_class: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        java_command = [java(), *_HEAP, f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{jars()}/*", main_class]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(_LAUNCH), str(os.getpid()), *java_command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,  # Ctrl-C reaches the tests, which then end it in order
+            )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, below the range from which the system gives out ports for connections."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found

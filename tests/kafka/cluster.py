@@ -1,0 +1,125 @@
+"""A KRaft cluster of real brokers in temporary folders, for tests that stop, kill or freeze them."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.kafka.broker import BASE_PROPERTIES, HOST, Broker, BrokerFailed, PortTaken, free_ports
+from tests.kafka.endpoint import Endpoint, eventually
+
+_ATTEMPTS = 4
+
+
+class Cluster:
+    """`with Cluster(folder, brokers=3) as cluster:` - brokers are gone afterwards, their logs stay in `folder`.
+
+    `properties` are added to each broker's configuration. `client_protocol` may be SASL_PLAINTEXT and so on, with
+    `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        brokers: int = 1,
+        properties: Mapping[str, str | int] | None = None,
+        client_protocol: str = "PLAINTEXT",
+        client_options: Mapping[str, Any] | None = None,
+        format_options: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.brokers: list[Broker] = []
+        self._size = brokers
+        self._properties = dict(properties or {})
+        self._client_protocol = client_protocol
+        self._client_options = client_options
+        self._format_options = format_options
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        assert self._endpoint is not None, "not started"
+        return self._endpoint
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port,host:port,...` of every broker."""
+        return self.endpoint.bootstrap
+
+    def start(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._start_once()
+                return self
+            except PortTaken:
+                self.close()
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """End every broker at once and remove their data, not their logs."""
+        for broker in self.brokers:
+            broker.kill()
+        for broker in self.brokers:
+            shutil.rmtree(broker.folder, ignore_errors=True)
+
+    def _start_once(self) -> None:
+        ports = free_ports(2 * self._size)
+        client, controller = ports[: self._size], ports[self._size :]
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+        self.brokers = [
+            Broker(node_id, self.folder / f"node-{node_id}", self.folder / f"node-{node_id}.log")
+            for node_id in range(1, self._size + 1)
+        ]
+        formats = [
+            broker.format(cluster_id, self._configuration(broker.node_id, client, controller), self._format_options)
+            for broker in self.brokers
+        ]
+        if any([process.wait(60) != 0 for process in formats]):  # noqa: C419 - every one must be waited for
+            raise BrokerFailed(f"formatting failed: {self.brokers[0].log.read_text(errors='replace')[-3_000:]}")
+        for broker in self.brokers:
+            broker.start()
+        for broker in self.brokers:
+            broker.wait_started()
+        endpoint = Endpoint(",".join(f"{HOST}:{port}" for port in client), self._client_options)
+        eventually(lambda: endpoint.brokers() == self._size, f"{self._size} brokers have joined")
+        self._endpoint = endpoint
+
+    def _configuration(self, node_id: int, client: list[int], controller: list[int]) -> dict[str, str | int]:
+        own, voters = client[node_id - 1], [f"{i}@{HOST}:{port}" for i, port in enumerate(controller, start=1)]
+        copies = min(3, self._size)
+        return {
+            **BASE_PROPERTIES,
+            "node.id": node_id,
+            "controller.quorum.voters": ",".join(voters),
+            "listeners": f"CLIENT://{HOST}:{own},CONTROLLER://{HOST}:{controller[node_id - 1]}",
+            "advertised.listeners": f"CLIENT://{HOST}:{own}",
+            "listener.security.protocol.map": f"CLIENT:{self._client_protocol},CONTROLLER:PLAINTEXT",
+            "default.replication.factor": copies,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "min.insync.replicas": 2 if copies == 3 else 1,
+            "transaction.state.log.min.isr": 2 if copies == 3 else 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            **self._properties,
+        }
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

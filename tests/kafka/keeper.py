@@ -1,0 +1,82 @@
+"""Keeps one broker for a whole test run: `python -m tests.kafka.keeper FOLDER`.
+
+It belongs to no single test worker and so outlives each of them; it ends the broker when `FOLDER/owner.lock` becomes
+free, which the system sees to even if the run is ended by `kill -9`. It holds
+`FOLDER/keeper.lock` for as long as it runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from tests.kafka.cluster import Cluster
+from tests.kafka.distribution import KafkaUnavailable
+
+_ROOT = Path(__file__).parents[2]
+_START_TIMEOUT_SECONDS = 700  # the first run on a machine brings the jars
+
+
+def main(folder: Path) -> None:
+    with (folder / "keeper.lock").open("w") as own_lock, (folder / "owner.lock").open() as owner_lock:
+        fcntl.flock(own_lock, fcntl.LOCK_EX)
+        try:
+            with Cluster(folder / "shared") as cluster:
+                _publish(folder / "bootstrap", cluster.bootstrap)
+                fcntl.flock(owner_lock, fcntl.LOCK_EX)
+        except KafkaUnavailable as exc:
+            _publish(folder / "failed", str(exc))
+        except Exception:  # noqa: BLE001 - whatever it is, the waiting tests must hear of it
+            _publish(folder / "failed", traceback.format_exc())
+
+
+def shared_bootstrap(folder: Path) -> str:
+    """Address of the run's broker; the first caller of all workers starts it. Raises KafkaUnavailable."""
+    with (folder / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "bootstrap").exists() and not (folder / "failed").exists():
+            _start_keeper(folder)
+    if (folder / "failed").exists():
+        raise KafkaUnavailable((folder / "failed").read_text())
+    return (folder / "bootstrap").read_text()
+
+
+def _start_keeper(folder: Path) -> None:
+    with (folder / "keeper.log").open("wb") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.kafka.keeper", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if (folder / "bootstrap").exists() or (folder / "failed").exists():
+            break
+        if keeper.poll() is not None:
+            _publish(folder / "failed", f"the keeper ended:\n{(folder / 'keeper.log').read_text()[-3_000:]}")
+            break
+        time.sleep(0.05)
+    else:
+        keeper.kill()
+        _publish(folder / "failed", f"no broker within {_START_TIMEOUT_SECONDS} s, see {folder}")
+    if keeper.returncode is None:
+        keeper.returncode = 0  # it is left to itself on purpose, so it is nothing to warn of when forgotten
+
+
+def _publish(path: Path, text: str) -> None:
+    """Write so that a reader finds the whole text or no file."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
