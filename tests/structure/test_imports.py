@@ -1,0 +1,121 @@
+"""Imports run one way, client libraries stay behind their seam, and torch stays away from what must start quickly."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, reachable
+
+# From the bottom up: a part imports what stands above it in this list, never what stands below.
+LAYERS = [
+    {"errors", "series", "records", "columns"},
+    {"config", "protocols", "stats"},
+    {
+        "sources",
+        "decoders",
+        "streams",
+        "models",
+        "scoring",
+        "alerts",
+        "sinks",
+        "state",
+        "telemetry",
+        "synthetic",
+    },
+    {"pipeline", "checkpoint"},
+    {"worker", "replay", "produce", "demo", "testing"},
+    {"app"},
+    {"cli"},
+    {"__main__"},
+]
+STAGES = LAYERS[2]
+LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in layer}
+
+# A client library -> the only modules that know it.
+SEAMS = {
+    "kafka": {"detector.sources.kafka", "detector.sinks.kafka", "detector.state.kafka"},
+    "confluent_kafka": {"detector.sources.confluent", "detector.sinks.confluent", "detector.state.confluent"},
+}
+
+# `import torch` costs more than a second; these answer at once.
+WITHOUT_TORCH = ["detector.config", "detector.cli", "detector.produce", "detector.__main__"]
+
+
+def test_every_module_has_its_place() -> None:
+    parts = {module.part for module in modules().values()} - {""}
+    assert parts <= LAYER_OF.keys(), (
+        f"new parts {sorted(parts - LAYER_OF.keys())}: place them in LAYERS, see docs/architecture.md"
+    )
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for module in modules().values():
+        for entry in imports_of(module.name):
+            part = part_of(entry.target)
+            if part and part != module.part and not _allowed(module.part, part):
+                wrong.append(f"{module.where(entry.line)}: {module.name} imports {entry.target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _allowed(importing: str, imported: str) -> bool:
+    if not importing or imported not in LAYER_OF or importing not in LAYER_OF:
+        return False
+    if importing in STAGES and imported in STAGES:
+        return False
+    return LAYER_OF[imported] <= LAYER_OF[importing]
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    # That `from a import a.b` names the package a, which imports a.b, is no circle: packages gather their modules.
+    ours = {
+        name: {entry.target for entry in imports_of(name) if entry.executed and entry.target in modules()} - {name}
+        for name in modules()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name in done:
+            return
+        for target in sorted(ours[name]):
+            if not name.startswith(f"{target}."):
+                visit(target, (*way, name))
+        done.add(name)
+
+    for name in ours:
+        visit(name, ())
+
+
+def test_client_libraries_stay_behind_their_seam() -> None:
+    wrong = [
+        f"{module.where(entry.line)}: only {', '.join(sorted(SEAMS[entry.root]))} may import {entry.root}"
+        for module in modules().values()
+        for entry in imports_of(module.name)
+        if entry.root in SEAMS and module.name not in SEAMS[entry.root]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_torch_is_out_of_reach(name: str) -> None:
+    assert name in modules()
+    ways = [way for target, way in reachable(name).items() if target.partition(".")[0] == "torch"]
+    assert not ways, "\n".join(" -> ".join(way) for way in ways)
+
+
+@pytest.mark.parametrize("command", [["--help"], ["check-config", "-c", "config.yaml"], ["produce", "--help"]])
+def test_commands_that_answer_at_once_import_no_torch(command: list[str]) -> None:
+    program = f"""
+import sys
+sys.argv = ["detector", *{command!r}]
+from {PACKAGE}.cli import main
+try:
+    main()
+except SystemExit as exc:
+    assert not exc.code, exc.code
+assert "torch" not in sys.modules
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
