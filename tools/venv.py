@@ -8,7 +8,7 @@ Every package is installed at the version and with the hashes of requirements/*.
 only where --torch says so; that choice is remembered, so that later calls need not repeat it.
 
 What was installed is noted in .venv/installed.json, which is removed before the first change and written after the
-last: an environment without it is half made, and is made anew. One call at a time works on the environment; others wait.
+last: an environment without it is half made, and is made anew. One call at a time works on it; others wait.
 """
 
 import argparse
@@ -29,8 +29,7 @@ LAYERS = {"runtime": ["runtime", "build"], "dev": ["runtime", "build", "dev"]}
 OLDEST = (3, 11)
 
 
-def main():
-    # type: () -> None
+def main() -> None:
     """Do what is missing; exit with a message where this Python cannot."""
     parser = argparse.ArgumentParser(description="Make .venv, or bring it up to date.")
     parser.add_argument("level", choices=sorted(LAYERS))
@@ -42,27 +41,24 @@ def main():
         bring_up_to_date(arguments.level, arguments.torch.strip())
 
 
-def check_python():
-    # type: () -> None
+def check_python() -> None:
     """Exit with what to install where this Python is too old or cannot make an environment."""
     if sys.version_info < OLDEST:
         sys.exit(
-            "detector needs Python {}.{} or newer; {} is {}.\nName another one: make PYTHON=python3.13 ...".format(
-                OLDEST[0], OLDEST[1], sys.executable, sys.version.split()[0]
-            )
+            f"detector needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.\n"
+            "Name another one: make PYTHON=python3.13 ..."
         )
     try:
-        import ensurepip  # noqa: F401, PLC0415
-        import venv  # noqa: F401, PLC0415
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
     except ImportError:
         sys.exit(
-            "{} cannot make virtual environments: its ensurepip is missing.\n"
-            "On Debian and Ubuntu: apt-get install python{}.{}-venv".format(sys.executable, *sys.version_info[:2])
+            f"{sys.executable} cannot make virtual environments: its ensurepip is missing.\n"
+            f"On Debian and Ubuntu: apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         )
 
 
-def bring_up_to_date(level, torch):
-    # type: (str, str) -> None
+def bring_up_to_date(level: str, torch: str) -> None:
     """Compare the environment with what is wanted, and install the difference."""
     before = read_note()
     torch = torch or before.get("torch", "")
@@ -83,20 +79,18 @@ def bring_up_to_date(level, torch):
     os.replace(NOTE + ".new", NOTE)
 
 
-def read_note():
-    # type: () -> dict[str, str]
+def read_note() -> "dict[str, str]":
     """What was installed, or nothing where the environment is missing, half made or broken."""
     try:
         with open(NOTE) as note:
-            before = json.load(note)  # type: dict[str, str]
+            before: "dict[str, str]" = json.load(note)
         subprocess.run([PYTHON, "-c", ""], check=True, stderr=subprocess.DEVNULL)
     except (OSError, ValueError, subprocess.CalledProcessError):
         return {}
     return before
 
 
-def content_hash(level):
-    # type: (str) -> str
+def content_hash(level: str) -> str:
     """Of all files that decide what is installed, and of the place: an environment does not survive a move."""
     names = [*requirements(*LAYERS[level], "torch"), os.path.join(ROOT, "pyproject.toml")]
     digest = hashlib.sha256(ROOT.encode())
@@ -106,47 +100,42 @@ def content_hash(level):
     return digest.hexdigest()
 
 
-def requirements(*layers):
-    # type: (str) -> list[str]
+def requirements(*layers: str) -> "list[str]":
     """The files that pin these layers."""
     return [os.path.join(ROOT, "requirements", layer + ".txt") for layer in layers]
 
 
-def install(level, torch):
-    # type: (str, str) -> None
+def install(level: str, torch: str) -> None:
     """All packages, then detector itself, in editable form."""
     layers = LAYERS[level]
     if torch:
-        say("installing packages ({})".format(", ".join(layers)))
+        say(f"installing packages ({', '.join(layers)})")
         pip_hashed(layers)
         say("installing torch: pip install " + torch)
         pip("install", *shlex.split(torch))
     else:
-        say("installing packages ({}) and torch with its CUDA libraries, about 5 GB on disk".format(", ".join(layers)))
+        say(f"installing packages ({', '.join(layers)}) and torch with its CUDA libraries, about 5 GB on disk")
         say("(the README tells how to use the CPU build, 200 MB, instead)")
         pip_hashed([*layers, "torch"])
     pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     pip("check", "--quiet")
 
 
-def pip_hashed(layers):
-    # type: (list[str]) -> None
+def pip_hashed(layers: "list[str]") -> None:
     """Install what these layers pin, and nothing else."""
     files = [part for name in requirements(*layers) for part in ("--requirement", name)]
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
     pip("install", "--require-hashes", *quiet, *files)
 
 
-def pip(*arguments):
-    # type: (str) -> None
+def pip(*arguments: str) -> None:
     """Run the environment's pip; what it says on failure is the message."""
     command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-        sys.exit("set-up stopped: {} failed".format(" ".join(command)))
+        sys.exit(f"set-up stopped: {' '.join(command)} failed")
 
 
-def say(line):
-    # type: (str) -> None
+def say(line: str) -> None:
     """One line of progress."""
     print("setup: " + line, flush=True)
 
