@@ -1,6 +1,7 @@
 # make, Python 3.11 or newer and its venv module are all that `make demo` needs; `make test` says what else it wants.
 
-PYTHON ?= python3
+# .venv keeps the Python that it was made with until another one is named.
+PYTHON ?= $(shell test -x .venv/bin/python -a -e .venv/installed.json && echo .venv/bin/python || echo python3)
 TORCH ?=
 ARGS ?=
 MINUTES ?= 10

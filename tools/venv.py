@@ -70,9 +70,11 @@ def bring_up_to_date(level: str, torch: str) -> None:
     if os.path.exists(NOTE):
         os.remove(NOTE)
     if before.get("torch") != torch or before.get("python") != sys.version:
-        say("making .venv with " + sys.executable)
+        # This may be the environment's own Python, which is about to be removed; what it was made from stays.
+        python = getattr(sys, "_base_executable", sys.executable)
+        say("making .venv with " + python)
         shutil.rmtree(VENV, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        subprocess.run([python, "-m", "venv", VENV], check=True)
     install(level, torch)
     with open(NOTE + ".new", "w") as note:
         json.dump(wanted, note, indent=2)
@@ -83,7 +85,7 @@ def read_note() -> "dict[str, str]":
     """What was installed, or nothing where the environment is missing, half made or broken."""
     try:
         with open(NOTE) as note:
-            before: "dict[str, str]" = json.load(note)
+            before: dict[str, str] = json.load(note)
         subprocess.run([PYTHON, "-c", ""], check=True, stderr=subprocess.DEVNULL)
     except (OSError, ValueError, subprocess.CalledProcessError):
         return {}
