@@ -5,11 +5,13 @@ One thread, the worker's, calls all of them, unless a docstring says otherwise.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from detector.records import Alert, Partition, RawBatch, Reject, SampleBatch
+from detector.columns import Columns, Field, Rows
+from detector.records import Alert, Float64, Partition, RawBatch, Reject, SampleBatch, Uint8
 from detector.series import SeriesIndex
 
 
@@ -41,7 +43,7 @@ class Message:
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
+    headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
 
 
 class Clock(Protocol):
@@ -64,7 +66,7 @@ class Source(Protocol):
     """Where records come from."""
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
-        """Batches of distinct partitions; empty after the timeout. Raises SourceError; a `retriable` one may be polled again."""
+        """Batches of distinct partitions; empty after the timeout. Raises SourceError; poll again if it is `retriable`."""
         ...
 
     def changes(self) -> AssignmentChanges:
@@ -113,6 +115,42 @@ class Decoder(Protocol):
 
         `series` belongs to the batch's partition; the handles in the result are its.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a stream's next value is expected to be; [B] each, in the units of the value."""
+
+    loc: Float64
+    """NaN before the first forecast."""
+    scale: Float64
+    """Typical size of the error, > 0."""
+
+
+class Forecaster(Protocol):
+    """One-step-ahead forecasts of every stream, made from its own past."""
+
+    fields: tuple[Field, ...]
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        """The forecasts made at each row's last sample. Reads only."""
+        ...
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        """Take in one sample a row."""
+        ...
+
+    def forecast(self, state: Columns, rows: Rows) -> None:
+        """Forecast each row's next sample and store it."""
+        ...
+
+    def skill(self, state: Columns, rows: Rows) -> Float64:
+        """[B] recent error over that of the last-value forecast; below 1 the forecaster helps."""
+        ...
+
+    def fallback(self, state: Columns, rows: Rows) -> Uint8:
+        """[B] 0 where the network is used, else the number of the naive forecast that stands in for it."""
         ...
 
 

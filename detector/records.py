@@ -1,6 +1,7 @@
 """What travels through the daemon: columns for samples, objects for the rare things.
 
-Shape legend: R records of one partition, N samples decoded from them. Times are unix seconds (float64, UTC), values float64.
+Shape legend: R records of one partition, N samples decoded from them. Times are unix seconds (float64,
+UTC), values float64.
 """
 
 from __future__ import annotations
@@ -144,7 +145,9 @@ class Alert:
     starts_at: float
     ends_at: float | None
     time: float
-    """Time of the sample that made this change; the fields below describe the episode's worst sample so far."""
+    """Time of the sample that made this change."""
+    worst_time: float
+    """Time of the episode's worst sample so far, which the fields below describe."""
     value: float
     expected: float
     lower: float

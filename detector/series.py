@@ -34,7 +34,7 @@ class SeriesKey:
 
     @property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so that no two label sets collide by quoting."""
+        """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so that quoting cannot make two collide."""
         digest = hashlib.blake2b(digest_size=16)
         for pair in self.labels:
             for part in pair:
@@ -56,8 +56,8 @@ class SeriesIndex:
     """Dense integer handles for the series keys of one partition, so that samples travel as columns.
 
     Handles are a matter of one process and of arrival order; nothing durable refers to them. Decoders map the raw bytes
-    of a series to its handle through `by_raw`, which they may fill at will; `retain` is the only thing that shrinks either,
-    and is called between batches when no handle is in flight.
+    of a series to its handle through `by_raw`, which they may fill at will; `retain` is the only thing that shrinks
+    either, and is called between batches when no handle is in flight.
     """
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 SourceName = Literal["kafka", "file", "host"]
 DecoderName = Literal["json", "csv"]
 SinkName = Literal["kafka", "stdout"]
@@ -79,7 +80,7 @@ class Kafka(Section):
 class KafkaSource(Section):
     """Consumer group on one or more topics."""
 
-    topics: Annotated[list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]], Field(min_length=1)] = ["metrics"]
+    topics: Annotated[list[TopicName], Field(min_length=1)] = ["metrics"]
     group_id: Annotated[str, Field(min_length=1, max_length=255)] = "detector"
     group_instance_id: str | None = None
     start: Literal["earliest", "latest"] = "latest"
@@ -197,7 +198,7 @@ class KafkaSink(Section):
     """Alerts as records, keyed by series fingerprint."""
 
     enabled: bool = True
-    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] = "alerts"
+    topic: TopicName = "alerts"
     max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     delivery_timeout_seconds: PositiveSeconds = 30.0
 
@@ -218,7 +219,7 @@ class Sinks(Section):
 class DeadLetter(Section):
     """Where records go that cannot be decoded; without a topic they are only counted."""
 
-    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
+    topic: TopicName | None = None
     max_value_bytes: Annotated[int, Field(ge=0, le=1 << 24)] = 65_536
 
 

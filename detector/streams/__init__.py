@@ -1,6 +1,6 @@
 """Series key to slot, order in time, and rounds with at most one sample a stream."""
 
-from detector.streams.ordering import judge, rounds
+from detector.streams.ordering import judge, rounds, screen
 from detector.streams.table import StreamTable
 
-__all__ = ["StreamTable", "judge", "rounds"]
+__all__ = ["StreamTable", "judge", "rounds", "screen"]

@@ -10,7 +10,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from detector.records import Float64, Int64, Outcome, Uint8
+from detector.records import Float64, Int64, Outcome, SampleBatch, Uint8
+
+LARGEST_VALUE = 1e30
+"""Beyond this the arithmetic of single-precision state could overflow."""
+EARLIEST_TIME = 0.0
+LATEST_TIME = 7_258_118_400.0
+"""The year 2200."""
+
+
+def screen(batch: SampleBatch, max_future_seconds: float) -> Uint8:
+    """[N] the batch's outcomes, with everything out of bounds discarded: nothing but numbers in range reaches a model.
+
+    A time may lead the record's own time by `max_future_seconds`; one stray sample from the far future would otherwise
+    make every later one of its stream late.
+    """
+    outcomes = batch.outcomes.copy()
+    open_N = outcomes == Outcome.SCORED
+    finite_N = np.isfinite(batch.values)
+    outcomes[open_N & ~finite_N] = Outcome.NOT_FINITE
+    outcomes[open_N & finite_N & (np.abs(batch.values) > LARGEST_VALUE)] = Outcome.OUT_OF_RANGE
+    ahead_N = batch.times > batch.record_times + max_future_seconds
+    in_range_N = (batch.times >= EARLIEST_TIME) & (batch.times <= LATEST_TIME)
+    outcomes[open_N & (ahead_N | ~in_range_N)] = Outcome.BAD_TIMESTAMP
+    return outcomes
 
 
 def judge(times_B: Float64, latest_B: Float64) -> Uint8:
@@ -26,7 +49,7 @@ def judge(times_B: Float64, latest_B: Float64) -> Uint8:
 
 
 def rounds(rows_N: Int64) -> Iterator[Int64]:
-    """Index arrays that partition the samples: the k-th holds every stream's k-th sample, so rows are distinct within one.
+    """Index arrays that partition the samples: the k-th holds every stream's k-th sample, so its rows are distinct.
 
     Within a stream the order of arrival is kept.
 

@@ -1,7 +1,7 @@
 """The table of streams: which row holds whose state.
 
-Rows come in blocks of 256 and a block belongs to one partition, so that a partition's state can be written out and handed
-over by the block. A stream that is seen on two partitions is two streams here: state may depend on the records of one
+Rows come in blocks of 256 and a block belongs to one partition, so that a partition's state can be written out and
+handed over by the block. A stream that is seen on two partitions is two streams here: state may depend on the records of one
 partition only.
 """
 
@@ -70,10 +70,7 @@ class StreamTable:
         return self._partitions[partition].series.key(int(self._handles[row]))
 
     def rows(self, partition: Partition, handles_N: Int64, times_N: Float64) -> Rows:
-        """[N] row of each sample's stream; new streams get one, NO_ROW where there are `max_streams` already.
-
-        A stream that was silent for longer than `idle_expiry_seconds` starts anew, whether `sweep` came by or not.
-        """
+        """[N] row of each sample's stream; new streams get one, NO_ROW where there are `max_streams` already."""
         owned = self._partition(partition)
         owned.fit()
         rows_N = owned.row_of[handles_N]
@@ -88,14 +85,15 @@ class StreamTable:
             owned.watermark = max(owned.watermark, float(times_N.max()))
         return rows_N
 
-    def restart_idle(self, rows_B: Rows, times_B: Float64) -> npt.NDArray[np.bool_]:
-        """Reset the streams whose last sample is longer ago than the expiry; returns which [B]."""
+    def idle(self, rows_B: Rows, times_B: Float64) -> npt.NDArray[np.bool_]:
+        """[B] whose last sample is longer ago than the expiry."""
         latest_B = self.columns[LATEST.name][rows_B]
-        idle_B = (times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B)
-        if idle_B.any():
-            reset(self.fields, self.columns, rows_B[idle_B])
-            self.expired += int(idle_B.sum())
-        return idle_B
+        return np.asarray((times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B))
+
+    def restart(self, rows_B: Rows) -> None:
+        """Make these streams new again; they keep their rows."""
+        reset(self.fields, self.columns, rows_B)
+        self.expired += len(rows_B)
 
     def idle_rows(self, partition: Partition) -> Rows:
         """Rows that are due to expire, looked for once every eighth of the expiry in event time; usually none."""

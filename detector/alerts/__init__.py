@@ -1,0 +1,6 @@
+"""From a score above 1 to what an operator is told: pending, firing, resolved."""
+
+from detector.alerts.lifecycle import Lifecycle
+from detector.alerts.record import AlertRecord
+
+__all__ = ["AlertRecord", "Lifecycle"]

@@ -1,0 +1,120 @@
+"""The life of a stream's alert: none -> pending -> firing -> resolved, for all streams of a round at once.
+
+At most one alert of a stream is open. It starts to be pending at the first anomalous sample, fires when M of the last N
+samples are anomalous, and resolves after a run of normal ones, or when it has fired for so long that what it reports is
+the new regime. Shape legend: B rows of a round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Field, Rows
+from detector.records import AlertStatus, Float64, Uint8
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the lifecycle sees of a round; every array is [B]."""
+
+    times: Float64
+    values: Float64
+    expected: Float64
+    lower: Float64
+    upper: Float64
+    scores: Float64
+    offsets: npt.NDArray[np.int64]
+
+
+class Lifecycle:
+    """Alert state as columns; `decide` is their only writer."""
+
+    fields = (
+        Field("alert.status", dtype="uint8", initial=AlertStatus.NONE),
+        Field("alert.history", dtype="uint32"),
+        Field("alert.normal", dtype="uint8"),
+        Field("alert.starts_at", dtype="float64", initial=np.nan),
+        Field("alert.ended_at", dtype="float64", initial=-np.inf),
+        Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
+        Field("alert.worst_offset", dtype="int64", initial=-1),
+    )
+
+    def __init__(
+        self,
+        *,
+        anomalous: int,
+        of: int,
+        recovery_normal: int,
+        recovery_below: float,
+        max_firing_seconds: float,
+        cooldown_seconds: float,
+    ) -> None:
+        self.anomalous = anomalous
+        self.history_mask = np.uint32((1 << of) - 1)
+        self.recovery_normal = recovery_normal
+        self.recovery_below = recovery_below
+        self.max_firing_seconds = max_firing_seconds
+        self.cooldown_seconds = cooldown_seconds
+
+    def decide(self, state: Columns, rows: Rows, seen: Observation) -> Uint8:
+        """[B] status after this sample. RESOLVED marks the sample that resolves; what is stored is NONE again then."""
+        before = state["alert.status"][rows]
+        anomalous = seen.scores > 1.0
+        was_open = before != AlertStatus.NONE
+        interesting = anomalous | was_open | (state["alert.history"][rows] != 0)
+        if not interesting.any():
+            return before
+        status = before.copy()
+        some = np.flatnonzero(interesting)
+        status[some] = self._advance(state, rows[some], _take(seen, some), anomalous[some], before[some])
+        return status
+
+    def _advance(self, state: Columns, rows: Rows, seen: Observation, anomalous: Bool, before: Uint8) -> Uint8:
+        history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
+        cool = seen.times < state["alert.ended_at"][rows] + self.cooldown_seconds
+        normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows] + 1, 255), 0)
+        starts_at = np.where(before == AlertStatus.NONE, seen.times, state["alert.starts_at"][rows])
+        firing = before == AlertStatus.FIRING
+        triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
+        too_long = seen.times - starts_at > self.max_firing_seconds
+        resolves = firing & ((normal >= self.recovery_normal) | too_long)
+
+        status = before.copy()
+        status[~firing & (history != 0) & ~cool] = AlertStatus.PENDING
+        status[~firing & ((history == 0) | cool)] = AlertStatus.NONE
+        status[triggers] = AlertStatus.FIRING
+        status[resolves] = AlertStatus.RESOLVED
+
+        self._remember_worst(state, rows, seen, fresh=before == AlertStatus.NONE, anomalous=anomalous)
+        state["alert.history"][rows] = np.where(resolves | cool, 0, history)
+        state["alert.normal"][rows] = normal
+        state["alert.starts_at"][rows] = starts_at
+        state["alert.ended_at"][rows] = np.where(resolves, seen.times, state["alert.ended_at"][rows])
+        state["alert.status"][rows] = np.where(resolves, AlertStatus.NONE, status)
+        return status
+
+    @staticmethod
+    def _remember_worst(state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool) -> None:
+        worst = state["alert.worst"][rows]
+        worse = anomalous & (fresh | (seen.scores > worst[:, 5]))
+        now = np.stack((seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores), axis=1)
+        state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
+        state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
+
+    @staticmethod
+    def firing(state: Columns, rows: Rows) -> Bool:
+        """[B] whose alert is firing."""
+        return np.asarray(state["alert.status"][rows] == AlertStatus.FIRING)
+
+
+def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:
+    columns: list[npt.NDArray[Any]] = [
+        seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores, seen.offsets
+    ]  # fmt: skip
+    return Observation(*(column[some] for column in columns))

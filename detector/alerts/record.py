@@ -1,0 +1,98 @@
+"""The alert record that subscribers of the topic read; its schema is published as `docs/alert.schema.json`.
+
+The value is Alertmanager's alert object plus `anomaly`; the headers are CloudEvents in binary mode. Labels are the
+identity of an alert, so a score is never one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from detector.protocols import Message
+from detector.records import Alert, AlertStatus, Direction
+from detector.series import NAME_LABEL, SeriesKey
+
+SCHEMA_VERSION = 1
+OPEN_END = "0001-01-01T00:00:00Z"
+"""How Alertmanager writes the end of an alert that has none yet."""
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def alert_id(series: SeriesKey, topic: str, partition: int, starts_at: float) -> str:
+    """32 hexadecimal digits that a replay of the same records finds again."""
+    text = f"{series.fingerprint}|{topic}|{partition}|{starts_at!r}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def rfc3339(unix_seconds: float) -> str:
+    """UTC with microseconds.
+
+    >>> rfc3339(0.25)
+    '1970-01-01T00:00:00.250000Z'
+    """
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class AlertRecord:
+    """Encodes alerts; `labels` are added to every one, `source` names this deployment in `ce_source`."""
+
+    def __init__(self, labels: dict[str, str], source: str) -> None:
+        self.labels = labels
+        self.source = source
+
+    def __call__(self, alert: Alert) -> Message:
+        """The record: key = series fingerprint, value = JSON, headers = CloudEvents 1.0 attributes."""
+        status = "firing" if alert.status == AlertStatus.FIRING else "resolved"
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_id": f"{alert.id}-{status}",
+            "ce_type": f"detector.alert.{status}.v{SCHEMA_VERSION}",
+            "ce_source": self.source,
+            "ce_time": rfc3339(alert.time),
+            "content-type": "application/json",
+        }
+        return Message(
+            key=alert.series.fingerprint.encode(),
+            value=_encode(self._value(alert, status)),
+            headers=tuple((name, text.encode()) for name, text in headers.items()),
+        )
+
+    def _value(self, alert: Alert, status: str) -> dict[str, Any]:
+        labels = {("metric" if name == NAME_LABEL else name): value for name, value in alert.series.labels}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "id": alert.id,
+            "status": status,
+            "labels": {"alertname": "MetricAnomaly", "severity": alert.severity.value, **labels, **self.labels},
+            "annotations": {"summary": _summary(alert)},
+            "startsAt": rfc3339(alert.starts_at),
+            "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),
+            "fingerprint": alert.series.fingerprint,
+            "anomaly": {
+                "time": rfc3339(alert.worst_time),
+                "value": alert.value,
+                "expected": alert.expected,
+                "lower": alert.lower,
+                "upper": alert.upper,
+                "anomaly_score": alert.anomaly_score,
+                "threshold": 1.0,
+                "direction": alert.direction.value,
+                "severity": alert.severity.value,
+                "model": alert.model,
+                "forecaster": alert.forecaster,
+                "skill": alert.skill,
+                "source": {"topic": alert.topic, "partition": alert.partition, "offset": alert.offset},
+            },
+        }
+
+
+def _summary(alert: Alert) -> str:
+    side = "above" if alert.direction == Direction.ABOVE else "below"
+    return (
+        f"{alert.series} is {alert.value:.6g}, {side} the expected {alert.expected:.6g} "
+        f"({alert.lower:.6g} to {alert.upper:.6g}); anomaly_score {alert.anomaly_score:.2f}"
+    )

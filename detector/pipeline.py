@@ -1,0 +1,179 @@
+"""The pure core: samples in, verdicts and alerts out. No clock, no Kafka, no file, no metrics server.
+
+For each round (at most one sample a stream) four steps in this order: score against the forecast made at the last
+sample, decide, learn, forecast. What comes out depends on the samples of a partition and their order only, not on how
+they were cut into batches. Shape legend: N samples of a batch, B rows of a round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.alerts.lifecycle import Lifecycle, Observation
+from detector.alerts.record import alert_id
+from detector.columns import Rows
+from detector.protocols import Forecaster
+from detector.records import (
+    Alert,
+    AlertStatus,
+    Direction,
+    Float64,
+    Int64,
+    Outcome,
+    Partition,
+    SampleBatch,
+    ScoredBatch,
+    Severity,
+    Uint8,
+)
+from detector.scoring import Scorer
+from detector.streams.ordering import judge, rounds, screen
+from detector.streams.table import LATEST, NO_ROW, StreamTable
+
+
+@dataclass(slots=True)
+class _Results:
+    """Columns of a `ScoredBatch` while they are filled."""
+
+    outcomes: Uint8
+    expected: Float64
+    lower: Float64
+    upper: Float64
+    scores: Float64
+    statuses: Uint8
+    alerts: list[tuple[int, Alert]]
+
+    @classmethod
+    def of(cls, outcomes: Uint8) -> _Results:
+        count = len(outcomes)
+        nan = np.full(count, np.nan)
+        return cls(outcomes, nan, nan.copy(), nan.copy(), np.zeros(count), np.zeros(count, dtype=np.uint8), [])
+
+
+class Pipeline:
+    """Everything between a decoded sample and an alert; the only owner of stream state."""
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        scorer: Scorer,
+        lifecycle: Lifecycle,
+        *,
+        max_streams: int,
+        idle_expiry_seconds: float,
+        max_future_seconds: float,
+        critical_score: float,
+        model: str,
+    ) -> None:
+        self.forecaster = forecaster
+        self.scorer = scorer
+        self.lifecycle = lifecycle
+        self.table = StreamTable(
+            (*forecaster.fields, *scorer.fields, *lifecycle.fields), max_streams, idle_expiry_seconds
+        )
+        self.max_future_seconds = max_future_seconds
+        self.critical_score = critical_score
+        self.model = model
+
+    def process(self, batch: SampleBatch) -> ScoredBatch:
+        """Verdicts for every sample, and the alerts that began or ended, in the order of the samples."""
+        partition = (batch.topic, batch.partition)
+        results = _Results.of(screen(batch, self.max_future_seconds))
+        picks_N = np.flatnonzero(results.outcomes == Outcome.SCORED)
+        rows_N = self.table.rows(partition, batch.series[picks_N], batch.times[picks_N])
+        results.outcomes[picks_N[rows_N == NO_ROW]] = Outcome.STREAM_LIMIT
+        picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
+        for nth in rounds(rows_N):
+            self._round(batch, picks_N[nth], rows_N[nth], results)
+        self._expire_idle(partition, results)
+        self.table.trim(partition)
+        alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
+        return ScoredBatch(
+            results.outcomes, results.expected, results.lower, results.upper, results.scores, results.statuses, alerts
+        )
+
+    def _round(self, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
+        state = self.table.columns
+        verdicts = judge(batch.times[picks], state[LATEST.name][rows])
+        if verdicts.any():
+            results.outcomes[picks] = verdicts
+            picks, rows = picks[verdicts == Outcome.SCORED], rows[verdicts == Outcome.SCORED]
+        if not len(picks):
+            return
+        times, values = batch.times[picks], batch.values[picks]
+        self._restart_idle((batch.topic, batch.partition), picks, rows, times, results)
+
+        forecast = self.forecaster.stored(state, rows)
+        score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
+
+        seen = Observation(
+            times, values, forecast.loc, score.lower, score.upper, score.anomaly_score, batch.offsets[picks]
+        )
+        before = state["alert.status"][rows]
+        status = self.lifecycle.decide(state, rows, seen)
+
+        self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
+        self.forecaster.learn(state, rows, times, values)
+        state[LATEST.name][rows] = times
+
+        changed = (status != before) & ((status == AlertStatus.FIRING) | (status == AlertStatus.RESOLVED))
+        for at in np.flatnonzero(changed).tolist():
+            alert = self._alert(batch.topic, batch.partition, int(rows[at]), AlertStatus(status[at]), times[at])
+            results.alerts.append((int(picks[at]), alert))
+        self.forecaster.forecast(state, rows)
+
+        results.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
+        results.expected[picks] = forecast.loc
+        results.lower[picks], results.upper[picks] = score.lower, score.upper
+        results.scores[picks] = score.anomaly_score
+        results.statuses[picks] = status
+
+    def _alert(self, topic: str, partition: int, row: int, status: AlertStatus, time: float) -> Alert:
+        state, rows = self.table.columns, np.array([row], dtype=np.int64)
+        key = self.table.key((topic, partition), row)
+        worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
+        starts_at = float(state["alert.starts_at"][row])
+        fallback = int(self.forecaster.fallback(state, rows)[0])
+        return Alert(
+            id=alert_id(key, topic, partition, starts_at),
+            status=status,
+            series=key,
+            starts_at=starts_at,
+            ends_at=float(time) if status == AlertStatus.RESOLVED else None,
+            time=float(time),
+            worst_time=worst_time,
+            value=value,
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            anomaly_score=score,
+            direction=Direction.BELOW if value < expected else Direction.ABOVE,
+            severity=Severity.CRITICAL if score >= self.critical_score else Severity.WARNING,
+            topic=topic,
+            partition=partition,
+            offset=int(state["alert.worst_offset"][row]),
+            model=self.model,
+            forecaster="naive" if fallback else "lstm",
+            skill=float(self.forecaster.skill(state, rows)[0]),
+        )
+
+    def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
+        """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""
+        idle = self.table.idle(rows, times)
+        if idle.any():
+            for at in np.flatnonzero(idle).tolist():
+                self._end_open_alert(partition, int(rows[at]), int(picks[at]), results)
+            self.table.restart(rows[idle])
+
+    def _expire_idle(self, partition: Partition, results: _Results) -> None:
+        rows = self.table.idle_rows(partition)
+        for row in rows.tolist():
+            self._end_open_alert(partition, row, len(results.outcomes), results)
+        self.table.release(partition, rows)
+
+    def _end_open_alert(self, partition: Partition, row: int, position: int, results: _Results) -> None:
+        if self.table.columns["alert.status"][row] == AlertStatus.FIRING:
+            latest = float(self.table.columns[LATEST.name][row])
+            results.alerts.append((position, self._alert(*partition, row, AlertStatus.RESOLVED, latest)))
