@@ -66,7 +66,7 @@ class Source(Protocol):
     """Where records come from."""
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
-        """Batches of distinct partitions; empty after the timeout. Raises SourceError; poll again if it is `retriable`."""
+        """Batches of distinct partitions; empty after the timeout. Raises SourceError; poll again if `retriable`."""
         ...
 
     def changes(self) -> AssignmentChanges:

@@ -34,7 +34,7 @@ class SeriesKey:
 
     @property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so that quoting cannot make two collide."""
+        """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so quoting cannot make two collide."""
         digest = hashlib.blake2b(digest_size=16)
         for pair in self.labels:
             for part in pair:

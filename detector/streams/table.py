@@ -1,8 +1,8 @@
 """The table of streams: which row holds whose state.
 
 Rows come in blocks of 256 and a block belongs to one partition, so that a partition's state can be written out and
-handed over by the block. A stream that is seen on two partitions is two streams here: state may depend on the records of one
-partition only.
+handed over by the block. A stream that is seen on two partitions is two streams here: state may depend on the records
+of one partition only.
 """
 
 from __future__ import annotations

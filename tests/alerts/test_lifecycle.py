@@ -1,0 +1,86 @@
+"""The lifecycle against a plain model of it, one stream at a time."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.alerts.lifecycle import Lifecycle, Observation
+from detector.columns import allocate
+from detector.records import AlertStatus
+
+
+class Model:
+    """What `Lifecycle` promises, written for one stream and without arrays."""
+
+    def __init__(self, anomalous: int, of: int, normal: int, below: float, too_long: float, cooldown: float) -> None:
+        self.anomalous, self.of, self.normal, self.below = anomalous, of, normal, below
+        self.too_long, self.cooldown = too_long, cooldown
+        self.bits: list[bool] = []
+        self.status, self.quiet, self.starts_at, self.ended_at = AlertStatus.NONE, 0, 0.0, -np.inf
+
+    def step(self, time: float, score: float) -> AlertStatus:
+        cool = time < self.ended_at + self.cooldown
+        self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
+        self.quiet = self.quiet + 1 if score < self.below else 0
+        if self.status == AlertStatus.FIRING:
+            if self.quiet >= self.normal or time - self.starts_at > self.too_long:
+                self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
+                return AlertStatus.RESOLVED
+            return self.status
+        if self.status == AlertStatus.NONE:
+            self.starts_at = time
+        if sum(self.bits) >= self.anomalous:
+            self.status = AlertStatus.FIRING
+        else:
+            self.status = AlertStatus.PENDING if any(self.bits) else AlertStatus.NONE
+        return self.status
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.5, 0.9, 1.0, 1.5, 3.0]), max_size=60),
+    anomalous=st.integers(1, 3),
+    extra=st.integers(0, 3),
+    normal=st.integers(1, 4),
+    too_long=st.sampled_from([5.0, 1e9]),
+    cooldown=st.sampled_from([0.0, 4.0]),
+)
+def test_g15_lifecycle_is_its_model(
+    scores: list[float], anomalous: int, extra: int, normal: int, too_long: float, cooldown: float
+) -> None:
+    of = anomalous + extra
+    lifecycle = Lifecycle(
+        anomalous=anomalous,
+        of=of,
+        recovery_normal=normal,
+        recovery_below=0.8,
+        max_firing_seconds=too_long,
+        cooldown_seconds=cooldown,
+    )
+    model = Model(anomalous, of, normal, 0.8, too_long, cooldown)
+    state, rows = allocate(lifecycle.fields, 4), np.array([2])
+    for time, score in enumerate(scores):
+        status = lifecycle.decide(state, rows, seen(float(time), score))
+        assert status[0] == model.step(float(time), score), (time, score)
+    assert (state["alert.status"][[0, 1, 3]] == AlertStatus.NONE).all()
+
+
+def seen(time: float, score: float, value: float = 1.0) -> Observation:
+    def one(x: float) -> np.ndarray:
+        return np.array([x])
+
+    return Observation(one(time), one(value), one(0.0), one(-1.0), one(1.0), one(score), np.array([int(time)]))
+
+
+def test_the_worst_sample_of_an_episode_is_remembered() -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=2, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    for time, score in enumerate([1.2, 2.5, 1.1, 0.0, 0.0]):
+        lifecycle.decide(state, rows, seen(float(time), score, value=score * 10))
+    assert state["alert.worst"][0].tolist() == [1.0, 25.0, 0.0, -1.0, 1.0, 2.5]
+    assert state["alert.worst_offset"][0] == 1
+    assert state["alert.starts_at"][0] == 0.0
+    lifecycle.decide(state, rows, seen(9.0, 1.1, value=11.0))
+    assert state["alert.worst"][0][0] == 9.0
+    assert state["alert.starts_at"][0] == 9.0

@@ -1,0 +1,125 @@
+"""The pure core with a last-value forecaster: accounting, order, independence of how the log was cut into batches."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.alerts import Lifecycle
+from detector.pipeline import Pipeline
+from detector.records import Alert, AlertStatus, Outcome, SampleBatch, ScoredBatch
+from detector.scoring import Scorer, ScorerSettings
+from detector.series import SeriesKey
+from detector.testing import LastValueForecaster
+
+STEP_SECONDS = 60.0
+START = 1_700_000_000.0
+
+
+def pipeline_of(max_streams: int = 1000, expiry: float = 1e6) -> Pipeline:
+    return Pipeline(
+        LastValueForecaster(),
+        Scorer(ScorerSettings(warmup_samples=20)),
+        Lifecycle(
+            anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+        ),
+        max_streams=max_streams,
+        idle_expiry_seconds=expiry,
+        max_future_seconds=3600.0,
+        critical_score=2.0,
+        model="last-value",
+    )
+
+
+def batch_of(pipeline: Pipeline, streams: list[int], times: np.ndarray, values: np.ndarray, first: int) -> SampleBatch:
+    index = pipeline.table.series(("t", 0))
+    count = len(streams)
+    return SampleBatch(
+        topic="t",
+        partition=0,
+        series=np.array([index.intern(SeriesKey.of(f"s{s}")) for s in streams], dtype=np.int64),
+        times=times,
+        values=values,
+        kinds=np.zeros(count, dtype=np.uint8),
+        outcomes=np.zeros(count, dtype=np.uint8),
+        offsets=np.arange(first, first + count),
+        record_times=np.full(count, np.nan),
+    )
+
+
+def log_of(seed: int, steps: int = 60, streams: int = 5) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Interleaved streams with a spike each, some late and some repeated samples."""
+    rng = np.random.default_rng(seed)
+    names = rng.permutation(np.repeat(np.arange(streams), steps)).tolist()
+    seen = [0] * streams
+    times, values = np.empty(len(names)), rng.normal(size=len(names))
+    for i, name in enumerate(names):
+        shift = rng.choice([0, 0, 0, 0, 0, 0, -1, -5])
+        if seen[name] == steps - 8:
+            values[i], shift = 500.0, 0
+        times[i] = START + STEP_SECONDS * (seen[name] + shift)
+        seen[name] += 1
+    return names, times, values
+
+
+def run(pipeline: Pipeline, log: tuple[list[int], np.ndarray, np.ndarray], cuts: list[int]) -> list[ScoredBatch]:
+    names, times, values = log
+    edges = [0, *sorted(cuts), len(names)]
+    return [
+        pipeline.process(batch_of(pipeline, names[a:b], times[a:b], values[a:b], a))
+        for a, b in zip(edges, edges[1:], strict=False)
+        if b > a
+    ]
+
+
+def alerts_of(batches: list[ScoredBatch]) -> list[Alert]:
+    return [alert for batch in batches for alert in batch.alerts]
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 50), cuts=st.lists(st.integers(0, 300), max_size=12))
+def test_g8_results_do_not_depend_on_batch_boundaries(seed: int, cuts: list[int]) -> None:
+    whole, pieces = pipeline_of(), pipeline_of()
+    one, many = run(whole, log_of(seed), []), run(pieces, log_of(seed), cuts)
+    for column in ("outcomes", "expected", "lower", "upper", "scores", "statuses"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(b, column) for b in one]), np.concatenate([getattr(b, column) for b in many])
+        )
+    assert [repr(a) for a in alerts_of(one)] == [repr(a) for a in alerts_of(many)]
+    for name, column in whole.table.columns.items():
+        assert column.tobytes() == pieces.table.columns[name].tobytes(), name
+
+
+def test_g16_every_sample_has_exactly_one_outcome_and_a_spike_is_an_alert() -> None:
+    pipeline = pipeline_of()
+    batches = run(pipeline, log_of(3), [])
+    outcomes = np.bincount(batches[0].outcomes, minlength=len(Outcome))
+    assert outcomes.sum() == 300
+    assert outcomes[Outcome.LATE] > 0
+    assert outcomes[Outcome.DUPLICATE] > 0
+    fired = [a for a in alerts_of(batches) if a.status == AlertStatus.FIRING]
+    assert {str(a.series) for a in fired if a.value == 500.0} == {f"s{i}" for i in range(5)}
+    resolved = [a for a in alerts_of(batches) if a.status == AlertStatus.RESOLVED]
+    assert {a.id for a in resolved} <= {a.id for a in fired}
+
+
+def test_streams_over_the_limit_are_counted_and_leave_the_others_alone() -> None:
+    limited = run(pipeline_of(max_streams=2), log_of(5), [])[0]
+    free = run(pipeline_of(), log_of(5), [])[0]
+    refused = limited.outcomes == Outcome.STREAM_LIMIT
+    assert refused.any()
+    np.testing.assert_array_equal(limited.scores[~refused], free.scores[~refused])
+
+
+def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silent() -> None:
+    pipeline = pipeline_of(expiry=3600.0)
+    steady = np.sin(np.arange(50.0))
+    steady[-1] = 900.0
+    times = START + STEP_SECONDS * np.arange(50)
+    first = pipeline.process(batch_of(pipeline, [0] * 50, times, steady, 0))
+    assert [a.status for a in first.alerts] == [AlertStatus.FIRING]
+    later = START + 10_000.0 + STEP_SECONDS * np.arange(3)
+    second = pipeline.process(batch_of(pipeline, [1] * 3, later, np.zeros(3), 50))
+    assert [(a.status, a.id, a.ends_at) for a in second.alerts] == [
+        (AlertStatus.RESOLVED, first.alerts[0].id, times[-1])
+    ]
+    assert pipeline.table.streams == 1
