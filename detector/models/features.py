@@ -1,0 +1,70 @@
+"""What the network sees of a stream: 24 dimensionless numbers, in units of the locally best expert's error.
+
+Shape legend: B rows of one call, K experts, F features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.models.naive import EXPERT_NAMES, EXPERTS, PROFILES, Slot
+
+Float32 = npt.NDArray[np.float32]
+
+FEATURE_NAMES = (
+    *(f"offset.{name}" for name in EXPERT_NAMES),
+    *(f"error.{name}" for name in EXPERT_NAMES),
+    "value",
+    "step",
+    "unit",
+    "fit.day_profile",
+    "fit.week_profile",
+    "gap",
+    "age",
+    "repeats",
+)
+FEATURES = len(FEATURE_NAMES)
+OFFSETS = slice(0, EXPERTS)
+ERROR_LOGS = slice(EXPERTS, 2 * EXPERTS)
+
+LARGEST = 1e6
+
+
+def unit(bank: Float32) -> Float32:
+    """[B] unit s of a stream: the smallest running error in its bank, plus its floor."""
+    smallest: Float32 = bank[Slot.ERRORS].min(axis=0) + bank[Slot.FLOOR]
+    return smallest
+
+
+def squash(ratio: Float32) -> Float32:
+    """asinh, by the logarithm that has a vector kernel; ratios are clipped to a million.
+
+    >>> float(squash(np.float32([1.0]))[0])  # doctest: +ELLIPSIS
+    0.88137...
+    """
+    size = np.minimum(np.abs(ratio), np.float32(LARGEST))
+    squashed: Float32 = np.copysign(np.log(size + np.sqrt(size * size + np.float32(1))), ratio)
+    return squashed
+
+
+def features(bank: Float32) -> tuple[Float32, Float32]:
+    """([F, B] inputs of the network, [B] unit s) after the bank has learnt a sample."""
+    with np.errstate(over="ignore", under="ignore"):
+        scale = unit(bank)
+        per_unit = np.float32(1) / scale
+        floor = bank[Slot.FLOOR]
+        wide = bank[Slot.DEVIATION] + floor
+        inputs = np.empty((FEATURES, bank.shape[1]), np.float32)
+        inputs[OFFSETS] = squash((bank[Slot.EXPERTS] - bank[Slot.LAST]) * per_unit)
+        inputs[ERROR_LOGS] = np.log(np.minimum((bank[Slot.ERRORS] + floor) * per_unit, np.float32(LARGEST)))
+        small = inputs[2 * EXPERTS :]
+        small[0] = squash((bank[Slot.LAST] - bank[Slot.MEAN]) / wide)
+        small[1] = squash(bank[Slot.STEP] * per_unit)
+        small[2] = np.log(np.clip(scale / wide, np.float32(1 / LARGEST), np.float32(LARGEST)))
+        for index in range(len(PROFILES)):
+            small[3 + index] = 1 - np.minimum(bank[Slot.FIT][index] / wide, np.float32(2))
+        small[5] = bank[Slot.GAP]
+        small[6] = np.log(bank[Slot.AGE]) * np.float32(0.2)
+        small[7] = bank[Slot.REPEATS]
+        return inputs, scale

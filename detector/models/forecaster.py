@@ -1,0 +1,185 @@
+"""The forecaster of the daemon: what it keeps per stream, and the three calls of the pipeline.
+
+Per sample: `stored` is what was expected of it, `learn` takes it in, `forecast` makes and stores the next expectation,
+for one usual interval later. The network runs in blocks of a fixed, padded shape with a pinned number of threads, so a
+stream's bits depend on its own samples only, never on which others share the call.
+
+Shape legend: B rows of one call, F features, K experts, L layers, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from detector.columns import BLOCK_ROWS, Columns, Field, Rows
+from detector.errors import ModelError
+from detector.models.backbone import Backbone
+from detector.models.features import FEATURES, features
+from detector.models.naive import EXPERT_NAMES, EXPERTS, LAST_VALUE, Bank, Clock, Slot, unpack
+from detector.models.weights import Weights, load
+from detector.protocols import Forecast
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+CHUNK_ROWS = 2048
+"""Rows whose working set stays in the second-level cache."""
+LEAST_SCALE = 1e-30
+FORECASTERS = ("lstm", *EXPERT_NAMES)
+"""Names by the code that `Forecaster.fallback` returns; `lstm` is the network, whatever its cell."""
+STAND_BACK = 1.02
+COME_BACK = 1.0
+"""The network gives way where its running error exceeds the best expert's by this factor, and returns below that."""
+
+
+class Forecaster:
+    """Forecasts every stream's next value from one shared network and the stream's own state."""
+
+    def __init__(self, weights: Weights | None = None, *, device: str = "cpu", threads: int = 1) -> None:
+        """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError."""
+        self.weights = weights or load()
+        self.device = _device(device)
+        self._bank = Bank()
+        self._kernel = Kernel(self.weights.backbone, self.device, threads)
+        size = self.weights.backbone.shape.state_size
+        self.fields: tuple[Field, ...] = (
+            *Bank.fields,
+            Field("hidden", (size,)),
+            *((Field("cell", (size,)),) if self._kernel.keeps_cell else ()),
+            Field("forecast", (2,), "float64", float("nan")),
+            Field("forecaster", (), "uint8"),
+        )
+
+    @classmethod
+    def from_file(cls, weights: Path | None, *, device: str = "cpu", threads: int = 1) -> Forecaster:
+        """Forecaster with the weights at a path, or the shipped ones. Raises ModelError."""
+        return cls(load(weights), device=device, threads=threads)
+
+    @property
+    def name(self) -> str:
+        """Short identity of the model for alerts and logs: cell, size and the first digits of the weights' hash."""
+        shape = self.weights.backbone.shape
+        return f"{shape.cell}-{shape.hidden_size}x{shape.num_layers}-{self.weights.sha256[:12]}"
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        """Forecast made at the last step; changes nothing."""
+        both = state["forecast"].take(rows, axis=0)
+        return Forecast(both[:, 0].copy(), both[:, 1].copy())
+
+    def fallback(self, state: Columns, rows: Rows) -> npt.NDArray[np.uint8]:
+        """[B] index into `FORECASTERS`, whose forecast is stored: 0 the network, else the naive one in its stead."""
+        codes: npt.NDArray[np.uint8] = state["forecaster"].take(rows)
+        return codes
+
+    def skill(self, state: Columns, rows: Rows) -> Float64:
+        """[B] running error of the network over that of the last value; below 1 it helps. 1 before there is any."""
+        bank = state["bank"].take(rows, axis=0)
+        floor = bank[:, Slot.FLOOR] + np.float32(LEAST_SCALE)
+        last = bank[:, Slot.ERRORS][:, LAST_VALUE] + floor
+        return ((bank[:, Slot.GATE_ERROR] + floor) / last).astype(np.float64)
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        """Take in one sample per row: judge the stored forecasts, then bank, profiles and normaliser learn.
+
+        Values are finite and at most 1e30 in size, times later than the row's last one.
+        """
+        for part in _parts(len(rows), CHUNK_ROWS):
+            self._bank.learn(state, rows[part], times[part], values[part])
+
+    def forecast(self, state: Columns, rows: Rows) -> None:
+        """One step of the network per row; stores location and scale for the sample after the one just learnt."""
+        for part in _parts(len(rows), CHUNK_ROWS):
+            self._forecast(state, rows[part])
+
+    def _forecast(self, state: Columns, rows: Rows) -> None:
+        bank = unpack(state, rows)
+        inputs, unit = features(bank)
+        outputs = self._kernel(state, rows, inputs)
+        with np.errstate(over="ignore", under="ignore"):
+            move = outputs[EXPERTS] * unit
+            for expert in range(EXPERTS):
+                move += outputs[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
+            gate = bank[Slot.LAST] + move
+            scale = np.maximum(unit * np.exp(outputs[EXPERTS + 1]), np.float32(LEAST_SCALE))
+        code = choose(bank, state["forecaster"].take(rows))
+        chosen = np.where(code == 0, gate, np.take_along_axis(bank[Slot.EXPERTS], _expert(code), axis=0)[0])
+        state["bank"][rows, Slot.GATE] = gate
+        state["forecaster"][rows] = code
+        origin = state["bank_clock"][rows, Clock.ORIGIN]
+        state["forecast"][rows] = np.stack((origin + chosen, scale.astype(np.float64)), axis=1)
+
+
+def _expert(code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    return np.maximum(code_B.astype(np.int64) - 1, 0)[None, :]
+
+
+def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Whose forecast to use: 0 the network, k + 1 expert k. The present choice `code_B` is kept on a close call."""
+    errors = bank[Slot.ERRORS]
+    best = errors.argmin(axis=0)
+    allowed = np.where(code_B == 0, np.float32(STAND_BACK), np.float32(COME_BACK))
+    worse = bank[Slot.GATE_ERROR] > allowed * (errors.min(axis=0) + bank[Slot.FLOOR])
+    return np.where(worse, best + 1, 0).astype(np.uint8)
+
+
+class Kernel:
+    """The network at one fixed shape: 256 rows, the last block padded with zeros."""
+
+    def __init__(self, backbone: Backbone, device: torch.device, threads: int) -> None:
+        self.keeps_cell = any(layer.keeps_cell for layer in backbone.layers)
+        self._backbone = backbone.to(device)
+        self._device = device
+        self._threads = threads
+        size = backbone.shape.state_size
+        self._inputs = np.zeros((BLOCK_ROWS, FEATURES), np.float32)
+        self._hidden = np.zeros((BLOCK_ROWS, size), np.float32)
+        self._cell = np.zeros((BLOCK_ROWS, size), np.float32)
+
+    def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> Float32:
+        """One step for `rows`, whose hidden and cell state move on; returns [K+2, B] outputs."""
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        outputs = np.empty((EXPERTS + 2, len(rows)), np.float32)
+        with torch.inference_mode():
+            for part in _parts(len(rows), BLOCK_ROWS):
+                block = rows[part]
+                count = len(block)
+                self._fill(state, block, inputs_FB[:, part])
+                out, hidden, cell = self._backbone.step(
+                    *(self._tensor(a) for a in (self._inputs, self._hidden, self._cell))
+                )
+                outputs[:, part] = out[:count].cpu().numpy().T
+                state["hidden"][block] = hidden[:count].cpu().numpy()
+                if self.keeps_cell:
+                    state["cell"][block] = cell[:count].cpu().numpy()
+        return outputs
+
+    def _fill(self, state: Columns, rows: Rows, inputs_FB: Float32) -> None:
+        count = len(rows)
+        for buffer in (self._inputs, self._hidden, self._cell):
+            buffer[count:] = 0
+        self._inputs[:count] = inputs_FB.T
+        self._hidden[:count] = state["hidden"].take(rows, axis=0)
+        if self.keeps_cell:
+            self._cell[:count] = state["cell"].take(rows, axis=0)
+
+    def _tensor(self, buffer: Float32) -> torch.Tensor:
+        return torch.from_numpy(buffer).to(self._device)
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError("model.device is cuda, but torch sees no CUDA device; use cpu or auto")
+    return torch.device(name)

@@ -1,0 +1,54 @@
+"""Exponentially weighted statistics over many streams at once.
+
+Every function is elementwise, so that the result for a stream never depends on which others share the call.
+All arithmetic keeps the dtype of its inputs. Shape legend: any shape that broadcasts; usually [B] or [K, B].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def warm_rate(age: Array, rate: float) -> Array:
+    """Learning rate that averages the first 1 / `rate` samples evenly and forgets at `rate` from then on.
+
+    `age` counts the samples including the present one, at least 1.
+
+    >>> warm_rate(np.array([1.0, 2.0, 100.0]), 0.1).tolist()
+    [1.0, 0.5, 0.1]
+    """
+    return np.maximum(1.0 / age, rate).astype(age.dtype)
+
+
+def follow(mean: Array, value: Array, rate: Array | float) -> Array:
+    """Return mean + rate * (value - mean), the exponentially weighted mean after one more sample."""
+    return mean + rate * (value - mean)
+
+
+def follow_capped(error: Array, value: Array, rate: Array, cap: float, floor: Array) -> Array:
+    """Exponentially weighted mean of non-negative values, each capped at `cap` times (the mean so far + `floor`).
+
+    One outlier moves it by at most a factor 1 + rate * cap; a lasting change is followed at an exponential pace.
+    Where the rate is above 1/8 (the first samples) nothing is capped, because there is nothing to compare with yet.
+    """
+    limit = np.where(rate > 0.125, np.inf, cap * (error + floor)).astype(error.dtype)
+    return follow(error, np.minimum(value, limit), rate)
+
+
+def follow_robust(
+    mean: Array, deviation: Array, value: Array, rate: Array, cap: float, floor: Array
+) -> tuple[Array, Array]:
+    """Slow mean and mean absolute deviation that a spike barely moves and a sustained shift does.
+
+    A sample counts with at most `cap` deviations of distance (Huber's clipped influence, 1964). Distance that persists
+    keeps pushing the mean and widens the deviation, so the pace of adaptation grows until the shift is inside.
+    """
+    distance = value - mean
+    limit = np.where(rate > 0.125, np.inf, cap * deviation + floor).astype(mean.dtype)
+    clipped = np.clip(distance, -limit, limit)
+    return mean + rate * clipped, follow(deviation, np.abs(clipped), rate)

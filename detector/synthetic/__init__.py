@@ -1,0 +1,7 @@
+"""Synthetic metric streams and labelled faults, reproducible from a seed. Needs numpy only."""
+
+from detector.synthetic.families import FAMILIES
+from detector.synthetic.faults import KINDS, Fault, inject
+from detector.synthetic.streams import START, Streams, streams
+
+__all__ = ["FAMILIES", "KINDS", "START", "Fault", "Streams", "inject", "streams"]

@@ -1,0 +1,173 @@
+"""Families of metrics, each a function of a `Grid` to values [S, T] in the family's natural unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from detector.synthetic.parts import (
+    Float64,
+    Grid,
+    autoregressive,
+    bursts,
+    cron,
+    daily,
+    happens,
+    held,
+    noise,
+    ramps,
+    regimes,
+    shifts,
+    walk,
+)
+
+
+def utilisation(grid: Grid) -> Float64:
+    """Per cent busy: daily use, jobs on the clock, bursts, clipped to [0, 100]."""
+    busy = grid.each(2, 60) + grid.each(0, 25) * grid.some(0.6) * daily(grid)
+    busy = busy + grid.each_log(0.1, 8) * noise(grid) + grid.each(5, 60) * grid.some(0.3) * cron(grid)
+    busy = busy + grid.each(2, 20) * grid.some(0.4) * bursts(grid) + grid.each(5, 30) * regimes(grid) * grid.some(0.2)
+    return np.clip(busy, 0, 100)
+
+
+def seasonal(grid: Grid) -> Float64:
+    """Requests a second: a strong daily profile, noise in proportion, slow growth."""
+    profile = 1 + grid.each(0.2, 0.95) * daily(grid)
+    size = grid.each_log(0.01, 0.2)
+    return np.maximum(
+        profile * (1 + 0.1 * walk(grid) * grid.some(0.3)) + size * noise(grid) * np.sqrt(np.abs(profile)), 0
+    )
+
+
+def counts(grid: Grid) -> Float64:
+    """Events per step: Poisson around a daily profile, from nearly none to hundreds."""
+    rate = grid.each_log(0.05, 300) * np.exp(
+        grid.each(0, 1.2) * daily(grid) + 0.2 * autoregressive(grid, grid.each_log(20, 600))
+    )
+    rate = rate * (1 + grid.each(0, 3) * grid.some(0.4) * bursts(grid))
+    return grid.rng.poisson(np.minimum(rate, 1e6)).astype(np.float64)
+
+
+def traffic(grid: Grid) -> Float64:
+    """Bytes a second: multiplicative seasons and noise, Pareto bursts."""
+    log = grid.each(0, 1) * daily(grid) + grid.each(0.02, 0.5) * noise(grid) + 0.3 * grid.some(0.3) * shifts(grid)
+    calm = np.exp(np.clip(log, -10, 10)).astype(np.float64)
+    return np.asarray(calm + grid.each(0.1, 3) * bursts(grid) * grid.some(0.6), dtype=np.float64)
+
+
+def drift(grid: Grid) -> Float64:
+    """Temperatures and memory: slow wandering and trend with little noise."""
+    trend = grid.each(-0.3, 0.3) * (grid.times_T - grid.times_T[0])[None, :] / 86400.0
+    slow = autoregressive(grid, grid.each_log(100, 5000))
+    return (
+        20
+        + trend
+        + walk(grid) * grid.each(0, 1)
+        + slow
+        + grid.each_log(0.005, 0.3) * noise(grid)
+        + grid.each(0, 2) * daily(grid) * grid.some(0.4)
+    )
+
+
+def batch(grid: Grid) -> Float64:
+    """Batch jobs: idle most of the time, work on the clock."""
+    idle = grid.each(0, 0.2) + grid.each_log(0.001, 0.1) * noise(grid)
+    return np.maximum(idle + cron(grid) * (1 + grid.each_log(0.01, 0.2) * noise(grid)) + cron(grid) * grid.some(0.3), 0)
+
+
+def ads(grid: Grid) -> Float64:
+    """Prices and conversion rates: log-normal, weak seasons, heavy upper tail."""
+    log = (
+        grid.each(0.1, 0.6) * noise(grid)
+        + grid.each(0, 0.5) * daily(grid)
+        + 0.3 * autoregressive(grid, grid.each_log(120, 6000))
+    )
+    return 0.1 * np.exp(np.clip(log, -10, 10)) * (1 + bursts(grid) * grid.some(0.5))
+
+
+def latency(grid: Grid) -> Float64:
+    """Milliseconds: a floor, gamma noise, slow load, timeouts, regimes."""
+    jitter = grid.rng.gamma(grid.each(0.7, 8), 1.0, grid.shape)
+    load = np.exp(0.3 * autoregressive(grid, grid.each_log(10, 600)) + grid.each(0, 0.5) * daily(grid))
+    return (
+        grid.each(5, 200)
+        + grid.each(0.2, 10) * jitter * load * (1 + 2 * regimes(grid) * grid.some(0.3))
+        + 20 * bursts(grid) * grid.some(0.5)
+    )
+
+
+def constant(grid: Grid) -> Float64:
+    """Settings and limits: one value, rarely another, hardly any noise."""
+    level = np.round(grid.each_log(1, 1000))
+    changes = np.round(5 * shifts(grid) * grid.some(0.4))
+    return (
+        level
+        + changes
+        + 1e-3 * level * noise(grid) * grid.some(0.3)
+        + happens(grid, grid.each_log(0.1, 20)) * grid.some(0.3)
+    )
+
+
+def sawtooth(grid: Grid) -> Float64:
+    """Heaps and disks: fill at a pace, are emptied, fill again."""
+    return 10 + grid.each(1, 80) * ramps(grid, grid.each_log(0.3, 72)) + grid.each_log(0.01, 3) * noise(grid)
+
+
+def plateaus(grid: Grid) -> Float64:
+    """Levels that hold for a while: fleet sizes, queue classes, thermostats."""
+    level = np.round(grid.each_log(1, 20) * held(grid, grid.each_log(0.3, 60)))
+    return 50 + level + grid.each_log(0.01, 1) * noise(grid) * grid.some(0.6)
+
+
+def walks(grid: Grid) -> Float64:
+    """Random walks, some pulled home slowly."""
+    steps = grid.rng.standard_normal(grid.shape)
+    home: Float64 = autoregressive(grid, grid.each_log(500, 20000)) * 10
+    return (
+        100
+        + np.where(grid.some(0.5), np.cumsum(steps, axis=1), home)
+        + grid.each_log(0.05, 3) * noise(grid) * grid.some(0.5)
+    )
+
+
+def shifting(grid: Grid) -> Float64:
+    """Noise around a level that jumps now and then."""
+    return (
+        10
+        + grid.each(1, 10) * shifts(grid)
+        + grid.each_log(0.05, 1) * noise(grid)
+        + grid.each(0, 3) * daily(grid) * grid.some(0.4)
+    )
+
+
+def quantised(grid: Grid) -> Float64:
+    """Small integers: threads, connections, replicas."""
+    wander = autoregressive(grid, grid.each_log(5, 600)) + grid.each(0, 1.5) * daily(grid) + 0.5 * noise(grid)
+    return np.round(np.maximum(grid.each(0, 8) + grid.each_log(0.3, 6) * wander, 0)).astype(np.float64)
+
+
+def heavy(grid: Grid) -> Float64:
+    """Stationary noise with tails far heavier than a normal distribution's."""
+    tails = np.clip(grid.rng.standard_t(grid.each(1.5, 4), grid.shape), -200, 200)
+    return grid.each(0, 50) + tails + autoregressive(grid, grid.each_log(5, 600)) * grid.each(0, 2)
+
+
+FAMILIES: dict[str, Callable[[Grid], Float64]] = {
+    "utilisation": utilisation,
+    "daily": seasonal,
+    "counts": counts,
+    "traffic": traffic,
+    "drift": drift,
+    "batch": batch,
+    "ads": ads,
+    "latency": latency,
+    "constant": constant,
+    "sawtooth": sawtooth,
+    "plateaus": plateaus,
+    "walks": walks,
+    "shifting": shifting,
+    "quantised": quantised,
+    "heavy": heavy,
+}
+"""Name -> generator."""
