@@ -1,0 +1,83 @@
+"""The columns of a batch while its records are being read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detector.decoders.general import Sample
+from detector.decoders.identity import unpack
+from detector.decoders.outcomes import outcomes_of
+from detector.decoders.timestamps import Unit, seconds
+from detector.errors import DecodeError
+from detector.records import RawBatch, Reject, SampleBatch
+
+_DETAIL_CHARACTERS = 200
+
+
+class Columns:
+    """Lists that grow by one entry a sample; `finish` makes arrays of them."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.tags: list[int] = []
+        self.times: list[float] = []
+        self.values: list[float] = []
+        self.gaps: list[int] = []
+        """Positions in `values` where there is no value."""
+        self.rejects: list[Reject] = []
+
+    def cut(self, size: int) -> None:
+        """Take back every sample behind the first `size`."""
+        for column in (self.rows, self.tags, self.times, self.values):
+            del column[size:]
+        while self.gaps and self.gaps[-1] >= size:
+            self.gaps.pop()
+
+    def extend(self, row: int, samples: list[Sample]) -> None:
+        """Add the samples of the record at `row`."""
+        for tag, time, value in samples:
+            if value is None:
+                self.gaps.append(len(self.values))
+                value = np.nan
+            self.rows.append(row)
+            self.tags.append(tag)
+            self.times.append(time)
+            self.values.append(value)
+
+    def reject(self, batch: RawBatch, row: int, error: DecodeError) -> None:
+        """Add the record at `row` to the dead letters."""
+        self.rejects.append(
+            Reject(
+                topic=batch.topic,
+                partition=batch.partition,
+                offset=int(batch.offsets[row]),
+                reason=error.reason,
+                detail=error.detail[:_DETAIL_CHARACTERS],
+                value=batch.values[row],
+                key=batch.keys[row],
+            )
+        )
+
+    def finish(self, batch: RawBatch, unit: Unit) -> SampleBatch:
+        """The samples, with their records' times where they have none of their own."""
+        rows = np.array(self.rows, dtype=np.int64)
+        record_times = batch.record_times[rows]
+        numbers = np.array(self.times, dtype=np.float64)
+        times = seconds(numbers, unit)
+        missing = np.isnan(numbers)
+        if missing.any():
+            times = np.where(missing, record_times, times)
+        values = np.array(self.values, dtype=np.float64)
+        series, kinds = unpack(self.tags)
+        return SampleBatch(
+            topic=batch.topic,
+            partition=batch.partition,
+            series=series,
+            times=times,
+            values=values,
+            kinds=kinds,
+            outcomes=outcomes_of(times, values, self.gaps),
+            offsets=batch.offsets[rows],
+            record_times=record_times,
+            rejects=tuple(self.rejects),
+        )

@@ -1,0 +1,139 @@
+"""The general way through a JSON record: any shape that means samples, fields anywhere, values in odd spellings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from detector.config.schema import JsonFields
+from detector.decoders.identity import key_of, parse_json, remember
+from detector.decoders.timestamps import parse_number, time_of
+from detector.errors import DecodeError
+from detector.series import SeriesIndex
+
+_KNOWN_TIMES = 4_096
+_MISSING: Any = object()
+
+Read = Callable[[Any], Any]
+
+
+Sample = tuple[int, float, float | None]
+"""(tag, see `identity`; time in the decoder's unit, NaN where there is none; value, None for a gap)."""
+
+
+class Times:
+    """Timestamps to numbers of one unit. Scrapes share their time, so texts are parsed once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._known: dict[str, float] = {}
+
+    def __call__(self, stamp: Any) -> float:
+        """The number; NaN where there is no stamp. Raises DecodeError."""
+        if stamp.__class__ is str:
+            number = self._known.get(stamp)
+            return self._of_text(stamp) if number is None else number
+        if stamp is None or stamp is _MISSING:
+            return math.nan
+        if not isinstance(stamp, int | float) or isinstance(stamp, bool):
+            raise DecodeError("timestamp", f"is a {type(stamp).__name__}")
+        if stamp != stamp:
+            raise DecodeError("timestamp", "is NaN")
+        return float(stamp)
+
+    def _of_text(self, text: str) -> float:
+        if len(self._known) >= _KNOWN_TIMES:
+            self._known.clear()
+        number = self._known[text] = time_of(text, self._per_second)
+        return number
+
+
+def number_of(value: Any) -> float | None:
+    """A sample's value; None is a gap. What float64 cannot hold is infinite. Raises DecodeError."""
+    if value.__class__ is str:
+        try:
+            return parse_number(value)
+        except ValueError:
+            raise DecodeError("value", f"{value[:60]!r} is not a number") from None
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        return float(value)
+    raise DecodeError("value", "is missing" if value is _MISSING else f"is a {type(value).__name__}")
+
+
+def documents(payload: bytes) -> list[Any]:
+    """The JSON values of a record: the elements of an array, the lines of a text of lines, or the one there is."""
+    try:
+        text = payload.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as exc:
+        raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
+    if not text.strip():
+        raise DecodeError("empty", f"{len(payload)} bytes")
+    try:
+        found = parse_json(text)
+    except RecursionError:
+        raise DecodeError("nesting", "nested too deeply") from None
+    except ValueError as exc:
+        if "\n" not in text.strip():
+            raise DecodeError("syntax", str(exc)) from exc
+        return [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not isinstance(found, list):
+        return [found]
+    if not found:
+        raise DecodeError("empty", "an array without elements")
+    return found
+
+
+def _line(number: int, line: str) -> Any:
+    try:
+        return parse_json(line)
+    except RecursionError:
+        raise DecodeError("nesting", f"line {number} is nested too deeply") from None
+    except ValueError as exc:
+        raise DecodeError("syntax", f"line {number}: {exc}") from exc
+
+
+class GeneralDecoder:
+    """Samples of one record, whatever its shape."""
+
+    def __init__(self, fields: JsonFields, times: Times) -> None:
+        self._times = times
+        self._read = tuple(
+            _reader(path) for path in (fields.stream, fields.name, fields.labels, fields.timestamp, fields.value)
+        )
+
+    def __call__(self, payload: bytes, series: SeriesIndex) -> list[Sample]:
+        """Every sample of the record. Raises DecodeError, and then none of them counts."""
+        found = documents(payload)
+        samples = []
+        for number, document in enumerate(found, 1):
+            try:
+                samples.append(self._sample(document, series))
+            except DecodeError as exc:
+                where = f"sample {number} of {len(found)}: " if len(found) > 1 else ""
+                raise DecodeError(exc.reason, where + exc.detail) from exc
+        return samples
+
+    def _sample(self, document: Any, series: SeriesIndex) -> Sample:
+        if not isinstance(document, dict):
+            raise DecodeError("shape", f"is a {type(document).__name__}, not an object")
+        stream, name, labels, stamp, value = [read(document) for read in self._read]
+        key = key_of(*(None if part is _MISSING else part for part in (stream, name, labels)))
+        time, number = self._times(stamp), number_of(value)
+        tag = series.by_raw.get(key)
+        return (remember(series, key, key) if tag is None else tag), time, number
+
+
+def _reader(path: str) -> Read:
+    parts = path.split(".")
+
+    def read(document: Any) -> Any:
+        for part in parts:
+            if not isinstance(document, dict):
+                return _MISSING
+            document = document.get(part, _MISSING)
+        return document
+
+    return read

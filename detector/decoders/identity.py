@@ -1,0 +1,95 @@
+"""From what a record says about its series to the series' handle, looked up by the raw spelling.
+
+`SeriesIndex.by_raw` maps a spelling to a *tag*: handle and kind packed into one number, so that one look-up gives both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from detector.errors import DecodeError
+from detector.records import Int64, Kind, Uint8
+from detector.series import SeriesIndex, SeriesKey
+
+MAX_LABEL_CHARACTERS = 16_384
+"""In names and values of one series together: every label stays in memory."""
+
+_KIND_BITS = 2
+_SPELLINGS_PER_SERIES = 4
+_LEAST_SPELLINGS = 65_536
+_LONGEST_INTEGER = 64
+_RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
+
+
+def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
+    """Handles [N] and kinds [N] of tags."""
+    packed = np.array(tags, dtype=np.int64)
+    return packed >> _KIND_BITS, (packed & ((1 << _KIND_BITS) - 1)).astype(np.uint8)
+
+
+def kind_of(key: SeriesKey) -> Kind:
+    """Kind by the name's suffix, as Prometheus uses suffixes; for formats that carry no type.
+
+    >>> kind_of(SeriesKey.of("http_requests_total")).name
+    'COUNTER'
+    """
+    return Kind.COUNTER if key.name.endswith(_RUNNING_TOTALS) else Kind.GAUGE
+
+
+def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey) -> int:
+    """Tag of `key`, found again under `spelling` from now on. Raises DecodeError for a key that nobody should keep."""
+    size = sum(len(name) + len(value) for name, value in key.labels)
+    if not key.labels:
+        raise DecodeError("identity", "neither a name nor a label")
+    if size > MAX_LABEL_CHARACTERS:
+        raise DecodeError("labels", f"{size} characters of labels, more than {MAX_LABEL_CHARACTERS}")
+    try:
+        str(key).encode()
+    except UnicodeEncodeError as exc:
+        raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
+    if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)):
+        series.by_raw.clear()  # the same series in ever new spellings
+    tag = series.intern(key) << _KIND_BITS | kind_of(key)
+    series.by_raw[spelling] = tag
+    return tag
+
+
+def key_of(stream: Any, name: Any, labels: Any) -> SeriesKey:
+    """Key from parsed JSON; None and empty texts stand for what is missing. Raises DecodeError."""
+    stream, name = (None if text == "" else text for text in (stream, name))
+    if stream is not None and name is not None:
+        raise DecodeError("identity", "both a stream and a name")
+    text = name if stream is None else stream
+    if not isinstance(text, str | None):
+        raise DecodeError("identity", f"the name is a {type(text).__name__}")
+    if not isinstance(labels, dict | None):
+        raise DecodeError("labels", f"the labels are a {type(labels).__name__}")
+    return SeriesKey.of(text or "", {label: _label_text(label, value) for label, value in (labels or {}).items()})
+
+
+def parse_json(text: str) -> Any:
+    """Any JSON, and the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+def _label_text(label: str, value: Any) -> str:
+    """One text for one meaning: 1, 1.0 and "1" are the same label value, and so are true and "true"."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, int | float):
+        return str(value)
+    raise DecodeError("labels", f"label {label[:60]!r} is a {type(value).__name__}")

@@ -1,0 +1,155 @@
+"""JSON records: `{"name", "labels": {}, "timestamp", "value"}`, one object, an array of them, or one a line.
+
+`stream` may stand in place of `name`. A record is decoded whole or rejected whole, so that a dead letter can be
+replayed as it is. A record that is one object of the usual form costs one call of the parser and one look-up; the
+general way (`general.py`) reads everything else, and reads the usual form to the same samples.
+
+Reasons of a `Reject`:
+    tombstone   no bytes at all, the mark of a deleted key in a compacted topic
+    empty       white space, or an array of nothing
+    oversize    larger than MAX_RECORD_BYTES
+    encoding    not UTF-8
+    syntax      not JSON
+    nesting     nested too deeply
+    shape       JSON, but not objects
+    identity    neither name nor labels, a name that is no text, or both a name and a stream
+    labels      no flat object, or too long
+    timestamp   neither a number nor an RFC 3339 time
+    value       missing, or not a number
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from detector.config.schema import JsonDecoder as Settings
+from detector.config.schema import JsonFields
+from detector.decoders.columns import Columns
+from detector.decoders.general import GeneralDecoder, Times, number_of
+from detector.decoders.identity import key_of, parse_json, remember
+from detector.decoders.timestamps import PER_SECOND
+from detector.errors import DecodeError
+from detector.records import RawBatch, SampleBatch
+from detector.series import SeriesIndex
+
+MAX_RECORD_BYTES = 1 << 20
+
+_NOT_USUAL = (msgspec.MsgspecError, RecursionError, ValueError, DecodeError, TypeError)
+"""What the quick way raises where the general way reads the record, or knows what is wrong with it."""
+
+
+class JsonDecoder:
+    """Decoder of JSON records; see the module for what it reads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._unit = settings.timestamp_unit
+        self._times = Times(PER_SECOND.get(self._unit, 1.0))
+        self._general = GeneralDecoder(settings.fields, self._times)
+        usual = _usual_form(settings.fields)
+        self._one = msgspec.json.Decoder(usual) if usual else None
+        self._many = msgspec.json.Decoder(list[usual]) if usual else None  # type: ignore[valid-type]
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        columns = Columns()
+        rows, tags, times, values = columns.rows, columns.tags, columns.times, columns.values
+        parse: Callable[[Any], Any] = self._one.decode if self._one else _never
+        tag_of = series.by_raw.get
+        for row, payload in enumerate(batch.values):
+            # Up to `continue` everything is paid for every sample: no call and no object that is not needed.
+            size = len(values)
+            try:
+                if len(payload) <= MAX_RECORD_BYTES:  # type: ignore[arg-type]  # a tombstone is a TypeError
+                    sample = parse(payload)
+                    if sample.value.__class__ is float and sample.timestamp.__class__ is float:
+                        tag = tag_of((sample.stream, sample.name, bytes(sample.labels)))
+                        if tag is not None:
+                            rows.append(row)
+                            tags.append(tag)
+                            times.append(sample.timestamp)
+                            values.append(sample.value)
+                            continue
+                    self._take(columns, row, [sample], series)
+                    continue
+            except _NOT_USUAL:
+                columns.cut(size)
+            try:
+                self._record(columns, row, payload, series)
+            except DecodeError as exc:
+                columns.reject(batch, row, exc)
+        return columns.finish(batch, self._unit)
+
+    def _record(self, columns: Columns, row: int, payload: bytes | None, series: SeriesIndex) -> None:
+        """Every sample of a record that is not one object of the usual form. Raises DecodeError."""
+        if payload is None:
+            raise DecodeError("tombstone", "a record without a value")
+        if len(payload) > MAX_RECORD_BYTES:
+            raise DecodeError("oversize", f"{len(payload)} bytes, more than {MAX_RECORD_BYTES}")
+        size = len(columns.values)
+        try:
+            found = self._usual(payload)
+            self._take(columns, row, found, series)
+        except _NOT_USUAL:
+            columns.cut(size)
+            found = []
+        if not found:
+            columns.extend(row, self._general(payload, series))
+
+    def _usual(self, payload: bytes) -> list[Any]:
+        """Objects of the usual form in an array or in lines; nothing where the record is something else."""
+        if self._one is None or self._many is None:
+            return []
+        if payload.lstrip()[:1] == b"[":
+            return list(self._many.decode(payload))
+        lines = sum(1 for line in payload.split(b"\n") if line.strip())
+        found = self._one.decode_lines(payload) if lines > 1 else []
+        return found if len(found) == lines else []
+
+    def _take(self, columns: Columns, row: int, found: list[Any], series: SeriesIndex) -> None:
+        """Add samples of the usual form; may raise one of _NOT_USUAL after having added some."""
+        tag_of, number_at = series.by_raw.get, self._times
+        for sample in found:
+            time, value = sample.timestamp, sample.value
+            if time.__class__ is not float:
+                time = number_at(time)
+            if value.__class__ is not float:
+                value = number_of(value)
+            spelling = (sample.stream, sample.name, bytes(sample.labels))
+            tag = tag_of(spelling)
+            if tag is None:
+                stream, name, labels = spelling
+                key = key_of(stream, name, parse_json(labels.decode()) if labels else None)
+                tag = remember(series, spelling, key)
+            if value is None:
+                columns.gaps.append(len(columns.values))
+                value = math.nan
+            columns.rows.append(row)
+            columns.tags.append(tag)
+            columns.times.append(time)
+            columns.values.append(value)
+
+
+def _usual_form(fields: JsonFields) -> Any:
+    """A type for the fast parser: top-level fields under the configured names. None where fields are nested."""
+    names = fields.model_dump()
+    if len(set(names.values())) < len(names) or any("." in name for name in names.values()):
+        return None
+    return msgspec.defstruct(
+        "UsualForm",
+        [
+            ("value", float | str | bool | None),
+            ("timestamp", float | str | None, None),
+            ("name", str, ""),
+            ("labels", msgspec.Raw, msgspec.Raw(b"")),
+            ("stream", str, ""),
+        ],
+        rename=names,
+        gc=False,
+    )
+
+
+def _never(payload: Any) -> Any:
+    raise msgspec.DecodeError("there is no usual form")
