@@ -6,6 +6,7 @@ TORCH ?=
 ARGS ?=
 MINUTES ?= 10
 WORKERS ?= 2
+BENCH ?= $(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py))
 
 BIN := .venv/bin
 CODE := detector tests tools $(wildcard benchmarks deploy)
@@ -47,8 +48,8 @@ types: setup ## mypy
 bootstrap: setup ## what the tests need beside Python: Java, Maven, promtool and others
 	@tests/bootstrap
 
-bench: setup ## the benchmarks (ARGS="throughput --json FILE")
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## the benchmarks, all or some (BENCH=throughput ARGS="--json FILE")
+	@set -e; for name in $(BENCH); do echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 soak: setup bootstrap ## run the soak tests for MINUTES=10
 	DETECTOR_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)

@@ -64,12 +64,12 @@ def bring_up_to_date(level: str, torch: str) -> None:
     torch = torch or before.get("torch", "")
     if before.get("level") == "dev":
         level = "dev"
-    wanted = {"level": level, "torch": torch, "python": sys.version, "hash": content_hash(level)}
+    wanted = {"torch": torch, "python": sys.version, "place": VENV, "level": level, "hash": content_hash(level)}
     if before == wanted:
         return
     if os.path.exists(NOTE):
         os.remove(NOTE)
-    if before.get("torch") != torch or before.get("python") != sys.version:
+    if any(before.get(name) != wanted[name] for name in ("torch", "python", "place")):
         # This may be the environment's own Python, which is about to be removed; what it was made from stays.
         python = getattr(sys, "_base_executable", sys.executable)
         say("making .venv with " + python)
@@ -93,9 +93,9 @@ def read_note() -> "dict[str, str]":
 
 
 def content_hash(level: str) -> str:
-    """Of all files that decide what is installed, and of the place: an environment does not survive a move."""
+    """Of all files that decide what is installed."""
     names = [*requirements(*LAYERS[level], "torch"), os.path.join(ROOT, "pyproject.toml")]
-    digest = hashlib.sha256(ROOT.encode())
+    digest = hashlib.sha256()
     for name in names:
         with open(name, "rb") as content:
             digest.update(content.read())
@@ -143,4 +143,7 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("set-up interrupted; the next one starts anew")
