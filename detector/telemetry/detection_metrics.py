@@ -1,0 +1,160 @@
+"""Metrics of what becomes of samples: outcomes, scores, alerts, and the streams behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from prometheus_client import Info
+
+from detector.records import AlertStatus, Float64, Outcome, Partition, SampleBatch, ScoredBatch, Severity
+from detector.telemetry.families import PARTITION, PREFIX, Families, partition_labels
+
+OUTCOMES = ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered")
+WEEK_SECONDS = 604_800.0
+DELAY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
+SCORE_BOUNDS = (0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.25, 1.5, 2, 3, 5, 10)
+SKILL_QUANTILES = {"best_tenth": 0.1, "median": 0.5, "worst_tenth": 0.9}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCounts:
+    """What the stream table holds now."""
+
+    tracked: int
+    warmup: int
+    fallback: int
+    """Streams whose forecast is a naive one because the model does worse."""
+    firing: int
+    pending: int
+    blocks: int
+    state_bytes: int
+    expired: int
+    """Since the process started."""
+    skill: Float64 = field(default_factory=lambda: np.empty(0))
+    """[streams] forecast error over the last-value forecast's; NaN where not known yet."""
+
+
+class SampleMetrics:
+    """Accounting: consumed is the sum of the outcomes whenever no batch is under way."""
+
+    def __init__(self, make: Families) -> None:
+        self.consumed = make.counter(
+            "samples_consumed", "Samples decoded, and one for each record that could not be decoded."
+        )
+        self.outcomes = make.counter("samples", "Samples by what became of them.", "outcome")
+        self.discarded = make.counter("samples_discarded", "Samples with the outcome discarded.", "reason")
+        self.anomalous = make.counter("samples_anomalous", "Samples with an anomaly_score above 1.")
+        self.scores = make.column_histogram("anomaly_score", "anomaly_score of scored samples.", SCORE_BOUNDS)
+        self.delay = make.column_histogram(
+            "sample_delay_seconds", "From a sample's own time to its verdict.", DELAY_BOUNDS
+        )
+        for outcome in OUTCOMES:
+            self.outcomes.labels(outcome)
+        for reason in (outcome for outcome in Outcome if outcome.is_discard):
+            self.discarded.labels(reason.name.lower())
+
+    def observe_decoded(self, batch: SampleBatch) -> None:
+        """A batch was decoded. A record that could not be counts as one sample, so that it is missing nowhere."""
+        self.consumed.inc(len(batch) + len(batch.rejects))
+        self.outcomes.labels("dead_lettered").inc(len(batch.rejects))
+
+    def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
+        """The batch got its verdicts at `now`, unix seconds."""
+        counts = np.bincount(scored.outcomes, minlength=len(Outcome)).tolist()
+        for outcome in Outcome:
+            word = outcome.name.lower()
+            if outcome.is_discard:
+                self.discarded.labels(word).inc(counts[outcome])
+            self.outcomes.labels("discarded" if outcome.is_discard else word).inc(counts[outcome])
+        is_scored = scored.outcomes == Outcome.SCORED
+        scores = scored.scores[is_scored]
+        self.anomalous.inc(int(np.count_nonzero(scores > 1.0)))
+        self.scores.observe(scores)
+        self.delay.observe(now - batch.times[is_scored | (scored.outcomes == Outcome.WARMUP)])
+
+
+class AlertMetrics:
+    """Alerts, and their rate per stream against the budget. A stream is watched while event time moves on."""
+
+    def __init__(self, make: Families) -> None:
+        self.alerts = make.counter("alerts", "Alerts that began to fire or were resolved.", "status", "severity")
+        self.firing = make.gauge("alerts_firing", "Streams whose alert is firing.")
+        self.pending = make.gauge("alerts_pending", "Streams whose alert waits for more evidence.")
+        self.delay = make.column_histogram(
+            "alert_delay_seconds", "From the time of the sample that changed an alert to its delivery.", DELAY_BOUNDS
+        )
+        self.budget = make.gauge("alert_budget_per_stream_week", "Alerts per stream and week that are allowed.")
+        self.rate = make.gauge(
+            "alert_rate_per_stream_week", "Alerts per watched stream and week since the worker started."
+        )
+        self.watched = make.counter("stream_watched_seconds", "Event time watched, summed over streams.")
+        self.newest = make.gauge("event_timestamp_seconds", "Newest event time in the partition.", *PARTITION)
+        self._newest: dict[Partition, float] = {}
+        self._fired = 0
+        self._watched = 0.0
+        for severity in Severity:
+            self.alerts.labels("firing", severity.value)
+            self.alerts.labels("resolved", severity.value)
+
+    def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, streams: int) -> None:
+        """Count the alerts and the time watched. `streams` is what the worker tracks.
+
+        Partitions hold about the same number of streams each, so the mean over partitions stands for any of them.
+        """
+        for alert in scored.alerts:
+            self.alerts.labels(alert.status.name.lower(), alert.severity.value).inc()
+            self._fired += alert.status == AlertStatus.FIRING
+        accepted = batch.times[scored.outcomes <= Outcome.WARMUP]
+        if len(accepted):
+            partition, newest = (batch.topic, batch.partition), float(accepted.max())
+            passed = max(0.0, newest - self._newest.setdefault(partition, newest))
+            self._newest[partition] += passed
+            self.newest.labels(*partition).set(self._newest[partition])
+            self._watched += passed * streams / len(self._newest)
+            self.watched.inc(passed * streams / len(self._newest))
+        if self._watched:
+            self.rate.set(self._fired * WEEK_SECONDS / self._watched)
+
+    def observe_delivered(self, times: Float64, now: float) -> None:
+        """Alerts changed by samples at `times` were acknowledged at `now`, all unix seconds."""
+        self.delay.observe(now - times)
+
+    def forget(self, partitions: frozenset[Partition]) -> None:
+        """These partitions are somebody else's now."""
+        for partition in partitions:
+            if self._newest.pop(partition, None) is not None:
+                self.newest.remove_by_labels(partition_labels(partition))
+
+
+class StreamMetrics:
+    """How many streams there are, and how well they are forecast."""
+
+    def __init__(self, make: Families) -> None:
+        self.tracked = make.gauge("streams", "Streams with state in this worker.")
+        self.limit = make.gauge("streams_limit", "Streams that this worker keeps at most.")
+        self.warmup = make.gauge("streams_warmup", "Streams that are too young to be scored.")
+        self.fallback = make.gauge("streams_fallback", "Streams forecast naively because the model does worse.")
+        self.expired = make.counter("streams_expired", "Streams forgotten after a silence.")
+        self.blocks = make.gauge("stream_blocks", "Blocks of 256 streams in use.")
+        self.state_bytes = make.gauge("stream_state_bytes", "Memory held for the state of streams.")
+        self.skill = make.gauge(
+            "model_skill_ratio", "Forecast error over the last-value forecast's; below 1 the model helps.", "streams"
+        )
+        self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
+        self._expired = 0
+
+    def observe_counts(self, now: StreamCounts) -> None:
+        """What the table holds."""
+        self.tracked.set(now.tracked)
+        self.warmup.set(now.warmup)
+        self.fallback.set(now.fallback)
+        self.blocks.set(now.blocks)
+        self.state_bytes.set(now.state_bytes)
+        self.expired.inc(max(0, now.expired - self._expired))
+        self._expired = now.expired
+        known = now.skill[np.isfinite(now.skill)]
+        if len(known):
+            values = np.quantile(known, list(SKILL_QUANTILES.values())).tolist()
+            for name, value in zip(SKILL_QUANTILES, values, strict=True):
+                self.skill.labels(name).set(value)

@@ -1,0 +1,54 @@
+"""Whether the worker lives and whether it works: two questions, and neither asks Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+
+class Health:
+    """Written by the worker, read by the telemetry server's threads.
+
+    Ready is what the worker says. Healthy means that its loop came round lately: an unreachable broker does not make it
+    unhealthy, since a restart would not bring the broker back.
+    """
+
+    def __init__(self, stall_seconds: float, monotonic: Callable[[], float]) -> None:
+        self.stall_seconds = stall_seconds
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._progress_at = monotonic()
+        self._waiting_for: str | None = "starting"
+
+    def progress(self) -> None:
+        """The processing loop came round."""
+        self._progress_at = self._monotonic()
+
+    def set_ready(self) -> None:
+        """Records are being processed."""
+        with self._lock:
+            self._waiting_for = None
+
+    def set_not_ready(self, reason: str) -> None:
+        """Not now, and why in a few words that operators read: starting, restoring 3 partitions, stopping."""
+        with self._lock:
+            self._waiting_for = reason
+
+    @property
+    def ready(self) -> bool:
+        """True when records are being processed."""
+        return self.waiting_for is None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why not ready; None when ready."""
+        with self._lock:
+            return self._waiting_for
+
+    @property
+    def stalled(self) -> str | None:
+        """Why not healthy; None when healthy."""
+        silent = self._monotonic() - self._progress_at
+        if silent <= self.stall_seconds:
+            return None
+        return f"no progress for {silent:.0f} s (at most {self.stall_seconds:g} s are normal)"

@@ -1,0 +1,129 @@
+"""Every metric of the daemon, built from an injected registry; docs/metrics.md lists them and a test compares.
+
+Updates are per batch and take whole columns. No label grows with the number of streams or with what producers write:
+only (topic, partition) of what is assigned, and words from short lists. One thread updates while others scrape.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, GCCollector, Info, ProcessCollector, disable_created_metrics
+
+from detector import __version__
+from detector.protocols import AssignmentChanges
+from detector.records import Float64, Partition, SampleBatch, ScoredBatch
+from detector.telemetry.detection_metrics import AlertMetrics, SampleMetrics, StreamCounts, StreamMetrics
+from detector.telemetry.families import PREFIX, Families
+from detector.telemetry.health import Health
+from detector.telemetry.source_metrics import SourceMetrics
+
+STAGES = ("poll", "decode", "pipeline", "sink", "checkpoint")
+CHECKPOINT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the metrics of this process. Nothing is ever put into the library's global one."""
+    # Creation times would double the number of series; process_start_time_seconds tells of a restart.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class Metrics:
+    """All metrics, by what they are about. The methods here are for what concerns several of the groups."""
+
+    def __init__(self, registry: CollectorRegistry, seconds: Callable[[], float] = perf_counter) -> None:
+        make = Families(registry)
+        self.registry = registry
+        self.source = SourceMetrics(make)
+        self.samples = SampleMetrics(make)
+        self.alerts = AlertMetrics(make)
+        self.streams = StreamMetrics(make)
+        self.worker = WorkerMetrics(make)
+        self._seconds = seconds
+        self._tracked = 0
+
+    def observe_decoded(self, batch: SampleBatch) -> None:
+        """A batch was decoded."""
+        self.samples.observe_decoded(batch)
+        self.source.observe_rejects(batch.rejects)
+
+    def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
+        """The batch got its verdicts at `now`, unix seconds."""
+        self.samples.observe_scored(batch, scored, now)
+        self.alerts.observe_scored(batch, scored, self._tracked)
+
+    def observe_streams(self, now: StreamCounts) -> None:
+        """What the stream table holds; worth a call every few seconds, not every batch."""
+        self._tracked = now.tracked
+        self.streams.observe_counts(now)
+        self.alerts.firing.set(now.firing)
+        self.alerts.pending.set(now.pending)
+
+    def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
+        """The assignment may have changed and is `assigned` partitions now."""
+        self.source.observe_changes(changes, assigned)
+        self.alerts.forget((changes.revoked | changes.lost) - changes.assigned)
+
+    def observe_checkpoint(self, seconds: float, now: float, offsets: Mapping[Partition, int]) -> None:
+        """A checkpoint is through since `now`, unix seconds."""
+        self.worker.checkpoint_seconds.observe(seconds)
+        self.worker.checkpoint_time.set(now)
+        self.source.observe_commit(offsets)
+
+    def observe_delivered(self, sample_times: Float64, now: float) -> None:
+        """Alerts changed by samples at these times were acknowledged at `now`, all unix seconds."""
+        self.alerts.observe_delivered(sample_times, now)
+
+    def watch(self, health: Health) -> None:
+        """Let `detector_ready` say what /-/ready says."""
+        self.worker.ready.set_function(lambda: float(health.ready))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Book the time that the body takes under one of `STAGES`."""
+        counter = self.worker.stage_seconds.labels(name)
+        started = self._seconds()
+        try:
+            yield
+        finally:
+            counter.inc(max(0.0, self._seconds() - started))
+
+
+class WorkerMetrics:
+    """The loop, its checkpoints and its sinks."""
+
+    def __init__(self, make: Families) -> None:
+        self.ready = make.gauge("ready", "1 while records are being processed, as /-/ready says.")
+        self.stage_seconds = make.counter("stage_seconds", "Time of the worker's loop by stage.", "stage")
+        self.checkpoint_seconds = make.histogram(
+            "checkpoint_duration_seconds", "Time that a checkpoint takes.", CHECKPOINT_BOUNDS
+        )
+        self.checkpoint_failures = make.counter("checkpoint_failures", "Checkpoints that did not succeed.")
+        self.checkpoint_time = make.gauge("checkpoint_timestamp_seconds", "When the last checkpoint succeeded.")
+        self.sink_messages = make.counter("sink_messages", "Messages handed to a sink.", "sink")
+        self.sink_failures = make.counter("sink_failures", "Messages and flushes that a sink failed.", "sink")
+        self.log_lines = make.counter("log_lines", "Log lines written.", "level")
+        self.log_dropped = make.counter("log_lines_dropped", "Log lines held back because they repeat too often.")
+        self.build = Info(PREFIX + "build", "The program.", registry=make.registry)
+        self.build.info({"version": __version__, "python": platform.python_version(), "torch": _version("torch")})
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
+        for level in LOG_LEVELS:
+            self.log_lines.labels(level)
+
+
+def _version(package: str) -> str:
+    """Version of an installed package, found without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,185 @@
+"""The HTTP server: /metrics, /-/healthy, /-/ready.
+
+It runs beside the worker and takes nothing from it but a scrape's share of the interpreter. Connections are few: when
+one more arrives than allowed, the oldest is cut, so neither idle nor slow clients keep a scraper out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import socketserver
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from threading import BoundedSemaphore, Lock, Thread
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from detector.errors import ConfigError
+from detector.telemetry.health import Health
+
+MAX_CONNECTIONS = 16
+CLIENT_TIMEOUT_SECONDS = 5.0
+TEXT = "text/plain; charset=utf-8"
+
+Answer = tuple[HTTPStatus, dict[str, str], bytes]
+
+
+class TelemetryServer:
+    """Listens at `listen` (host:port, port 0 for any free one) from `start` to `close`, both idempotent."""
+
+    def __init__(self, listen: str, registry: CollectorRegistry, health: Health) -> None:
+        self._listen = listen
+        self._routes = {
+            "/metrics": lambda headers: _metrics(registry, headers),
+            "/-/healthy": lambda _: _verdict("healthy", health.stalled),
+            "/-/ready": lambda _: _verdict("ready", health.waiting_for),
+        }
+        self._server: _Server | None = None
+        self._thread: Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that it really listens at. Only while started."""
+        if self._server is None:
+            raise RuntimeError("the telemetry server is not started")
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Begin to answer. Raises ConfigError where the address cannot be had."""
+        if self._server is not None:
+            return
+        host, _, port = self._listen.rpartition(":")
+        try:
+            self._server = _Server(host.strip("[]"), int(port), self._routes)
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise ConfigError("telemetry.listen", [f"cannot listen at {self._listen}: {reason}"]) from exc
+        self._thread = Thread(target=self._server.serve_forever, args=(0.2,), name="telemetry", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop to answer and cut what is open; takes at most a second."""
+        server, thread = self._server, self._thread
+        self._server = self._thread = None
+        if server is None or thread is None:
+            return
+        server.shutdown()
+        thread.join(1.0)
+        server.server_close()
+        server.cut_all()
+
+
+class _Server(socketserver.TCPServer):
+    """A thread a connection, `MAX_CONNECTIONS` at most."""
+
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, host: str, port: int, routes: dict[str, Callable[[Any], Answer]]) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family = found[0][0]
+        self.routes = routes
+        self._open: dict[socket.socket, None] = {}
+        self._lock = Lock()
+        self._slots = BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(found[0][4], _Handler)  # type: ignore[arg-type]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand over to a thread. Where all are taken the oldest connection is cut, which ends its thread at once."""
+        while not self._slots.acquire(blocking=False):
+            self._cut_oldest()
+            if self._slots.acquire(timeout=0.05):
+                break
+        with self._lock:
+            self._open[request] = None
+        Thread(target=self._serve, args=(request, client_address), name="telemetry-client", daemon=True).start()
+
+    def _serve(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            pass  # the client went away, was too slow, or was cut
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+            self.shutdown_request(request)
+            self._slots.release()
+
+    def _cut_oldest(self) -> None:
+        with self._lock:
+            oldest = next(iter(self._open), None)
+            if oldest is not None:
+                _cut(oldest)
+                # To the end of the line, so that the next call cuts another one.
+                self._open[oldest] = self._open.pop(oldest)
+
+    def cut_all(self) -> None:
+        with self._lock:
+            for request in self._open:
+                _cut(request)
+
+
+def _cut(request: socket.socket) -> None:
+    try:
+        request.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it is closed already
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection (HTTP/1.0), so that no client holds a thread between scrapes."""
+
+    server: _Server
+    timeout = CLIENT_TIMEOUT_SECONDS
+    server_version = "detector"
+    sys_version = ""
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = TEXT
+
+    def do_GET(self) -> None:
+        route = self.server.routes.get(self.path.partition("?")[0])
+        if route is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        status, headers, body = route(self.headers)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def _refuse(self) -> None:
+        self.send_response(HTTPStatus.METHOD_NOT_ALLOWED)
+        self.send_header("Allow", "GET, HEAD")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not worth a log line."""
+
+
+def _metrics(registry: CollectorRegistry, headers: Any) -> Answer:
+    encode, content_type = choose_encoder(headers.get("Accept", ""))
+    body = encode(registry)
+    answer = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    if "gzip" in headers.get("Accept-Encoding", ""):
+        answer["Content-Encoding"] = "gzip"
+        body = gzip.compress(body, compresslevel=3)
+    return HTTPStatus.OK, answer, body
+
+
+def _verdict(word: str, fault: str | None) -> Answer:
+    status = HTTPStatus.OK if fault is None else HTTPStatus.SERVICE_UNAVAILABLE
+    text = word if fault is None else f"not {word}: {fault}"
+    return status, {"Content-Type": TEXT, "Cache-Control": "no-store"}, f"{text}\n".encode()

@@ -1,0 +1,73 @@
+"""Metrics of what comes in: records, assignment, lag, offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from detector.protocols import AssignmentChanges, SkippedRange
+from detector.records import Partition, RawBatch, Reject
+from detector.telemetry.families import PARTITION, BoundedWords, Families, partition_labels
+
+CHANGES = ("assigned", "revoked", "lost")
+
+
+class SourceMetrics:
+    """Per-partition series exist for assigned partitions only."""
+
+    def __init__(self, make: Families) -> None:
+        self.records = make.counter("records_consumed", "Records read from the source.")
+        self.record_bytes = make.counter("consumed_bytes", "Bytes of the values of the records read.")
+        self.rejected = make.counter("records_rejected", "Records that could not be decoded.", "reason")
+        self.skipped = make.counter("records_skipped", "Offsets that the source stepped past unread.", "reason")
+        self.errors = make.counter("source_errors", "Failed calls to the source.", "reason")
+        self.rebalances = make.counter("rebalances", "Rebalances that changed the assignment.")
+        self.changes = make.counter("partition_changes", "Partitions that came or went.", "change")
+        self.assigned = make.gauge("partitions_assigned", "Partitions that this worker owns.")
+        self.lag = make.gauge("lag_records", "Records between the position and the partition's end.", *PARTITION)
+        self.committed = make.gauge("committed_offset", "Offset that reading would resume at.", *PARTITION)
+        self._reject_words = BoundedWords()
+        self._skip_words = BoundedWords()
+        self._error_words = BoundedWords()
+        for change in CHANGES:
+            self.changes.labels(change)
+
+    def observe_records(self, batch: RawBatch) -> None:
+        """Records were read."""
+        self.records.inc(len(batch))
+        self.record_bytes.inc(sum(map(len, filter(None, batch.values))))
+
+    def observe_rejects(self, rejects: Iterable[Reject]) -> None:
+        """Records could not be decoded."""
+        for reject in rejects:
+            self.rejected.labels(self._reject_words(reject.reason)).inc()
+
+    def observe_skipped(self, ranges: Iterable[SkippedRange]) -> None:
+        """The source stepped past offsets."""
+        for gap in ranges:
+            self.skipped.labels(self._skip_words(gap.reason)).inc(gap.last - gap.first + 1)
+
+    def observe_error(self, reason: str) -> None:
+        """A call failed; `reason` is the error's."""
+        self.errors.labels(self._error_words(reason)).inc()
+
+    def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
+        """The assignment may have changed and is `assigned` partitions now; what is gone takes its series along."""
+        if not (changes.assigned or changes.revoked or changes.lost):
+            return
+        self.rebalances.inc()
+        for change, partitions in zip(CHANGES, (changes.assigned, changes.revoked, changes.lost), strict=True):
+            self.changes.labels(change).inc(len(partitions))
+        self.assigned.set(assigned)
+        for partition in (changes.revoked | changes.lost) - changes.assigned:
+            self.lag.remove_by_labels(partition_labels(partition))
+            self.committed.remove_by_labels(partition_labels(partition))
+
+    def observe_lag(self, lag: Mapping[Partition, int]) -> None:
+        """How far behind each partition is."""
+        for partition, records in lag.items():
+            self.lag.labels(*partition).set(records)
+
+    def observe_commit(self, offsets: Mapping[Partition, int]) -> None:
+        """These offsets are durable."""
+        for partition, offset in offsets.items():
+            self.committed.labels(*partition).set(offset)
