@@ -1,0 +1,168 @@
+"""Wiring: from a configuration to a worker that runs. Things are built in the order of an event's way and closed in reverse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from detector.alerts import AlertRecord, Lifecycle
+from detector.config import Config
+from detector.decoders import DECODERS
+from detector.models.forecaster import Forecaster
+from detector.pipeline import Pipeline
+from detector.protocols import Sink, Source
+from detector.scoring import Scorer, ScorerSettings
+from detector.sinks import SINKS, kafka_topic_sink
+from detector.sinks.dead_letter import DeadLetterRecord
+from detector.sources import SOURCES
+from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
+from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
+
+STALL_SECONDS = 120.0
+"""A loop that did not come round for this long is reported as unhealthy."""
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def build_pipeline(config: Config) -> Pipeline:
+    """The pure core for a configuration. Raises ModelError."""
+    weights = Path(config.model.weights) if config.model.weights else None
+    forecaster = Forecaster.from_file(weights, device=config.model.device, threads=config.model.threads)
+    alerts = config.alerts
+    return Pipeline(
+        forecaster,
+        Scorer(ScorerSettings(**config.scoring.model_dump())),
+        Lifecycle(
+            anomalous=alerts.trigger.anomalous,
+            of=alerts.trigger.of,
+            recovery_normal=alerts.recovery.normal,
+            recovery_below=alerts.recovery.below,
+            max_firing_seconds=alerts.max_firing_seconds,
+            cooldown_seconds=alerts.cooldown_seconds,
+        ),
+        max_streams=config.streams.max_streams,
+        idle_expiry_seconds=config.streams.idle_expiry_seconds,
+        max_future_seconds=config.streams.max_future_seconds,
+        critical_score=alerts.critical_score,
+        model=forecaster.name,
+    )
+
+
+def build_worker(
+    config: Config,
+    stack: ExitStack,
+    source: Source | None = None,
+    extra_alerts: tuple[AlertOutlet, ...] = (),
+) -> Worker:
+    """A worker whose parts close with `stack`. `source` and `extra_alerts` stand beside or in for the configured ones."""
+    clock = SystemClock()
+    metrics = Metrics(new_registry())
+    configure_logging(
+        config.telemetry.log_level,
+        config.telemetry.log_format,
+        sys.stderr,
+        clock.monotonic,
+        lambda level: metrics.worker.log_lines.labels(level).inc(),
+    )
+    log = structlog.get_logger("detector")
+    health = Health(STALL_SECONDS, clock.monotonic)
+    metrics.watch(health)
+    server = TelemetryServer(config.telemetry.listen, metrics.registry, health)
+    server.start()
+    stack.callback(server.close)
+
+    pipeline = build_pipeline(config)
+    _describe(config, pipeline, metrics)
+    alerts = (*_alert_outlets(config, stack), *extra_alerts)
+    rejects = _reject_outlet(config, stack)
+    source = source or SOURCES[config.source.type](config)
+    stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
+    log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
+    return Worker(
+        source=source,
+        decoder=DECODERS[config.decoder.type](config.decoder),
+        pipeline=pipeline,
+        alerts=alerts,
+        rejects=rejects,
+        telemetry=Telemetry(metrics, health, Notifier(os.environ, clock.monotonic), log),
+        clock=clock,
+        checkpoint_interval_seconds=config.checkpoint.interval_seconds,
+        flush_timeout_seconds=config.sinks.kafka.delivery_timeout_seconds,
+    )
+
+
+def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError."""
+    with ExitStack() as stack:
+        worker = build_worker(config, stack)
+        with stopping_on_signals(worker.stop):
+            worker.run()
+
+
+class stopping_on_signals:  # noqa: N801 - reads as the verb of a `with` statement
+    """The first SIGTERM or SIGINT asks for an orderly end, the second one forces it."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            # 128 + signal number, as a shell reports a process that the signal killed.
+            os._exit(128 + number)
+        self._asked = True
+        self._stop()
+
+
+def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
+    metrics.alerts.budget.set(config.scoring.alerts_per_stream_week)
+    metrics.streams.limit.set(config.streams.max_streams)
+    metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
+
+
+def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
+    encode = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
+    outlets = []
+    for name, build in SINKS.items():
+        if getattr(config.sinks, name).enabled:
+            sink = build(config)
+            stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
+            outlets.append(AlertOutlet(name, sink, encode))
+    return outlets
+
+
+def _reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:
+    if config.dead_letter.topic is None:
+        return None
+    sink: Sink = kafka_topic_sink(config, config.dead_letter.topic)
+    stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
+    return RejectOutlet("dead_letter", sink, DeadLetterRecord(config.dead_letter.max_value_bytes))

@@ -1,0 +1,295 @@
+"""The loop: poll, decode, pipeline, sinks, checkpoint. One thread, one place to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from structlog.typing import FilteringBoundLogger
+
+from detector.checkpoint import checkpoint
+from detector.errors import DeliveryError, SourceError
+from detector.pipeline import Pipeline
+from detector.protocols import AlertEncoder, Clock, Decoder, Message, RejectEncoder, Sink, SkippedRange, Source
+from detector.records import Alert, AlertStatus, Partition, RawBatch, Reject
+from detector.telemetry import Health, Metrics, Notifier, StreamCounts
+
+POLL_SECONDS = 0.5
+HOUSEKEEPING_SECONDS = 2.0
+FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 10.0
+TOMBSTONE = "tombstone"
+"""Reason of a reject that is no fault: a null value on a compacted topic. Counted, not dead-lettered."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOutlet:
+    """A sink for alerts, under the name that metrics and logs use."""
+
+    name: str
+    sink: Sink
+    encode: AlertEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class RejectOutlet:
+    """The dead-letter sink."""
+
+    name: str
+    sink: Sink
+    encode: RejectEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Everything through which the worker says how it fares."""
+
+    metrics: Metrics
+    health: Health
+    notifier: Notifier
+    log: FilteringBoundLogger
+
+
+class Worker:
+    """Reads until it is told to stop, its source is exhausted, or an error that a retry cannot mend is raised."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        decoder: Decoder,
+        pipeline: Pipeline,
+        alerts: Sequence[AlertOutlet],
+        rejects: RejectOutlet | None,
+        telemetry: Telemetry,
+        clock: Clock,
+        checkpoint_interval_seconds: float,
+        flush_timeout_seconds: float,
+    ) -> None:
+        self.source = source
+        self.decoder = decoder
+        self.pipeline = pipeline
+        self.alerts = alerts
+        self.rejects = rejects
+        self.telemetry = telemetry
+        self.clock = clock
+        self.checkpoint_interval_seconds = checkpoint_interval_seconds
+        self.flush_timeout_seconds = flush_timeout_seconds
+        self.positions: dict[Partition, int] = {}
+        self._assigned: frozenset[Partition] = frozenset()
+        self._parked: frozenset[Partition] = frozenset()
+        self._stopping = False
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._undelivered: list[float] = []
+        self._checkpoint_at = clock.monotonic() + checkpoint_interval_seconds
+        self._housekeeping_at = clock.monotonic()
+
+    def stop(self) -> None:
+        """Ask for an orderly end; safe to call from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work, then make everything durable. Raises DetectorError; what was not made durable is read again."""
+        while not self._stopping and not self.source.exhausted:
+            self.turn()
+        self.telemetry.health.set_not_ready("stopping")
+        self.telemetry.notifier.stopping()
+        self._checkpoint()
+        self._housekeep()
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        for batch in self._poll():
+            self._process(batch)
+        now = self.clock.monotonic()
+        if now >= self._housekeeping_at:
+            self._housekeep()
+            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+        if now >= self._checkpoint_at:
+            self._checkpoint()
+            self._checkpoint_at = now + self.checkpoint_interval_seconds
+        self.telemetry.health.progress()
+        self.telemetry.notifier.progress()
+
+    def _poll(self) -> list[RawBatch]:
+        try:
+            with self.telemetry.metrics.stage("poll"):
+                batches = self.source.poll(POLL_SECONDS)
+        except SourceError as exc:
+            if not exc.retriable:
+                raise
+            self._wait_after(exc)
+            batches = []
+        else:
+            self._retry_seconds = FIRST_RETRY_SECONDS
+        self._follow_assignment()
+        skipped = self.source.skipped()
+        if skipped:
+            self._report_skipped(skipped)
+        return batches
+
+    def _wait_after(self, exc: SourceError) -> None:
+        self.telemetry.metrics.source.observe_error(exc.reason)
+        self.telemetry.log.warning("source failed, trying again", error=str(exc), retry_seconds=self._retry_seconds)
+        self.clock.sleep(self._retry_seconds)
+        self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+
+    def _follow_assignment(self) -> None:
+        """Drop the state of partitions that are gone.
+
+        A rebalance takes every partition away and gives most of them back: the state of a revoked one is kept until the
+        next assignment says whether it stays here, and is then read on from where it is.
+        """
+        changes = self.source.changes()
+        if not (changes.assigned or changes.revoked or changes.lost):
+            return
+        self._assigned = (self._assigned - changes.revoked - changes.lost) | changes.assigned
+        self._parked |= changes.revoked
+        if changes.assigned:
+            returned = self._parked & changes.assigned
+            for partition in returned & self.positions.keys():
+                self.source.seek(partition, self.positions[partition])
+            self._drop(self._parked - changes.assigned)
+            self._parked = frozenset()
+        self._drop(changes.lost)
+        self.source.resume(changes.assigned)
+        self.telemetry.metrics.observe_changes(changes, len(self._assigned))
+        self.telemetry.log.info(
+            "partitions changed",
+            assigned=sorted(changes.assigned),
+            revoked=sorted(changes.revoked),
+            lost=sorted(changes.lost),
+            now=len(self._assigned),
+        )
+        if self._assigned:
+            self.telemetry.health.set_ready()
+            self.telemetry.notifier.ready()
+
+    def _drop(self, partitions: frozenset[Partition]) -> None:
+        for partition in partitions:
+            self.pipeline.table.drop(partition)
+            self.positions.pop(partition, None)
+
+    def _process(self, batch: RawBatch) -> None:
+        metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
+        metrics.source.observe_records(batch)
+        with metrics.stage("decode"):
+            samples = self.decoder.decode(batch, self.pipeline.table.series(partition))
+        metrics.observe_decoded(samples)
+        with metrics.stage("pipeline"):
+            scored = self.pipeline.process(samples)
+        with metrics.stage("sink"):
+            self._send_alerts(scored.alerts)
+            self._send_rejects(samples.rejects)
+        metrics.observe_scored(samples, scored, self.clock.time())
+        self.positions[partition] = int(batch.offsets[-1]) + 1
+
+    def _send_alerts(self, alerts: tuple[Alert, ...]) -> None:
+        if not alerts:
+            return
+        for outlet in self.alerts:
+            self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
+        self._undelivered += [alert.time for alert in alerts]
+        for alert in alerts:
+            self.telemetry.log.info(
+                "alert",
+                status=alert.status.name.lower(),
+                series=str(alert.series),
+                anomaly_score=round(alert.anomaly_score, 3),
+                value=alert.value,
+                expected=alert.expected,
+                id=alert.id,
+            )
+
+    def _send_rejects(self, rejects: tuple[Reject, ...]) -> None:
+        dead = [reject for reject in rejects if reject.reason != TOMBSTONE]
+        if not dead:
+            return
+        if self.rejects is not None:
+            self._send(self.rejects.name, self.rejects.sink, [self.rejects.encode(reject) for reject in dead])
+        first = dead[0]
+        self.telemetry.log.warning(
+            "records cannot be decoded",
+            count=len(dead),
+            reason=first.reason,
+            detail=first.detail,
+            topic=first.topic,
+            partition=first.partition,
+            offset=first.offset,
+        )
+
+    def _send(self, name: str, sink: Sink, messages: list[Message]) -> None:
+        metrics = self.telemetry.metrics.worker
+        try:
+            for message in messages:
+                sink.send(message)
+        except DeliveryError:
+            metrics.sink_failures.labels(name).inc()
+            raise
+        metrics.sink_messages.labels(name).inc(len(messages))
+
+    def _report_skipped(self, skipped: list[SkippedRange]) -> None:
+        self.telemetry.metrics.source.observe_skipped(skipped)
+        for gap in skipped:
+            self.telemetry.log.error(
+                "offsets skipped",
+                topic=gap.topic,
+                partition=gap.partition,
+                first=gap.first,
+                last=gap.last,
+                reason=gap.reason,
+            )
+        rejects = (Reject(gap.topic, gap.partition, gap.first, gap.reason, _range(gap), None, None) for gap in skipped)
+        self._send_rejects(tuple(rejects))
+
+    def _checkpoint(self) -> None:
+        positions = {p: at for p, at in self.positions.items() if p in self._assigned}
+        sinks = [outlet.sink for outlet in self.alerts] + ([self.rejects.sink] if self.rejects else [])
+        metrics, started = self.telemetry.metrics, self.clock.monotonic()
+        try:
+            with metrics.stage("checkpoint"):
+                checkpoint(self.source, sinks, positions, self.flush_timeout_seconds)
+        except SourceError as exc:
+            metrics.worker.checkpoint_failures.inc()
+            metrics.source.observe_error(exc.reason)
+            if not exc.retriable:
+                raise
+            # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
+            self.telemetry.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
+            return
+        except DeliveryError:
+            metrics.worker.checkpoint_failures.inc()
+            raise
+        now = self.clock.time()
+        metrics.observe_checkpoint(self.clock.monotonic() - started, now, positions)
+        metrics.observe_delivered(np.array(self._undelivered), now)
+        self._undelivered.clear()
+
+    def _housekeep(self) -> None:
+        self.telemetry.metrics.source.observe_lag(self.source.lag())
+        self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned | self._parked))
+
+
+def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> StreamCounts:
+    """What the stream table holds for these partitions."""
+    table = pipeline.table
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *(table.occupied(p) for p in sorted(partitions))])
+    status = table.columns["alert.status"][rows]
+    return StreamCounts(
+        tracked=table.streams,
+        warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
+        fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
+        firing=int((status == AlertStatus.FIRING).sum()),
+        pending=int((status == AlertStatus.PENDING).sum()),
+        blocks=table.blocks,
+        state_bytes=sum(column.nbytes for column in table.columns.values()),
+        expired=table.expired,
+        skill=pipeline.forecaster.skill(table.columns, rows),
+    )
+
+
+def _range(gap: SkippedRange) -> str:
+    return f"offsets {gap.first} to {gap.last}"
+
+
