@@ -10,7 +10,7 @@ BENCH ?= $(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.
 
 BIN := .venv/bin
 CODE := detector tests tools $(wildcard benchmarks deploy)
-MAKE_VENV := $(PYTHON) tools/venv.py
+MAKE_VENV = $(PYTHON) tools/venv.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup runtime demo test lint format types bootstrap bench soak lock dist clean distclean
