@@ -7,6 +7,8 @@
     │   ├── TopicMissing       a topic does not exist and is not created for you
     │   ├── AccessDenied       authentication or authorisation failed
     │   ├── OffsetLost         the position is outside the log and the policy says stop
+    │   ├── CommitRefused      the group is being rebalanced; commit again later (retriable)
+    │   ├── MemberFenced       another process uses this member's group_instance_id
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
     ├── DecodeError            a record's bytes are not what its decoder reads
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
@@ -67,6 +69,19 @@ class OffsetLost(SourceError):
     """The position to read from is not in the log (any more)."""
 
     reason = "offset_lost"
+
+
+class CommitRefused(SourceError):
+    """Offsets cannot be committed now, because the group is being rebalanced; what stays assigned can be later."""
+
+    reason = "commit_refused"
+    retriable = True
+
+
+class MemberFenced(SourceError):
+    """Another process has joined with the same `group_instance_id`; this one must stop."""
+
+    reason = "member_fenced"
 
 
 class CodecMissing(SourceError):

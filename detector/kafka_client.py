@@ -1,0 +1,165 @@
+"""What source, sinks and state store share about the Kafka client: its options, and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from kafka import errors as kafka_errors
+
+from detector.config.schema import Kafka, Sasl, Tls
+from detector.errors import AccessDenied, BrokerUnreachable, SourceError
+
+_Client = TypeVar("_Client")
+
+_RECONNECT_BACKOFF_MAX_MS = 2_000
+_METADATA_MAX_AGE_MS = 60_000
+_IDLE_CONNECTION_MS = 540_000
+
+
+def milliseconds(seconds: float) -> int:
+    """Kafka counts in milliseconds, we do not."""
+    return max(1, round(seconds * 1_000))
+
+
+def client_options(kafka: Kafka) -> dict[str, Any]:
+    """Keyword arguments common to consumer and producer. Holds the password: never log it."""
+    request_timeout_ms = milliseconds(kafka.request_timeout_seconds)
+    return {
+        "bootstrap_servers": list(kafka.bootstrap_servers),
+        "client_id": kafka.client_id,
+        "request_timeout_ms": request_timeout_ms,
+        "bootstrap_timeout_ms": request_timeout_ms,
+        "connections_max_idle_ms": max(_IDLE_CONNECTION_MS, request_timeout_ms + 1),
+        # The library would wait half a minute before it looks for a broker that has come back.
+        "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
+        # New partitions and new leaders are found within a minute.
+        "metadata_max_age_ms": _METADATA_MAX_AGE_MS,
+        # A misspelt topic is an error, not a new topic.
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+        **_security(kafka.tls, kafka.sasl),
+    }
+
+
+def _security(tls: Tls, sasl: Sasl) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if tls.enabled:
+        options = {
+            "ssl_check_hostname": True,
+            "ssl_cafile": tls.ca_file,
+            "ssl_certfile": tls.certificate_file,
+            "ssl_keyfile": tls.key_file,
+        }
+    if sasl.mechanism:
+        options |= {
+            "sasl_mechanism": sasl.mechanism,
+            "sasl_plain_username": sasl.username,
+            "sasl_plain_password": _password(sasl),
+        }
+    protocol = "SASL_" if sasl.mechanism else ""
+    return {"security_protocol": protocol + ("SSL" if tls.enabled else "PLAINTEXT"), **options}
+
+
+def _password(sasl: Sasl) -> str:
+    if sasl.password_file is not None:
+        try:
+            return Path(sasl.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise AccessDenied(f"kafka.sasl.password_file: {sasl.password_file} cannot be read: {exc}") from exc
+    name = sasl.password_env or ""
+    password = os.environ.get(name)
+    if password is None:
+        raise AccessDenied(f"kafka.sasl.password_env: the environment variable {name} is not set")
+    return password
+
+
+def connect(build: Callable[[], _Client], doing: str, kafka: Kafka) -> _Client:
+    """The client that `build` makes, or a SourceError that says why there is none.
+
+    The library answers every failed start, a refused password included, with the same time-out; what really happened
+    it only tells its log.
+    """
+    with _Overheard() as heard:
+        try:
+            return build()
+        except kafka_errors.KafkaTimeoutError as exc:
+            where = ", ".join(kafka.bootstrap_servers)
+            if kafka.sasl.mechanism and heard.hung_up:
+                raise AccessDenied(
+                    f"{doing}: {where} hung up on {kafka.sasl.username}'s authentication by {kafka.sasl.mechanism}; "
+                    "check kafka.sasl.mechanism, username and password"
+                ) from exc
+            hint = " It may expect kafka.tls or kafka.sasl." if heard.hung_up or heard.handshake else ""
+            raise BrokerUnreachable(
+                f"{doing}: no broker at {where} answers ({heard.cause or exc}); "
+                f"check kafka.bootstrap_servers and that a broker listens there.{hint}"
+            ) from exc
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, doing, kafka) from exc
+        except OSError as exc:  # ssl.SSLError is one, and so is a file that is not there
+            raise AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({exc})") from exc
+
+
+class _Overheard(logging.Handler):
+    """Why connections were lost while it listened, from the library's log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.cause = ""
+
+    @property
+    def hung_up(self) -> bool:
+        return "socket disconnected" in self.cause
+
+    @property
+    def handshake(self) -> bool:
+        return "Handshake failed" in self.cause
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != "kafka.net.connection" or not isinstance(record.args, tuple):
+            return
+        for argument in record.args:
+            # The last attempt is cut off by our own deadline: that says nothing about the broker.
+            timed_out = isinstance(argument, kafka_errors.RequestTimedOutError)
+            if isinstance(argument, Exception) and not (timed_out and self.cause):
+                self.cause = str(argument)
+
+    def __enter__(self) -> Self:
+        logging.getLogger("kafka").addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger("kafka").removeHandler(self)
+
+
+def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
+    """The library's `error` as one of ours: what failed, where, and how to mend it."""
+    where = ", ".join(kafka.bootstrap_servers)
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, _AUTHENTICATION):
+        return AccessDenied(
+            f"{doing}: {where} refused the credentials of {kafka.sasl.username or 'this client'} ({detail}); "
+            "check kafka.sasl and kafka.tls"
+        )
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return AccessDenied(
+            f"{doing}: {where} does not allow it to {kafka.sasl.username or 'an anonymous client'} ({detail}); "
+            "grant READ and DESCRIBE on the topics read, READ on the group, WRITE and DESCRIBE on the topics written"
+        )
+    if isinstance(error, kafka_errors.RetriableError | OSError):
+        return BrokerUnreachable(f"{doing}: no answer from {where} ({detail}); check that its brokers are up")
+    return SourceError(f"{doing}: {where} answered with {detail}")
+
+
+_AUTHENTICATION = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+)

@@ -1,0 +1,177 @@
+"""Bytes of a Kafka record batch (message format 2) to records, in about a microsecond a record.
+
+The client library builds two objects a record and decodes every header; that is 6 us of CPU, more than everything
+that the daemon then does with the sample. Here a record is a plain tuple, and headers are stepped over by length.
+
+Layout, as in Kafka's protocol guide, "Record Batch": `length, attributes, timestampDelta, offsetDelta, keyLength, key,
+valueLength, value, headers`, all integers zigzag varints but for `attributes` (one byte).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+from detector.errors import CodecMissing
+
+Row = tuple[int, int, bytes | None, bytes | None]
+"""(offset, timestamp in milliseconds, key, value)."""
+
+MAX_INFLATED_BYTES = 64 << 20
+"""What one batch may inflate to; 32 KiB of zstd can hold 1 GiB."""
+
+GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
+_XERIAL_MAGIC = b"\x82SNAPPY\x00"
+_XERIAL_HEADER_BYTES = 16
+
+
+class UnreadableBatch(Exception):
+    """No client can read this batch; the message says why."""
+
+
+def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, append_time: int | None) -> list[Row]:
+    """The `count` records of an inflated batch. Raises UnreadableBatch.
+
+    `append_time` replaces every record's own time where the broker stamped the batch.
+    """
+    try:
+        rows, end = _rows(payload, count, first_offset, first_time)
+    except IndexError as exc:
+        raise UnreadableBatch("it ends within a record") from exc
+    if end > len(payload):
+        raise UnreadableBatch("it ends within a record")
+    if end < len(payload):
+        raise UnreadableBatch(f"{len(payload) - end} bytes lie behind the last record")
+    if append_time is not None:
+        rows = [(offset, append_time, key, value) for offset, _, key, value in rows]
+    return rows
+
+
+def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tuple[list[Row], int]:
+    # Every varint is tried as the one byte that it mostly is: the calls saved are half of the cost.
+    rows: list[Row] = []
+    position = 0
+    for _ in range(count):
+        raw = payload[position]
+        position += 1
+        if raw >= 0x80:
+            raw, position = _raw_varint(payload, position, raw)
+        end = position + (raw >> 1)
+        position += 1  # attributes of a record, unused
+        raw = payload[position]
+        position += 1
+        if raw >= 0x80:
+            raw, position = _raw_varint(payload, position, raw)
+        time = first_time + ((raw >> 1) ^ -(raw & 1))
+        raw = payload[position]
+        position += 1
+        if raw >= 0x80:
+            raw, position = _raw_varint(payload, position, raw)
+        offset = first_offset + ((raw >> 1) ^ -(raw & 1))
+        raw = payload[position]
+        position += 1
+        if raw >= 0x80:
+            raw, position = _raw_varint(payload, position, raw)
+        key: bytes | None = None
+        if not raw & 1:  # an odd zigzag is negative: null
+            key = payload[position : position + (raw >> 1)]
+            position += raw >> 1
+        raw = payload[position]
+        position += 1
+        if raw >= 0x80:
+            raw, position = _raw_varint(payload, position, raw)
+        value: bytes | None = None
+        if not raw & 1:
+            value = payload[position : position + (raw >> 1)]
+            position += raw >> 1
+        # One byte at least is left: the number of headers.
+        if position >= end:
+            raise UnreadableBatch(f"the record at offset {offset} is longer than its length")
+        position = end
+        rows.append((offset, time, key, value))
+    return rows, position
+
+
+def _raw_varint(payload: bytes, position: int, raw: int) -> tuple[int, int]:
+    """Go on with a varint whose first byte `raw` has its high bit set; the zigzag is not undone."""
+    value, shift = raw & 0x7F, 7
+    while True:
+        byte = payload[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise UnreadableBatch("a number in it is longer than any can be")
+
+
+def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> bytes:
+    """The records' bytes, at most `limit` of them. Raises UnreadableBatch, or CodecMissing."""
+    try:
+        inflated: bytes = _INFLATE[codec](payload, limit)
+    except KeyError as exc:
+        raise UnreadableBatch(f"its compression codec {codec} is unknown") from exc
+    except ImportError as exc:
+        raise CodecMissing(f"records are compressed with a codec that is not installed: {exc}") from exc
+    except (UnreadableBatch, MemoryError):
+        raise
+    except Exception as exc:  # each library has its own errors, and all mean the same
+        raise UnreadableBatch(f"it cannot be inflated: {exc}") from exc
+    if len(inflated) > limit:
+        raise UnreadableBatch(f"it inflates to more than {limit} bytes")
+    return inflated
+
+
+def _gzip(payload: bytes, limit: int) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    inflated = inflater.decompress(payload, limit + 1)
+    if not inflater.eof and len(inflated) <= limit:
+        raise UnreadableBatch("its gzip stream ends early")
+    return inflated
+
+
+def _snappy(payload: bytes, limit: int) -> bytes:
+    if not payload.startswith(_XERIAL_MAGIC):
+        return _snappy_block(payload, limit)
+    blocks, position, size = [], _XERIAL_HEADER_BYTES, 0
+    while position < len(payload):
+        (length,) = struct.unpack_from(">i", payload, position)
+        position += 4
+        if not 0 < length <= len(payload) - position:
+            raise UnreadableBatch("its snappy blocks do not fit together")
+        blocks.append(_snappy_block(payload[position : position + length], limit - size))
+        position += length
+        size += len(blocks[-1])
+    return b"".join(blocks)
+
+
+def _snappy_block(payload: bytes, limit: int) -> bytes:
+    import cramjam
+
+    size, _ = _raw_varint(payload, 1, payload[0]) if payload[0] >= 0x80 else (payload[0], 1)
+    if size > limit:
+        raise UnreadableBatch(f"it inflates to more than {limit} bytes")
+    return bytes(cramjam.snappy.decompress_raw(payload))
+
+
+def _lz4(payload: bytes, limit: int) -> bytes:
+    import lz4.frame
+
+    inflater = lz4.frame.LZ4FrameDecompressor()
+    inflated: bytes = inflater.decompress(payload, max_length=limit + 1)
+    if not inflater.eof and len(inflated) <= limit:
+        raise UnreadableBatch("its lz4 frame ends early")
+    return inflated
+
+
+def _zstd(payload: bytes, limit: int) -> bytes:
+    import zstandard
+
+    with zstandard.ZstdDecompressor().stream_reader(payload) as reader:
+        inflated: bytes = reader.read(limit + 1)
+        return inflated
+
+
+_INFLATE: dict[int, Any] = {GZIP: _gzip, SNAPPY: _snappy, LZ4: _lz4, ZSTD: _zstd}

@@ -1,0 +1,483 @@
+"""The source against a real broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from kafka import KafkaProducer
+
+from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as Section
+from detector.errors import BrokerUnreachable, MemberFenced, OffsetLost, TopicMissing
+from detector.protocols import AssignmentChanges, SkippedRange
+from detector.records import Partition, RawBatch
+from detector.sources.kafka import KafkaSource
+from tests.kafka.endpoint import Endpoint
+
+pytestmark = pytest.mark.integration
+
+MakeSource = Callable[..., KafkaSource]
+
+
+@pytest.fixture
+def make_source(kafka: Endpoint) -> Iterator[MakeSource]:
+    """Sources of one group, closed with the test."""
+    sources: list[KafkaSource] = []
+    group = kafka.name("group")
+
+    def make(topic: str, *, bootstrap: str = kafka.bootstrap, timeout_seconds: float = 10, **section) -> KafkaSource:
+        connection = Kafka(bootstrap_servers=bootstrap.split(","), request_timeout_seconds=timeout_seconds)
+        settings = {"topics": [topic], "group_id": group, "start": "earliest", **section}
+        sources.append(KafkaSource(connection, Section(**settings)))
+        return sources[-1]
+
+    yield make
+    for source in sources:
+        source.close(timeout_seconds=2)
+
+
+def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = 20) -> list[RawBatch]:
+    """Poll as the worker does, resuming what is assigned, until the condition holds."""
+    batches: list[RawBatch] = []
+    deadline = time.monotonic() + timeout_seconds
+    while not until():
+        assert time.monotonic() < deadline, "the source did not get there in time"
+        batches += source.poll(0.1)
+        source.resume(source.changes().assigned)
+    return batches
+
+
+def read(source: KafkaSource, count: int, timeout_seconds: float = 20) -> list[RawBatch]:
+    """Poll until `count` records have come."""
+    batches: list[RawBatch] = []
+    deadline = time.monotonic() + timeout_seconds
+    while sum(map(len, batches)) < count:
+        assert time.monotonic() < deadline, f"{sum(map(len, batches))} of {count} records came"
+        batches += source.poll(0.1)
+        source.resume(source.changes().assigned)
+    assert sum(map(len, batches)) == count
+    return batches
+
+
+def values(batches: list[RawBatch]) -> list[bytes | None]:
+    return [value for batch in batches for value in batch.values]
+
+
+def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if source.poll(0.1):
+            return False
+    return True
+
+
+def wait_for_change(source: KafkaSource, seconds: float = 20) -> AssignmentChanges:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        source.poll(0.1)
+        changes = source.changes()
+        if changes != AssignmentChanges():
+            return changes
+    raise AssertionError("no rebalance")
+
+
+def test_a_record_keeps_offset_time_key_and_value(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(
+        topic,
+        [(b"k", b"a"), (None, None), b""],
+        headers=[("trace", b"x"), ("n", None)],
+        timestamps_ms=[1_500, 2_000, 7],
+    )
+
+    (batch,) = read(make_source(topic), 3)
+
+    assert (batch.topic, batch.partition) == (topic, 0)
+    assert batch.offsets.tolist() == [0, 1, 2]
+    assert batch.offsets.dtype == np.int64
+    assert batch.record_times.tolist() == [1.5, 2.0, 0.007]
+    assert batch.values == [b"a", None, b""]
+    assert batch.keys == [b"k", None, None]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_is_read(kafka: Endpoint, make_source: MakeSource, codec: str):
+    topic = kafka.create_topic()
+    written: list[bytes] = [b"value %d " % i * 20 for i in range(500)]
+    kafka.produce(topic, written, compression_type=codec)
+
+    assert values(read(make_source(topic), 500)) == written
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_of_the_pure_python_producer_is_read(kafka: Endpoint, make_source: MakeSource, codec: str):
+    topic = kafka.create_topic()
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type=codec, linger_ms=50)
+    for i in range(200):
+        producer.send(topic, b"value %d " % i * 20)
+    producer.close()
+
+    assert len(read(make_source(topic), 200)) >= 1
+
+
+def test_an_assigned_partition_delivers_nothing_until_resumed(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    source = make_source(topic)
+
+    assert wait_for_change(source) == AssignmentChanges(assigned=frozenset({(topic, 0)}))
+    assert nothing_comes(source)
+    source.resume(frozenset({(topic, 0)}))
+    assert values(read(source, 1)) == [b"a"]
+
+
+def test_a_restart_goes_on_at_the_committed_offset(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a", b"b", b"c"])
+    first = make_source(topic)
+    read(first, 3)
+    first.commit({(topic, 0): 2})
+    first.close(timeout_seconds=5)
+
+    assert values(read(make_source(topic), 1)) == [b"c"]
+
+
+def test_nothing_is_committed_unasked(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    group = kafka.name()
+    kafka.produce(topic, [b"a", b"b"])
+    source = make_source(topic, group_id=group)
+    read(source, 2)
+    source.close(timeout_seconds=5)
+
+    assert kafka.committed(group, topic) == 0, "where the first start began, and no further"
+
+
+def test_latest_means_the_end_at_the_first_start_also_after_a_crash(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    group = kafka.name()
+    kafka.produce(topic, [b"before"])
+    first = make_source(topic, start="latest", group_id=group)
+    drive(first, until=lambda: kafka.committed(group, topic) == 1)
+    first.close(timeout_seconds=5)
+    kafka.produce(topic, [b"while away"])
+
+    assert values(read(make_source(topic, start="latest", group_id=group), 1)) == [b"while away"]
+
+
+def test_offsets_of_partitions_that_are_not_ours_are_not_committed(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    group = kafka.name()
+    source = make_source(topic, group_id=group)
+    source.commit({(topic, 0): 7, ("another", 3): 1})
+
+    assert kafka.committed(group, topic) is None
+
+
+def test_seek_goes_back_and_forth(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    written: list[bytes] = [b"%d" % i for i in range(10)]
+    kafka.produce(topic, written)
+    source = make_source(topic)
+    read(source, 10)
+
+    source.seek((topic, 0), 3)
+    assert values(read(source, 7)) == written[3:]
+    source.seek((topic, 0), 9)
+    assert values(read(source, 1)) == written[9:]
+    source.seek(("another", 0), 1)
+
+
+def test_what_was_fetched_before_a_seek_is_not_delivered(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    written: list[bytes] = [b"%d" % i for i in range(100)]
+    kafka.produce(topic, written)
+    source = make_source(topic, max_poll_records=10)
+    assert values(read(source, 10)) == written[:10]
+
+    source.seek((topic, 0), 95)
+
+    assert values(read(source, 5)) == written[95:]
+
+
+def test_a_paused_partition_keeps_its_position(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic(partitions=2)
+    kafka.produce(topic, [b"a", b"b"], partition=0)
+    kafka.produce(topic, [b"c"], partition=1)
+    source = make_source(topic)
+    read(source, 3)
+
+    source.pause(frozenset({(topic, 0)}))
+    kafka.produce(topic, [b"d"], partition=0)
+    kafka.produce(topic, [b"e"], partition=1)
+    assert values(read(source, 1)) == [b"e"]
+    assert nothing_comes(source)
+    source.resume(frozenset({(topic, 0)}))
+    (batch,) = read(source, 1)
+
+    assert (batch.offsets.tolist(), batch.values) == ([2], [b"d"])
+
+
+def test_a_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    written: list[bytes] = [b"%d" % i for i in range(1_000)]
+    kafka.produce(topic, written)
+
+    batches = read(make_source(topic, max_poll_records=64), 1_000)
+
+    assert max(map(len, batches)) <= 64
+    assert values(batches) == written
+    assert np.concatenate([batch.offsets for batch in batches]).tolist() == list(range(1_000))
+
+
+def test_lag_counts_what_is_still_to_come(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    source = make_source(topic, max_poll_records=4)
+    assert source.lag() == {}
+    kafka.produce(topic, [b"%d" % i for i in range(10)])
+
+    assert values(read(source, 4)) == [b"0", b"1", b"2", b"3"]
+    assert source.lag() == {(topic, 0): 6}
+    read(source, 6)
+    assert source.lag() == {(topic, 0): 0}
+
+
+def test_two_members_share_and_hand_over(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic(partitions=4)
+    every: frozenset[Partition] = frozenset((topic, partition) for partition in range(4))
+    for partition in range(4):
+        kafka.produce(topic, [b"%d" % partition] * 3, partition=partition)
+    first = make_source(topic)
+    assert wait_for_change(first).assigned == every
+    first.resume(every)
+    read(first, 12)
+
+    second = make_source(topic)
+    given: frozenset[Partition] = frozenset()
+    kept: frozenset[Partition] = frozenset()
+    deadline = time.monotonic() + 20
+    while not (given and kept):
+        assert time.monotonic() < deadline, "no rebalance"
+        assert first.poll(0.1) == [], "what stays is not read again, though nothing was committed"
+        second.poll(0.1)
+        given |= second.changes().assigned
+        changes = first.changes()
+        assert not changes.assigned
+        assert not changes.lost
+        kept = every - changes.revoked if changes.revoked else kept
+    assert len(given) == 2
+    assert given == every - kept
+
+    first.commit(dict.fromkeys(every, 3))
+    second.resume(given)
+    assert {batch.partition for batch in read(second, 6)} == {partition for _, partition in given}, "none was committed"
+
+
+def test_a_member_that_stalls_loses_its_partitions(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    stalled = make_source(topic)
+    read(stalled, 1)
+    stalled._consumer._coordinator.reset_generation()  # what an eviction leaves behind
+
+    changes = wait_for_change(stalled)
+
+    assert changes.lost == {(topic, 0)}
+    assert changes.revoked == frozenset()
+
+
+def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic(partitions=2)
+    group = kafka.name()
+    one = make_source(topic, group_id=group, group_instance_id="one")
+    two = make_source(topic, group_id=group, group_instance_id="two")
+    owned: frozenset[Partition] = frozenset()
+    deadline = time.monotonic() + 20
+    while not owned:
+        assert time.monotonic() < deadline
+        one.poll(0.1)
+        two.poll(0.1)
+        owned = two.changes().assigned
+        one.changes()
+
+    two.close(timeout_seconds=5)
+    again = make_source(topic, group_id=group, group_instance_id="two")
+    found = wait_for_change(again).assigned
+    one.poll(0.5)
+
+    assert found == owned
+    assert one.changes() == AssignmentChanges()
+
+
+def test_a_second_process_with_the_same_instance_id_fences_the_first(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    first = make_source(topic, group_instance_id="same")
+    read(first, 1)
+    wait_for_change(make_source(topic, group_instance_id="same"))
+
+    with pytest.raises(MemberFenced, match="group_instance_id"):
+        first.commit({(topic, 0): 1})
+
+
+def test_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make_source: MakeSource):
+    source = _source_behind_the_log(kafka, make_source)
+
+    with pytest.raises(OffsetLost, match=r"offset 1 is not in the log, which holds \[4, 6\)") as caught:
+        drive(source, until=lambda: False)
+    assert "on_offset_lost" in str(caught.value)
+
+
+@pytest.mark.parametrize(("policy", "rest", "last_skipped"), [("earliest", [b"4", b"5"], 3), ("latest", [], 5)])
+def test_a_deleted_position_may_be_stepped_over(
+    kafka: Endpoint, make_source: MakeSource, policy: str, rest: list[bytes], last_skipped: int
+):
+    source = _source_behind_the_log(kafka, make_source, on_offset_lost=policy)
+
+    skipped: list[SkippedRange] = []
+
+    def has_skipped() -> bool:
+        skipped.extend(source.skipped())
+        return bool(skipped)
+
+    batches = drive(source, until=has_skipped)
+    (lost,) = skipped
+    assert (lost.first, lost.last, lost.reason) == (1, last_skipped, "offset lost")
+    assert values(batches + read(source, len(rest))) == rest
+
+
+def _source_behind_the_log(kafka: Endpoint, make_source: MakeSource, **section: str) -> KafkaSource:
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"%d" % i for i in range(6)])
+    first = make_source(topic)
+    read(first, 6)
+    first.commit({(topic, 0): 1})
+    first.close(timeout_seconds=5)
+    kafka.delete_records_before(topic, 0, 4)
+    return make_source(topic, **section)
+
+
+def test_a_missing_topic_is_named(kafka: Endpoint, make_source: MakeSource):
+    with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
+        make_source("no-such-topic")
+
+
+def test_an_unreachable_broker_is_named(make_source: MakeSource):
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 answers .*ECONNREFUSED.*bootstrap_servers") as caught:
+        make_source("topic", bootstrap="127.0.0.1:1", timeout_seconds=0.5)
+    assert caught.value.retriable
+
+
+def test_aborted_records_are_not_delivered(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=kafka.name())
+    producer.init_transactions()
+    for value, commits in [(b"a", True), (b"aborted", False), (b"b", True)]:
+        producer.begin_transaction()
+        producer.send(topic, value).get(10) if not commits else producer.send(topic, value)
+        (producer.commit_transaction if commits else producer.abort_transaction)()
+    producer.close()
+
+    batches = read(make_source(topic), 2)
+
+    assert values(batches) == [b"a", b"b"]
+    assert [offset for batch in batches for offset in batch.offsets] == [0, 4], "markers count too"
+
+
+def test_a_new_partition_is_found(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    source = make_source(topic)
+    assert wait_for_change(source).assigned == {(topic, 0)}
+
+    kafka.set_partitions(topic, 2)
+    source._consumer._cluster.request_update()  # else within a minute
+
+    assert wait_for_change(source).assigned == {(topic, 1)}
+
+
+def test_a_bomb_is_stepped_past_and_named(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"before"])
+    kafka.produce(topic, [bytes(70 << 20)], compression_type="zstd", message_max_bytes=100 << 20)
+    kafka.produce(topic, [b"behind"])
+    source = make_source(topic)
+
+    assert values(read(source, 2)) == [b"before", b"behind"]
+    (skipped,) = source.skipped()
+    assert (skipped.topic, skipped.partition, skipped.first, skipped.last) == (topic, 0, 1, 1)
+    assert "inflates to more than" in skipped.reason
+    assert source.skipped() == []
+
+
+def test_a_batch_damaged_on_disk_is_stepped_past_and_named(make_cluster, make_source: MakeSource):
+    cluster = make_cluster()
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"before"])
+    cluster.endpoint.produce(topic, [b"damaged one", b"damaged two"])
+    cluster.endpoint.produce(topic, [b"behind"])
+    (broker,) = cluster.brokers
+    broker.stop()
+    (segment,) = broker.folder.glob(f"log/{topic}-0/*.log")
+    segment.write_bytes(segment.read_bytes().replace(b"damaged two", b"dAmaged two"))
+    broker.restart()
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+
+    assert values(read(source, 2)) == [b"before", b"behind"]
+    (skipped,) = source.skipped()
+    assert (skipped.first, skipped.last) == (1, 2)
+    assert "checksum" in skipped.reason
+
+
+def test_it_reads_on_when_its_broker_was_killed(make_cluster, make_source: MakeSource):
+    cluster = make_cluster()
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"a"])
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    assert values(read(source, 1)) == [b"a"]
+    source.commit({(topic, 0): 1})
+
+    cluster.brokers[0].kill()
+    assert source.poll(0.5) == []
+    cluster.brokers[0].restart()
+    cluster.endpoint.produce(topic, [b"b"])
+
+    assert values(read(source, 1)) == [b"b"]
+    source.commit({(topic, 0): 2})
+    assert cluster.endpoint.committed(source._section.group_id, topic) == 2
+
+
+def test_neither_poll_nor_close_waits_for_a_frozen_broker(make_cluster, make_source: MakeSource):
+    cluster = make_cluster()
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"a"])
+    source = make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=1)
+    read(source, 1)
+
+    cluster.brokers[0].pause()
+    started = time.monotonic()
+    assert source.poll(0.5) == []
+    assert source.lag() == {(topic, 0): 0}
+    with pytest.raises(BrokerUnreachable, match="committing"):
+        source.commit({(topic, 0): 1})
+    source.close(timeout_seconds=1)
+
+    assert time.monotonic() - started < 8
+
+
+def test_leadership_may_move_under_it(make_cluster, make_source: MakeSource):
+    cluster = make_cluster(brokers=3)
+    topic = cluster.endpoint.create_topic(replication=3, partitions=3)
+    for partition in range(3):
+        cluster.endpoint.produce(topic, [b"a"], partition=partition, acks="all")
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    read(source, 3)
+
+    cluster.brokers[0].kill()
+    for partition in range(3):
+        cluster.endpoint.produce(topic, [b"b"], partition=partition, acks="all")
+
+    assert values(read(source, 3, timeout_seconds=40)) == [b"b"] * 3
+    source.commit({(topic, partition): 2 for partition in range(3)})
