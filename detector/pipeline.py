@@ -87,7 +87,6 @@ class Pipeline:
         picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
         for nth in rounds(rows_N):
             self._round(batch, picks_N[nth], rows_N[nth], results)
-        self._expire_idle(partition, results)
         self.table.trim(partition)
         alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
         return ScoredBatch(
@@ -164,16 +163,25 @@ class Pipeline:
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
-                self._end_open_alert(partition, int(rows[at]), int(picks[at]), results)
+                if self._is_firing(int(rows[at])):
+                    results.alerts.append((int(picks[at]), self._ended(partition, int(rows[at]))))
             self.table.restart(rows[idle])
 
-    def _expire_idle(self, partition: Partition, results: _Results) -> None:
-        rows = self.table.idle_rows(partition)
-        for row in rows.tolist():
-            self._end_open_alert(partition, row, len(results.outcomes), results)
-        self.table.release(partition, rows)
+    def expire_idle(self, partition: Partition) -> tuple[Alert, ...]:
+        """Forget the streams that fell silent, measured by the partition's newest event time; ends their open alerts.
 
-    def _end_open_alert(self, partition: Partition, row: int, position: int, results: _Results) -> None:
-        if self.table.columns["alert.status"][row] == AlertStatus.FIRING:
-            latest = float(self.table.columns[LATEST.name][row])
-            results.alerts.append((position, self._alert(*partition, row, AlertStatus.RESOLVED, latest)))
+        To be called between batches. When it is called changes memory only: a stream that comes back after the expiry
+        starts anew in any case.
+        """
+        rows = self.table.idle_rows(partition)
+        ended = [self._ended(partition, row) for row in rows.tolist() if self._is_firing(row)]
+        self.table.release(partition, rows)
+        return tuple(ended)
+
+    def _is_firing(self, row: int) -> bool:
+        return bool(self.table.columns["alert.status"][row] == AlertStatus.FIRING)
+
+    def _ended(self, partition: Partition, row: int) -> Alert:
+        """The open alert of a silent stream, ended at its last sample."""
+        latest = float(self.table.columns[LATEST.name][row])
+        return self._alert(*partition, row, AlertStatus.RESOLVED, latest)

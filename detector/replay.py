@@ -152,7 +152,7 @@ class _Group:
             keys=[None] * count,
         )
         samples = self.decoder.decode(batch, index)
-        self.summary.rows += count - (first == 1)
+        self.summary.rows += len(samples) + len(samples.rejects)
         for reject in samples.rejects:
             self.summary.malformed_rows += 1
             self.report(f"{reader.path}:{reject.offset}: {reject.reason}: {reject.detail}")

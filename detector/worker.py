@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -179,6 +179,8 @@ class Worker:
         metrics.observe_decoded(samples)
         with metrics.stage("pipeline"):
             scored = self.pipeline.process(samples)
+            expired = self.pipeline.expire_idle(partition)
+            scored = replace(scored, alerts=scored.alerts + expired) if expired else scored
         with metrics.stage("sink"):
             self._send_alerts(scored.alerts)
             self._send_rejects(samples.rejects)

@@ -1,0 +1,102 @@
+"""The command line. Commands import what they need when they run, so that `--help` and `check-config` are quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from detector import __version__
+from detector.errors import ConfigError, DetectorError
+
+app = typer.Typer(
+    help="Streaming anomaly detection on metrics: Kafka in, an LSTM forecast per stream, alerts and metrics out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ConfigOption = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
+]
+
+
+def main() -> None:
+    """Console script: errors of ours are a message and an exit code, not a traceback."""
+    try:
+        app()
+    except ConfigError as exc:
+        sys.exit(_complain(exc, code=2))
+    except DetectorError as exc:
+        sys.exit(_complain(exc, code=1))
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _complain(exc: DetectorError, code: int) -> int:
+    print(f"detector: {exc}", file=sys.stderr)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"detector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options that come before a command."""
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Run the worker until SIGTERM, or until its files are read to their end."""
+    from detector.config import load
+
+    loaded = load(config)
+    from detector import app as wiring
+
+    wiring.run(loaded)
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption = None) -> None:
+    """Check a configuration file and report every error in it."""
+    from detector.config import load
+
+    load(config)
+    print(f"{config or 'the defaults'}: ok")
+
+
+@app.command()
+def replay(
+    inputs: Annotated[list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.")],
+    scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
+    alerts: Annotated[Optional[Path], typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,  # noqa: UP045
+    config: ConfigOption = None,
+) -> None:
+    """Score recorded series with the very pipeline that `run` uses."""
+    from detector.config import load
+    from detector.progress import byte_progress
+    from detector.replay import find_files
+    from detector.replay import replay as replay_files
+
+    loaded = load(config)
+    files = find_files(inputs)
+    from detector.app import build_pipeline
+
+    with byte_progress("replay", sum(file.path.stat().st_size for file in files)) as advance:
+        done = replay_files(
+            files, scores, alerts, lambda: build_pipeline(loaded), lambda line: print(line, file=sys.stderr), advance
+        )
+    print(
+        f"{done.files} files, {done.rows} rows, {done.scored} scored, {done.malformed_rows} malformed, "
+        f"{done.alerts} alerts; scores in {scores}",
+        file=sys.stderr,
+    )
