@@ -93,10 +93,14 @@ def read_note() -> "dict[str, str]":
 
 
 def content_hash(level: str) -> str:
-    """Of all files that decide what is installed."""
-    names = [*requirements(*LAYERS[level], "torch"), os.path.join(ROOT, "pyproject.toml")]
-    digest = hashlib.sha256()
-    for name in names:
+    """Of all that decides what is installed: the pins, and pyproject.toml less the settings of other tools."""
+    import tomllib  # which older Pythons, turned away by now, do not have
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as content:
+        project = tomllib.load(content)
+    project["tool"] = project["tool"]["hatch"]
+    digest = hashlib.sha256(json.dumps(project, sort_keys=True).encode())
+    for name in requirements(*LAYERS[level], "torch"):
         with open(name, "rb") as content:
             digest.update(content.read())
     return digest.hexdigest()
