@@ -1,9 +1,10 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = (novelty of the value + novelty of the residual) / deviation of the value over the whole history. Its tail
-probability, and that of the present run of repeats, are held against the alarm budget: anomaly_score = log p / log
-p_budget, so more than 1 is rarer than the operator allows. `score` reads, `learn` writes; both are elementwise over
-rows, so a result does not depend on which rows share a call. Finite for every finite |value| <= 1e30.
+raw = the larger of the value's and the residual's novelty, in deviations of the value over the whole history, times n
+/ (n + 500) for a history of n samples. Its tail probability, and that of the present run of repeats, are held against
+the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows. `score`
+reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call. Finite
+for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.flatline import FlatLine
 from detector.stats.moments import Moments
-from detector.stats.novelty import NoveltyMemory
+from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.quantile import CoverageFactor
 from detector.stats.tail import Tail, TailPrior
 
@@ -27,6 +28,10 @@ Bools = npt.NDArray[np.bool_]
 LARGEST = 1e31
 NOISE_FLOOR = 1e-4
 """Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
+RECURRENCE = 0.75
+"""Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
+HALF_TRUST_SAMPLES = 500.0
+"""History at which a novelty counts half: much is new to a short memory."""
 PRIOR = TailPrior(threshold=0.1, rate=0.01, mean_excess=0.2, rate_weight=1000.0, excess_weight=50.0)
 
 
@@ -52,8 +57,8 @@ class Score:
     lower: Float64
     upper: Float64
     warming: Bools
-    value_novelty: Float64
-    residual_novelty: Float64
+    value_distance: Distance
+    residual_distance: Distance
     flat_run: Float64
 
 
@@ -77,12 +82,14 @@ class Scorer:
         expected_B = _expected(values, loc)
         residual_B = _residual(values, expected_B)
         deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
-        value_novelty_B = self._values.distance(state, rows, values)
-        residual_novelty_B = self._residuals.distance(state, rows, residual_B)
-        raw_B = np.minimum((value_novelty_B + residual_novelty_B) / deviation_B, LARGEST)
+        value_distance = self._values.distance(state, rows, values)
+        residual_distance = self._residuals.distance(state, rows, residual_B)
+        novelty_B = np.maximum(_novelty(value_distance, deviation_B), _novelty(residual_distance, deviation_B))
+        count_B = self._moments.count(state, rows)
+        raw_B = np.minimum(novelty_B * count_B / (count_B + HALF_TRUST_SAMPLES), LARGEST)
         run_B = self._flat.run(state, rows, values)
         surprise_B = np.maximum(self._tail.surprise(state, rows, raw_B), self._flat.surprise(state, rows, run_B))
-        warming_B = self._moments.count(state, rows) < self.settings.warmup_samples
+        warming_B = self.warming(state, rows)
         anomaly_B = np.where(warming_B, 0.0, surprise_B / self._budget.surprise(state, rows))
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
@@ -91,8 +98,8 @@ class Scorer:
             lower=expected_B - half_B,
             upper=expected_B + half_B,
             warming=warming_B,
-            value_novelty=value_novelty_B,
-            residual_novelty=residual_novelty_B,
+            value_distance=value_distance,
+            residual_distance=residual_distance,
             flat_run=run_B,
         )
 
@@ -101,13 +108,17 @@ class Scorer:
     ) -> None:
         """Take in the round that `score` judged; the arguments are the same."""
         residual_B = _residual(values, _expected(values, loc))
-        self._values.update(state, rows, values, score.value_novelty)
-        self._residuals.update(state, rows, residual_B, score.residual_novelty)
+        self._values.update(state, rows, values, score.value_distance)
+        self._residuals.update(state, rows, residual_B, score.residual_distance)
         self._moments.update(state, rows, values)
         self._tail.update(state, rows, score.raw)
         self._flat.update(state, rows, values, score.flat_run)
         self._budget.update(state, rows, times)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
+
+    def warming(self, state: Columns, rows: Rows) -> Bools:
+        """[B] whose next sample is not judged yet."""
+        return self._moments.count(state, rows) < self.settings.warmup_samples
 
     def _floored(self, anomaly_B: Float64, values: Float64, expected_B: Float64) -> Float64:
         """Scores of deviations that the operator does not care for are held at the threshold."""
@@ -120,6 +131,12 @@ class Scorer:
         elif settings.direction == "below":
             small_B |= away_B > 0.0
         return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
+
+
+def _novelty(distance: Distance, deviation_B: Float64) -> Float64:
+    """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
+    rare_B = (distance.established - distance.any) / deviation_B
+    return distance.any / deviation_B + np.minimum(rare_B, RECURRENCE)
 
 
 def _expected(values: Float64, loc: Float64) -> Float64:

@@ -1,14 +1,20 @@
-"""How far a number is from everything a stream has shown: distance to the nearest of K remembered numbers.
+"""How far a number is from all that a stream has shown: distance to the nearest of K remembered numbers.
 
 A number enters `DELAY` samples after it was seen, so that an anomaly does not excuse its own next sample. The extremes
-stay; when the memory is full, one of the two closest neighbours makes room, so that what is remembered spreads over
-all that was seen. A number closer to the memory than its two closest neighbours are to each other would itself be the
-redundant one: it is not entered, which makes most updates free. Nor is a number that is remembered already.
+stay; when the memory is full, one of the two closest neighbours makes room, so that what is remembered spreads over all
+that was seen. A number closer to the memory than its two closest neighbours are to each other would itself be the
+redundant one and is not entered, which makes most updates free.
+
+Seen once is not seen often: a remembered number is *established* when the stream came near it again at least `APART`
+visit units after it was first met. The distance to the nearest established number says how far a recurrence of a rare
+event is from the usual.
 
 Shape legend: B rows of one call, K remembered numbers, D numbers on their way in.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +23,29 @@ from detector.columns import Columns, Field, Rows
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Int16 = npt.NDArray[np.int16]
 
 DELAY = 5
 SIZE = 64
+VISIT_SAMPLES = 16
+"""Samples in one unit of the visit stamps."""
+APART = 8
+"""Visit units between the first and the establishing visit."""
+ESTABLISHED = -1
+STAMPS = 1 << 14
+"""Stamps go round, two years of minutes apart."""
+
+
+class Distance(NamedTuple):
+    """How far numbers are from the memory; all [B], float64."""
+
+    any: Float64
+    """To the nearest remembered number; 0 while nothing is remembered."""
+    established: Float64
+    """To the nearest established one, at least `any`; the same as `any` while there is none."""
+    is_return: Bools
+    """The nearest is not established, and was first met long enough ago for this visit to establish it."""
 
 
 class NoveltyMemory:
@@ -28,65 +54,110 @@ class NoveltyMemory:
     def __init__(self, name: str, size: int = SIZE) -> None:
         self.size = size
         self._memory = f"{name}_memory"
+        self._stamps = f"{name}_stamps"
         self._gap = f"{name}_gap"
         self._waiting = f"{name}_waiting"
-        self._waiting_distance = f"{name}_waiting_distance"
+        self._welcome = f"{name}_welcome"
         self._seen = f"{name}_seen"
         self.fields = (
             Field(self._memory, (size,), initial=float("inf")),
+            Field(self._stamps, (size,), dtype="int16"),
             Field(self._gap),
             Field(self._waiting, (DELAY,)),
-            Field(self._waiting_distance, (DELAY,)),
+            Field(self._welcome, (DELAY,)),
             Field(self._seen, dtype="int32"),
         )
 
-    def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Float64:
-        """[B] distance to the nearest remembered number; 0 while nothing is remembered."""
-        away_BK = state[self._memory][rows]
+    def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Distance:
+        """Distances of the numbers of this round; changes nothing."""
+        away_BK = state[self._memory].take(rows, axis=0)
         away_BK -= numbers_B.astype(np.float32)[:, None]
         np.abs(away_BK, out=away_BK)
-        nearest_B = away_BK.min(axis=1)
-        return np.where(np.isfinite(nearest_B), nearest_B, np.float32(0.0)).astype(np.float64)
+        nearest_B = away_BK.argmin(axis=1)
+        any_B = away_BK[np.arange(len(rows)), nearest_B].astype(np.float64)
+        any_B[~np.isfinite(any_B)] = 0.0
+        stamp_B = state[self._stamps][rows, nearest_B]
+        established_B = any_B.copy()
+        rare = np.flatnonzero(stamp_B != ESTABLISHED)
+        if len(rare):
+            rare_BK = np.where(state[self._stamps].take(rows[rare], axis=0) == ESTABLISHED, away_BK[rare], np.inf)
+            usual_B = rare_BK.min(axis=1)
+            established_B[rare] = np.where(np.isfinite(usual_B), usual_B, any_B[rare])
+        age_B = np.abs(stamp_B - self._stamp(state, rows))
+        return Distance(any_B, established_B, (stamp_B != ESTABLISHED) & (age_B >= APART))
 
-    def update(self, state: Columns, rows: Rows, numbers_B: Float64, distance_B: Float64) -> None:
-        """Take in the numbers of this round; `distance_B` is what `distance` said of them."""
+    def _stamp(self, state: Columns, rows: Rows) -> Int16:
+        """[B] the present visit stamp."""
+        return (state[self._seen][rows] // VISIT_SAMPLES % STAMPS).astype(np.int16)
+
+    def update(self, state: Columns, rows: Rows, numbers_B: Float64, distance: Distance) -> None:
+        """Take in the numbers of this round; `distance` is what `distance` said of them."""
         seen_B = state[self._seen][rows]
         place_B = seen_B % DELAY
-        waiting, waiting_distance = state[self._waiting], state[self._waiting_distance]
-        news_B = (waiting_distance[rows, place_B] > state[self._gap][rows]) | (seen_B < 2 * DELAY)
+        waiting, welcome = state[self._waiting], state[self._welcome]
+        news_B = (welcome[rows, place_B] > state[self._gap][rows]) | (seen_B < 2 * DELAY)
         ready_B = (seen_B >= DELAY) & news_B
         if ready_B.any():
             chosen = rows[ready_B]
-            self._enter(state, chosen, waiting[chosen, place_B[ready_B]])
+            self._enter(state, chosen, waiting[chosen, place_B[ready_B]], self._stamp(state, chosen))
         waiting[rows, place_B] = numbers_B
-        waiting_distance[rows, place_B] = distance_B
-        # Once the first five are in, the place in the ring is all that matters, so the counter goes round and never
-        # overflows.
-        state[self._seen][rows] = np.where(seen_B >= 3 * DELAY - 1, 2 * DELAY, seen_B + 1)
+        # A second visit enters whatever its distance, to establish its neighbour.
+        welcome[rows, place_B] = np.where(distance.is_return, np.float32(np.inf), distance.any)
+        state[self._seen][rows] = np.where(seen_B == np.iinfo(np.int32).max, 2 * DELAY, seen_B + 1)
 
-    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32) -> None:
-        """Put numbers in their sorted place; a full memory loses one of its two closest neighbours."""
+    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
+        """Put numbers in their sorted place; a full memory, or one that has the number, loses the most redundant."""
         wide_BK = np.concatenate([state[self._memory][rows], numbers_B[:, None]], axis=1)
-        wide_BK.sort(axis=1)
-        full_B = np.isfinite(wide_BK[:, -1])
-        kept_BK = wide_BK[:, :-1]
-        gaps = np.zeros(len(rows), dtype=np.float32)
-        if full_B.any():
-            kept_BK[full_B], gaps[full_B] = _without_most_redundant(wide_BK[full_B])
-        state[self._memory][rows] = kept_BK
-        state[self._gap][rows] = gaps
+        stamps_BK = np.concatenate([state[self._stamps][rows], stamp_B[:, None]], axis=1)
+        order_BK = wide_BK.argsort(axis=1, kind="stable")
+        wide_BK = np.take_along_axis(wide_BK, order_BK, axis=1)
+        stamps_BK = np.take_along_axis(stamps_BK, order_BK, axis=1)
+        gaps_BK = _gaps(wide_BK)
+        crowded_B = np.isfinite(wide_BK[:, -1]) | (gaps_BK.min(axis=1) == 0.0)
+        drop_B = np.where(crowded_B, _most_redundant(gaps_BK), self.size)
+        _merge_stamps(stamps_BK, gaps_BK, np.flatnonzero(crowded_B), drop_B)
+        column_K = np.arange(self.size)
+        kept_BK = column_K + (column_K >= drop_B[:, None])
+        memory_BK = np.take_along_axis(wide_BK, kept_BK, axis=1)
+        full_B = np.isfinite(memory_BK[:, -1])
+        state[self._memory][rows] = memory_BK
+        state[self._stamps][rows] = np.take_along_axis(stamps_BK, kept_BK, axis=1)
+        state[self._gap][rows] = np.where(full_B, _gaps(memory_BK).min(axis=1), np.float32(0.0))
 
 
-def _without_most_redundant(sorted_BK: Float32) -> tuple[Float32, Float32]:
-    """Drop one inner number of the closest pair of each row; ([B, K - 1] the rest, [B] its smallest gap)."""
-    count, width = sorted_BK.shape
-    gaps_BK = np.diff(sorted_BK, axis=1)
+def _gaps(sorted_BK: Float32) -> Float32:
+    """[B, K - 1] distances of neighbours; infinite beside an empty place."""
+    with np.errstate(invalid="ignore"):
+        gaps_BK = np.diff(sorted_BK, axis=1)
+    gaps_BK[np.isnan(gaps_BK)] = np.inf
+    return gaps_BK
+
+
+def _sides(gaps_BK: Float32, at_B: npt.NDArray[np.int64]) -> tuple[Float32, Float32]:
+    """([B] gap before, [B] gap behind) the number at `at_B`; infinite at the ends."""
+    index_B = np.arange(len(at_B))
+    width = gaps_BK.shape[1]
+    before_B = np.where(at_B > 0, gaps_BK[index_B, np.maximum(at_B - 1, 0)], np.float32(np.inf))
+    behind_B = np.where(at_B < width, gaps_BK[index_B, np.minimum(at_B, width - 1)], np.float32(np.inf))
+    return before_B, behind_B
+
+
+def _most_redundant(gaps_BK: Float32) -> npt.NDArray[np.int64]:
+    """[B] of the closest pair the number with the nearer other neighbour; extremes stay."""
     first_B = gaps_BK.argmin(axis=1)
-    index_B = np.arange(count)
-    gap_before_B = gaps_BK[index_B, np.maximum(first_B - 1, 0)]
-    gap_behind_B = gaps_BK[index_B, np.minimum(first_B + 1, width - 2)]
-    drop_B = np.where(gap_before_B > gap_behind_B, first_B + 1, first_B)
-    drop_B = np.clip(drop_B, 1, width - 2)
-    column_K = np.arange(width - 1)
-    kept_BK = np.take_along_axis(sorted_BK, column_K[None, :] + (column_K[None, :] >= drop_B[:, None]), axis=1)
-    return kept_BK, np.diff(kept_BK, axis=1).min(axis=1)
+    before_B, _ = _sides(gaps_BK, first_B)
+    _, behind_B = _sides(gaps_BK, first_B + 1)
+    return np.asarray(np.where(before_B > behind_B, first_B + 1, first_B), dtype=np.int64)
+
+
+def _merge_stamps(
+    stamps_BK: Int16, gaps_BK: Float32, chosen: npt.NDArray[np.int64], drop_B: npt.NDArray[np.int64]
+) -> None:
+    """What is dropped leaves its visits to the nearer neighbour: established, or the stamp of the first visit."""
+    before_B, behind_B = _sides(gaps_BK[chosen], drop_B[chosen])
+    heir_B = drop_B[chosen] + np.where(before_B < behind_B, -1, 1)
+    dropped_B = stamps_BK[chosen, drop_B[chosen]].astype(np.int32)
+    inherited_B = stamps_BK[chosen, heir_B].astype(np.int32)
+    apart_B = np.abs(dropped_B - inherited_B) >= APART
+    settled_B = (dropped_B == ESTABLISHED) | (inherited_B == ESTABLISHED) | apart_B
+    stamps_BK[chosen, heir_B] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))
