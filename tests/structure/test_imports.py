@@ -11,7 +11,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 # From the bottom up: a part imports what stands above it in this list, never what stands below.
 LAYERS = [
     {"errors", "series", "records", "columns"},
-    {"config", "protocols", "stats"},
+    {"config", "protocols", "stats", "progress"},
     {"kafka_client"},
     {
         "sources",
