@@ -1,0 +1,197 @@
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.telemetry import configure_logging
+from detector.telemetry.logs import REPEAT_SECONDS, REPEATS
+
+
+class Log:
+    """Configured logging with what it wrote."""
+
+    def __init__(self, level: str = "info", style: str = "json") -> None:
+        self.stream = io.StringIO()
+        self.now = 0.0
+        self.counted: list[tuple[str, bool]] = []
+        configure_logging(level, style, self.stream, lambda: self.now, lambda *line: self.counted.append(line))
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, hook, thread_hook = root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("kafka").setLevel(logging.NOTSET)
+    logging.captureWarnings(False)
+    sys.excepthook, threading.excepthook = hook, thread_hook
+    structlog.reset_defaults()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(event=st.text(), fields=st.dictionaries(st.from_regex(r"f_[a-z]{1,8}", fullmatch=True), anything))
+def test_s6_a_line_is_one_json_object_whatever_the_text(event: str, fields: dict[str, Any]) -> None:
+    log = Log()
+    structlog.get_logger("detector.worker").info(event, **fields)
+    (line,) = log.text.split("\n")[:-1]
+    # No constant that JSON does not know, and no character that some reader takes for the end of a line.
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert line.isascii()
+    assert line.isprintable()
+    assert found["event"] == event
+    assert set(fields) <= set(found)
+    assert [found["level"], found["logger"]] == ["info", "detector.worker"]
+
+
+@given(st.text())
+def test_console_lines_cannot_be_forged(text: str) -> None:
+    log = Log(style="console")
+    structlog.get_logger("detector").warning(text, key=text)
+    assert log.text.endswith("\n")
+    assert log.text[:-1].isprintable()
+
+
+def test_things_that_json_does_not_know() -> None:
+    class Rude:
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    log = Log()
+    circle: list[Any] = []
+    circle.append(circle)
+    structlog.get_logger().info("things", rude=Rude(), circle=circle, long="x" * 100_000, huge=10**5_000)
+    (line,) = log.lines
+    assert line["rude"] == "<Rude: ValueError>"
+    assert len(line["long"]) < 20_000
+    assert len(line["huge"]) < 20_000
+
+
+def test_exceptions_are_part_of_the_object() -> None:
+    log = Log()
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    (line,) = log.lines
+    assert "ValueError: a\nb" in line["exception"]
+
+
+def test_the_standard_library_takes_the_same_way() -> None:
+    log = Log()
+    logging.getLogger("kafka.conn").warning("node %s is %s", 1, "gone\n")
+    assert log.lines[0].items() >= {"event": "node 1 is gone\n", "logger": "kafka.conn", "level": "warning"}.items()
+
+
+def test_s3_the_kafka_client_never_logs_below_info() -> None:
+    log = Log(level="debug")
+    logging.getLogger("kafka.admin").debug("password=%s", "canary")
+    logging.getLogger("kafka.admin").info("fine")
+    structlog.get_logger("detector").debug("ours")
+    assert [line["event"] for line in log.lines] == ["fine", "ours"]
+
+
+def test_levels() -> None:
+    log = Log(level="error")
+    structlog.get_logger("detector").warning("no")
+    logging.getLogger("kafka").warning("no")
+    structlog.get_logger("detector").error("yes")
+    assert [line["event"] for line in log.lines] == ["yes"]
+
+
+def test_repeats_are_dropped_and_their_number_is_told() -> None:
+    log = Log()
+    logger = structlog.get_logger("detector")
+    for number in range(REPEATS + 90):
+        logger.warning("broker unreachable", attempt=number)
+    logger.warning("something else")
+    assert [line["event"] for line in log.lines] == ["broker unreachable"] * REPEATS + ["something else"]
+    log.now = REPEAT_SECONDS
+    logger.warning("broker unreachable")
+    logger.warning("broker unreachable")
+    assert log.lines[-2]["dropped_repeats"] == 90
+    assert "dropped_repeats" not in log.lines[-1]
+    assert log.counted.count(("warning", False)) == 90
+
+
+def test_repeats_of_the_standard_library_are_known_by_their_template() -> None:
+    log = Log()
+    for number in range(1_000):
+        logging.getLogger("kafka.client").error("connection %d failed", number)
+    assert len(log.lines) == REPEATS
+
+
+def test_what_the_repeat_limit_remembers_is_bounded() -> None:
+    log = Log()
+    for number in range(3_000):
+        structlog.get_logger("detector").info(f"event {number}")
+    assert len(log.lines) == 3_000
+    (limit,) = logging.getLogger().handlers[0].filters
+    assert len(limit._seen) <= 1_000  # type: ignore[union-attr]
+
+
+def test_a_line_that_cannot_be_made_is_told_of_in_one_line() -> None:
+    log = Log()
+    logging.getLogger("somebody").info("%d", "x")
+    assert log.lines[0]["event"] == "log line lost"
+
+
+def test_warnings_are_lines_too() -> None:
+    log = Log()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        warnings.warn("careful", stacklevel=1)
+    assert "careful" in log.lines[0]["event"]
+
+
+def test_a_process_that_dies_says_so_in_one_line() -> None:
+    program = """
+import sys, threading, time
+from detector.telemetry import configure_logging
+configure_logging("info", "json", sys.stderr, time.monotonic)
+def fail(): raise RuntimeError("in a thread")
+thread = threading.Thread(target=fail, name="t"); thread.start(); thread.join()
+raise RuntimeError("in main")
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    in_thread, in_main = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert in_thread["thread"] == "t"
+    assert "in a thread" in in_thread["exception"]
+    assert [in_main["level"], in_main["event"]] == ["critical", "uncaught exception"]
+
+
+def test_a_reader_that_went_away_does_not_stop_the_process() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    configure_logging("info", "json", Closed(), lambda: 0.0)
+    structlog.get_logger("detector").info("nobody reads this")

@@ -1,0 +1,197 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from detector.protocols import AssignmentChanges
+from detector.records import AlertStatus, Outcome
+from detector.telemetry import Health, Metrics, new_registry
+from detector.telemetry.histogram import ColumnHistogram
+from tests.telemetry.populate import NOW, TOPIC, alert, counts, decoded, populate, verdicts
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(new_registry())
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    found = metrics.registry.get_sample_value(f"detector_{name}", labels)
+    assert found is not None, (name, labels)
+    return found
+
+
+def outcomes(metrics: Metrics) -> float:
+    return sum(
+        sample.value
+        for family in metrics.registry.collect()
+        if family.name == "detector_samples"
+        for sample in family.samples
+        if sample.name == "detector_samples_total"
+    )
+
+
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(st.sampled_from(list(Outcome)), max_size=50), st.integers(0, 5)), min_size=1, max_size=5
+    )
+)
+def test_g16_consumed_is_the_sum_of_the_outcomes(batches: list[tuple[list[Outcome], int]]) -> None:
+    metrics = Metrics(CollectorRegistry())
+    for kinds, rejects in batches:
+        batch = decoded(len(kinds), rejects=rejects)
+        metrics.observe_decoded(batch)
+        metrics.observe_scored(batch, verdicts(kinds, [0.0] * len(kinds)), NOW)
+    consumed = sum(len(kinds) + rejects for kinds, rejects in batches)
+    discarded = sum(kind.is_discard for kinds, _ in batches for kind in kinds)
+    assert value(metrics, "samples_consumed_total") == outcomes(metrics) == consumed
+    assert value(metrics, "samples_total", outcome="discarded") == discarded
+    by_reason = [
+        value(metrics, "samples_discarded_total", reason=kind.name.lower()) for kind in Outcome if kind.is_discard
+    ]
+    assert sum(by_reason) == discarded
+
+
+def test_g18_the_number_of_series_does_not_depend_on_the_number_of_streams() -> None:
+    sizes = []
+    for tracked in (10, 100_000):
+        metrics = Metrics(new_registry())
+        populate(metrics, tracked=tracked)
+        started = time.perf_counter()
+        lines = generate_latest(metrics.registry).splitlines()
+        assert time.perf_counter() - started < 0.2
+        sizes.append(len(lines))
+    assert sizes[0] == sizes[1]
+    assert sizes[0] < 500
+
+
+def test_series_that_will_be_asked_for_exist_before_anything_happened(metrics: Metrics) -> None:
+    for severity in ("warning", "critical"):
+        assert value(metrics, "alerts_total", status="firing", severity=severity) == 0
+    for outcome in ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered"):
+        assert value(metrics, "samples_total", outcome=outcome) == 0
+    assert value(metrics, "stage_seconds_total", stage="poll") == 0
+
+
+def test_what_is_anomalous_and_how_late(metrics: Metrics) -> None:
+    batch = decoded(4, start=NOW)
+    kinds = [Outcome.SCORED, Outcome.SCORED, Outcome.WARMUP, Outcome.LATE]
+    metrics.observe_scored(batch, verdicts(kinds, [0.5, 1.01, 9.0, 9.0]), NOW + 4.0)
+    assert value(metrics, "samples_anomalous_total") == 1
+    assert value(metrics, "anomaly_score_count") == 2
+    assert value(metrics, "anomaly_score_bucket", le="1.0") == 1
+    # Scored and warming samples have a verdict, the late one has not; they are 4, 3 and 2 seconds old.
+    assert value(metrics, "sample_delay_seconds_count") == 3
+    assert value(metrics, "sample_delay_seconds_sum") == pytest.approx(9.0)
+
+
+def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
+    metrics.observe_streams(counts(tracked=100))
+    for partition in (0, 1):
+        metrics.observe_scored(decoded(1, partition), verdicts([Outcome.SCORED], [0.0]), NOW)
+    one_day = 86_400.0
+    for partition in (0, 1):
+        later = decoded(1, partition, start=NOW + one_day)
+        fired = (alert(AlertStatus.FIRING),) if partition else ()
+        metrics.observe_scored(later, verdicts([Outcome.SCORED], [0.0], fired), NOW + one_day)
+    assert value(metrics, "stream_watched_seconds_total") == pytest.approx(100 * one_day)
+    assert value(metrics, "alert_rate_per_stream_week") == pytest.approx(7 / 100)
+
+
+def test_event_time_does_not_go_back(metrics: Metrics) -> None:
+    for start in (NOW, NOW - 50.0, NOW + 10.0):
+        metrics.observe_scored(decoded(1, start=start), verdicts([Outcome.SCORED], [0.0]), NOW)
+    assert value(metrics, "event_timestamp_seconds", topic=TOPIC, partition="0") == NOW + 10.0
+
+
+def test_a_partition_that_is_gone_takes_its_series_along(metrics: Metrics) -> None:
+    populate(metrics, partitions=2)
+    gone = frozenset({(TOPIC, 1)})
+    metrics.observe_changes(AssignmentChanges(revoked=gone), assigned=1)
+    text = generate_latest(metrics.registry).decode()
+    assert 'partition="0"' in text
+    assert 'partition="1"' not in text
+    assert value(metrics, "partitions_assigned") == 1
+    assert value(metrics, "partition_changes_total", change="revoked") == 1
+
+
+def test_a_partition_that_is_given_up_and_back_at_once_keeps_them(metrics: Metrics) -> None:
+    populate(metrics, partitions=1)
+    same = frozenset({(TOPIC, 0)})
+    metrics.observe_changes(AssignmentChanges(assigned=same, revoked=same), assigned=1)
+    assert value(metrics, "lag_records", topic=TOPIC, partition="0") == 10
+
+
+def test_no_change_is_no_rebalance(metrics: Metrics) -> None:
+    metrics.observe_changes(AssignmentChanges(), assigned=0)
+    assert value(metrics, "rebalances_total") == 0
+
+
+def test_reasons_that_somebody_invents_stay_bounded(metrics: Metrics) -> None:
+    for number in range(500):
+        metrics.source.observe_error(f"reason {number}")
+    found = [
+        sample
+        for family in metrics.registry.collect()
+        if family.name == "detector_source_errors"
+        for sample in family.samples
+        if sample.name == "detector_source_errors_total"
+    ]
+    assert len(found) == 33
+    assert sum(sample.value for sample in found) == 500
+
+
+def test_expired_streams_are_a_total_of_the_process(metrics: Metrics) -> None:
+    for expired in (5, 5, 8):
+        metrics.observe_streams(counts(expired=expired))
+    assert value(metrics, "streams_expired_total") == 8
+
+
+def test_skill_where_none_is_known_yet(metrics: Metrics) -> None:
+    metrics.observe_streams(counts(tracked=0))
+    assert metrics.registry.get_sample_value("detector_model_skill_ratio", {"streams": "median"}) is None
+
+
+def test_a_stage_is_booked_also_when_it_fails() -> None:
+    ticks = iter([1.0, 3.5])
+    metrics = Metrics(CollectorRegistry(), seconds=lambda: next(ticks))
+    with pytest.raises(ValueError, match="broken"), metrics.stage("decode"):
+        raise ValueError("broken")
+    assert value(metrics, "stage_seconds_total", stage="decode") == 2.5
+
+
+def test_ready_follows_health(metrics: Metrics) -> None:
+    health = Health(30.0, time.monotonic)
+    metrics.watch(health)
+    assert value(metrics, "ready") == 0
+    health.set_ready()
+    assert value(metrics, "ready") == 1
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=True, width=32), max_size=40))
+def test_the_column_histogram_counts_like_the_library(values: list[float]) -> None:
+    bounds = (0.0, 0.5, 1.0, 10.0)
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    histogram = ColumnHistogram("h", "h", bounds, ours)
+    histogram.observe(np.array([*values, np.nan]))
+    reference = Histogram("h", "h", buckets=bounds, registry=theirs)
+    for each in values:
+        reference.observe(each)
+    for le in ("0.0", "0.5", "1.0", "10.0", "+Inf"):
+        assert ours.get_sample_value("h_bucket", {"le": le}) == theirs.get_sample_value("h_bucket", {"le": le})
+    assert ours.get_sample_value("h_count") == theirs.get_sample_value("h_count")
+
+
+def test_the_column_histogram_refuses_bounds_that_do_not_rise() -> None:
+    with pytest.raises(ValueError, match="rise"):
+        ColumnHistogram("h", "h", (1.0, 1.0), CollectorRegistry())
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    registry = new_registry()
+    Metrics(registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        Metrics(registry)

@@ -1,0 +1,190 @@
+import contextlib
+import errno
+import gzip
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from detector.errors import ConfigError
+from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
+from detector.telemetry.server import MAX_CONNECTIONS
+from tests.telemetry.populate import populate
+
+
+class Site:
+    """A started server and a client for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.health = Health(30.0, lambda: self.now)
+        self.metrics = Metrics(new_registry())
+        populate(self.metrics)
+        self.server = TelemetryServer("127.0.0.1:0", self.metrics.registry, self.health)
+        self.server.start()
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = http.client.HTTPConnection(*self.server.address, timeout=5)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.server.close()
+
+
+def test_metrics_in_the_text_format(site: Site) -> None:
+    response, body = site.ask("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "detector_samples_consumed" in {family.name for family in parse_text(body.decode())}
+
+
+def test_metrics_as_openmetrics_and_compressed(site: Site) -> None:
+    response, body = site.ask(
+        "/metrics", Accept="application/openmetrics-text;version=1.0.0", Accept_Encoding="deflate, gzip"
+    )
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert response.headers["Content-Encoding"] == "gzip"
+    parsed = parse_openmetrics(gzip.decompress(body).decode())  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parsed}
+    assert families["detector_anomaly_score"].type == "histogram"
+
+
+def test_ready_says_what_it_waits_for(site: Site) -> None:
+    site.health.set_not_ready("restoring 3 partitions")
+    response, body = site.ask("/-/ready")
+    assert (response.status, body) == (503, b"not ready: restoring 3 partitions\n")
+    site.health.set_ready()
+    response, body = site.ask("/-/ready")
+    assert (response.status, body) == (200, b"ready\n")
+
+
+def test_healthy_while_the_loop_comes_round_whether_ready_or_not(site: Site) -> None:
+    assert site.ask("/-/healthy")[0].status == 200
+    site.now = 31.0
+    response, body = site.ask("/-/healthy")
+    assert response.status == 503
+    assert b"no progress for 31 s" in body
+    site.health.progress()
+    assert site.ask("/-/healthy")[0].status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/-/", "/debug/pprof", "/%6detrics"])
+def test_nothing_else_is_there(site: Site, path: str) -> None:
+    response, body = site.ask(path)
+    assert (response.status, body) == (404, b"404 Not Found\n")
+
+
+def test_a_query_string_does_no_harm(site: Site) -> None:
+    assert site.ask("/metrics?x=1")[0].status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_reading_is_allowed(site: Site, method: str) -> None:
+    response, _ = site.ask("/metrics", method)
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_head_has_the_length_and_no_body(site: Site) -> None:
+    response, body = site.ask("/metrics", "HEAD")
+    assert response.status == 200
+    assert int(response.headers["Content-Length"]) > 1_000
+    assert body == b""
+
+
+def test_the_answer_does_not_tell_the_python_version(site: Site) -> None:
+    assert site.ask("/metrics")[0].headers["Server"].strip() == "detector"
+
+
+NOISE = [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"G" * 70_000, b"GET /metrics HTTP/9.9\r\n\r\n"]
+
+
+@pytest.mark.parametrize("noise", NOISE, ids=["tls", "no path", "long", "version"])
+def test_noise_is_survived(site: Site, noise: bytes) -> None:
+    with socket.create_connection(site.server.address, timeout=5) as client, contextlib.suppress(ConnectionError):
+        client.sendall(noise)
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1_000)
+    assert site.ask("/metrics")[0].status == 200
+
+
+def test_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(site: Site) -> None:
+    before = threading.active_count()
+    clients = [socket.create_connection(site.server.address, timeout=5) for _ in range(4 * MAX_CONNECTIONS)]
+    try:
+        for number, client in enumerate(clients):
+            with contextlib.suppress(ConnectionError):  # cut already in favour of a later one
+                client.sendall(b"GET /metrics HTTP/1.1\r\nX: " if number % 2 else b"G")
+        started = time.monotonic()
+        assert site.ask("/-/healthy")[0].status == 200
+        assert time.monotonic() - started < 2.0
+        assert threading.active_count() - before <= MAX_CONNECTIONS + 1
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_start_and_close_may_be_repeated(site: Site) -> None:
+    address = site.server.address
+    site.server.start()
+    assert site.server.address == address
+    site.server.close()
+    site.server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = site.server.address
+
+
+def test_closing_does_not_wait_for_slow_clients(site: Site) -> None:
+    with socket.create_connection(site.server.address, timeout=5) as client:
+        client.sendall(b"GET /met")
+        time.sleep(0.3)
+        started = time.monotonic()
+        site.server.close()
+        assert time.monotonic() - started < 1.5
+        assert client.recv(100) == b""
+
+
+def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
+    host, port = site.server.address
+    second = TelemetryServer(f"{host}:{port}", site.metrics.registry, site.health)
+    with pytest.raises(ConfigError, match=rf"telemetry\.listen(.|\n)*{port}: Address already in use"):
+        second.start()
+    second.close()
+
+
+def test_a_host_that_is_not_ours_is_a_clear_error(site: Site) -> None:
+    with pytest.raises(ConfigError, match=r"telemetry\.listen"):
+        TelemetryServer("192.0.2.1:9464", site.metrics.registry, site.health).start()
+
+
+def test_ipv6(site: Site) -> None:
+    server = TelemetryServer("[::1]:0", site.metrics.registry, site.health)
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
+            return  # a machine without IPv6
+    server.start()
+    with socket.create_connection(server.address, timeout=5) as client:
+        client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+        assert b"200" in client.recv(100)
+    server.close()
+
+
+def test_text_of_reasons_cannot_forge_an_answer(site: Site) -> None:
+    site.health.set_not_ready(json.dumps("a\r\nSet-Cookie: x"))
+    assert site.ask("/-/ready")[0].headers.get("Set-Cookie") is None
