@@ -1,0 +1,196 @@
+"""Lines of one file or of standard input, numbered from 1 as an editor shows them."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from detector.errors import SourceError
+
+CHUNK_BYTES = 65_536
+MAX_LINE_BYTES = 1 << 20
+"""Of a longer line one byte more than this is delivered, for the decoder to refuse; the rest is not kept."""
+
+STDIN = "-"
+
+
+class Tape(Protocol):
+    """Bytes in order."""
+
+    def read(self) -> bytes | None:
+        """The next bytes; None when there are none at the moment, nothing when there will never be any."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for bytes where the system can tell of them; False at once where it cannot."""
+        ...
+
+    def remaining_bytes(self) -> int:
+        """Between the position and the end, as far as that is known."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent."""
+        ...
+
+
+class FileTape:
+    """A file; with `follow` also what is appended to it, and the file that takes its place when logs are rotated."""
+
+    def __init__(self, path: Path, follow: bool) -> None:
+        self._path = path
+        self._follow = follow
+        self._fd = self._open()
+        self._position = 0
+
+    def read(self) -> bytes | None:
+        try:
+            chunk = os.read(self._fd, CHUNK_BYTES)
+            if not chunk and self._follow:
+                self._next_file()
+                return None
+        except OSError as exc:
+            raise _unreadable(self._path, exc) from exc
+        self._position += len(chunk)
+        return chunk
+
+    def wait(self, seconds: float) -> bool:
+        return False
+
+    def remaining_bytes(self) -> int:
+        return max(0, os.fstat(self._fd).st_size - self._position)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _open(self) -> int:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise IsADirectoryError(21, "Is a directory")
+        except OSError as exc:
+            raise _unreadable(self._path, exc) from exc
+        return fd
+
+    def _next_file(self) -> None:
+        """At the end: start over where the file was cut, go on with the one that replaced it, or wait for either."""
+        old = os.fstat(self._fd)
+        try:
+            new = os.stat(self._path)
+        except FileNotFoundError:
+            return  # between the two steps of a rotation
+        if (new.st_dev, new.st_ino) != (old.st_dev, old.st_ino):
+            self.close()
+            self._fd = self._open()
+            self._position = 0
+        elif new.st_size < self._position:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._position = 0
+
+
+class StdinTape:
+    """Standard input, read as it comes."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno()
+
+    def read(self) -> bytes | None:
+        if not self.wait(0.0):
+            return None
+        try:
+            return os.read(self._fd, CHUNK_BYTES)
+        except OSError as exc:
+            raise SourceError(f"standard input cannot be read: {exc.strerror}") from exc
+
+    def wait(self, seconds: float) -> bool:
+        return bool(select.select([self._fd], [], [], seconds)[0])
+
+    def remaining_bytes(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Not ours to close."""
+
+
+class Lines:
+    """Complete lines of a tape. The last one counts without its newline once the tape has ended for ever.
+
+    A file that is followed goes on counting when another takes its place, so that line numbers only grow.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.ended = False
+        """True when every line has been taken."""
+        self._lines: list[bytes] = []
+        self._taken = 0
+        self._number = 1
+        self._carry = b""
+        self._cut = False
+        self._over = False
+
+    @property
+    def next_number(self) -> int:
+        """Number of the line that `take` looks at next."""
+        return self._number
+
+    def take(self, limit: int) -> tuple[list[int], list[bytes]]:
+        """Numbers and bytes of lines that are there now, without empty ones, out of the next `limit`."""
+        while len(self._lines) - self._taken < limit and self._fill():
+            pass
+        lines = self._lines[self._taken : self._taken + limit]
+        numbers = list(range(self._number, self._number + len(lines)))
+        self._taken += len(lines)
+        self._number += len(lines)
+        if self._taken == len(self._lines):
+            self._lines.clear()
+            self._taken = 0
+            self.ended = self._over
+        if b"" in lines or b"\r" in lines:
+            kept = [(number, line) for number, line in zip(numbers, lines, strict=True) if line not in (b"", b"\r")]
+            return [number for number, _ in kept], [line for _, line in kept]
+        return numbers, lines
+
+    def skip_to(self, number: int) -> None:
+        """Leave out the lines before `number`, as far as they are there."""
+        while self._number < number and not self.ended:
+            before = self._number
+            self.take(min(number - self._number, 4_096))
+            if self._number == before:
+                break
+
+    def _fill(self) -> bool:
+        """Read on; False when there is nothing to read now."""
+        if self._over:
+            return False
+        chunk = self.tape.read()
+        if chunk is None:
+            return False
+        if not chunk:
+            self._over = True
+            if self._carry:
+                self._lines.append(self._carry)
+                self._carry = b""
+            return False
+        parts = chunk.split(b"\n")
+        if len(parts) > 1:
+            first = self._carry if self._cut else self._carry + parts[0]
+            self._lines.append(first[: MAX_LINE_BYTES + 1])
+            self._lines += parts[1:-1]
+            self._carry, self._cut = parts[-1], False
+        elif not self._cut:
+            self._carry += chunk
+            self._cut = len(self._carry) > MAX_LINE_BYTES
+            self._carry = self._carry[: MAX_LINE_BYTES + 1]
+        return True
+
+
+def _unreadable(path: Path, exc: OSError) -> SourceError:
+    return SourceError(f"{path}: cannot be read: {exc.strerror or exc}")
