@@ -1,4 +1,4 @@
-"""Wiring: from a configuration to a worker that runs. Things are built in the order of an event's way and closed in reverse."""
+"""Wiring: from a configuration to a worker that runs. Parts are built one after the other and closed in reverse."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def build_worker(
     source: Source | None = None,
     extra_alerts: tuple[AlertOutlet, ...] = (),
 ) -> Worker:
-    """A worker whose parts close with `stack`. `source` and `extra_alerts` stand beside or in for the configured ones."""
+    """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
     clock = SystemClock()
     metrics = Metrics(new_registry())
     configure_logging(
@@ -82,7 +82,7 @@ def build_worker(
         config.telemetry.log_format,
         sys.stderr,
         clock.monotonic,
-        lambda level: metrics.worker.log_lines.labels(level).inc(),
+        metrics.worker.observe_log_line,
     )
     log = structlog.get_logger("detector")
     health = Health(STALL_SECONDS, clock.monotonic)
@@ -115,11 +115,11 @@ def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError."""
     with ExitStack() as stack:
         worker = build_worker(config, stack)
-        with stopping_on_signals(worker.stop):
+        with StoppingOnSignals(worker.stop):
             worker.run()
 
 
-class stopping_on_signals:  # noqa: N801 - reads as the verb of a `with` statement
+class StoppingOnSignals:
     """The first SIGTERM or SIGINT asks for an orderly end, the second one forces it."""
 
     def __init__(self, stop: Callable[[], None]) -> None:

@@ -37,13 +37,13 @@ def main() -> None:
 
 
 def _complain(exc: DetectorError, code: int) -> int:
-    print(f"detector: {exc}", file=sys.stderr)
+    typer.echo(f"detector: {exc}", err=True)
     return code
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"detector {__version__}")
+        typer.echo(f"detector {__version__}")
         raise typer.Exit
 
 
@@ -71,7 +71,7 @@ def check_config(config: ConfigOption = None) -> None:
     from detector.config import load
 
     load(config)
-    print(f"{config or 'the defaults'}: ok")
+    typer.echo(f"{config or 'the defaults'}: ok")
 
 
 @app.command()
@@ -93,10 +93,36 @@ def replay(
 
     with byte_progress("replay", sum(file.path.stat().st_size for file in files)) as advance:
         done = replay_files(
-            files, scores, alerts, lambda: build_pipeline(loaded), lambda line: print(line, file=sys.stderr), advance
+            files, scores, alerts, lambda: build_pipeline(loaded), lambda line: typer.echo(line, err=True), advance
         )
-    print(
+    typer.echo(
         f"{done.files} files, {done.rows} rows, {done.scored} scored, {done.malformed_rows} malformed, "
         f"{done.alerts} alerts; scores in {scores}",
-        file=sys.stderr,
+        err=True,
     )
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option(help="Weights file to write; its card goes beside it.", metavar="FILE")],
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn from generated streams.")] = False,
+    cell: Annotated[str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.")] = "lstm",
+    hidden_size: Annotated[int, typer.Option(min=1, max=1024)] = 32,
+    num_layers: Annotated[int, typer.Option(min=1, max=8)] = 1,
+    updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")] = 1200,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Another number changes the last bits of the weights.")] = 1,
+) -> None:
+    """Train a backbone. The same options give the same weights on the same machine."""
+    if not synthetic:
+        raise typer.BadParameter("say what to learn from: --synthetic", param_hint="--synthetic")
+    from detector.progress import step_progress
+    from detector.train import TrainOptions
+    from detector.train import train as train_backbone
+
+    options = TrainOptions(
+        output, seed=seed, cell=cell, hidden_size=hidden_size, num_layers=num_layers, updates=updates, threads=threads
+    )
+    with step_progress("train", "loss") as advance:
+        card = train_backbone(options, advance)
+    typer.echo(f"{output}: {card['command']}", err=True)

@@ -56,7 +56,7 @@ class ReplayFile:
 
 
 def find_files(inputs: list[Path]) -> list[ReplayFile]:
-    """CSV files named or found below named folders, sorted. Raises SourceError for what is missing, empty or ambiguous."""
+    """CSV files named or found below named folders, sorted. Raises SourceError for missing or ambiguous ones."""
     found: dict[Path, ReplayFile] = {}
     for given in inputs:
         if given.is_dir():
@@ -70,7 +70,9 @@ def find_files(inputs: list[Path]) -> list[ReplayFile]:
         for file in files:
             other = found.setdefault(file.relative, file)
             if other.path != file.path:
-                raise SourceError(f"{other.path} and {file.path} would both be written to {file.relative}; replay them apart")
+                raise SourceError(
+                    f"{other.path} and {file.path} would both be written to {file.relative}; replay them apart"
+                )
     return sorted(found.values(), key=lambda file: file.relative)
 
 
@@ -84,8 +86,8 @@ def replay(
 ) -> Summary:
     """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`.
 
-    `pipeline` makes a fresh one for each group of files; `report` is given a line per malformed row, `progress` the number
-    of bytes read. Raises SourceError, OSError.
+    `pipeline` makes a fresh one for each group of files; `report` is given a line per malformed row, `progress` the
+    number of bytes read. Raises SourceError, OSError.
     """
     summary = Summary()
     with ExitStack() as stack:

@@ -74,7 +74,7 @@ def _finding(error: Any) -> str:
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"{dotted}: unknown key{_suggestion(path)}"
-    message = error["msg"].removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
     if not dotted:
         return message
     given = error.get("input")

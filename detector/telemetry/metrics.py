@@ -120,6 +120,10 @@ class WorkerMetrics:
         for level in LOG_LEVELS:
             self.log_lines.labels(level)
 
+    def observe_log_line(self, level: str, written: bool) -> None:
+        """A line was logged, or held back."""
+        (self.log_lines.labels(level) if written else self.log_dropped).inc()
+
 
 def _version(package: str) -> str:
     """Version of an installed package, found without importing it."""

@@ -1,0 +1,33 @@
+"""Sinks: where alerts and dead letters go. Each is imported only when it is asked for, with the library it needs."""
+
+from collections.abc import Callable
+
+from detector.config import Config
+from detector.protocols import Sink
+
+
+def kafka_topic_sink(config: Config, topic: str) -> Sink:
+    """A sink that writes to `topic` of the configured cluster. Raises SourceError's kin where it cannot start."""
+    from detector.sinks.kafka import KafkaSink
+
+    section = config.sinks.kafka
+    return KafkaSink(
+        config.kafka,
+        topic,
+        max_in_flight=section.max_in_flight,
+        delivery_timeout_seconds=section.delivery_timeout_seconds,
+    )
+
+
+def _kafka(config: Config) -> Sink:
+    return kafka_topic_sink(config, config.sinks.kafka.topic)
+
+
+def _stdout(config: Config) -> Sink:
+    from detector.sinks.stdout import StdoutSink
+
+    return StdoutSink()
+
+
+SINKS: dict[str, Callable[[Config], Sink]] = {"kafka": _kafka, "stdout": _stdout}
+"""Key of `sinks` -> its maker."""
