@@ -1,8 +1,8 @@
 """`python -m benchmarks.forecast [DATA] [--weights FILE] [--json FILE]`.
 
 Mean absolute error over that of the best naive forecast (see `naive`), the first 15% of a series skipped: geometric
-mean over series, share of series won, and the worst series. `network` is the network alone, `used` what the daemon stores, that
-is with the naive forecast in its stead where it does worse.
+mean over series, share of series won, and the worst series. `network` is the network alone, `used` what the
+daemon stores, that is with a naive forecast in its stead where it does worse.
 """
 
 from __future__ import annotations

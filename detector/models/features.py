@@ -1,4 +1,4 @@
-"""What the network sees of a stream: 24 dimensionless numbers, in units of the locally best expert's error.
+"""What the network sees of a stream: 29 dimensionless numbers, in units of the locally best expert's error.
 
 Shape legend: B rows of one call, K experts, F features.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from detector.models.naive import EXPERT_NAMES, EXPERTS, PROFILES, Slot
+from detector.models.naive import EXPERT_NAMES, EXPERTS, PROFILE_NAMES, Slot
 
 Float32 = npt.NDArray[np.float32]
 
@@ -18,11 +18,10 @@ FEATURE_NAMES = (
     "value",
     "step",
     "unit",
-    "fit.day_profile",
-    "fit.week_profile",
     "gap",
     "age",
     "repeats",
+    *(f"fit.{name}" for name in PROFILE_NAMES),
 )
 FEATURES = len(FEATURE_NAMES)
 OFFSETS = slice(0, EXPERTS)
@@ -62,9 +61,8 @@ def features(bank: Float32) -> tuple[Float32, Float32]:
         small[0] = squash((bank[Slot.LAST] - bank[Slot.MEAN]) / wide)
         small[1] = squash(bank[Slot.STEP] * per_unit)
         small[2] = np.log(np.clip(scale / wide, np.float32(1 / LARGEST), np.float32(LARGEST)))
-        for index in range(len(PROFILES)):
-            small[3 + index] = 1 - np.minimum(bank[Slot.FIT][index] / wide, np.float32(2))
-        small[5] = bank[Slot.GAP]
-        small[6] = np.log(bank[Slot.AGE]) * np.float32(0.2)
-        small[7] = bank[Slot.REPEATS]
+        small[3] = bank[Slot.GAP]
+        small[4] = np.log(bank[Slot.AGE]) * np.float32(0.2)
+        small[5] = bank[Slot.REPEATS]
+        small[6:] = 1 - np.minimum(bank[Slot.FIT] / wide, np.float32(2))
         return inputs, scale

@@ -20,7 +20,7 @@ from detector.columns import BLOCK_ROWS, Columns, Field, Rows
 from detector.errors import ModelError
 from detector.models.backbone import Backbone
 from detector.models.features import FEATURES, features
-from detector.models.naive import EXPERT_NAMES, EXPERTS, LAST_VALUE, Bank, Clock, Slot, unpack
+from detector.models.naive import EXPERTS, LAST_VALUE, RUNNING_MEAN, Bank, Clock, Slot, best_expert, unpack
 from detector.models.weights import Weights, load
 from detector.protocols import Forecast
 
@@ -30,11 +30,12 @@ Float64 = npt.NDArray[np.float64]
 CHUNK_ROWS = 2048
 """Rows whose working set stays in the second-level cache."""
 LEAST_SCALE = 1e-30
-FORECASTERS = ("lstm", *EXPERT_NAMES)
-"""Names by the code that `Forecaster.fallback` returns; `lstm` is the network, whatever its cell."""
-STAND_BACK = 1.02
-COME_BACK = 1.0
-"""The network gives way where its running error exceeds the best expert's by this factor, and returns below that."""
+FORECASTERS = ("lstm", "last_value", "running_mean", "best_naive")
+"""Names by the code that `Forecaster.fallback` returns, in the order of `Slot.SKILL`; `lstm` is any network."""
+STAND_BACK = 1.03
+"""The network gives way where its running error exceeds the best naive one's by this factor, and returns below that."""
+PROBATION = 50
+"""Samples before anything can be said about skill."""
 
 
 class Forecaster:
@@ -72,16 +73,17 @@ class Forecaster:
         return Forecast(both[:, 0].copy(), both[:, 1].copy())
 
     def fallback(self, state: Columns, rows: Rows) -> npt.NDArray[np.uint8]:
-        """[B] index into `FORECASTERS`, whose forecast is stored: 0 the network, else the naive one in its stead."""
+        """[B] index into `FORECASTERS`, whose forecast is stored: 0 the network, else a naive one."""
         codes: npt.NDArray[np.uint8] = state["forecaster"].take(rows)
         return codes
 
     def skill(self, state: Columns, rows: Rows) -> Float64:
         """[B] running error of the network over that of the last value; below 1 it helps. 1 before there is any."""
-        bank = state["bank"].take(rows, axis=0)
-        floor = bank[:, Slot.FLOOR] + np.float32(LEAST_SCALE)
-        last = bank[:, Slot.ERRORS][:, LAST_VALUE] + floor
-        return ((bank[:, Slot.GATE_ERROR] + floor) / last).astype(np.float64)
+        bank = state["bank"].take(rows, axis=0).astype(np.float64)
+        floor = bank[:, Slot.FLOOR] + LEAST_SCALE
+        network, last_value = bank[:, Slot.SKILL][:, :2].T
+        skill: Float64 = (network + floor) / (last_value + floor)
+        return skill
 
     def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
         """Take in one sample per row: judge the stored forecasts, then bank, profiles and normaliser learn.
@@ -107,24 +109,22 @@ class Forecaster:
             gate = bank[Slot.LAST] + move
             scale = np.maximum(unit * np.exp(outputs[EXPERTS + 1]), np.float32(LEAST_SCALE))
         code = choose(bank, state["forecaster"].take(rows))
-        chosen = np.where(code == 0, gate, np.take_along_axis(bank[Slot.EXPERTS], _expert(code), axis=0)[0])
+        experts = bank[Slot.EXPERTS]
+        offers = np.stack((gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
+        chosen = np.take_along_axis(offers, code[None, :].astype(np.int64), axis=0)[0]
         state["bank"][rows, Slot.GATE] = gate
         state["forecaster"][rows] = code
         origin = state["bank_clock"][rows, Clock.ORIGIN]
         state["forecast"][rows] = np.stack((origin + chosen, scale.astype(np.float64)), axis=1)
 
 
-def _expert(code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    return np.maximum(code_B.astype(np.int64) - 1, 0)[None, :]
-
-
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Whose forecast to use: 0 the network, k + 1 expert k. The present choice `code_B` is kept on a close call."""
-    errors = bank[Slot.ERRORS]
-    best = errors.argmin(axis=0)
-    allowed = np.where(code_B == 0, np.float32(STAND_BACK), np.float32(COME_BACK))
-    worse = bank[Slot.GATE_ERROR] > allowed * (errors.min(axis=0) + bank[Slot.FLOOR])
-    return np.where(worse, best + 1, 0).astype(np.uint8)
+    """Whose forecast to use, a code of `FORECASTERS`; a close call keeps the present side."""
+    skill = bank[Slot.SKILL]
+    rival = skill[1:].argmin(axis=0) + 1
+    allowed = np.where(code_B == 0, np.float32(STAND_BACK), np.float32(1))
+    worse = skill[0] > allowed * skill[1:].min(axis=0) + bank[Slot.FLOOR]
+    return np.where(worse & (bank[Slot.AGE] > PROBATION), rival, 0).astype(np.uint8)
 
 
 class Kernel:

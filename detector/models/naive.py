@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
-from detector.models.profile import CalendarProfile, Place
+from detector.models import profile
+from detector.models.profile import PROFILES
 from detector.stats.ewm import follow, follow_capped, follow_robust, warm_rate
 
 Float32 = npt.NDArray[np.float32]
@@ -21,28 +22,34 @@ Float64 = npt.NDArray[np.float64]
 
 MEAN_RATES = (1.0, 0.6, 0.3, 0.12, 0.04, 0.01)
 """Rates of the exponential means; the first is the last value, the last stands for the running mean."""
-EXPERT_NAMES = (
-    "last_value",
-    "mean_0.6",
-    "mean_0.3",
-    "mean_0.12",
-    "mean_0.04",
-    "running_mean",
-    "day_profile",
-    "week_profile",
-)
 MEANS = len(MEAN_RATES)
+PROFILE_NAMES = tuple(one.name for one in PROFILES)
+EXPERT_NAMES = (
+    *("last_value", "mean_0.6", "mean_0.3", "mean_0.12", "mean_0.04", "running_mean"),
+    "running_median",
+    *PROFILE_NAMES,
+)
 EXPERTS = len(EXPERT_NAMES)
-LAST_VALUE, RUNNING_MEAN = 0, MEANS - 1
+LAST_VALUE, RUNNING_MEAN, RUNNING_MEDIAN = 0, MEANS - 1, MEANS
+FIRST_PROFILE = MEANS + 1
+_MEAN_RATES = np.array(MEAN_RATES, np.float32)[:, None]
 
-ERROR_RATE = 1 / 200
+ERROR_RATE = 1 / 100
 ERROR_CAP = 20.0
+SKILL_RATE = 1 / 1000
 SCALER_RATE = 1 / 1000
 SCALER_CAP = 4.0
+MEDIAN_PACE = 0.1
+"""Deviations that the running median moves a sample at most."""
+PROFILE_CAP = 4.0
+"""Deviations that a single sample may pull a profile by."""
+PEAK_FADES = 1 / 100
+PEAK_EVERY = 16
+"""Samples after which a peak counts as seen before: a spike and its return are one event."""
 FIT_RATE = 1 / 500
 REPEAT_RATE = 0.02
-RECENT_RATE = 0.3
-"""Rate of the recent level that a profile forecast is shifted by."""
+RECENT_RATES = np.array([[0.2], [0.5], [0.5]], np.float32)
+"""Rates of the recent level over each profile, by which its forecast is shifted."""
 OLDEST = 1e6
 
 
@@ -50,30 +57,37 @@ class Slot:
     """Rows of the packed vector."""
 
     MEANS = slice(0, 6)
-    RECENT = slice(6, 8)
+    MEDIAN = 6
+    RECENT = slice(7, 10)
     """Recent level of the value over each profile."""
-    EXPERTS = slice(8, 16)
+    EXPERTS = slice(10, 20)
     """Forecasts of the next sample."""
-    ERRORS = slice(16, 24)
-    FIT = slice(24, 26)
+    ERRORS = slice(20, 30)
+    """Their running errors."""
+    FIT = slice(30, 33)
     """Running distance of the value from each profile."""
-    MEAN = 26
-    DEVIATION = 27
-    LAST = 28
-    STEP = 29
+    MEAN = 33
+    DEVIATION = 34
+    LAST = 35
+    STEP = 36
     """Last difference."""
-    REPEATS = 30
+    REPEATS = 37
     """Share of samples that repeat the one before."""
-    GAP = 31
+    GAP = 38
     """Log of the last distance in time over the usual one."""
-    AGE = 32
+    AGE = 39
     """Samples seen."""
-    FLOOR = 33
+    FLOOR = 40
     """What counts as nothing at this stream's magnitude."""
-    GATE = 34
+    GATE = 41
     """The network's forecast of the next sample."""
-    GATE_ERROR = 35
-    SIZE = 36
+    SKILL = slice(42, 46)
+    """Slow running errors of the network, the last value, the running mean and the expert best at the time."""
+    PEAK = 46
+    """Largest last-value error of the past, fading slowly; one of that size has been seen before."""
+    RECENT_PEAK = 47
+    """The same since the last time that `PEAK` took it over."""
+    SIZE = 48
 
 
 class Clock:
@@ -82,11 +96,11 @@ class Clock:
     ORIGIN, LAST_TIME, INTERVAL, SIZE = 0, 1, 2, 3
 
 
-DAY = CalendarProfile("day", 24, rate=0.3)
-WEEK = CalendarProfile("week", 168, rate=0.5)
-PROFILES = (DAY, WEEK)
-
-FIELDS = (Field("bank", (Slot.SIZE,)), Field("bank_clock", (Clock.SIZE,), "float64"), *DAY.fields, *WEEK.fields)
+FIELDS = (
+    Field("bank", (Slot.SIZE,)),
+    Field("bank_clock", (Clock.SIZE,), "float64"),
+    *profile.FIELDS,
+)
 
 
 def unpack(state: Columns, rows: Rows) -> Float32:
@@ -143,54 +157,79 @@ def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B
     clock[:, Clock.INTERVAL] = interval
 
 
+def best_expert(bank: Float32) -> Float32:
+    """[B] forecast of the expert with the smallest running error."""
+    best = bank[Slot.ERRORS].argmin(axis=0)[None, :]
+    forecast: Float32 = np.take_along_axis(bank[Slot.EXPERTS], best, axis=0)[0]
+    return forecast
+
+
 def _judge(bank: Float32, value_B: Float32) -> None:
     """Errors of the stored forecasts; there are none before the second sample."""
     made = np.maximum(bank[Slot.AGE] - 1, 1)
-    rate = np.where(bank[Slot.AGE] > 1, warm_rate(made, ERROR_RATE), np.float32(0))
-    floor = bank[Slot.FLOOR]
-    errors = np.abs(bank[Slot.EXPERTS] - value_B)
-    bank[Slot.ERRORS] = follow_capped(bank[Slot.ERRORS], errors, rate, ERROR_CAP, floor)
-    gate_error = np.abs(bank[Slot.GATE] - value_B)
-    bank[Slot.GATE_ERROR] = follow_capped(bank[Slot.GATE_ERROR], gate_error, rate, ERROR_CAP, floor)
+    judged = bank[Slot.AGE] > 1
+    experts = bank[Slot.EXPERTS]
+    rivals = np.stack((bank[Slot.GATE], experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
+    for made_by, slot, rate in ((rivals, Slot.SKILL, SKILL_RATE), (experts, Slot.ERRORS, ERROR_RATE)):
+        pace = np.where(judged, warm_rate(made, rate), np.float32(0))
+        bank[slot] = follow_capped(bank[slot], np.abs(made_by - value_B), pace, _limit(bank, bank[slot]))
+
+
+def _limit(bank: Float32, error: Float32) -> Float32:
+    """What a single error counts as at most: `ERROR_CAP` times the usual one, or as much as was seen before."""
+    limit: Float32 = np.maximum(ERROR_CAP * (error + bank[Slot.FLOOR]), bank[Slot.PEAK])
+    return limit
 
 
 def _learn_level(bank: Float32, value_B: Float32) -> None:
-    """Exponential means, normaliser and the small features of the last step."""
-    age = bank[Slot.AGE]
-    for row, rate in enumerate(MEAN_RATES):
-        bank[row] = follow(bank[row], value_B, warm_rate(age, rate))
+    """Exponential means, normaliser, median and the small features of the last step."""
+    age, floor = bank[Slot.AGE], bank[Slot.FLOOR]
+    bank[Slot.MEANS] = follow(bank[Slot.MEANS], value_B, warm_rate(age, _MEAN_RATES))
     bank[Slot.MEAN], bank[Slot.DEVIATION] = follow_robust(
-        bank[Slot.MEAN], bank[Slot.DEVIATION], value_B, warm_rate(age, SCALER_RATE), SCALER_CAP, bank[Slot.FLOOR]
+        bank[Slot.MEAN],
+        bank[Slot.DEVIATION],
+        value_B,
+        warm_rate(age, SCALER_RATE),
+        np.maximum(SCALER_CAP * bank[Slot.DEVIATION] + floor, bank[Slot.PEAK]),
     )
+    pace = np.where(age <= 8, np.float32(1), np.float32(MEDIAN_PACE)) * bank[Slot.DEVIATION]
+    bank[Slot.MEDIAN] += np.where(age == 1, value_B, np.clip(value_B - bank[Slot.MEDIAN], -pace, pace))
     bank[Slot.STEP] = np.where(age > 1, value_B - bank[Slot.LAST], np.float32(0))
     repeated = ((bank[Slot.STEP] == 0) & (age > 1)).astype(np.float32)
     bank[Slot.REPEATS] = follow(bank[Slot.REPEATS], repeated, warm_rate(age, REPEAT_RATE))
     bank[Slot.LAST] = value_B
+    _learn_peak(bank)
+
+
+def _learn_peak(bank: Float32) -> None:
+    recent = np.maximum(bank[Slot.RECENT_PEAK], np.abs(bank[Slot.STEP]))
+    due = np.mod(bank[Slot.AGE], PEAK_EVERY) == 0
+    faded = bank[Slot.PEAK] * np.float32(1 - PEAK_FADES)
+    bank[Slot.PEAK] = np.where(due, np.maximum(faded, recent), bank[Slot.PEAK])
+    bank[Slot.RECENT_PEAK] = np.where(due, np.float32(0), recent)
 
 
 def _learn_profiles(
     state: Columns, rows: Rows, bank: Float32, clock: Float64, times_B: Float64, value_B: Float32
 ) -> None:
-    """Profiles learn the sample; then every expert forecasts the sample after it."""
+    """Profiles learn the sample; then every expert forecasts the sample after it.
+
+    A profile forecasts its value at the next moment plus the stream's recent level over it; where it has no say yet,
+    the last value.
+    """
     interval = clock[:, Clock.INTERVAL]
+    here = profile.place(rows, times_B)
+    usual, known = profile.usual(state, here)
+    over = np.where(known, value_B - usual, np.float32(0))
+    distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
     fit_rate = warm_rate(bank[Slot.AGE], FIT_RATE)
-    bank[Slot.EXPERTS][:MEANS] = bank[Slot.MEANS]
-    for index, profile in enumerate(PROFILES):
-        here = profile.place(rows, times_B)
-        usual, known = profile.value(state, here)
-        over = np.where(known, value_B - usual, np.float32(0))
-        distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
-        fit, recent = bank[Slot.FIT], bank[Slot.RECENT]
-        fit[index] = follow_capped(fit[index], distance, fit_rate, ERROR_CAP, bank[Slot.FLOOR])
-        recent[index] = follow(recent[index], over, RECENT_RATE)
-        profile.learn(state, here, value_B, interval)
-        bank[Slot.EXPERTS][MEANS + index] = _profile_forecast(
-            state, profile, profile.place(rows, times_B + interval), bank, index
-        )
+    bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT]))
+    bank[Slot.RECENT] = follow(bank[Slot.RECENT], over, RECENT_RATES)
+    cap = np.float32(PROFILE_CAP) * bank[Slot.DEVIATION] + bank[Slot.FLOOR]
+    profile.learn(state, here, value_B, np.clip(over, -cap, cap), interval)
 
-
-def _profile_forecast(state: Columns, profile: CalendarProfile, there: Place, bank: Float32, index: int) -> Float32:
-    """Profile at the next moment plus recent level; the last value where the profile has no say yet."""
-    usual, known = profile.value(state, there)
-    forecast: Float32 = np.where(known, usual + bank[Slot.RECENT][index], bank[Slot.LAST])
-    return forecast
+    there, known_there = profile.usual(state, profile.place(rows, times_B + interval))
+    experts = bank[Slot.EXPERTS]
+    experts[:MEANS] = bank[Slot.MEANS]
+    experts[RUNNING_MEDIAN] = bank[Slot.MEDIAN]
+    experts[FIRST_PROFILE:] = np.where(known_there, there + bank[Slot.RECENT], value_B)

@@ -1,6 +1,6 @@
-"""Calendar profiles: a stream's usual value at an hour of the day or of the week.
+"""Calendar profiles: a stream's usual value at a minute of the hour, an hour of the day, an hour of the week.
 
-Shape legend: B rows of one call. Values are float32 relative to the stream's origin, times unix seconds (UTC).
+Shape legend: P profiles, B rows of one call. Values are float32 relative to the stream's origin, times unix seconds.
 """
 
 from __future__ import annotations
@@ -15,68 +15,92 @@ from detector.columns import Columns, Field, Rows
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
-HOUR = 3600.0
 MANY_VISITS = 255
 """Largest count that a uint8 holds; a node visited that often has left its warm-up."""
+NEAREST = 0.5
+"""Share from which on a sample counts as a visit to the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One period, cut into nodes evenly."""
+
+    name: str
+    nodes: int
+    node_seconds: float
+    rate: float
+    """Share of an error that the nodes around it take over on each pass of the period."""
+
+
+PROFILES = (
+    Profile("hour_profile", 60, 60.0, 0.2),
+    Profile("day_profile", 24, 3600.0, 0.3),
+    Profile("week_profile", 168, 3600.0, 0.5),
+)
+
+_NODES = np.array([[profile.nodes] for profile in PROFILES])
+_START = np.cumsum(_NODES, axis=0) - _NODES
+_SECONDS = np.array([[profile.node_seconds] for profile in PROFILES])
+_RATE = np.array([[profile.rate] for profile in PROFILES])
+_WIDTH = int(_NODES.sum())
+
+FIELDS = (Field("profile_nodes", (_WIDTH,)), Field("profile_visits", (_WIDTH,), "uint8"))
+"""The nodes of all profiles, one behind the other, and how often each was visited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where moments lie between two neighbouring nodes of a profile."""
+    """Where moments lie between two neighbouring nodes of each profile."""
 
-    before_B: Int64
+    before_PB: Int64
     """Flat index of the node at or before the moment."""
-    after_B: Int64
-    share_B: Float32
+    after_PB: Int64
+    share_PB: Float32
     """0 at the node before, towards 1 at the node after."""
 
 
-class CalendarProfile:
-    """Nodes at every full hour of a period, linearly interpolated, learnt by normalised gradient steps.
+def place(rows: Rows, times_B: Float64) -> Place:
+    """The nodes around each moment."""
+    phase = np.mod(times_B / _SECONDS, _NODES)
+    # Rounding can put a moment just before midnight on the node that does not exist.
+    before = np.minimum(phase.astype(np.int64), _NODES - 1)
+    after = np.where(before + 1 == _NODES, 0, before + 1)
+    base = rows * _WIDTH + _START
+    return Place(base + before, base + after, (phase - before).astype(np.float32))
 
-    `rate` is the share of an hour's error that its nodes take over on each pass of the period. A node's first samples
-    are averaged. The nodes are touched only where a sample lies: the cost does not depend on the period's length.
+
+def usual(state: Columns, at: Place) -> tuple[Float32, Bools]:
+    """[P, B] each profile's value at a place, by linear interpolation, and whether it is known there."""
+    nodes = state["profile_nodes"].reshape(-1)
+    visits = state["profile_visits"].reshape(-1)
+    before = nodes.take(at.before_PB)
+    share = at.share_PB * (visits.take(at.after_PB) > 0)
+    return before + share * (nodes.take(at.after_PB) - before), visits.take(at.before_PB) > 0
+
+
+def learn(state: Columns, at: Place, value_PB: Float32, error_PB: Float32, interval_B: Float64) -> None:
+    """Move the two nodes around each sample by their shares of its error.
+
+    A node never seen takes the value of the first sample nearest to it, its next ones are averaged; later a pass over
+    the period moves it by the profile's rate, whatever the number of samples in that pass. Only the nodes around a
+    sample are touched, whatever the period.
     """
+    slow = (_RATE * np.minimum(interval_B / _SECONDS, 1.0)).astype(np.float32)
+    _move(state, at.before_PB, 1 - at.share_PB, value_PB, error_PB, slow)
+    _move(state, at.after_PB, at.share_PB, value_PB, error_PB, slow)
 
-    def __init__(self, name: str, hours: int, rate: float) -> None:
-        self.hours = hours
-        self.rate = rate
-        self._nodes = f"{name}_profile"
-        self._visits = f"{name}_visits"
-        self.fields = (Field(self._nodes, (hours,)), Field(self._visits, (hours,), "uint8"))
 
-    def place(self, rows: Rows, times_B: Float64) -> Place:
-        """The nodes around each moment."""
-        phase = np.mod(times_B * (1.0 / HOUR), float(self.hours))
-        before = np.minimum(phase.astype(np.int64), self.hours - 1)
-        after = before + 1
-        after[after == self.hours] = 0
-        base = rows * self.hours
-        return Place(base + before, base + after, (phase - before).astype(np.float32))
-
-    def value(self, state: Columns, at: Place) -> tuple[Float32, npt.NDArray[np.bool_]]:
-        """Profile at a place, and whether it is known there."""
-        nodes = state[self._nodes].reshape(-1)
-        visits = state[self._visits].reshape(-1)
-        before = nodes.take(at.before_B)
-        slope = nodes.take(at.after_B) - before
-        share = at.share_B * (visits.take(at.after_B) > 0)
-        return before + share * slope, visits.take(at.before_B) > 0
-
-    def learn(self, state: Columns, at: Place, value_B: Float32, interval_B: Float64) -> None:
-        """Move the two nodes around each sample towards it."""
-        expected, _ = self.value(state, at)
-        error = value_B - expected
-        slow = (self.rate * np.minimum(interval_B * (1.0 / HOUR), 1.0)).astype(np.float32)
-        self._move(state, at.before_B, (1.0 - at.share_B) * error, value_B, slow)
-        self._move(state, at.after_B, at.share_B * error, value_B, slow)
-
-    def _move(self, state: Columns, index: Int64, error_B: Float32, value_B: Float32, slow_B: Float32) -> None:
-        nodes = state[self._nodes].reshape(-1)
-        visits = state[self._visits].reshape(-1)
-        seen = visits.take(index)
-        warm = 1.0 / (seen.astype(np.float32) + 1.0)
-        rate = np.where(seen == MANY_VISITS, slow_B, np.maximum(slow_B, warm))
-        nodes[index] = np.where(seen == 0, value_B, nodes.take(index) + rate * error_B)
-        visits[index] = seen + (seen < MANY_VISITS)
+def _move(
+    state: Columns, index_PB: Int64, share_PB: Float32, value_PB: Float32, error_PB: Float32, slow_PB: Float32
+) -> None:
+    nodes = state["profile_nodes"].reshape(-1)
+    visits = state["profile_visits"].reshape(-1)
+    seen = visits.take(index_PB)
+    nearest = share_PB >= NEAREST
+    warm = np.float32(1) / (seen + np.float32(1))
+    rate = np.where(seen == MANY_VISITS, slow_PB, np.maximum(slow_PB, warm))
+    moved = nodes.take(index_PB) + rate * share_PB * error_PB
+    nodes[index_PB] = np.where(seen > 0, moved, np.where(nearest, value_PB, np.float32(0)))
+    visits[index_PB] = seen + (nearest & (seen < MANY_VISITS))

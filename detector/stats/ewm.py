@@ -14,7 +14,10 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def warm_rate(age: Array, rate: float) -> Array:
+UNCAPPED_RATE = 0.125
+
+
+def warm_rate(age: Array, rate: float | Array) -> Array:
     """Learning rate that averages the first 1 / `rate` samples evenly and forgets at `rate` from then on.
 
     `age` counts the samples including the present one, at least 1.
@@ -30,25 +33,21 @@ def follow(mean: Array, value: Array, rate: Array | float) -> Array:
     return mean + rate * (value - mean)
 
 
-def follow_capped(error: Array, value: Array, rate: Array, cap: float, floor: Array) -> Array:
-    """Exponentially weighted mean of non-negative values, each capped at `cap` times (the mean so far + `floor`).
+def follow_capped(error: Array, value: Array, rate: Array, limit: Array) -> Array:
+    """Exponentially weighted mean of non-negative values, each counted as at most `limit`.
 
-    One outlier moves it by at most a factor 1 + rate * cap; a lasting change is followed at an exponential pace.
     Where the rate is above 1/8 (the first samples) nothing is capped, because there is nothing to compare with yet.
     """
-    limit = np.where(rate > 0.125, np.inf, cap * (error + floor)).astype(error.dtype)
-    return follow(error, np.minimum(value, limit), rate)
+    return follow(error, np.where(rate > UNCAPPED_RATE, value, np.minimum(value, limit)), rate)
 
 
-def follow_robust(
-    mean: Array, deviation: Array, value: Array, rate: Array, cap: float, floor: Array
-) -> tuple[Array, Array]:
+def follow_robust(mean: Array, deviation: Array, value: Array, rate: Array, limit: Array) -> tuple[Array, Array]:
     """Slow mean and mean absolute deviation that a spike barely moves and a sustained shift does.
 
-    A sample counts with at most `cap` deviations of distance (Huber's clipped influence, 1964). Distance that persists
-    keeps pushing the mean and widens the deviation, so the pace of adaptation grows until the shift is inside.
+    A sample counts with at most a distance of `limit` (clipped influence, Huber 1964), some multiple of the deviation.
+    Distance that persists keeps pushing the mean and widens the deviation, so the pace of adaptation grows until the
+    shift is inside.
     """
     distance = value - mean
-    limit = np.where(rate > 0.125, np.inf, cap * deviation + floor).astype(mean.dtype)
-    clipped = np.clip(distance, -limit, limit)
+    clipped = np.where(rate > UNCAPPED_RATE, distance, np.clip(distance, -limit, limit))
     return mean + rate * clipped, follow(deviation, np.abs(clipped), rate)

@@ -58,7 +58,7 @@ def traffic(grid: Grid) -> Float64:
 
 def drift(grid: Grid) -> Float64:
     """Temperatures and memory: slow wandering and trend with little noise."""
-    trend = grid.each(-0.3, 0.3) * (grid.times_T - grid.times_T[0])[None, :] / 86400.0
+    trend: Float64 = grid.each(-0.3, 0.3) * (grid.times_T - grid.times_T[0])[None, :] / 86400.0
     slow = autoregressive(grid, grid.each_log(100, 5000))
     return (
         20
