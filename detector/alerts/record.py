@@ -19,6 +19,8 @@ from detector.series import NAME_LABEL, SeriesKey
 SCHEMA_VERSION = 1
 OPEN_END = "0001-01-01T00:00:00Z"
 """How Alertmanager writes the end of an alert that has none yet."""
+RESERVED_LABELS = frozenset({"alertname", "severity", "metric"})
+"""Labels that every alert sets itself."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -62,7 +64,7 @@ class AlertRecord:
         )
 
     def _value(self, alert: Alert, status: str) -> dict[str, Any]:
-        labels = {("metric" if name == NAME_LABEL else name): value for name, value in alert.series.labels}
+        labels = {_label_name(name): value for name, value in alert.series.labels}
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
@@ -88,6 +90,13 @@ class AlertRecord:
                 "source": {"topic": alert.topic, "partition": alert.partition, "offset": alert.offset},
             },
         }
+
+
+def _label_name(name: str) -> str:
+    """The stream's label in an alert; one that would hide ours is renamed as Prometheus renames a clashing label."""
+    if name == NAME_LABEL:
+        return "metric"
+    return f"exported_{name}" if name in RESERVED_LABELS else name
 
 
 def _summary(alert: Alert) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 SourceName = Literal["kafka", "file", "host"]
@@ -192,6 +192,14 @@ class Alerts(Section):
     cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
     critical_score: Annotated[float, Field(gt=1)] = 2.0
     labels: dict[str, str] = {}
+
+    @field_validator("labels")
+    @classmethod
+    def _not_ours(cls, labels: dict[str, str]) -> dict[str, str]:
+        taken = sorted(labels.keys() & {"alertname", "severity", "metric"})
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: every alert sets this itself, choose another name")
+        return labels
 
 
 class KafkaSink(Section):

@@ -1,0 +1,103 @@
+"""The record against its published schema."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.alerts.record import AlertRecord, alert_id
+from detector.records import Alert, AlertStatus, Direction, Severity
+from detector.series import SeriesKey
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+SERIES = SeriesKey.of("cpu", {"host": "web-1"})
+FIRING = Alert(
+    id=alert_id(SERIES, "metrics", 3, 1_700_000_000.5),
+    status=AlertStatus.FIRING,
+    series=SERIES,
+    starts_at=1_700_000_000.5,
+    ends_at=None,
+    time=1_700_000_060.5,
+    worst_time=1_700_000_060.5,
+    value=99.0,
+    expected=20.0,
+    lower=15.0,
+    upper=25.0,
+    anomaly_score=1.8,
+    direction=Direction.ABOVE,
+    severity=Severity.WARNING,
+    topic="metrics",
+    partition=3,
+    offset=77,
+    model="lstm-32x1-0123456789ab",
+    forecaster="lstm",
+    skill=0.7,
+)
+RESOLVED = replace(FIRING, status=AlertStatus.RESOLVED, ends_at=1_700_000_120.0, time=1_700_000_120.0)
+
+
+@pytest.mark.parametrize("alert", [FIRING, RESOLVED])
+def test_records_validate_against_the_published_schema(alert: Alert) -> None:
+    message = AlertRecord({"team": "core"}, "detector/test")(alert)
+    value = json.loads(message.value or b"")
+    VALIDATOR.validate(value)
+    assert value["labels"] == {
+        "alertname": "MetricAnomaly",
+        "severity": "warning",
+        "metric": "cpu",
+        "host": "web-1",
+        "team": "core",
+    }
+    assert message.key == SERIES.fingerprint.encode()
+    headers = dict(message.headers)
+    assert headers["ce_id"].decode() == f"{alert.id}-{value['status']}"
+    assert headers["content-type"] == b"application/json"
+
+
+def test_firing_and_resolved_share_the_id_and_nothing_else_does() -> None:
+    encode = AlertRecord({}, "detector/test")
+    firing, resolved = (json.loads(encode(a).value or b"") for a in (FIRING, RESOLVED))
+    assert firing["id"] == resolved["id"]
+    assert dict(encode(FIRING).headers)["ce_id"] != dict(encode(RESOLVED).headers)["ce_id"]
+    others = {
+        alert_id(SeriesKey.of("cpu", {"host": "web-2"}), "metrics", 3, 1_700_000_000.5),
+        alert_id(SERIES, "metrics", 4, 1_700_000_000.5),
+        alert_id(SERIES, "metrics", 3, 1_700_000_001.5),
+    }
+    assert FIRING.id not in others
+    assert len(others) == 3
+
+
+def test_the_schema_refuses_what_is_no_alert() -> None:
+    value = json.loads(AlertRecord({}, "x")(FIRING).value or b"")
+    for damage in ({"status": "pending"}, {"startsAt": "yesterday"}, {"surplus": 1}):
+        assert list(VALIDATOR.iter_errors({**value, **damage})), damage
+
+
+def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:
+    series = SeriesKey.of("cpu", {"severity": "none", "alertname": "x", "metric": "y"})
+    value = json.loads(AlertRecord({}, "x")(replace(FIRING, series=series)).value or b"")
+    VALIDATOR.validate(value)
+    assert value["labels"]["severity"] == "warning"
+    assert value["labels"]["exported_severity"] == "none"
+
+
+@given(name=st.text(), labels=st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
+def test_any_labels_make_a_valid_record(name: str, labels: dict[str, str]) -> None:
+    series = SeriesKey.of(name, labels)
+    message = AlertRecord({}, "x")(replace(FIRING, series=series))
+    VALIDATOR.validate(json.loads(message.value or b""))
+
+
+@given(
+    st.dictionaries(st.text(min_size=1), st.text(), max_size=4),
+    st.dictionaries(st.text(min_size=1), st.text(), max_size=4),
+)
+def test_fingerprints_are_equal_only_for_equal_labels(a: dict[str, str], b: dict[str, str]) -> None:
+    one, two = SeriesKey.of("m", a), SeriesKey.of("m", b)
+    assert (one.fingerprint == two.fingerprint) == (one == two)

@@ -1,0 +1,123 @@
+"""Replay: a row out for every row in, whatever is in it."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.alerts import Lifecycle
+from detector.errors import SourceError
+from detector.pipeline import Pipeline
+from detector.replay import HEADER, ROWS_PER_SLICE, Summary, find_files, replay
+from detector.scoring import Scorer
+from detector.testing import LastValueForecaster
+
+
+def pipeline() -> Pipeline:
+    return Pipeline(
+        LastValueForecaster(),
+        Scorer(),
+        Lifecycle(anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0),
+        max_streams=1000,
+        idle_expiry_seconds=604_800.0,
+        max_future_seconds=3600.0,
+        critical_score=2.0,
+        model="last-value",
+    )
+
+
+def write(path: Path, rows: list[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("timestamp,value\n" + "".join(row + "\n" for row in rows))
+    return path
+
+
+def series(seed: int, count: int, start: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [f"{start + 300 * i},{v!r}" for i, v in enumerate(rng.normal(10, 1, count).tolist())]
+
+
+def run(inputs: list[Path], scores: Path, alerts: Path | None = None) -> tuple[Summary, list[str]]:
+    complaints: list[str] = []
+    done = replay(find_files(inputs), scores, alerts, pipeline, complaints.append, lambda read: None)
+    return done, complaints
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as lines:
+        reader = csv.DictReader(lines)
+        rows = list(reader)
+    assert tuple(reader.fieldnames or ()) == HEADER
+    return rows
+
+
+def test_every_row_has_its_verdict_in_order(tmp_path: Path) -> None:
+    lines = series(1, 600, 1_600_000_000)
+    lines[500] = lines[500].split(",")[0] + ",900"
+    write(tmp_path / "in" / "a" / "x.csv", lines)
+    done, complaints = run([tmp_path / "in"], tmp_path / "out", tmp_path / "alerts.jsonl")
+    rows = rows_of(tmp_path / "out" / "a" / "x.csv")
+    assert [f"{row['timestamp']},{row['value']}" for row in rows] == lines
+    assert all(float(row["anomaly_score"]) == 0 for row in rows[:60])
+    assert float(rows[500]["anomaly_score"]) > 1
+    assert rows[500]["alert"] == "firing"
+    assert float(rows[500]["upper"]) < 900
+    assert complaints == []
+    assert (done.files, done.rows, done.scored) == (1, 600, 540)
+    assert (tmp_path / "alerts.jsonl").read_text().count('"status":"firing"') == done.alerts >= 1
+
+
+def test_malformed_rows_are_reported_with_file_and_line_and_the_rest_is_scored(tmp_path: Path) -> None:
+    lines = series(2, 100, 1_600_000_000)
+    lines[70], lines[80], lines[90] = "yesterday,1", lines[80].split(",")[0] + ",", "no comma"
+    path = write(tmp_path / "x.csv", lines)
+    done, complaints = run([path], tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "x.csv")
+    assert len(rows) == 100
+    assert [line.split(": ")[0] for line in complaints] == [f"{path}:72", f"{path}:92"]
+    assert rows[70]["timestamp"] == "yesterday"
+    for at in (70, 80, 90):
+        assert (rows[at]["anomaly_score"], rows[at]["expected"], rows[at]["alert"]) in (("0", "", ""), ("0.0", "", ""))
+    assert rows[99]["expected"] != ""
+    assert done.malformed_rows == 2
+
+
+def test_files_of_any_length_and_age_do_not_influence_each_other(tmp_path: Path) -> None:
+    long, short = series(3, ROWS_PER_SLICE * 2 + 7, 1_300_000_000), series(4, 90, 1_700_000_000)
+    write(tmp_path / "both" / "long.csv", long)
+    write(tmp_path / "both" / "short.csv", short)
+    run([tmp_path / "both"], tmp_path / "together")
+    run([tmp_path / "both" / "long.csv"], tmp_path / "alone")
+    run([tmp_path / "both" / "short.csv"], tmp_path / "alone")
+    for name in ("long.csv", "short.csv"):
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_repeated_and_late_rows_get_no_score(tmp_path: Path) -> None:
+    lines = series(5, 100, 1_600_000_000)
+    lines.insert(81, lines[80])
+    lines.insert(82, lines[10])
+    run([write(tmp_path / "x.csv", lines)], tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "x.csv")
+    assert len(rows) == 102
+    assert float(rows[81]["anomaly_score"]) == float(rows[82]["anomaly_score"]) == 0
+    assert float(rows[83]["anomaly_score"]) > 0
+
+
+def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere: no such file"):
+        find_files([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=r"no \.csv file"):
+        find_files([tmp_path / "empty"])
+    a, b = write(tmp_path / "a" / "x.csv", []), write(tmp_path / "b" / "x.csv", [])
+    with pytest.raises(SourceError, match=r"would both be written to x\.csv"):
+        find_files([a, b])
+
+
+def test_an_empty_file_has_an_empty_answer(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("")
+    done, _ = run([tmp_path / "x.csv"], tmp_path / "out")
+    assert rows_of(tmp_path / "out" / "x.csv") == []
+    assert done.rows == 0

@@ -1,0 +1,185 @@
+"""The loop with fakes that ship: order of durability, what a rebalance keeps, what stops it."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import structlog
+
+from detector.alerts import AlertRecord, Lifecycle
+from detector.config import Config
+from detector.decoders import DECODERS
+from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
+from detector.pipeline import Pipeline
+from detector.protocols import AssignmentChanges
+from detector.records import RawBatch
+from detector.scoring import Scorer, ScorerSettings
+from detector.sinks.dead_letter import DeadLetterRecord
+from detector.telemetry import Health, Metrics, Notifier, new_registry
+from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock
+from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
+
+PARTITION = ("metrics", 0)
+START = 1_700_000_000
+
+
+def records(first: int, values: list[float], partition: int = 0, raw: bytes | None = None) -> RawBatch:
+    payloads = [
+        json.dumps({"name": "m", "timestamp": START + 60 * (first + i), "value": v}).encode()
+        for i, v in enumerate(values)
+    ]
+    if raw is not None:
+        payloads[-1] = raw
+    count = len(payloads)
+    return RawBatch(
+        "metrics",
+        partition,
+        np.arange(first, first + count),
+        np.full(count, START + 1e6),
+        list(payloads),
+        [None] * count,
+    )
+
+
+def quiet(count: int) -> list[float]:
+    return np.sin(np.arange(count)).tolist()
+
+
+class Rig:
+    def __init__(self, source: ListSource, interval: float = 1e9) -> None:
+        self.source, self.sink, self.dead, self.clock = source, ListSink(), ListSink(), ManualClock()
+        self.metrics = Metrics(new_registry())
+        pipeline = Pipeline(
+            LastValueForecaster(),
+            Scorer(ScorerSettings(warmup_samples=20)),
+            Lifecycle(
+                anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0
+            ),
+            max_streams=100,
+            idle_expiry_seconds=1e9,
+            max_future_seconds=1e9,
+            critical_score=2.0,
+            model="last-value",
+        )
+        self.worker = Worker(
+            source=source,
+            decoder=DECODERS["json"](Config().decoder),
+            pipeline=pipeline,
+            alerts=[AlertOutlet("list", self.sink, AlertRecord({}, "test"))],
+            rejects=RejectOutlet("dead_letter", self.dead, DeadLetterRecord(64)),
+            telemetry=Telemetry(
+                self.metrics,
+                Health(60, self.clock.monotonic),
+                Notifier({}, self.clock.monotonic),
+                structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
+            ),
+            clock=self.clock,
+            checkpoint_interval_seconds=interval,
+            flush_timeout_seconds=1.0,
+        )
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def accounted(self) -> bool:
+        outcomes = ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered")
+        total = sum(self.value("detector_samples_total", outcome=outcome) for outcome in outcomes)
+        return total == self.value("detector_samples_consumed_total") > 0
+
+
+def test_an_alert_is_acknowledged_before_its_offset_is_committed() -> None:
+    rig = Rig(ListSource([[records(0, [*quiet(40), 900.0])]], frozenset({PARTITION})))
+    rig.worker.run()
+    assert [json.loads(m.value or b"")["status"] for m in rig.sink.acknowledged] == ["firing"]
+    assert rig.source.committed == {PARTITION: 41}
+    assert rig.accounted()
+
+
+def test_g3_nothing_is_committed_while_an_alert_is_not_acknowledged() -> None:
+    rig = Rig(ListSource([[records(0, [*quiet(40), 900.0])]], frozenset({PARTITION})))
+    rig.sink.fail = True
+    with pytest.raises(DeliveryError):
+        rig.worker.run()
+    assert rig.source.commits == []
+    assert rig.value("detector_checkpoint_failures_total") == 1
+
+
+def test_checkpoints_come_at_their_interval() -> None:
+    source = ListSource(
+        [[records(0, quiet(5))], [records(5, quiet(5))], [records(10, quiet(5))]], frozenset({PARTITION})
+    )
+    rig = Rig(source, interval=10.0)
+    rig.worker.turn()
+    assert source.commits == []
+    rig.clock.advance(11)
+    rig.worker.turn()
+    assert source.commits == [{PARTITION: 10}]
+    rig.worker.turn()
+    assert source.commits == [{PARTITION: 10}]
+
+
+def test_undecodable_records_become_dead_letters_and_stop_nothing() -> None:
+    rig = Rig(ListSource([[records(0, quiet(3), raw=b"\xff{")], [records(3, quiet(3))]], frozenset({PARTITION})))
+    rig.worker.run()
+    headers = dict(rig.dead.acknowledged[0].headers)
+    assert rig.dead.acknowledged[0].value == b"\xff{"
+    assert headers["detector_dead_letter_offset"] == b"2"
+    assert rig.source.committed == {PARTITION: 6}
+    assert rig.value("detector_samples_total", outcome="dead_lettered") == 1
+    assert rig.accounted()
+
+
+def test_an_oversized_dead_letter_is_replaced_by_its_hash() -> None:
+    rig = Rig(ListSource([[records(0, quiet(1), raw=b"x" * 100)]], frozenset({PARTITION})))
+    rig.worker.run()
+    letter = rig.dead.acknowledged[0]
+    assert letter.value is None
+    assert dict(letter.headers)["detector_dead_letter_value_bytes"] == b"100"
+
+
+def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
+    polls = [BrokerUnreachable("down"), BrokerUnreachable("down"), [records(0, quiet(3))], TopicMissing("gone")]
+    rig = Rig(ListSource(polls, frozenset({PARTITION})))
+    before = rig.clock.now
+    with pytest.raises(TopicMissing):
+        rig.worker.run()
+    assert rig.clock.now > before
+    assert rig.worker.positions == {PARTITION: 3}
+    assert rig.value("detector_source_errors_total", reason="broker_unreachable") == 2
+
+
+def test_a_partition_that_a_rebalance_gives_back_keeps_its_state_and_one_that_moves_does_not() -> None:
+    other = ("metrics", 1)
+    polls = [[records(0, quiet(5)), records(0, quiet(5), partition=1)], [], [], []]
+    source = ListSource(polls, frozenset({PARTITION, other}))
+    rig = Rig(source)
+    rig.worker.turn()
+    source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION, other}))]
+    rig.worker.turn()
+    assert rig.worker.pipeline.table.streams == 2
+    source.pending_changes = [AssignmentChanges(assigned=frozenset({other}))]
+    rig.worker.turn()
+    assert rig.worker.pipeline.table.streams == 1
+    assert source.sought == {other: 5}
+    assert rig.worker.positions == {other: 5}
+
+
+def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
+    source = ListSource([[records(0, quiet(5))], []], frozenset({PARTITION}))
+    rig = Rig(source)
+    rig.worker.turn()
+    source.pending_changes = [AssignmentChanges(lost=frozenset({PARTITION}))]
+    rig.worker.run()
+    assert rig.worker.pipeline.table.streams == 0
+    assert source.commits == []
+
+
+def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:
+    source = ListSource([[records(0, quiet(5))], [records(5, quiet(5))]], frozenset({PARTITION}))
+    rig = Rig(source)
+    rig.worker.turn()
+    rig.worker.stop()
+    rig.worker.run()
+    assert source.committed == {PARTITION: 5}
+    assert not rig.worker.telemetry.health.ready
