@@ -42,13 +42,13 @@ def kind_of(key: SeriesKey) -> Kind:
 
 def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey) -> int:
     """Tag of `key`, found again under `spelling` from now on. Raises DecodeError for a key that nobody should keep."""
-    size = sum(len(name) + len(value) for name, value in key.labels)
     if not key.labels:
         raise DecodeError("identity", "neither a name nor a label")
-    if size > MAX_LABEL_CHARACTERS:
-        raise DecodeError("labels", f"{size} characters of labels, more than {MAX_LABEL_CHARACTERS}")
+    text = "".join([part for pair in key.labels for part in pair])
+    if len(text) > MAX_LABEL_CHARACTERS:
+        raise DecodeError("labels", f"{len(text)} characters of labels, more than {MAX_LABEL_CHARACTERS}")
     try:
-        str(key).encode()
+        text.encode()
     except UnicodeEncodeError as exc:
         raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
     if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)):
@@ -71,13 +71,16 @@ def key_of(stream: Any, name: Any, labels: Any) -> SeriesKey:
     return SeriesKey.of(text or "", {label: _label_text(label, value) for label, value in (labels or {}).items()})
 
 
-def parse_json(text: str) -> Any:
-    """Any JSON, and the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
-    return json.loads(text, parse_int=_integer)
-
-
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
+
+
+def parse_json(text: str) -> Any:
+    """Any JSON, and the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
+    return _DECODER.decode(text)
 
 
 def _label_text(label: str, value: Any) -> str:

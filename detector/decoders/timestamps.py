@@ -48,7 +48,7 @@ def parse_time(text: str) -> float:
     (1700000000.0, 1700000000.5, 1700000000.0)
     """
     # fromisoformat also reads week dates and dates without hyphens, which are easily meant as plain numbers.
-    if len(text) >= 16 and text[4] == "-" and text[10] in "Tt ":
+    if len(text) >= 16 and text[4] == text[7] == "-" and text[10] in "Tt ":
         try:
             return _seconds_of(text)
         except (ValueError, OverflowError):

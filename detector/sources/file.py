@@ -58,10 +58,10 @@ class FileSource:
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         batches = self._collect()
-        if not batches and not self.exhausted and timeout_seconds > 0:
-            self._wait(timeout_seconds)
-            batches = self._collect()
-        return batches
+        if batches or self.exhausted or timeout_seconds <= 0:
+            return batches
+        self._wait(timeout_seconds)
+        return self._collect()
 
     def changes(self) -> AssignmentChanges:
         assigned, self._unannounced = self._unannounced, frozenset()
@@ -80,7 +80,7 @@ class FileSource:
         """Line `offset` is next. Standard input only goes forward."""
         lines = self._open.get(partition)
         if lines is None or offset < lines.next_number:
-            if self.files[partition] == STDIN and (lines is None or lines.next_number > 1):
+            if self.files[partition] == STDIN and partition not in self._waiting:
                 raise SourceError("standard input cannot be read from an earlier line")
             if lines is not None:
                 lines.tape.close()
@@ -115,8 +115,16 @@ class FileSource:
         self._open.clear()
 
     def _collect(self) -> list[RawBatch]:
-        """Up to a share of the poll's lines from each file that is open and resumed."""
-        self._open_more()
+        """Up to a share of the poll's lines from each file that is open and resumed; on while files turn out to be over."""
+        batches: list[RawBatch] = []
+        left = -1
+        while not batches and left != len(self._open) + len(self._waiting):
+            left = len(self._open) + len(self._waiting)
+            self._open_more()
+            batches = self._take()
+        return batches
+
+    def _take(self) -> list[RawBatch]:
         ready = [partition for partition in self._open if partition in self._resumed]
         share = max(1, self._lines_per_poll // max(1, len(ready)))
         batches = []

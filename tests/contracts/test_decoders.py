@@ -1,0 +1,108 @@
+"""What every registered decoder keeps to."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.config.schema import Decoder as Settings
+from detector.decoders import DECODERS
+from detector.protocols import Decoder
+from detector.records import Kind, Outcome
+from detector.series import SeriesIndex
+from tests.decoders.batches import raw, readable
+from tests.decoders.poison import GOOD, POISON
+
+RECORDS = st.lists(
+    st.none()
+    | st.binary(max_size=60)
+    | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.sampled_from([GOOD, b"2014-02-14 14:30:00,1", b"17e8,", *(record for record, _ in POISON[:60])])
+    | st.builds(lambda at, byte: GOOD[:at] + bytes([byte]) + GOOD[at + 1 :], st.integers(0, 70), st.integers(0, 255)),
+    max_size=12,
+)
+
+
+@pytest.fixture(params=sorted(DECODERS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def decoder(name: str) -> Decoder:
+    return DECODERS[name](Settings())
+
+
+def reasons(name: str) -> set[str]:
+    """The words that the module's docstring says are the reasons."""
+    module = importlib.import_module(f"detector.decoders.{name}")
+    listed = (module.__doc__ or "").partition("Reasons of a `Reject`")[2]
+    return {first or second for first, second in re.findall(r"^    (\w+) {2,}|`(\w+)`", listed, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("each", sorted(DECODERS))
+@given(records=RECORDS)
+def test_never_raises_and_loses_nothing(each: str, records: list[bytes | None]) -> None:
+    samples = decoder(each).decode(raw(*records, first=2), SeriesIndex())
+    assert set(samples.offsets.tolist()) | {reject.offset for reject in samples.rejects} == set(
+        range(2, 2 + len(records))
+    ), "every record holds a sample or is refused"
+    assert not set(samples.offsets.tolist()) & {reject.offset for reject in samples.rejects}
+    assert {reject.reason for reject in samples.rejects} <= reasons(each)
+    assert all(len(reject.detail) <= 200 for reject in samples.rejects)
+
+
+@pytest.mark.parametrize("each", sorted(DECODERS))
+@given(records=RECORDS)
+def test_what_is_to_be_scored_is_finite(each: str, records: list[bytes | None]) -> None:
+    samples = decoder(each).decode(raw(*records), SeriesIndex())
+    to_score = samples.outcomes == Outcome.SCORED
+    assert np.isfinite(samples.values[to_score]).all()
+    assert (np.abs(samples.values[to_score]) <= 1e30).all()
+    assert np.isfinite(samples.times[to_score]).all()
+    assert (samples.times[to_score] >= 0).all()
+    assert set(samples.kinds.tolist()) <= set(Kind)
+
+
+@pytest.mark.parametrize("each", sorted(DECODERS))
+@given(records=RECORDS, cuts=st.sets(st.integers(0, 12)))
+def test_g8_poll_boundaries_do_not_matter(each: str, records: list[bytes | None], cuts: set[int]) -> None:
+    whole, parts = SeriesIndex(), SeriesIndex()
+    samples = decoder(each).decode(raw(*records), whole)
+    ends = [0, *sorted(cut for cut in cuts if cut < len(records)), len(records)]
+    one = decoder(each)
+    pieces = [one.decode(raw(*records[start:end], first=1 + start), parts) for start, end in itertools.pairwise(ends)]
+    assert repr(readable(samples, whole)) == repr([line for piece in pieces for line in readable(piece, parts)])
+    assert list(samples.rejects) == [reject for piece in pieces for reject in piece.rejects]
+
+
+def test_columns_have_one_length_and_their_types(name: str) -> None:
+    for batch in (raw(), raw(GOOD, b"1700000000,1", None)):
+        samples = decoder(name).decode(batch, SeriesIndex())
+        columns = {
+            "series": "int64",
+            "times": "float64",
+            "values": "float64",
+            "kinds": "uint8",
+            "outcomes": "uint8",
+            "offsets": "int64",
+            "record_times": "float64",
+        }
+        for column, dtype in columns.items():
+            assert getattr(samples, column).shape == (len(samples),)
+            assert getattr(samples, column).dtype == dtype
+        assert (samples.topic, samples.partition) == (batch.topic, batch.partition)
+
+
+def test_forgotten_handles_are_found_again(name: str) -> None:
+    series, one = SeriesIndex(), decoder(name)
+    batch = raw(GOOD if name == "json" else b"1700000000,1", first=2)
+    before = readable(one.decode(batch, series), series)
+    series.retain([])
+    assert len(series) == 0
+    assert readable(one.decode(batch, series), series) == before

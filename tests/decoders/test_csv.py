@@ -1,0 +1,61 @@
+"""Lines of CSV files."""
+
+from __future__ import annotations
+
+import pytest
+
+from detector.decoders import CsvDecoder
+from detector.series import SeriesIndex
+from tests.decoders.batches import raw, readable
+
+
+def test_a_file_is_a_stream() -> None:
+    series = SeriesIndex()
+    samples = CsvDecoder().decode(
+        raw(
+            b"\xef\xbb\xbftimestamp,value",
+            b"2014-02-14 14:30:00,0.132\r",
+            b"1392388500,7",
+            b"1392388800000,",
+            b'"2014-02-14T14:45:00Z" , "-1e3" , ignored',
+            b"2014-02-14 14:50:00,NaN",
+            topic="cloud/app",
+        ),
+        series,
+    )
+    assert readable(samples, series) == [
+        ("cloud/app", 1_392_388_200.0, 0.132, "SCORED", 2),
+        ("cloud/app", 1_392_388_500.0, 7.0, "SCORED", 3),
+        ("cloud/app", 1_392_388_800.0, None, "GAP", 4),
+        ("cloud/app", 1_392_389_100.0, -1_000.0, "SCORED", 5),
+        ("cloud/app", 1_392_389_400.0, None, "NOT_FINITE", 6),
+    ]
+    assert not samples.rejects
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (None, "tombstone"),
+        (b"", "empty"),
+        (b"  \t", "empty"),
+        (b"2014-02-14 14:30:00;1", "columns"),
+        (b"\xff,1", "encoding"),
+        (b",1", "timestamp"),
+        (b"soon,1", "timestamp"),
+        (b"timestamp,value", "timestamp"),
+        (b"2014-02-14 14:30:00,much", "value"),
+        (b"2014-02-14 14:30:00,1_0", "value"),
+        (b"1," + b"1" * 70_000, "oversize"),
+    ],
+)
+def test_what_is_no_sample_is_refused_with_its_line(line: bytes | None, reason: str) -> None:
+    good = b"2014-02-14 14:30:00,1"
+    samples = CsvDecoder().decode(raw(good, line, good, first=7), SeriesIndex())
+    assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(8, reason)]
+    assert samples.offsets.tolist() == [7, 9]
+
+
+def test_a_header_is_one_only_at_the_top() -> None:
+    assert not CsvDecoder().decode(raw(b"Time,Reading"), SeriesIndex()).rejects
+    assert CsvDecoder().decode(raw(b"Time,Reading", first=2), SeriesIndex()).rejects
