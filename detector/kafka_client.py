@@ -7,14 +7,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from kafka import errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
 
 from detector.config.schema import Kafka, Sasl, Tls
 from detector.errors import AccessDenied, BrokerUnreachable, SourceError
-
-_Client = TypeVar("_Client")
 
 _RECONNECT_BACKOFF_MAX_MS = 2_000
 _METADATA_MAX_AGE_MS = 60_000
@@ -78,31 +77,44 @@ def _password(sasl: Sasl) -> str:
     return password
 
 
-def connect(build: Callable[[], _Client], doing: str, kafka: Kafka) -> _Client:
-    """The client that `build` makes, or a SourceError that says why there is none.
+def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, kafka: Kafka) -> Any:
+    """The client that `factory` makes of `options`, or a SourceError that says why there is none.
 
     The library answers every failed start, a refused password included, with the same time-out; what really happened
-    it only tells its log.
+    it only tells its log. It also leaves the connections of a failed start open.
     """
+    opened: list[Any] = []
+
+    def open_connections(**settings: Any) -> Any:
+        opened.append(KafkaNetClient(**settings))
+        return opened[-1]
+
     with _Overheard() as heard:
         try:
-            return build()
-        except kafka_errors.KafkaTimeoutError as exc:
-            where = ", ".join(kafka.bootstrap_servers)
-            if kafka.sasl.mechanism and heard.hung_up:
-                raise AccessDenied(
-                    f"{doing}: {where} hung up on {kafka.sasl.username}'s authentication by {kafka.sasl.mechanism}; "
-                    "check kafka.sasl.mechanism, username and password"
-                ) from exc
-            hint = " It may expect kafka.tls or kafka.sasl." if heard.hung_up or heard.handshake else ""
-            raise BrokerUnreachable(
-                f"{doing}: no broker at {where} answers ({heard.cause or exc}); "
-                f"check kafka.bootstrap_servers and that a broker listens there.{hint}"
-            ) from exc
-        except kafka_errors.KafkaError as exc:
-            raise translate(exc, doing, kafka) from exc
-        except OSError as exc:  # ssl.SSLError is one, and so is a file that is not there
-            raise AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({exc})") from exc
+            return factory(**options, kafka_client=open_connections)
+        except (kafka_errors.KafkaError, OSError) as exc:
+            for connections in opened:
+                connections.close()
+            raise _failed_start(exc, heard.cause, doing, kafka) from exc
+
+
+def _failed_start(error: Exception, cause: str, doing: str, kafka: Kafka) -> SourceError:
+    where = ", ".join(kafka.bootstrap_servers)
+    if isinstance(error, OSError):  # ssl.SSLError is one, and so is a file that is not there
+        return AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({error})")
+    if not isinstance(error, kafka_errors.KafkaTimeoutError):
+        return translate(error, doing, kafka)
+    hung_up = "socket disconnected" in cause
+    if kafka.sasl.mechanism and hung_up:
+        return AccessDenied(
+            f"{doing}: {where} hung up on {kafka.sasl.username}'s authentication by {kafka.sasl.mechanism}; "
+            "check kafka.sasl.mechanism, username and password"
+        )
+    hint = " It may expect kafka.tls or kafka.sasl." if hung_up or "Handshake failed" in cause else ""
+    return BrokerUnreachable(
+        f"{doing}: no broker at {where} answers ({cause or error}); "
+        f"check kafka.bootstrap_servers and that a broker listens there.{hint}"
+    )
 
 
 class _Overheard(logging.Handler):
@@ -111,14 +123,6 @@ class _Overheard(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.cause = ""
-
-    @property
-    def hung_up(self) -> bool:
-        return "socket disconnected" in self.cause
-
-    @property
-    def handshake(self) -> bool:
-        return "Handshake failed" in self.cause
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != "kafka.net.connection" or not isinstance(record.args, tuple):

@@ -51,7 +51,7 @@ class KafkaSource:
         self._quarantine = Quarantine()
         self._committed: dict[Partition, int] = {}
         self._closed = False
-        self._consumer: Any = connect(lambda: KafkaConsumer(**_consumer_options(kafka, section)), "source.kafka", kafka)
+        self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
         # The seam that makes a record cost a fifth; the version of the library is pinned for its sake.
         self._consumer._fetcher.PartitionRecords = partial(PartitionRows, quarantine=self._quarantine)
         try:
@@ -182,7 +182,7 @@ class KafkaSource:
             target = first[tp] if policy == "earliest" else last[tp]
             log.warning("offset_lost", topic=tp.topic, partition=tp.partition, position=position, moved_to=target)
             if target > position:
-                lost = SkippedRange(tp.topic, tp.partition, position, target - 1, "offset lost")
+                lost = SkippedRange(tp.topic, tp.partition, position, target - 1, "offset_lost")
                 self._quarantine.ranges.append(lost)
             if tp in self._consumer.assignment():
                 self._consumer.seek(tp, target)

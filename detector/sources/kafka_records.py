@@ -12,10 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
 from detector.records import Partition
 from detector.sources.record_batch import Row, UnreadableBatch, decode_rows, inflate
+
+log = structlog.get_logger(__name__)
 
 _HEADER_BYTES = 61
 _BROKER_STAMPS = 1
@@ -117,7 +121,7 @@ class PartitionRows:
             elif self._is_wanted(batch):
                 self._rows = self._decode(batch)
         except UnreadableBatch as exc:
-            self._skip(batch, str(exc))
+            self._skip(batch, exc)
         if self._batches is not None:
             self.bytes_read += batch.size_in_bytes
             self.leader_epoch = batch.leader_epoch
@@ -146,12 +150,13 @@ class PartitionRows:
         if self._quarantine.deserves_retry(tuple(self.topic_partition), batch.base_offset):
             self.drain()
         else:
-            raise UnreadableBatch("its checksum does not match its bytes")
+            raise UnreadableBatch("its checksum does not match its bytes", reason="bad_checksum")
 
-    def _skip(self, batch: Any, why: str) -> None:
+    def _skip(self, batch: Any, why: UnreadableBatch) -> None:
         first = max(batch.base_offset, self._fetch_offset)
         topic, partition = self.topic_partition
-        skipped = SkippedRange(topic, partition, first, max(first, batch.last_offset), f"unreadable batch: {why}")
+        skipped = SkippedRange(topic, partition, first, max(first, batch.last_offset), why.reason)
+        log.warning("batch_skipped", topic=topic, partition=partition, first=first, last=skipped.last, why=str(why))
         self._quarantine.ranges.append(skipped)
 
     def _is_wanted(self, batch: Any) -> bool:

@@ -27,7 +27,11 @@ _XERIAL_HEADER_BYTES = 16
 
 
 class UnreadableBatch(Exception):
-    """No client can read this batch; the message says why."""
+    """No client can read this batch; the message says why, `reason` in one of a few words."""
+
+    def __init__(self, detail: str, reason: str = "unreadable_batch") -> None:
+        self.reason = reason
+        super().__init__(detail)
 
 
 def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, append_time: int | None) -> list[Row]:
@@ -120,8 +124,12 @@ def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> byte
     except Exception as exc:  # each library has its own errors, and all mean the same
         raise UnreadableBatch(f"it cannot be inflated: {exc}") from exc
     if len(inflated) > limit:
-        raise UnreadableBatch(f"it inflates to more than {limit} bytes")
+        raise _bomb(limit)
     return inflated
+
+
+def _bomb(limit: int) -> UnreadableBatch:
+    return UnreadableBatch(f"it inflates to more than {limit} bytes", reason="inflates_too_far")
 
 
 def _gzip(payload: bytes, limit: int) -> bytes:
@@ -152,7 +160,7 @@ def _snappy_block(payload: bytes, limit: int) -> bytes:
 
     size, _ = _raw_varint(payload, 1, payload[0]) if payload[0] >= 0x80 else (payload[0], 1)
     if size > limit:
-        raise UnreadableBatch(f"it inflates to more than {limit} bytes")
+        raise _bomb(limit)
     return bytes(cramjam.snappy.decompress_raw(payload))
 
 

@@ -23,18 +23,6 @@ def test_the_shared_broker_keeps_what_is_written(kafka: Endpoint):
     assert [(m.key(), m.value()) for m in kafka.read(topic, 3)] == [(None, b"a"), (None, None), (b"key", b"b")]
 
 
-def test_one_of_three_brokers_may_die_and_return(make_cluster):
-    cluster = make_cluster(brokers=3)
-    topic = cluster.endpoint.create_topic(replication=3)
-
-    cluster.brokers[0].kill()
-    cluster.endpoint.produce(topic, [b"while one is gone"], acks="all")
-    cluster.brokers[0].restart()
-    eventually(lambda: cluster.endpoint.brokers() == 3, "the killed broker is back")
-
-    assert [m.value() for m in cluster.endpoint.read(topic, 1)] == [b"while one is gone"]
-
-
 def test_brokers_die_with_the_process_that_started_them(tmp_path: Path):
     program = f"""
 import time

@@ -1,7 +1,8 @@
 """pytest: a real Kafka for `integration` tests.
 
 `kafka` is one broker for the whole run, all workers of pytest-xdist included, started when the first test asks;
-`DETECTOR_TEST_BOOTSTRAP=host:port` puts an existing one in its place. `make_cluster` starts a cluster of a test's own.
+`DETECTOR_TEST_BOOTSTRAP=host:port` puts an existing one in its place. `make_cluster` starts clusters of a test's own,
+`own_cluster` is one broker of a module's own.
 A missing Java or Maven fails the tests and says what to install: a test that needs a broker is never skipped.
 """
 
@@ -13,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,7 @@ import pytest
 
 _FOLDER_VARIABLE = "DETECTOR_TEST_KAFKA_FOLDER"
 _BOOTSTRAP_VARIABLE = "DETECTOR_TEST_BOOTSTRAP"
-_FIXTURES = {"kafka", "make_cluster"}
+_FIXTURES = {"kafka", "make_cluster", "own_cluster"}
 
 
 class _Run:
@@ -84,6 +85,29 @@ def kafka() -> Any:
 @pytest.fixture
 def make_cluster() -> Iterator[Callable[..., Any]]:
     """`make_cluster(brokers=3, properties={...})` gives a started `Cluster` that ends with the test."""
+    with _clusters() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def _module_cluster() -> Iterator[Any]:
+    with _clusters() as make:
+        yield make()
+
+
+@pytest.fixture
+def own_cluster(_module_cluster: Any) -> Iterator[Any]:
+    """A `Cluster` of one broker that the tests of a module may kill and freeze in turn; it runs when a test begins."""
+    yield _module_cluster
+    (broker,) = _module_cluster.brokers
+    if broker.alive:
+        broker.resume()
+    else:
+        broker.restart()
+
+
+@contextmanager
+def _clusters() -> Iterator[Callable[..., Any]]:
     from tests.kafka.cluster import Cluster
 
     with ExitStack() as stack:

@@ -1,0 +1,151 @@
+"""Messages to one Kafka topic, each acknowledged by every in-sync replica or reported as not delivered."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+
+from detector.config.schema import Kafka
+from detector.errors import DeliveryError, TopicMissing
+from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.protocols import Message
+
+log = structlog.get_logger(__name__)
+
+_LINGER_MS = 5
+_LOOKUP_TIMEOUT_MS = 10_000
+
+
+class KafkaSink:
+    """An idempotent producer with a bound of its own on what is in flight: the library buffers without one.
+
+    After a message could not be delivered nothing more is accepted: whoever sent it must begin again where everything
+    was acknowledged, with a new sink. Raises BrokerUnreachable, AccessDenied or TopicMissing where it cannot start.
+    """
+
+    def __init__(
+        self, kafka: Kafka, topic: str, *, max_in_flight: int = 1_000, delivery_timeout_seconds: float = 30.0
+    ) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._max_in_flight = max_in_flight
+        self._delivery_timeout_seconds = delivery_timeout_seconds
+        self._in_flight: deque[Any] = deque()
+        self._failure: str | None = None
+        self._closed = False
+        options = _producer_options(kafka, delivery_timeout_seconds)
+        self._producer: Any = connect(KafkaProducer, options, f"sink topic {topic}", kafka)
+        try:
+            self._require_topic()
+        except BaseException:
+            self._stop_producer(timeout_seconds=1.0)
+            raise
+
+    @property
+    def in_flight(self) -> int:
+        """Messages handed over and not known to be acknowledged."""
+        self._reap()
+        return len(self._in_flight)
+
+    def send(self, message: Message) -> None:
+        """Waits for the oldest message where `max_in_flight` are on their way, `delivery_timeout_seconds` at most."""
+        self._reap()
+        self._require_usable()
+        if len(self._in_flight) >= self._max_in_flight:
+            self._wait_for_oldest(self._delivery_timeout_seconds)
+        # Kafka knows no record without key and value.
+        value = b"" if message.key is None and message.value is None else message.value
+        try:
+            future = self._producer.send(self._topic, value, message.key, headers=list(message.headers))
+        except (kafka_errors.KafkaError, ValueError, TypeError) as exc:
+            raise self._fail(exc) from exc
+        self._in_flight.append(future)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """A time-out leaves the sink usable, and `flush` may be called again; a failed delivery does not."""
+        deadline = time.monotonic() + timeout_seconds
+        while self._in_flight:
+            self._wait_for_oldest(deadline - time.monotonic())
+        self._require_usable()
+
+    def close(self, timeout_seconds: float) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._reap()
+        if self._in_flight:
+            log.warning("closing_with_messages_in_flight", topic=self._topic, messages=len(self._in_flight))
+        self._stop_producer(timeout_seconds)
+
+    def _stop_producer(self, timeout_seconds: float) -> None:
+        # The library waits as long as it is told to, up to three times over, and may leave its thread behind.
+        third = timeout_seconds / 3
+        with suppress(kafka_errors.KafkaError):
+            self._producer.close(timeout=third)
+        self._producer._sender.force_close()
+        self._producer._sender.join(third)
+
+    def _reap(self) -> None:
+        """Take what is settled off the front, in the order of sending."""
+        while self._in_flight and self._in_flight[0].is_done:
+            future = self._in_flight.popleft()
+            if future.failed():
+                self._fail(future.exception)
+
+    def _wait_for_oldest(self, timeout_seconds: float) -> None:
+        try:
+            self._in_flight[0].get(timeout=max(0.0, timeout_seconds))
+        except kafka_errors.KafkaError as exc:
+            if not self._in_flight[0].is_done:
+                raise DeliveryError(
+                    f"topic {self._topic}: {len(self._in_flight)} messages are not acknowledged by "
+                    f"{', '.join(self._kafka.bootstrap_servers)} in time; check that its brokers are up"
+                ) from exc
+        self._reap()
+        self._require_usable()
+
+    def _fail(self, cause: Exception) -> DeliveryError:
+        if self._failure is None:
+            self._failure = str(translate(cause, f"delivering to topic {self._topic}", self._kafka))
+            log.error("delivery_failed", topic=self._topic, error=self._failure)
+        error = DeliveryError(self._failure)
+        error.retriable = False
+        return error
+
+    def _require_usable(self) -> None:
+        if self._failure is not None:
+            error = DeliveryError(self._failure)
+            error.retriable = False
+            raise error
+
+    def _require_topic(self) -> None:
+        try:
+            self._producer.partitions_for(self._topic)
+        except kafka_errors.KafkaTimeoutError as exc:
+            raise TopicMissing(
+                f"topic {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}; create it: "
+                "the daemon never creates topics that others read"
+            ) from exc
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, f"sink topic {self._topic}", self._kafka) from exc
+
+
+def _producer_options(kafka: Kafka, delivery_timeout_seconds: float) -> dict[str, Any]:
+    options = client_options(kafka)
+    delivery_timeout_ms = milliseconds(delivery_timeout_seconds)
+    return {
+        **options,
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": _LINGER_MS,
+        "delivery_timeout_ms": delivery_timeout_ms,
+        # A request that may outlive the delivery it serves would leave the delivery's outcome open.
+        "request_timeout_ms": max(1, min(options["request_timeout_ms"], delivery_timeout_ms - _LINGER_MS)),
+        "max_block_ms": min(_LOOKUP_TIMEOUT_MS, options["request_timeout_ms"]),
+    }

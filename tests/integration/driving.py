@@ -1,0 +1,59 @@
+"""Driving a source as the worker does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from detector.protocols import AssignmentChanges
+from detector.records import RawBatch
+from detector.sinks.kafka import KafkaSink
+from detector.sources.kafka import KafkaSource
+
+MakeSource = Callable[..., KafkaSource]
+MakeSink = Callable[..., KafkaSink]
+
+
+def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = 20) -> list[RawBatch]:
+    """Poll as the worker does, resuming what is assigned, until the condition holds."""
+    batches: list[RawBatch] = []
+    deadline = time.monotonic() + timeout_seconds
+    while not until():
+        assert time.monotonic() < deadline, "the source did not get there in time"
+        batches += source.poll(0.1)
+        source.resume(source.changes().assigned)
+    return batches
+
+
+def read(source: KafkaSource, count: int, timeout_seconds: float = 20) -> list[RawBatch]:
+    """Poll until `count` records have come."""
+    batches: list[RawBatch] = []
+    deadline = time.monotonic() + timeout_seconds
+    while sum(map(len, batches)) < count:
+        assert time.monotonic() < deadline, f"{sum(map(len, batches))} of {count} records came"
+        batches += source.poll(0.1)
+        source.resume(source.changes().assigned)
+    assert sum(map(len, batches)) == count
+    return batches
+
+
+def values(batches: list[RawBatch]) -> list[bytes | None]:
+    return [value for batch in batches for value in batch.values]
+
+
+def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if source.poll(0.1):
+            return False
+    return True
+
+
+def wait_for_change(source: KafkaSource, seconds: float = 20) -> AssignmentChanges:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        source.poll(0.1)
+        changes = source.changes()
+        if changes != AssignmentChanges():
+            return changes
+    raise AssertionError("no rebalance")

@@ -1,0 +1,131 @@
+"""Source and sink while brokers die, freeze, and lose bytes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from detector.errors import BrokerUnreachable, DeliveryError
+from detector.protocols import Message
+from tests.integration.driving import MakeSink, MakeSource, read, values
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_source: MakeSource):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"before"])
+    cluster.endpoint.produce(topic, [b"damaged one", b"damaged two"])
+    cluster.endpoint.produce(topic, [b"behind"])
+    (broker,) = cluster.brokers
+    broker.stop()
+    (segment,) = broker.folder.glob(f"log/{topic}-0/*.log")
+    segment.write_bytes(segment.read_bytes().replace(b"damaged two", b"dAmaged two"))
+    broker.restart()
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+
+    assert values(read(source, 2)) == [b"before", b"behind"]
+    (skipped,) = source.skipped()
+    assert (skipped.first, skipped.last) == (1, 2)
+    assert skipped.reason == "bad_checksum"
+
+
+def test_it_reads_on_when_its_broker_was_killed(own_cluster, make_source: MakeSource):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"a"])
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    assert values(read(source, 1)) == [b"a"]
+    source.commit({(topic, 0): 1})
+
+    cluster.brokers[0].kill()
+    assert source.poll(0.5) == []
+    cluster.brokers[0].restart()
+    cluster.endpoint.produce(topic, [b"b"])
+
+    assert values(read(source, 1)) == [b"b"]
+    source.commit({(topic, 0): 2})
+    assert cluster.endpoint.committed(source._section.group_id, topic) == 2
+
+
+def test_neither_poll_nor_close_waits_for_a_frozen_broker(own_cluster, make_source: MakeSource):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"a"])
+    source = make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=1)
+    read(source, 1)
+
+    cluster.brokers[0].pause()
+    started = time.monotonic()
+    assert source.poll(0.5) == []
+    assert source.lag() == {(topic, 0): 0}
+    with pytest.raises(BrokerUnreachable, match="committing"):
+        source.commit({(topic, 0): 1})
+    source.close(timeout_seconds=1)
+
+    assert time.monotonic() - started < 8
+
+
+def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSink):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=20)
+    sink.send(Message(None, b"a"))
+    sink.flush(timeout_seconds=10)
+
+    cluster.brokers[0].pause()
+    sink.send(Message(None, b"b"))
+    started = time.monotonic()
+    with pytest.raises(DeliveryError, match="1 messages are not acknowledged") as caught:
+        sink.flush(timeout_seconds=0.5)
+    assert caught.value.retriable
+    assert time.monotonic() - started < 2
+    sink.send(Message(None, b"c"))
+    thaw = threading.Timer(0.5, cluster.brokers[0].resume)
+    thaw.start()
+    sink.send(Message(None, b"d"))
+    sink.flush(timeout_seconds=15)
+    thaw.join()
+
+    assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
+
+
+def test_neither_send_nor_close_waits_for_ever(own_cluster, make_sink: MakeSink):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=1, delivery_timeout_seconds=2)
+
+    cluster.brokers[0].pause()
+    sink.send(Message(None, b"a"))
+    started = time.monotonic()
+    with pytest.raises(DeliveryError):
+        sink.send(Message(None, b"b"))
+    sink.close(timeout_seconds=1)
+    sink.close(timeout_seconds=1)
+
+    assert time.monotonic() - started < 6
+
+
+def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):
+    cluster = make_cluster(brokers=3)
+    topic = cluster.endpoint.create_topic(replication=3, partitions=3)
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=40)
+    for i in range(30):
+        sink.send(Message(b"%d" % i, b"%d" % i))
+    sink.flush(timeout_seconds=20)
+    before = values(read(source, 30))
+
+    cluster.brokers[0].kill()
+    for i in range(30, 60):
+        sink.send(Message(b"%d" % i, b"%d" % i))
+    sink.flush(timeout_seconds=40)
+    behind = values(read(source, 30, timeout_seconds=40))
+    source.commit(dict.fromkeys(source.lag(), 1))
+    cluster.brokers[0].restart()
+
+    assert sorted(int(value or b"") for value in before + behind) == list(range(60))
+    assert len(cluster.endpoint.read(topic, 60)) == 60
