@@ -1,0 +1,125 @@
+"""What a broker that asks for credentials and denies by default makes of us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its names are exported, only not in its types
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as Section
+from detector.errors import AccessDenied, BrokerUnreachable, SourceError
+from detector.protocols import Message
+from detector.sinks.kafka import KafkaSink
+from detector.sources.kafka import KafkaSource
+from tests.integration.driving import read, values
+
+pytestmark = pytest.mark.integration
+
+ADMIN = {"sasl.mechanism": "PLAIN", "sasl.username": "admin", "sasl.password": "admin-secret"}
+LOGIN = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    'username="admin" password="admin-secret" user_admin="admin-secret" user_detector="right";'
+)
+
+
+@pytest.fixture
+def secured(make_cluster) -> Any:
+    return make_cluster(
+        client_protocol="SASL_PLAINTEXT",
+        client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
+        properties={
+            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.mechanism.inter.broker.protocol": "PLAIN",
+            "listener.name.client.plain.sasl.jaas.config": LOGIN,
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:admin;User:ANONYMOUS",  # controllers speak without a login
+        },
+    )
+
+
+@pytest.fixture
+def passwords(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "right").write_text("right\n")
+    (tmp_path / "wrong").write_text("w-r-o-n-g")
+    return {name: str(tmp_path / name) for name in ("right", "wrong", "missing")}
+
+
+def connection(cluster: Any, password_file: str) -> Kafka:
+    return Kafka(
+        bootstrap_servers=cluster.bootstrap.split(","),
+        request_timeout_seconds=3,
+        allow_plaintext_credentials=True,
+        sasl={"mechanism": "PLAIN", "username": "detector", "password_file": password_file},
+    )
+
+
+def allow(cluster: Any, kind: Any, name: str, operation: Any) -> None:
+    rule = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:detector", "*", operation, AclPermissionType.ALLOW)
+    cluster.endpoint.admin.create_acls([rule])[rule].result(10)
+
+
+def attempt(kafka: Kafka, section: Section) -> SourceError | None:
+    """What the source says when it starts and polls, or None."""
+    source = None
+    try:
+        source = KafkaSource(kafka, section)
+        for _ in range(20):
+            source.poll(0.1)
+            source.resume(source.changes().assigned)
+        return None
+    except SourceError as exc:
+        return exc
+    finally:
+        if source is not None:
+            source.close(timeout_seconds=2)
+
+
+def test_each_refusal_is_named_and_the_least_rights_suffice(
+    secured, passwords: dict[str, str], caplog: pytest.LogCaptureFixture
+):
+    topic, out = secured.endpoint.create_topic(), secured.endpoint.create_topic()
+    secured.endpoint.produce(topic, [b"a"])
+    section = Section(topics=[topic], group_id="group", start="earliest")
+    kafka = connection(secured, passwords["right"])
+
+    wrong = attempt(connection(secured, passwords["wrong"]), section)
+    assert isinstance(wrong, AccessDenied)
+    assert "detector's authentication by PLAIN" in str(wrong)
+    assert "w-r-o-n-g" not in str(wrong) + caplog.text
+    unreadable = attempt(connection(secured, passwords["missing"]), section)
+    assert isinstance(unreadable, AccessDenied)
+    assert "password_file" in str(unreadable)
+    no_login = attempt(Kafka(bootstrap_servers=secured.bootstrap.split(","), request_timeout_seconds=1), section)
+    assert isinstance(no_login, BrokerUnreachable)
+    assert "may expect kafka.tls or kafka.sasl" in str(no_login)
+
+    no_describe = attempt(kafka, section)
+    assert "may not DESCRIBE it" in str(no_describe)
+    allow(secured, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    no_group = attempt(kafka, section)
+    assert isinstance(no_group, AccessDenied)
+    assert "READ on the group" in str(no_group)
+    allow(secured, ResourceType.GROUP, "group", AclOperation.READ)
+    no_read = attempt(kafka, section)
+    assert isinstance(no_read, AccessDenied)
+    with pytest.raises(AccessDenied, match="WRITE and DESCRIBE"):
+        KafkaSink(kafka, out)
+
+    allow(secured, ResourceType.TOPIC, topic, AclOperation.READ)
+    allow(secured, ResourceType.TOPIC, out, AclOperation.WRITE)
+    source, sink = KafkaSource(kafka, section), KafkaSink(kafka, out)
+    assert values(read(source, 1)) == [b"a"]
+    source.commit({(topic, 0): 1})
+    sink.send(Message(None, b"b"))
+    sink.flush(timeout_seconds=10)
+    source.close(timeout_seconds=2)
+    sink.close(timeout_seconds=2)

@@ -1,0 +1,163 @@
+"""Our reader of record batches against the client library's own, and against bytes that nobody wrote."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.record.memory_records import MemoryRecords
+from kafka.structs import TopicPartition
+
+from detector.protocols import SkippedRange
+from detector.sources.kafka_records import PartitionRows, Quarantine
+from detector.sources.record_batch import GZIP, LZ4, SNAPPY, ZSTD, Row, UnreadableBatch, decode_rows, inflate
+
+CODECS = [0, GZIP, SNAPPY, LZ4, ZSTD]
+records = st.tuples(
+    st.integers(0, 1 << 42),
+    st.none() | st.binary(max_size=200),
+    st.none() | st.binary(max_size=200),
+    st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=80)), max_size=3),
+)
+
+
+def build(
+    rows: list[Any], codec: int = 0, first_offset: int = 0, producer: int = -1, transactional: bool = False
+) -> bytearray:
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=codec,
+        is_transactional=transactional,
+        producer_id=producer,
+        producer_epoch=0 if producer >= 0 else -1,
+        base_sequence=0 if producer >= 0 else -1,
+        batch_size=1 << 30,
+    )
+    for position, (time, key, value, headers) in enumerate(rows):
+        assert builder.append(position, timestamp=time, key=key, value=value, headers=headers)
+    batch = bytearray(builder.build())
+    batch[:8] = first_offset.to_bytes(8, "big")  # the broker's doing; no checksum covers it
+    return batch
+
+
+def part(data: bytes, quarantine: Quarantine | None = None, offset: int = 0, **options: Any) -> PartitionRows:
+    return PartitionRows(
+        offset, TopicPartition("t", 3), MemoryRecords(data), quarantine=quarantine or Quarantine(), **options
+    )
+
+
+@given(st.lists(records, min_size=1, max_size=20), st.sampled_from(CODECS))
+def test_it_reads_what_the_library_reads(rows, codec):
+    batch = bytes(build(rows, codec, first_offset=1 << 40))
+    theirs: list[Row] = [(r.offset, r.timestamp, r.key, r.value) for r in DefaultRecordBatch(batch)]
+
+    assert part(batch, offset=1 << 40).take(100) == theirs
+
+
+@given(st.binary(max_size=300), st.integers(-5, 1 << 31))
+def test_any_bytes_are_read_or_refused(payload, count):
+    try:
+        rows = decode_rows(payload, count, 0, 0, None)
+    except UnreadableBatch:
+        return
+    assert len(rows) == max(0, count)
+
+
+@given(st.lists(records, min_size=1, max_size=5), st.data())
+def test_any_damage_is_read_or_refused(rows, data):
+    payload = bytearray(build(rows)[61:])
+    payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(UnreadableBatch):
+        decode_rows(bytes(payload), len(rows), 0, 0, None)
+
+
+@given(st.binary(max_size=300), st.sampled_from(CODECS[1:] + [7]))
+def test_any_compressed_bytes_are_inflated_or_refused(payload, codec):
+    with suppress(UnreadableBatch):
+        assert len(inflate(codec, payload, limit=1_000)) <= 1_000
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_inflation_is_bounded(codec: int):
+    payload = bytes(build([(0, None, bytes(100_000), [])], codec)[61:])
+
+    assert len(inflate(codec, payload, limit=200_000)) > 100_000
+    with pytest.raises(UnreadableBatch, match="inflates to more than") as caught:
+        inflate(codec, payload, limit=50_000)
+    assert caught.value.reason == "inflates_too_far"
+
+
+def test_a_truncated_stream_is_refused():
+    for codec, whole in [(GZIP, gzip.compress(b"x" * 1_000)), (ZSTD, zstandard.compress(b"xyz" * 1_000))]:
+        with pytest.raises(UnreadableBatch):
+            decode_rows(inflate(codec, whole[:-6]), 3, 0, 0, None)
+
+
+def test_a_header_name_that_is_no_utf8_is_no_obstacle():
+    batch = build([(5, None, b"value", [("name", b"x")])])
+    payload = bytes(batch[61:]).replace(b"name", b"n\xff\xfee")
+
+    assert decode_rows(payload, 1, 7, 5, None) == [(7, 5, None, b"value")]
+
+
+def test_taking_is_bounded_and_starts_in_the_middle_of_a_batch():
+    data = build([(0, None, b"%d" % i, []) for i in range(10)]) + build([(0, None, b"x", [])], first_offset=15)
+    reader = part(bytes(data), offset=4)
+
+    assert [row[0] for row in reader.take(4)] == [4, 5, 6, 7]
+    assert reader.next_fetch_offset == 8
+    assert [row[0] for row in reader.take(2)] == [8, 9]
+    assert reader.next_fetch_offset == 10
+    assert [row[0] for row in reader.take(100)] == [15]
+    assert reader.next_fetch_offset == 16
+    assert reader.take(100) == []
+    assert not reader
+
+
+def test_a_batch_with_a_wrong_checksum_is_fetched_again_and_then_stepped_past():
+    damaged = build([(0, None, b"damaged", []), (0, None, b"too", [])], first_offset=3)
+    damaged[-3] ^= 1
+    data = bytes(build([(0, None, b"a", [])], first_offset=2) + damaged + build([(0, None, b"b", [])], first_offset=5))
+    quarantine = Quarantine()
+
+    first = part(data, quarantine, offset=2)
+    assert first.take(10) == [(2, 0, None, b"a")]
+    assert (first.next_fetch_offset, quarantine.ranges) == (3, [])
+    again = part(data, quarantine, offset=3)
+    assert again.take(10) == [(5, 0, None, b"b")]
+    assert quarantine.ranges == [SkippedRange("t", 3, 3, 4, "bad_checksum")]
+
+
+def test_an_unreadable_batch_at_the_end_moves_the_position():
+    batch = build([(0, None, b"a", [])], ZSTD, first_offset=9)
+    batch[61:65] = b"\x00\x00\x00\x00"
+    quarantine = Quarantine()
+    reader = part(bytes(batch), quarantine, offset=9, check_crcs=False)
+
+    assert reader.take(10) == []
+    assert reader.next_fetch_offset == 10
+    assert quarantine.ranges == [SkippedRange("t", 3, 9, 9, "unreadable_batch")]
+
+
+def test_aborted_transactions_are_left_out_when_only_committed_records_count():
+    kept: list[Any] = [(0, None, b"kept", [])]
+    aborted: list[Any] = [(0, None, b"aborted", [])]
+    data = bytes(
+        build(kept, producer=1, transactional=True)
+        + build(aborted, first_offset=1, producer=2, transactional=True)
+        + build(kept, first_offset=2, producer=1, transactional=True)
+    )
+    transactions = [SimpleNamespace(producer_id=2, first_offset=1)]
+
+    committed = part(data, isolation_level=1, aborted_transactions=transactions).take(10)
+    everything = part(data, isolation_level=0, aborted_transactions=transactions).take(10)
+
+    assert [row[0] for row in committed] == [0, 2]
+    assert [row[0] for row in everything] == [0, 1, 2]
