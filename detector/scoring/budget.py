@@ -1,4 +1,10 @@
-"""An alarm budget in alerts per stream and week as a tail probability per sample, by the stream's own interval."""
+"""The alarm budget: alerts per stream and week as the surprise that spends it.
+
+The budget is a tail probability per sample by the stream's own sampling interval, p = alerts per week x interval /
+week. A stream that keeps being more surprising than that has a heavier tail than the pooled one; what it spent beyond
+its budget raises its own price by log((spent + CREDIT) / (allowed + CREDIT)), a count of alarms over the exposure with
+a gamma prior. Several samples of one disturbance are one alarm.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +17,59 @@ Float64 = npt.NDArray[np.float64]
 
 WEEK_SECONDS = 7 * 86_400.0
 INTERVAL_RATE = 1.0 / 32.0
+FIRST_INTERVAL_SECONDS = 60.0
+"""Assumed before the stream's own is known."""
 LARGEST_PROBABILITY = 0.02
 SMALLEST_PROBABILITY = 1e-8
+CREDIT = 5.0
+"""Alarms that a new stream may be ahead before its price moves by log 2."""
+APART_SAMPLES = 10
+KEEP = 1.0 - 1.0 / 50_000.0
+"""Forgetting a sample: what was spent long ago no longer counts."""
 
 
 class Budget:
-    """Columns `interval_*`: the typical seconds between two samples; a single gap counts at most four of it."""
+    """Columns `interval_*`, the typical seconds between two samples, and `budget_*`, what was spent and allowed."""
 
-    fields = (Field("interval_last", dtype="float64", initial=float("nan")), Field("interval_seconds", initial=-1.0))
+    fields = (
+        Field("interval_last", dtype="float64", initial=float("nan")),
+        Field("interval_seconds", initial=-1.0),
+        Field("budget_spent"),
+        Field("budget_allowed"),
+        Field("budget_calm", dtype="int16", initial=APART_SAMPLES),
+    )
 
     def __init__(self, alerts_per_stream_week: float) -> None:
         self.alerts_per_stream_week = alerts_per_stream_week
 
-    def surprise(self, state: Columns, rows: Rows) -> Float64:
-        """[B] -log of the tail probability that spends the budget; a minute is assumed before the interval is known."""
+    def _probability(self, state: Columns, rows: Rows) -> Float64:
         interval_B = state["interval_seconds"][rows].astype(np.float64)
-        interval_B = np.where(interval_B > 0.0, interval_B, 60.0)
+        interval_B = np.where(interval_B > 0.0, interval_B, FIRST_INTERVAL_SECONDS)
         probability_B = self.alerts_per_stream_week * interval_B / WEEK_SECONDS
-        return -np.log(np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY))
+        return np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY)
 
-    def update(self, state: Columns, rows: Rows, times_B: Float64) -> None:
-        """Learn the interval."""
+    def base(self, state: Columns, rows: Rows) -> Float64:
+        """[B] surprise that spends the budget of a stream with the pooled tail."""
+        return -np.log(self._probability(state, rows))
+
+    def price(self, state: Columns, rows: Rows) -> Float64:
+        """[B] surprise that is worth an alarm of this stream: the base, and more where the budget is overspent."""
+        spent_B = state["budget_spent"][rows].astype(np.float64)
+        overspent_B = np.log((spent_B + CREDIT) / (state["budget_allowed"][rows] + CREDIT))
+        return self.base(state, rows) + np.maximum(overspent_B, 0.0)
+
+    def update(self, state: Columns, rows: Rows, times_B: Float64, surprise_B: Float64) -> None:
+        """Learn the interval, and book this round's surprise. A stream in its warm-up books 0."""
+        alarm_B = surprise_B > self.base(state, rows)
+        calm_B = state["budget_calm"][rows]
+        keep = np.float32(KEEP)
+        state["budget_spent"][rows] = state["budget_spent"][rows] * keep + (alarm_B & (calm_B >= APART_SAMPLES))
+        state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + self._probability(state, rows)
+        state["budget_calm"][rows] = np.where(alarm_B, 0, np.minimum(calm_B + 1, APART_SAMPLES))
+        self._learn_interval(state, rows, times_B)
+
+    def _learn_interval(self, state: Columns, rows: Rows, times_B: Float64) -> None:
+        """A single gap counts at most four typical intervals."""
         step_B = np.nan_to_num(times_B - state["interval_last"][rows], nan=-1.0)
         typical_B = state["interval_seconds"][rows].astype(np.float64)
         learnt_B = typical_B + INTERVAL_RATE * (np.minimum(step_B, 4.0 * typical_B) - typical_B)

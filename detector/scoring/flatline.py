@@ -16,10 +16,12 @@ from detector.columns import Columns, Field, Rows
 
 Float64 = npt.NDArray[np.float64]
 
-STILL = 0.01
-LONGEST = 64.0
+STILL = 0.001
+LONGEST = 16.0
 BEGIN_PRIOR, BEGIN_WEIGHT = 0.02, 20.0
-GO_ON_PRIOR, GO_ON_WEIGHT = 0.3, 4.0
+GO_ON_PRIOR, GO_ON_WEIGHT = 0.4, 20.0
+UNHEARD = 3.0
+"""Times the longest run before that a run must exceed."""
 STEP_RATE = 1.0 / 256.0
 
 
@@ -44,13 +46,13 @@ class FlatLine:
         return np.where(repeat_B, state["flat_run"][rows] + 1.0, 0.0)
 
     def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
-        """[B] -log P(a run this long) under the habit; 0 up to twice the longest run before, and once accepted."""
+        """[B] -log P(a run this long) under the habit; 0 for a run much like one before, and once accepted."""
         begin_B = state["flat_begun"][rows] + BEGIN_PRIOR * BEGIN_WEIGHT
         begin_B = begin_B / (state["flat_moving"][rows] + BEGIN_WEIGHT)
         go_on_B = state["flat_gone_on"][rows] + GO_ON_PRIOR * GO_ON_WEIGHT
         go_on_B = go_on_B / (state["flat_still"][rows] + GO_ON_WEIGHT)
         surprise_B = -np.log(begin_B) - (run_B - 1.0) * np.log(go_on_B)
-        unheard_B = (run_B > 2.0 * state["flat_longest"][rows]) & (run_B <= LONGEST)
+        unheard_B = (run_B > UNHEARD * state["flat_longest"][rows]) & (run_B <= LONGEST)
         return np.where(unheard_B & (run_B > 0.0), surprise_B, 0.0)
 
     def update(self, state: Columns, rows: Rows, values_B: Float64, run_B: Float64) -> None:

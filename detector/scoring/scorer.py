@@ -1,10 +1,10 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
 raw = the larger of the value's and the residual's novelty, in deviations of the value over the whole history, times n
-/ (n + 500) for a history of n samples. Its tail probability, and that of the present run of repeats, are held against
-the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows. `score`
-reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call. Finite
-for every finite |value| <= 1e30.
+/ (n + 500) for a history of n samples. Its tail probability, or that of the present run of repeats where it is
+smaller, is held against the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the
+operator allows. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which
+rows share a call. Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from detector.scoring.flatline import FlatLine
 from detector.stats.moments import Moments
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.quantile import CoverageFactor
-from detector.stats.tail import Tail, TailPrior
+from detector.stats.tail import PooledTail
 
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,7 +32,9 @@ RECURRENCE = 0.75
 """Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
-PRIOR = TailPrior(threshold=0.1, rate=0.01, mean_excess=0.2, rate_weight=1000.0, excess_weight=50.0)
+LARGEST_ANOMALY_SCORE = 1e6
+TAIL = PooledTail(threshold=0.1, rate=0.0046, mean_excess=0.196)
+"""Of quiet synthetic streams at 1, 5 and 60 minutes, counted in episodes; `python -m benchmarks.detection quiet`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Score:
     lower: Float64
     upper: Float64
     warming: Bools
+    surprise: Float64
+    """-log p of the more surprising part; 0 while the stream warms up."""
     value_distance: Distance
     residual_distance: Distance
     flat_run: Float64
@@ -70,11 +74,10 @@ class Scorer:
         self._values = NoveltyMemory("value")
         self._residuals = NoveltyMemory("residual")
         self._moments = Moments("value")
-        self._tail = Tail("tail", PRIOR)
         self._flat = FlatLine()
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
-        parts = (self._values, self._residuals, self._moments, self._tail, self._flat, self._budget, self._band)
+        parts = (self._values, self._residuals, self._moments, self._flat, self._budget, self._band)
         self.fields = tuple(field for part in parts for field in part.fields)
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
@@ -88,9 +91,10 @@ class Scorer:
         count_B = self._moments.count(state, rows)
         raw_B = np.minimum(novelty_B * count_B / (count_B + HALF_TRUST_SAMPLES), LARGEST)
         run_B = self._flat.run(state, rows, values)
-        surprise_B = np.maximum(self._tail.surprise(state, rows, raw_B), self._flat.surprise(state, rows, run_B))
+        surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
-        anomaly_B = np.where(warming_B, 0.0, surprise_B / self._budget.surprise(state, rows))
+        surprise_B = np.where(warming_B, 0.0, surprise_B)
+        anomaly_B = np.minimum(surprise_B / self._budget.price(state, rows), LARGEST_ANOMALY_SCORE)
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
             raw=raw_B,
@@ -98,6 +102,7 @@ class Scorer:
             lower=expected_B - half_B,
             upper=expected_B + half_B,
             warming=warming_B,
+            surprise=surprise_B,
             value_distance=value_distance,
             residual_distance=residual_distance,
             flat_run=run_B,
@@ -111,9 +116,8 @@ class Scorer:
         self._values.update(state, rows, values, score.value_distance)
         self._residuals.update(state, rows, residual_B, score.residual_distance)
         self._moments.update(state, rows, values)
-        self._tail.update(state, rows, score.raw)
         self._flat.update(state, rows, values, score.flat_run)
-        self._budget.update(state, rows, times)
+        self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
 
     def warming(self, state: Columns, rows: Rows) -> Bools:

@@ -1,0 +1,120 @@
+"""`python -m benchmarks.detection [nab|cloud|server|synthetic|quiet|all] [--json FILE]`.
+
+Scores come straight from the pipeline's components, or with `--scores DIR` from the files that `detector replay
+DATA/nab/data --scores DIR` wrote (NAB and cloud only). `quiet` measures the alarm rate that is reached on streams
+without a fault, and what the pooled tail in `detector/scoring/scorer.py` is fitted to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.detection import cloud, nab, quiet, server, synthetic
+from benchmarks.detection.components import Forecasts, Persistence, play_collection, play_machines
+from benchmarks.detection.layout import DEFAULT_DATA, Float64, Series, load_collection, load_machines, load_scores
+from detector.models.forecaster import Forecaster
+
+Figures = dict[str, float]
+FORECASTERS: dict[str, Callable[[], Forecasts]] = {"shipped": Forecaster, "persistence": Persistence}
+BENCHMARKS = ("nab", "cloud", "synthetic", "quiet", "server")
+SYNTHETIC_SEEDS = (1, 2, 3)
+FOLDS = 4
+
+
+def _scores(collection: Sequence[Series], args: argparse.Namespace) -> list[Float64]:
+    if args.scores is not None:
+        return [load_scores(series, args.scores) for series in collection]
+    return [trace.anomaly_score for trace in play_collection(collection, FORECASTERS[args.forecaster]())]
+
+
+def _with_folds(
+    evaluate: Callable[..., Figures], collection: Sequence[Series], scores: Sequence[Float64], key: str
+) -> Figures:
+    """Figures over everything, and mean and standard error of one of them over folds of series."""
+    figures = evaluate(collection, scores)
+    parts = [evaluate(collection[fold::FOLDS], scores[fold::FOLDS])[key] for fold in range(FOLDS)]
+    figures[f"{key}_folds_mean"] = float(np.mean(parts))
+    figures[f"{key}_folds_standard_error"] = float(np.std(parts, ddof=1) / np.sqrt(FOLDS))
+    return figures
+
+
+def run_nab(args: argparse.Namespace) -> Figures:
+    collection = load_collection(args.data / "nab")
+    return _with_folds(nab.evaluate, collection, _scores(collection, args), "standard")
+
+
+def run_cloud(args: argparse.Namespace) -> Figures:
+    collection = load_collection(args.data / "cloud")
+    return _with_folds(cloud.evaluate, collection, _scores(collection, args), "best_f1")
+
+
+def run_server(args: argparse.Namespace) -> Figures:
+    """Both kinds of machine have their own figures; the score's threshold is one for all."""
+    figures: Figures = {}
+    machines = load_machines(args.data / "server-metrics")
+    for kind, prefix in (("smd", "machine"), ("asd", "omi")):
+        chosen = [machine for machine in machines if machine.name.startswith(prefix)]
+        groups = [server.group_score(s) for s in play_machines(chosen, FORECASTERS[args.forecaster]())]
+        figures |= {f"{kind}_{name}": value for name, value in server.evaluate(chosen, groups).items()}
+    return figures
+
+
+def run_synthetic(args: argparse.Namespace) -> Figures:
+    """Mean over seeds, and for each kind of fault the share caught at the product's own threshold."""
+    seeds = []
+    kinds: dict[str, list[float]] = {}
+    for seed in SYNTHETIC_SEEDS:
+        collection = synthetic.suite(seed)
+        scores = _scores(collection, args)
+        seeds.append(cloud.evaluate(collection, scores))
+        for series, score in zip(collection, scores, strict=True):
+            kinds.setdefault(series.name.split("/")[1], []).extend(cloud.peaks(series, score).events > 1.0)
+    figures = {name: float(np.mean([figure[name] for figure in seeds])) for name in seeds[0]}
+    spread = np.std([figure["best_f1"] for figure in seeds], ddof=1) / np.sqrt(len(seeds))
+    figures["best_f1_standard_error"] = float(spread)
+    return figures | {f"caught: {kind}": float(np.mean(caught)) for kind, caught in kinds.items()}
+
+
+def run_quiet(args: argparse.Namespace) -> Figures:
+    return quiet.evaluate(FORECASTERS[args.forecaster])
+
+
+RUNNERS: dict[str, Callable[[argparse.Namespace], Figures]] = {
+    "nab": run_nab,
+    "cloud": run_cloud,
+    "synthetic": run_synthetic,
+    "quiet": run_quiet,
+    "server": run_server,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
+    parser.add_argument("benchmark", choices=(*BENCHMARKS, "all"), nargs="+")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
+    parser.add_argument("--scores", type=Path, help="folder that `detector replay --scores` wrote")
+    parser.add_argument("--forecaster", choices=tuple(FORECASTERS), default="shipped")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    args = parser.parse_args()
+    chosen = BENCHMARKS if "all" in args.benchmark else tuple(args.benchmark)
+    report: dict[str, Figures] = {}
+    for name in chosen:
+        started = time.perf_counter()
+        report[name] = RUNNERS[name](args)
+        print(f"{name} ({time.perf_counter() - started:.0f} s)")
+        for figure, value in report[name].items():
+            print(f"  {figure:42s} {value:10.3f}", flush=True)
+    if args.json is not None:
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

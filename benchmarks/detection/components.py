@@ -1,0 +1,114 @@
+"""Scores straight from the components, many series as rows of one state: what `replay` computes, without files.
+
+T rounds, B rows (series), R raw score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.detection.layout import Float64, Machine, Series
+from detector.columns import Columns, Field, Rows, allocate
+from detector.protocols import Forecast
+from detector.scoring import Scorer, ScorerSettings
+
+
+class Forecasts(Protocol):
+    """The part of a forecaster that is used here."""
+
+    fields: tuple[Field, ...]
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast: ...
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None: ...
+
+    def forecast(self, state: Columns, rows: Rows) -> None: ...
+
+
+class Persistence:
+    """The next value is the last one; the scale follows the mean step. The forecaster to beat."""
+
+    fields = (Field("last", dtype="float64", initial=float("nan")), Field("step", dtype="float64"))
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        return Forecast(state["last"][rows], state["step"][rows])
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        step = np.nan_to_num(np.abs(values - state["last"][rows]), nan=0.0)
+        state["step"][rows] += 0.01 * (step - state["step"][rows])
+        state["last"][rows] = values
+
+    def forecast(self, state: Columns, rows: Rows) -> None:
+        """Nothing to do: the last value is stored already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was said of every row of one series; all [T], NaN or 0 where there was no value."""
+
+    anomaly_score: Float64
+    raw: Float64
+    expected: Float64
+    lower: Float64
+    upper: Float64
+
+
+def play(
+    series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, settings: ScorerSettings | None = None
+) -> list[Trace]:
+    """Play (times, values) of every series side by side; a NaN is a gap and is skipped."""
+    scorer = Scorer(settings)
+    state = allocate((*forecaster.fields, *scorer.fields), len(series))
+    longest = max(len(times) for times, _ in series)
+    times, values = np.full((2, longest, len(series)), np.nan)
+    for row, (series_times, series_values) in enumerate(series):
+        times[: len(series_times), row] = series_times
+        values[: len(series_values), row] = series_values
+    out = np.zeros((5, longest, len(series)))
+    out[2:] = np.nan
+    for round_times, round_values, said in zip(times, values, out.transpose(1, 0, 2), strict=True):
+        _one_round(scorer, forecaster, state, round_times, round_values, said)
+    return [Trace(*out[:, : len(series_times), row].copy()) for row, (series_times, _) in enumerate(series)]
+
+
+def _one_round(
+    scorer: Scorer,
+    forecaster: Forecasts,
+    state: Columns,
+    times: Float64,
+    values: Float64,
+    said: npt.NDArray[np.float64],
+) -> None:
+    """Score, learn, forecast the rows that have a value; writes [5, B] into `said`."""
+    rows = np.flatnonzero(np.isfinite(values))
+    if not len(rows):
+        return
+    times, values = times[rows], values[rows]
+    forecast = forecaster.stored(state, rows)
+    score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
+    scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
+    forecaster.learn(state, rows, times, values)
+    forecaster.forecast(state, rows)
+    said[:, rows] = np.stack((score.anomaly_score, score.raw, forecast.loc, score.lower, score.upper))
+
+
+def play_collection(collection: Sequence[Series], forecaster: Forecasts) -> list[Trace]:
+    """One trace a series."""
+    return play([(series.times, series.values) for series in collection], forecaster)
+
+
+def play_machines(machines: Sequence[Machine], forecaster: Forecasts) -> list[npt.NDArray[np.float32]]:
+    """[T of test, M] anomaly scores of every machine."""
+    metrics = [(m.times, m.values[:, i].astype(np.float64)) for m in machines for i in range(m.values.shape[1])]
+    traces = iter(play(metrics, forecaster))
+    return [
+        np.stack([next(traces).anomaly_score[m.first_test_row :] for _ in range(m.values.shape[1])], axis=1).astype(
+            np.float32
+        )
+        for m in machines
+    ]
