@@ -95,9 +95,11 @@ class FileSource:
     def lag(self) -> Mapping[Partition, int]:
         """Lines that are left, estimated from the bytes that are left."""
         line_bytes = max(1.0, self._read_bytes / self._read_lines) if self._read_lines else _USUAL_LINE_BYTES
-        left = {partition: lines.tape.remaining_bytes() for partition, lines in self._open.items()}
-        left |= {partition: self._sizes[partition] for partition in self._waiting}
-        return {partition: int(-(-count // line_bytes)) for partition, count in left.items()}
+        unopened = {partition: int(self._sizes[partition] / line_bytes) for partition in self._waiting}
+        return unopened | {
+            partition: lines.waiting + int(lines.tape.remaining_bytes() / line_bytes)
+            for partition, lines in self._open.items()
+        }
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -115,7 +117,7 @@ class FileSource:
         self._open.clear()
 
     def _collect(self) -> list[RawBatch]:
-        """Up to a share of the poll's lines from each file that is open and resumed; on while files turn out to be over."""
+        """Lines of every file that is open and resumed; where these turn out to be over, of those that wait."""
         batches: list[RawBatch] = []
         left = -1
         while not batches and left != len(self._open) + len(self._waiting):

@@ -141,9 +141,14 @@ class Lines:
         """Number of the line that `take` looks at next."""
         return self._number
 
+    @property
+    def waiting(self) -> int:
+        """Lines that are read already but not taken."""
+        return len(self._lines) - self._taken
+
     def take(self, limit: int) -> tuple[list[int], list[bytes]]:
         """Numbers and bytes of lines that are there now, without empty ones, out of the next `limit`."""
-        while len(self._lines) - self._taken < limit and self._fill():
+        while self.waiting < limit and self._fill():
             pass
         lines = self._lines[self._taken : self._taken + limit]
         numbers = list(range(self._number, self._number + len(lines)))

@@ -1,0 +1,63 @@
+"""Messages on standard output."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector.errors import DeliveryError
+from detector.protocols import Message
+from detector.sinks.stdout import StdoutSink
+
+
+def test_a_line_a_message() -> None:
+    stream = io.StringIO()
+    sink = StdoutSink(stream)
+    sink.send(Message(b"key", b'{"a":1}', (("h", b"v"),)))
+    sink.send(Message(b"key", None))
+    sink.send(Message(None, b"two\nlines\xff"))
+    sink.flush(1.0)
+    sink.close(1.0)
+    sink.close(1.0)
+    assert stream.getvalue() == '{"a":1}\ntwo lines\\xff\n'
+
+
+def test_a_full_disk_may_be_tried_again() -> None:
+    with Path("/dev/full").open("w") as stream:
+        sink = StdoutSink(stream)
+        sink.send(Message(None, b"{}"))
+        with pytest.raises(DeliveryError) as caught:
+            sink.flush(1.0)
+        assert caught.value.retriable
+        with pytest.raises(OSError, match="No space"):
+            stream.close()
+
+
+def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+    code = """
+import time
+from detector.errors import DeliveryError
+from detector.protocols import Message
+from detector.sinks.stdout import StdoutSink
+sink = StdoutSink()
+sink.send(Message(None, b"first"))
+sink.flush(1.0)
+time.sleep(0.3)
+try:
+    sink.send(Message(None, b"second"))
+    sink.flush(1.0)
+except DeliveryError as exc:
+    raise SystemExit(0 if not exc.retriable else 3)
+raise SystemExit(4)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"first\n"
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""

@@ -1,0 +1,31 @@
+"""Making sources from a configuration."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from detector.config import parse
+from detector.sources import SOURCES
+
+
+def test_file_takes_the_files_of_its_decoder(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.jsonl").touch()
+    for decoder, name in (("csv", "a"), ("json", "b")):
+        text = f"source: {{type: file, file: {{paths: ['{tmp_path}']}}}}\ndecoder: {{type: {decoder}}}"
+        assert SOURCES["file"](parse(text, "test")).changes().assigned == {(name, 0)}
+
+
+def test_host() -> None:
+    source = SOURCES["host"](parse("source: {type: host, host: {interval_seconds: 0.01}}", "test"))
+    source.resume(source.changes().assigned)
+    assert len(source.poll(1.0)) == 1
+    source.close(1.0)
+
+
+def test_no_client_library_until_it_is_needed() -> None:
+    code = "import sys, detector.sources; print(*sorted({'kafka', 'psutil', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
