@@ -1,0 +1,348 @@
+"""Writes detector.json beside this file: the dashboard is made here, and a test sees to it that both agree.
+
+    python deploy/grafana/build.py
+
+Queries use the metrics of docs/metrics.md and no recording rule, so that the dashboard works without rules.yaml.
+"""
+
+import json
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import dashboard, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizLegendOptions, VizTooltipOptions
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, SortOrder, TooltipDisplayMode
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    GridPos,
+    VariableOption,
+    VariableRefresh,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+TARGET = Path(__file__).with_name("detector.json")
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+RATE = "$__rate_interval"
+WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Query:
+    """PromQL in which `{}` stands for the selector of the chosen workers, and the name of its curves."""
+
+    expr: str
+    legend: str = "{{instance}}"
+
+    @property
+    def promql(self) -> str:
+        return self.expr.replace("{}", '{job=~"$job", instance=~"$instance"}').replace(
+            "{,", '{job=~"$job", instance=~"$instance", '
+        )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture; `kind` is stat, timeseries or heatmap."""
+
+    title: str
+    help: str
+    unit: str
+    queries: tuple[Query, ...]
+    kind: str = "timeseries"
+    width: int = 8
+
+
+def panel(kind: str, title: str, unit: str, help: str, *queries: Query, width: int = 8) -> Panel:
+    return Panel(title, help, unit, queries, kind, width)
+
+
+def buckets(metric: str) -> Query:
+    return Query(f"sum by (le) (increase({metric}_bucket{{}}[{RATE}]))", "{{le}}")
+
+
+def quantiles(metric: str) -> tuple[Query, ...]:
+    return tuple(
+        Query(f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{}}[{RATE}])))", name)
+        for share, name in ((0.5, "half"), (0.99, "99 %"))
+    )
+
+
+OVERVIEW = [
+    panel("stat", "Ready workers", "none", "Workers that process records.", Query("sum(detector_ready{})"), width=3),
+    panel("stat", "Streams", "short", "Streams with state.", Query("sum(detector_streams{})"), width=3),
+    panel("stat", "Firing", "none", "Streams whose alert fires.", Query("sum(detector_alerts_firing{})"), width=3),
+    panel(
+        "stat",
+        "Scored",
+        "cps",
+        "Samples that got a verdict.",
+        Query(f'sum(rate(detector_samples_total{{,outcome="scored"}}[{RATE}]))'),
+        width=3,
+    ),
+    panel(
+        "stat",
+        "Behind",
+        "s",
+        "Age of the newest event in the partition that is furthest behind, while it has more to read.",
+        Query("max(time() - (detector_event_timestamp_seconds{} and detector_lag_records{} > 0)) or vector(0)"),
+        width=4,
+    ),
+    panel(
+        "stat",
+        "Busy",
+        "percentunit",
+        "Share of the loop's time that is work, of the busiest worker.",
+        Query(
+            f'max(1 - rate(detector_stage_seconds_total{{,stage="poll"}}[{RATE}])'
+            f" / ignoring (stage) sum without (stage) (rate(detector_stage_seconds_total{{}}[{RATE}])))"
+        ),
+        width=4,
+    ),
+    panel(
+        "stat",
+        "Since last checkpoint",
+        "s",
+        "What a crash would repeat, of the worst worker.",
+        Query("max(time() - detector_checkpoint_timestamp_seconds{})"),
+        width=4,
+    ),
+]
+
+DETECTIONS = [
+    panel(
+        "timeseries",
+        "Alerts that began",
+        "short",
+        "Alerts that began to fire, by severity.",
+        Query(f'sum by (severity) (increase(detector_alerts_total{{,status="firing"}}[{RATE}]))', "{{severity}}"),
+    ),
+    panel(
+        "timeseries",
+        "Open alerts",
+        "none",
+        "Streams that fire, and streams that wait for more evidence.",
+        Query("sum(detector_alerts_firing{})", "firing"),
+        Query("sum(detector_alerts_pending{})", "pending"),
+    ),
+    panel(
+        "timeseries",
+        "Alerts per stream and week",
+        "none",
+        "Achieved since each worker's start, against the budget of the configuration.",
+        Query("detector_alert_rate_per_stream_week{}", "achieved {{instance}}"),
+        Query("max(detector_alert_budget_per_stream_week{})", "budget"),
+    ),
+    panel("heatmap", "Scores", "none", "anomaly_score; above 1 is anomalous.", buckets("detector_anomaly_score")),
+    panel(
+        "timeseries",
+        "Anomalous samples",
+        "percentunit",
+        "Share of the scored samples with a score above 1.",
+        Query(
+            f"sum(rate(detector_samples_anomalous_total{{}}[{RATE}]))"
+            f' / sum(rate(detector_samples_total{{,outcome="scored"}}[{RATE}]))',
+            "anomalous",
+        ),
+    ),
+    panel(
+        "timeseries",
+        "From sample to delivered alert",
+        "s",
+        "Event time to the sinks' acknowledgement, which waits for a checkpoint.",
+        *quantiles("detector_alert_delay_seconds"),
+    ),
+]
+
+INPUT = [
+    panel(
+        "timeseries",
+        "Samples by outcome",
+        "cps",
+        "Every sample ends as one of these.",
+        Query(f"sum by (outcome) (rate(detector_samples_total{{}}[{RATE}]))", "{{outcome}}"),
+    ),
+    panel(
+        "timeseries",
+        "Discarded and rejected",
+        "cps",
+        "Samples without a usable value, time or place; records that cannot be decoded.",
+        Query(f"sum by (reason) (rate(detector_samples_discarded_total{{}}[{RATE}]))", "{{reason}}"),
+        Query(f"sum by (reason) (rate(detector_records_rejected_total{{}}[{RATE}]))", "rejected: {{reason}}"),
+    ),
+    panel(
+        "timeseries",
+        "Sample delay",
+        "s",
+        "From a sample's own time to its verdict.",
+        *quantiles("detector_sample_delay_seconds"),
+    ),
+    panel(
+        "timeseries",
+        "Lag",
+        "short",
+        "Records between the position and the end.",
+        Query("sum by (topic, partition) (detector_lag_records{})", "{{topic}}/{{partition}}"),
+    ),
+    panel(
+        "timeseries",
+        "Records",
+        "cps",
+        "Records read.",
+        Query(f"rate(detector_records_consumed_total{{}}[{RATE}])"),
+    ),
+    panel(
+        "timeseries",
+        "Bytes",
+        "Bps",
+        "Bytes of the records' values.",
+        Query(f"rate(detector_consumed_bytes_total{{}}[{RATE}])"),
+    ),
+]
+
+WORKER = [
+    panel(
+        "timeseries",
+        "Time by stage",
+        "percentunit",
+        "Where the loop's time goes; poll is mostly waiting.",
+        Query(
+            f"sum by (stage) (rate(detector_stage_seconds_total{{}}[{RATE}]))"
+            f" / ignoring (stage) group_left sum(rate(detector_stage_seconds_total{{}}[{RATE}]))",
+            "{{stage}}",
+        ),
+    ),
+    panel(
+        "timeseries",
+        "Checkpoints",
+        "s",
+        "Time that a checkpoint takes.",
+        *quantiles("detector_checkpoint_duration_seconds"),
+    ),
+    panel(
+        "timeseries",
+        "Failures",
+        "short",
+        "Calls that failed: source, checkpoint, sinks.",
+        Query(f"sum by (reason) (increase(detector_source_errors_total{{}}[{RATE}]))", "source: {{reason}}"),
+        Query(f"sum(increase(detector_checkpoint_failures_total{{}}[{RATE}]))", "checkpoint"),
+        Query(f"sum by (sink) (increase(detector_sink_failures_total{{}}[{RATE}]))", "sink: {{sink}}"),
+    ),
+    panel("timeseries", "Partitions", "none", "Owned by each worker.", Query("detector_partitions_assigned{}")),
+    panel(
+        "timeseries",
+        "CPU",
+        "percentunit",
+        "Cores in use.",
+        Query(f"rate(process_cpu_seconds_total{{}}[{RATE}])"),
+    ),
+    panel(
+        "timeseries",
+        "Memory",
+        "bytes",
+        "Resident memory, and the part that is state of streams.",
+        Query("process_resident_memory_bytes{}", "resident {{instance}}"),
+        Query("detector_stream_state_bytes{}", "state {{instance}}"),
+    ),
+]
+
+MODEL = [
+    panel(
+        "timeseries",
+        "Streams",
+        "short",
+        "All, those still warming up, and those forecast naively because the model does worse on them.",
+        Query("sum(detector_streams{})", "streams"),
+        Query("sum(detector_streams_warmup{})", "warming up"),
+        Query("sum(detector_streams_fallback{})", "naive forecast"),
+        Query("sum(detector_streams_limit{})", "limit"),
+    ),
+    panel(
+        "timeseries",
+        "Skill",
+        "none",
+        "Forecast error over the last-value forecast's; below 1 the model helps.",
+        Query("avg by (streams) (detector_model_skill_ratio{})", "{{streams}}"),
+    ),
+    panel(
+        "timeseries",
+        "Builds and weights",
+        "none",
+        "Workers by program version and weights; two curves at once are a rollout.",
+        Query("sum by (version) (detector_build_info{})", "version {{version}}"),
+        Query("sum by (name) (detector_model_info{})", "weights {{name}}"),
+    ),
+]
+
+ROWS = {"Overview": OVERVIEW, "Detections": DETECTIONS, "Input": INPUT, "Worker": WORKER, "Model": MODEL}
+
+
+def build() -> str:
+    """The dashboard as JSON text."""
+    board = (
+        dashboard.Dashboard("detector")
+        .uid("detector")
+        .description("Anomaly detection on metrics from Kafka: what was found, and how the workers fare.")
+        .tags(["detector", "kafka"])
+        .timezone("browser")
+        .time("now-6h", "now")
+        .refresh("30s")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(variable("job", "label_values(detector_build_info, job)"))
+        .with_variable(variable("instance", 'label_values(detector_build_info{job=~"$job"}, instance)'))
+    )
+    top = 0
+    number = count(1)
+    for title, panels in ROWS.items():
+        board.with_row(dashboard.Row(title).id(next(number)).grid_pos(GridPos(h=1, w=WIDTH, x=0, y=top)))
+        top, left = top + 1, 0
+        height = 4 if panels[0].kind == "stat" else 8
+        for each in panels:
+            if left + each.width > WIDTH:
+                top, left = top + height, 0
+            board.with_panel(drawn(each).id(next(number)).grid_pos(GridPos(h=height, w=each.width, x=left, y=top)))
+            left += each.width
+        top += height
+    return json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+
+
+def variable(name: str, query: str) -> dashboard.QueryVariable:
+    everything = VariableOption(text="All", value="$__all", selected=True)
+    return (
+        dashboard.QueryVariable(name)
+        .datasource(SOURCE)
+        .query(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .include_all(True)
+        .all_value(".+")
+        .multi(True)
+        .current(everything)
+    )
+
+
+def drawn(each: Panel) -> "stat.Panel | timeseries.Panel | heatmap.Panel":
+    made: stat.Panel | timeseries.Panel | heatmap.Panel
+    if each.kind == "stat":
+        made = stat.Panel().reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
+    elif each.kind == "heatmap":
+        made = heatmap.Panel()
+    else:
+        tooltip = VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
+        legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+        made = timeseries.Panel().tooltip(tooltip).legend(legend.show_legend(True)).fill_opacity(10).min(0)
+    made.title(each.title).description(each.help).unit(each.unit).datasource(SOURCE)
+    for number, query in enumerate(each.queries):
+        made.with_target(target(query, chr(ord("A") + number), is_heatmap=each.kind == "heatmap"))
+    return made
+
+
+def target(query: Query, reference: str, is_heatmap: bool) -> prometheus.Dataquery:
+    made = prometheus.Dataquery().expr(query.promql).legend_format(query.legend).ref_id(reference).datasource(SOURCE)
+    return made.format(PromQueryFormat.HEATMAP) if is_heatmap else made
+
+
+if __name__ == "__main__":
+    TARGET.write_text(build(), encoding="utf-8")
