@@ -1,5 +1,7 @@
 """The pure core with a last-value forecaster: accounting, order, independence of how the log was cut into batches."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +68,7 @@ def run(pipeline: Pipeline, log: tuple[list[int], np.ndarray, np.ndarray], cuts:
     edges = [0, *sorted(cuts), len(names)]
     return [
         pipeline.process(batch_of(pipeline, names[a:b], times[a:b], values[a:b], a))
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if b > a
     ]
 

@@ -112,6 +112,15 @@ class Endpoint:
         finally:
             consumer.close()
 
+    def end_offset(self, topic: str, partition: int = 0) -> int:
+        """Offset behind the last record."""
+        consumer = Consumer({**self.options, "group.id": self.name("reader")})
+        try:
+            _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS)
+            return int(end)
+        finally:
+            consumer.close()
+
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """The group's committed offset, as the broker has it."""
         consumer = Consumer({**self.options, "group.id": group})

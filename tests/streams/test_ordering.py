@@ -10,7 +10,7 @@ from detector.streams import rounds, screen
 @given(st.lists(st.integers(0, 8), max_size=60))
 def test_rounds_split_the_samples_into_distinct_rows_in_order_of_arrival(rows: list[int]) -> None:
     split = [picks.tolist() for picks in rounds(np.array(rows, dtype=np.int64))]
-    assert sorted(sum(split, [])) == list(range(len(rows)))
+    assert sorted(np.concatenate([*split, []]).tolist()) == list(range(len(rows)))
     nth_seen: dict[int, list[int]] = {}
     for picks in split:
         assert len({rows[i] for i in picks}) == len(picks)
