@@ -9,17 +9,16 @@ Shape legend: B rows of one call, F features, K experts, L layers, H hidden size
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from detector.columns import BLOCK_ROWS, Columns, Field, Rows
-from detector.errors import ModelError
-from detector.models.backbone import Backbone
-from detector.models.features import FEATURES, features
+from detector.columns import Columns, Field, Rows
+from detector.models import kernel
+from detector.models.backbone import LOG_SCALE_RANGE
+from detector.models.features import ERROR_LOGS, features
+from detector.models.kernel import parts
 from detector.models.naive import EXPERTS, LAST_VALUE, RUNNING_MEAN, Bank, Clock, Slot, best_expert, unpack
 from detector.models.weights import Weights, load
 from detector.protocols import Forecast
@@ -44,9 +43,10 @@ class Forecaster:
     def __init__(self, weights: Weights | None = None, *, device: str = "cpu", threads: int = 1) -> None:
         """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError."""
         self.weights = weights or load()
-        self.device = _device(device)
+        self.device = kernel.device(device)
         self._bank = Bank()
-        self._kernel = Kernel(self.weights.backbone, self.device, threads)
+        self._kernel = kernel.Kernel(self.weights.backbone, self.device, threads)
+        self._favour = np.float32(self.weights.backbone.favour.item())
         size = self.weights.backbone.shape.state_size
         self.fields: tuple[Field, ...] = (
             *Bank.fields,
@@ -90,24 +90,24 @@ class Forecaster:
 
         Values are finite and at most 1e30 in size, times later than the row's last one.
         """
-        for part in _parts(len(rows), CHUNK_ROWS):
+        for part in parts(len(rows), CHUNK_ROWS):
             self._bank.learn(state, rows[part], times[part], values[part])
 
     def forecast(self, state: Columns, rows: Rows) -> None:
         """One step of the network per row; stores location and scale for the sample after the one just learnt."""
-        for part in _parts(len(rows), CHUNK_ROWS):
+        for part in parts(len(rows), CHUNK_ROWS):
             self._forecast(state, rows[part])
 
     def _forecast(self, state: Columns, rows: Rows) -> None:
         bank = unpack(state, rows)
         inputs, unit = features(bank)
-        outputs = self._kernel(state, rows, inputs)
+        weights, correction, log_scale = self._head(self._kernel(state, rows, inputs), inputs)
         with np.errstate(over="ignore", under="ignore"):
-            move = outputs[EXPERTS] * unit
+            move = correction * unit
             for expert in range(EXPERTS):
-                move += outputs[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
+                move += weights[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
             gate = bank[Slot.LAST] + move
-            scale = np.maximum(unit * np.exp(outputs[EXPERTS + 1]), np.float32(LEAST_SCALE))
+            scale = np.maximum(unit * np.exp(log_scale), np.float32(LEAST_SCALE))
         code = choose(bank, state["forecaster"].take(rows))
         experts = bank[Slot.EXPERTS]
         offers = np.stack((gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
@@ -117,6 +117,18 @@ class Forecaster:
         origin = state["bank_clock"][rows, Clock.ORIGIN]
         state["forecast"][rows] = np.stack((origin + chosen, scale.astype(np.float64)), axis=1)
 
+    def _head(self, raw_OB: Float32, inputs_FB: Float32) -> tuple[Float32, Float32, Float32]:
+        """`Backbone.read` over columns: ([K, B] weights, [B] correction, [B] log scale). Elementwise per stream."""
+        logits = raw_OB[:EXPERTS] - self._favour * inputs_FB[ERROR_LOGS]
+        weights = np.exp(logits - logits.max(axis=0))
+        # Not sum(axis=0): numpy adds in another order when there is one row only.
+        total = weights[0].copy()
+        for expert in range(1, EXPERTS):
+            total += weights[expert]
+        weights /= total
+        span = np.float32(LOG_SCALE_RANGE)
+        return weights, raw_OB[EXPERTS], span * np.tanh(raw_OB[EXPERTS + 1] / span)
+
 
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Whose forecast to use, a code of `FORECASTERS`; a close call keeps the present side."""
@@ -125,61 +137,3 @@ def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     allowed = np.where(code_B == 0, np.float32(STAND_BACK), np.float32(1))
     worse = skill[0] > allowed * skill[1:].min(axis=0) + bank[Slot.FLOOR]
     return np.where(worse & (bank[Slot.AGE] > PROBATION), rival, 0).astype(np.uint8)
-
-
-class Kernel:
-    """The network at one fixed shape: 256 rows, the last block padded with zeros."""
-
-    def __init__(self, backbone: Backbone, device: torch.device, threads: int) -> None:
-        self.keeps_cell = any(layer.keeps_cell for layer in backbone.layers)
-        self._backbone = backbone.to(device)
-        self._device = device
-        self._threads = threads
-        size = backbone.shape.state_size
-        self._inputs = np.zeros((BLOCK_ROWS, FEATURES), np.float32)
-        self._hidden = np.zeros((BLOCK_ROWS, size), np.float32)
-        self._cell = np.zeros((BLOCK_ROWS, size), np.float32)
-
-    def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> Float32:
-        """One step for `rows`, whose hidden and cell state move on; returns [K+2, B] outputs."""
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
-        outputs = np.empty((EXPERTS + 2, len(rows)), np.float32)
-        with torch.inference_mode():
-            for part in _parts(len(rows), BLOCK_ROWS):
-                block = rows[part]
-                count = len(block)
-                self._fill(state, block, inputs_FB[:, part])
-                out, hidden, cell = self._backbone.step(
-                    *(self._tensor(a) for a in (self._inputs, self._hidden, self._cell))
-                )
-                outputs[:, part] = out[:count].cpu().numpy().T
-                state["hidden"][block] = hidden[:count].cpu().numpy()
-                if self.keeps_cell:
-                    state["cell"][block] = cell[:count].cpu().numpy()
-        return outputs
-
-    def _fill(self, state: Columns, rows: Rows, inputs_FB: Float32) -> None:
-        count = len(rows)
-        for buffer in (self._inputs, self._hidden, self._cell):
-            buffer[count:] = 0
-        self._inputs[:count] = inputs_FB.T
-        self._hidden[:count] = state["hidden"].take(rows, axis=0)
-        if self.keeps_cell:
-            self._cell[:count] = state["cell"].take(rows, axis=0)
-
-    def _tensor(self, buffer: Float32) -> torch.Tensor:
-        return torch.from_numpy(buffer).to(self._device)
-
-
-def _parts(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError("model.device is cuda, but torch sees no CUDA device; use cpu or auto")
-    return torch.device(name)

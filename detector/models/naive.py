@@ -149,12 +149,11 @@ class Bank:
 
 def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B: Float64) -> None:
     elapsed = np.maximum(times_B - clock[:, Clock.LAST_TIME], 1e-3)
-    interval = np.where(fresh_B, 0.0, next_interval(clock[:, Clock.INTERVAL], elapsed, bank[Slot.AGE]))
-    usual = np.where(interval > 0, interval, elapsed)
-    gap = np.clip(elapsed / usual, 0.1, 1e4).astype(np.float32)
+    before = clock[:, Clock.INTERVAL]
+    gap = np.clip(elapsed / np.where(before > 0, before, elapsed), 0.1, 1e4).astype(np.float32)
     bank[Slot.GAP] = np.where(fresh_B, np.float32(0), np.log(gap))
+    clock[:, Clock.INTERVAL] = np.where(fresh_B, 0.0, next_interval(before, elapsed, bank[Slot.AGE]))
     clock[:, Clock.LAST_TIME] = times_B
-    clock[:, Clock.INTERVAL] = interval
 
 
 def best_expert(bank: Float32) -> Float32:

@@ -1,0 +1,108 @@
+"""A fleet: named quiet streams on one clock, some of them with a labelled fault. For `produce` and `demo`.
+
+Shape legend: S streams, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+
+from detector.series import SeriesKey
+from detector.synthetic.faults import KINDS, Fault, inject
+from detector.synthetic.parts import Float64
+from detector.synthetic.streams import streams
+
+QUIET_FAMILIES = ("utilisation", "daily", "counts", "traffic", "latency", "drift")
+"""Families that have a normal state which a fault can disturb."""
+USUAL_KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_zero")
+
+_LOOK_BACK = 100
+"""Steps before a fault that must be of a kind in which it would be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFault:
+    """What happens to which stream; the first and the last faulty sample."""
+
+    stream: int
+    kind: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Streams, their names, and the truth about them."""
+
+    times_T: Float64
+    values_ST: Float64
+    """NaN where a sample is missing."""
+    names: tuple[str, ...]
+    """[S] metric of each stream."""
+    labels: tuple[dict[str, str], ...]
+    """[S]"""
+    faults: tuple[FleetFault, ...]
+
+    def key(self, stream: int) -> SeriesKey:
+        """Identity of a stream as the daemon sees it."""
+        return SeriesKey.of(self.names[stream], self.labels[stream])
+
+
+def fleet(
+    seed: int,
+    count: int,
+    steps: int,
+    step_seconds: float,
+    *,
+    start: float,
+    faults: Sequence[int] = (),
+    kinds: Sequence[str] = USUAL_KINDS,
+    gaps: float = 0.0,
+) -> Fleet:
+    """Draw `count` streams; the same arguments give the same fleet.
+
+    `faults` are the steps at which a fault begins, each in a stream of its own, drawn among those in which it would
+    be seen: a constant stream cannot freeze, and one that is always zero cannot drop to it. Kinds take turns.
+
+    >>> drawn = fleet(1, 20, 300, 60.0, start=0.0, faults=[200], kinds=["level_shift"])
+    >>> [(fault.kind, fault.first) for fault in drawn.faults]
+    [('level_shift', 200)]
+    """
+    unknown = sorted(set(kinds) - KINDS.keys())
+    if unknown or not kinds:
+        raise ValueError(f"kinds of fault are {', '.join(KINDS)}; not {', '.join(unknown) or 'none at all'}")
+    if len(faults) > count:
+        raise ValueError(f"{len(faults)} faults need as many streams, not {count}")
+    drawn = streams(seed, count, steps, step_seconds, start=start, families=QUIET_FAMILIES, events=False, gaps=gaps)
+    rng = np.random.default_rng([seed, 1])
+    free = rng.permutation(count).tolist()
+    placed = []
+    for first, kind in zip(faults, cycle(kinds), strict=False):
+        past = slice(max(0, first - _LOOK_BACK), first)
+        stream = next((each for each in free if _can_suffer(kind, drawn.values_ST[each, past])), free[0])
+        free.remove(stream)
+        done: Fault = inject(drawn.values_ST[stream], kind, first, rng)
+        placed.append(FleetFault(stream, kind, done.start, done.end - 1))
+    return Fleet(
+        drawn.times_T,
+        drawn.values_ST,
+        tuple(f"fleet_{family}" for family in drawn.families),
+        tuple({"instance": f"i-{stream:05d}"} for stream in range(count)),
+        tuple(placed),
+    )
+
+
+def _can_suffer(kind: str, past_T: Float64) -> bool:
+    seen = past_T[np.isfinite(past_T)]
+    if len(seen) < 2:
+        return False
+    moving = float((np.diff(seen) != 0).mean())
+    if kind == "flat_line":
+        return moving > 0.9
+    if kind == "drop_to_zero":
+        return float(seen.min()) > 4 * float(seen.std())
+    return moving > 0.5

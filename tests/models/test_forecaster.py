@@ -1,0 +1,177 @@
+"""The forecaster's contract: read-only forecasts, company-independent bits, finiteness, skill and standing back."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.columns import BLOCK_ROWS, allocate
+from detector.models.backbone import Backbone, Shape
+from detector.models.forecaster import CHUNK_ROWS, FORECASTERS, Forecaster, choose
+from detector.models.kernel import FusedLstm
+from detector.models.naive import Slot
+from detector.models.weights import Weights, load
+from detector.synthetic import streams
+
+START = 1.7e9
+EXTREME = st.floats(-1e30, 1e30, allow_nan=False, allow_infinity=False)
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    return Forecaster()
+
+
+def step(forecaster, state, rows, time, values):
+    forecaster.learn(state, rows, np.full(len(rows), time), np.asarray(values, float))
+    forecaster.forecast(state, rows)
+
+
+def play(forecaster, values, interval=60.0):
+    """(state, forecasts [T, S]) after streams [S, T]."""
+    values = np.atleast_2d(values)
+    state, rows = allocate(forecaster.fields, len(values)), np.arange(len(values))
+    made = np.empty(values.T.shape)
+    for at, column in enumerate(values.T):
+        made[at] = forecaster.stored(state, rows).loc
+        step(forecaster, state, rows, START + interval * at, column)
+    return state, made
+
+
+def test_there_is_no_forecast_before_the_first_sample_and_one_after_it(forecaster):
+    state = allocate(forecaster.fields, 3)
+    assert np.isnan(forecaster.stored(state, np.arange(3)).loc).all()
+    step(forecaster, state, np.array([1]), START, [7.0])
+    stored = forecaster.stored(state, np.arange(3))
+    assert stored.loc[1] == pytest.approx(7.0, abs=0.1)
+    assert stored.scale[1] > 0
+    assert np.isnan(stored.loc[[0, 2]]).all()
+
+
+def test_reading_changes_nothing(forecaster):
+    state, _ = play(forecaster, np.random.default_rng(0).normal(size=(4, 30)))
+    before = {name: column.tobytes() for name, column in state.items()}
+    rows = np.arange(4)
+    stored = forecaster.stored(state, rows)
+    stored.loc[:] = 0
+    forecaster.skill(state, rows)
+    forecaster.fallback(state, rows)
+    assert before == {name: column.tobytes() for name, column in state.items()}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 2 * BLOCK_ROWS + 40), st.integers(0, 2**31), st.integers(1, 300))
+def test_bits_do_not_depend_on_company_order_or_batches(forecaster, count, seed, cut):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(count, 6)) * 10.0 ** rng.integers(-6, 12, (count, 1))
+    together, _ = play(forecaster, values)
+    apart = allocate(forecaster.fields, count)
+    for at in range(6):
+        order = rng.permutation(count)
+        for part in np.split(order, range(cut, count, cut)):
+            step(forecaster, apart, part, START + 60.0 * at, values[part, at])
+    for name, column in together.items():
+        assert column.tobytes() == apart[name].tobytes(), name
+
+
+def test_bits_do_not_depend_on_chunks(forecaster):
+    count = CHUNK_ROWS + 300
+    values = np.random.default_rng(1).normal(size=(count, 3))
+    together, _ = play(forecaster, values)
+    tail, _ = play(forecaster, values[-300:])
+    assert together["forecast"][-300:].tobytes() == tail["forecast"].tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(EXTREME, st.floats(1e-3, 1e8)), min_size=1, max_size=25))
+def test_everything_stays_finite(forecaster, samples):
+    state, rows, time = allocate(forecaster.fields, 1), np.array([0]), START
+    for value, wait in samples:
+        time += wait
+        step(forecaster, state, rows, time, [value])
+    assert all(np.isfinite(column).all() for column in state.values())
+    assert np.isfinite(forecaster.skill(state, rows)).all()
+
+
+def test_beats_the_last_value_on_seasonal_streams(forecaster):
+    drawn = streams(3, 12, 4000, 300.0, families=["daily"], events=False)
+    _, made = play(forecaster, drawn.values_ST, 300.0)
+    values = drawn.values_ST.T
+    ours = np.abs(made - values)[1000:].mean(axis=0)
+    last = np.abs(np.diff(values, axis=0))[999:].mean(axis=0)
+    assert np.exp(np.log(ours / last).mean()) < 0.95
+    assert (ours < 1.02 * last).all()
+
+
+def test_skill_says_whether_the_network_helps(forecaster):
+    noise = np.random.default_rng(0).normal(size=(3, 600))
+    state, _ = play(forecaster, noise)
+    assert (forecaster.skill(state, np.arange(3)) < 0.9).all()
+    assert (forecaster.fallback(state, np.arange(3)) < len(FORECASTERS)).all()
+
+
+def test_stands_back_for_a_better_naive_forecast_and_returns():
+    bank = np.zeros((Slot.SIZE, 4), np.float32)
+    bank[Slot.AGE] = [1000, 1000, 1000, 10]
+    #                     worse  close  better  young
+    bank[Slot.SKILL] = [[1.20, 1.01, 0.90, 9.0], [1.5] * 4, [1.0] * 4, [1.1] * 4]
+    assert choose(bank, np.zeros(4, np.uint8)).tolist() == [2, 0, 0, 0]
+    assert choose(bank, np.full(4, 2, np.uint8)).tolist() == [2, 2, 0, 0]
+
+
+def test_a_network_that_errs_is_not_used():
+    weights = load()
+    backbone = Backbone(weights.backbone.shape)
+    backbone.load_state_dict(weights.backbone.state_dict())
+    backbone.head.bias.data[-2] = 50.0
+    forecaster = Forecaster(Weights(backbone, weights.card, "bad"))
+    values = np.random.default_rng(0).normal(size=(2, 400))
+    state, made = play(forecaster, values)
+    assert (forecaster.fallback(state, np.arange(2)) > 0).all()
+    assert (forecaster.skill(state, np.arange(2)) > 2).all()
+    assert np.abs(made[-100:]).max() < 5
+
+
+def test_the_fused_step_is_the_equations():
+    import torch
+
+    cell = load().backbone.layers[0]
+    x, h, c = torch.randn(256, cell.inputs), torch.rand(256, cell.hidden), torch.randn(256, cell.hidden)
+    for got, want in zip(FusedLstm(cell)(x, (h, c)), cell(x, (h, c)), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape", [Shape("gru", 8, 1), Shape("lstm", 8, 2), Shape("rnn", 4, 2), Shape("cifg"), Shape("lstm_peephole", 16)]
+)
+def test_every_shape_runs(shape):
+    import torch
+
+    torch.manual_seed(0)
+    forecaster = Forecaster(Weights(Backbone(shape), {}, "untrained"))
+    _, made = play(forecaster, np.random.default_rng(0).normal(size=(3, 50)))
+    assert np.isfinite(made[1:]).all()
+
+
+def test_the_daemon_forecasts_as_the_network_was_trained(forecaster):
+    import torch
+
+    from detector.models.learner import likelihood, record
+
+    values = np.random.default_rng(0).normal(size=(3, 40))
+    times = np.broadcast_to(START + 60.0 * np.arange(40), values.shape)
+    windows = record(times, values)
+    with torch.inference_mode():
+        outputs, _, _ = forecaster.weights.backbone.unroll(windows.inputs_TSF, *forecaster.weights.backbone.initial(3))
+        _, error = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
+    state, rows = allocate(forecaster.fields, 3), np.arange(3)
+    for at in range(39):
+        step(forecaster, state, rows, START + 60.0 * at, values[:, at])
+        unit = state["bank"][:, Slot.ERRORS].min(axis=1) + state["bank"][:, Slot.FLOOR]
+        ours = np.abs(values[:, at + 1] - state["bank_clock"][:, 0] - state["bank"][:, Slot.GATE]) / unit
+        if at > 1:  # before that the unit is next to nothing, and targets are clipped
+            np.testing.assert_allclose(ours, error[at].numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_stream_costs_what_the_design_allows(forecaster):
+    assert sum(field.nbytes for field in forecaster.fields) <= 2048

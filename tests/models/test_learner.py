@@ -1,0 +1,97 @@
+"""Recording streams, learning from them, and the command that ties both together."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from detector.models.backbone import Backbone, Shape
+from detector.models.features import FEATURE_NAMES
+from detector.models.learner import Learner, Schedule, evaluate, likelihood, record
+from detector.models.weights import load
+from detector.train import TrainOptions, curriculum, train
+
+GAP = FEATURE_NAMES.index("gap")
+
+
+def times(values, interval=60.0):
+    return np.broadcast_to(1.7e9 + interval * np.arange(values.shape[1]), values.shape)
+
+
+def test_missing_samples_become_jumps_in_time():
+    values = np.arange(40.0).reshape(2, 20)
+    values[1, 10:14] = np.nan
+    windows = record(times(values), values)
+    assert windows.mask_TS.sum(0).tolist() == [19, 15]
+    assert windows.inputs_TSF[10, 1, GAP] == pytest.approx(np.log(5))
+    assert windows.inputs_TSF[10, 0, GAP] == 0
+
+
+def test_targets_are_the_next_values():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 50))
+    windows = record(times(values), values)
+    error = windows.target_TS[:-1] * 0 + torch.from_numpy(np.diff(values).T)
+    unit = error / windows.target_TS[:-1]
+    assert (unit > 0).all()
+
+
+def test_a_stream_without_samples_counts_nothing():
+    values = np.full((2, 10), np.nan)
+    values[0] = 1.0
+    windows = record(times(values), values)
+    assert windows.mask_TS.sum(0).tolist() == [9, 0]
+    assert torch.isfinite(windows.inputs_TSF).all()
+
+
+def test_learning_lowers_the_loss_and_repeats_itself():
+    windows = curriculum([5], 32, 256)
+
+    def learnt():
+        torch.manual_seed(0)
+        backbone = Backbone(Shape(hidden_size=8))
+        learner = Learner(backbone, Schedule(updates=30, chunk=64, batch=32))
+        losses = [loss for _ in range(8) for loss in learner.learn(windows, np.arange(32))]
+        return losses, evaluate(backbone, windows)
+
+    losses, found = learnt()
+    again, _ = learnt()
+    assert len(losses) == 30
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert losses == again
+    assert all(np.isfinite(value) for value in found.values())
+
+
+def test_masked_steps_do_not_teach():
+    torch.manual_seed(0)
+    windows = curriculum([6], 16, 64)
+    windows.mask_TS.zero_()
+    backbone = Backbone(Shape(hidden_size=4))
+    before = backbone.head.weight.detach().clone()
+    assert list(Learner(backbone, Schedule(1, weight_decay=0.0)).learn(windows, np.arange(16))) == [0.0]
+    assert torch.equal(before, backbone.head.weight)
+
+
+def test_likelihood_is_least_where_the_scale_is_the_error():
+    inputs = torch.zeros(1, len(FEATURE_NAMES))
+    outputs = torch.zeros(41, 12)
+    outputs[:, 11] = torch.linspace(-2, 2, 41)
+    loss, error = likelihood(outputs, inputs, torch.full((41,), float(np.e)))
+    assert error[0] == pytest.approx(np.e)
+    assert outputs[loss.argmin(), 11] == pytest.approx(1.0, abs=0.11)
+
+
+def test_train_writes_the_same_weights_twice(tmp_path):
+    seen = []
+    sizes = {"updates": 4, "streams": 16, "steps": 400, "hidden_size": 8}
+    cards = [
+        train(TrainOptions(tmp_path / f"{name}.safetensors", seed=3, **sizes), lambda *at: seen.append(at))
+        for name in ("a", "b")
+    ]
+    assert cards[0]["sha256"] == cards[1]["sha256"]
+    assert [at[:2] for at in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
+    other = train(TrainOptions(tmp_path / "c.safetensors", seed=4, **sizes))
+    assert other["sha256"] != cards[0]["sha256"]
+    assert load(tmp_path / "a.safetensors").sha256 == cards[0]["sha256"]
+    assert json.loads((tmp_path / "a.json").read_text()) == cards[0]

@@ -1,0 +1,109 @@
+"""Weights and their card: what ships, and what is refused."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from detector.errors import ModelError
+from detector.models.backbone import Backbone, Shape
+from detector.models.features import FEATURE_NAMES
+from detector.models.weights import card_path, default_path, load, save
+
+
+@pytest.fixture
+def path(tmp_path):
+    torch.manual_seed(0)
+    where = tmp_path / "weights.safetensors"
+    save(Backbone(Shape(hidden_size=8)), where, {"seed": 0})
+    return where
+
+
+def edit_card(path, **changes):
+    card = json.loads(card_path(path).read_text())
+    card_path(path).write_text(json.dumps({**card, **changes}))
+
+
+def resave(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    import hashlib
+
+    edit_card(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def refused(path, words):
+    with pytest.raises(ModelError, match=re.escape(words)):
+        load(path)
+
+
+def test_what_ships_loads_and_is_small():
+    weights = load()
+    assert weights.card["sha256"] == weights.sha256
+    assert weights.card["features"] == list(FEATURE_NAMES)
+    assert weights.card["command"].startswith("detector train --synthetic --")
+    assert default_path().stat().st_size + card_path(default_path()).stat().st_size < 300_000
+
+
+def test_round_trip(path):
+    torch.manual_seed(0)
+    saved = Backbone(Shape(hidden_size=8)).state_dict()
+    for name, tensor in load(path).backbone.state_dict().items():
+        assert torch.equal(tensor, saved[name])
+
+
+def test_missing_files(path):
+    refused(path.with_name("none.safetensors"), "needs its card beside it")
+    path.unlink()
+    refused(path, "No such file")
+
+
+def test_flipped_bit(path):
+    blob = bytearray(path.read_bytes())
+    blob[-1] ^= 1
+    path.write_bytes(blob)
+    refused(path, "one of them is damaged")
+
+
+def test_not_a_safetensors_file(path):
+    path.write_bytes(b"hello")
+    import hashlib
+
+    edit_card(path, sha256=hashlib.sha256(b"hello").hexdigest())
+    refused(path, "not a safetensors file")
+
+
+def test_card_that_is_no_json(path):
+    card_path(path).write_text("{")
+    refused(path, "not JSON")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 2}, "not a model card of format 1"),
+        ({"features": ["a"]}, "its features are not this version's"),
+        ({"experts": []}, "its experts are not this version's"),
+        ({"shape": {"cell": "transformer"}}, "unknown cell 'transformer'"),
+        ({"shape": {"depth": 3}}, "no valid shape"),
+        ({"shape": {"cell": "lstm", "hidden_size": 0}}, "out of range"),
+        ({"shape": {"cell": "gru", "hidden_size": 8}}, "tensors missing or not expected"),
+        ({"shape": {"cell": "lstm", "hidden_size": 16}}, "expected torch.float32 [64"),
+    ],
+)
+def test_cards_that_do_not_fit(path, changes, words):
+    edit_card(path, **changes)
+    refused(path, words)
+
+
+def test_values_that_are_not_finite(path):
+    resave(path, lambda tensors: tensors["head.bias"].fill_(float("nan")))
+    refused(path, "head.bias holds NaN or infinity")
+
+
+def test_another_dtype(path):
+    resave(path, lambda tensors: tensors.update({"head.bias": tensors["head.bias"].double()}))
+    refused(path, "head.bias is torch.float64")
