@@ -33,7 +33,11 @@ class Forecasts(Protocol):
 class Persistence:
     """The next value is the last one; the scale follows the mean step. The forecaster to beat."""
 
-    fields = (Field("last", dtype="float64", initial=float("nan")), Field("step", dtype="float64"))
+    def __init__(self) -> None:
+        self.fields: tuple[Field, ...] = (
+            Field("last", dtype="float64", initial=float("nan")),
+            Field("step", dtype="float64"),
+        )
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         return Forecast(state["last"][rows], state["step"][rows])

@@ -52,7 +52,7 @@ def coverage(collection: list[Series], traces: list[Trace]) -> float:
 
 
 def evaluate(make_forecaster: Callable[[], Forecasts]) -> dict[str, float]:
-    """Rates per stream and week at each sampling interval; `_raw_threshold` is where the raw score would meet the budget."""
+    """Rates per stream and week by sampling interval; `_raw_threshold` is where the raw score would meet the budget."""
     figures: dict[str, float] = {}
     for step, days in DAYS.items():
         collection = synthetic.quiet(SEED, STREAMS, days, step)
