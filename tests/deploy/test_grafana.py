@@ -1,0 +1,55 @@
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.tools import DEPLOY
+
+FOLDER = DEPLOY / "grafana"
+DASHBOARD = FOLDER / "detector.json"
+
+
+def panels() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(DASHBOARD.read_text())["panels"]
+    return found
+
+
+# The classic dashboard is what every Grafana in use reads; the library would rather have the next one.
+@pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
+def test_the_dashboard_is_what_its_generator_makes() -> None:
+    made = runpy.run_path(str(FOLDER / "build.py"))["build"]()
+    assert made == DASHBOARD.read_text(), "run python deploy/grafana/build.py"
+
+
+def test_panels_have_an_id_a_help_and_a_place_of_their_own() -> None:
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        assert panel["type"] == "row" or panel["description"], panel["title"]
+        place = panel["gridPos"]
+        assert isinstance(place, dict)
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+def test_provisioning_is_of_the_known_version() -> None:
+    files = sorted((FOLDER / "provisioning").rglob("*.yaml"))
+    assert [path.parent.name for path in files] == ["dashboards", "datasources"]
+    for path in files:
+        assert _read(path)["apiVersion"] == 1
+    (source,) = _read(files[1])["datasources"]
+    assert source["type"] == "prometheus"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found

@@ -1,0 +1,177 @@
+"""Prometheus' own programs on the rules, on a real scrape, and on every query of the dashboard."""
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
+from tests.deploy.tools import DEPLOY, check
+from tests.telemetry.populate import populate
+
+RULES = DEPLOY / "prometheus" / "rules.yaml"
+DASHBOARD = DEPLOY / "grafana" / "detector.json"
+
+
+class Prometheus:
+    """A real server that scrapes one worker five times a second."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found = json.load(answer)
+        assert found["status"] == "success", found
+        return found["data"]
+
+    def query(self, expr: str) -> list[Any]:
+        result = self.ask("query", query=expr)["result"]
+        assert isinstance(result, list)
+        return result
+
+
+@contextmanager
+def worker() -> Iterator[str]:
+    """The address of a telemetry server whose numbers move."""
+    metrics = Metrics(new_registry())
+    health = Health(30.0, time.monotonic)
+    metrics.watch(health)
+    health.set_ready()
+    server = TelemetryServer("127.0.0.1:0", metrics.registry, health)
+    server.start()
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.1):
+            populate(metrics, now=time.time())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield "{}:{}".format(*server.address)
+    finally:
+        stop.set()
+        thread.join()
+        server.close()
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
+    config["rule_files"] = [str(RULES)]
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=log, stdout=log)
+    try:
+        server = Prometheus(address)
+        _until(lambda: _scraped(server), f"Prometheus scrapes nothing; its log is {folder}/log")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with worker() as target, prometheus(tmp_path_factory.mktemp("prometheus"), target) as started:
+        yield started
+
+
+def _scraped(server: Prometheus) -> bool:
+    try:
+        return len(server.query("detector_samples_consumed_total[30s]")[0]["values"]) >= 5
+    except (OSError, IndexError):
+        return False
+
+
+def _until(condition: Any, message: str) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.2)
+
+
+def dashboard_queries() -> list[str]:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+
+
+def rules() -> dict[str, str]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule.get("alert") or rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+def as_grafana_asks(expr: str) -> str:
+    return expr.replace("$__rate_interval", "30s").replace("$job", ".+").replace("$instance", ".+")
+
+
+def test_promtool_finds_nothing() -> None:
+    check("promtool", "check", "config", "--lint=all", "--lint-fatal", DEPLOY / "prometheus" / "prometheus.yml")
+    check("promtool", "check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+
+def test_names_and_units_are_as_prometheus_wants_them() -> None:
+    metrics = Metrics(new_registry())
+    populate(metrics)
+    assert check("promtool", "check", "metrics", stdin=generate_latest(metrics.registry).decode()) == ""
+
+
+@pytest.mark.parametrize("expr", sorted(set(dashboard_queries())))
+def test_every_query_of_the_dashboard_has_an_answer(server: Prometheus, expr: str) -> None:
+    assert server.query(as_grafana_asks(expr)), expr
+
+
+def test_the_dashboard_asks_for_something() -> None:
+    assert len(dashboard_queries()) > 30
+
+
+@pytest.mark.parametrize("name", rules())
+def test_every_rule_is_evaluated(server: Prometheus, name: str) -> None:
+    expr = rules()[name]
+    server.query(expr)
+    if name.startswith(("instance:", "job:", "partition:")):
+        assert server.query(expr), name
+
+
+@pytest.mark.parametrize("name", rules())
+def test_what_rules_ask_for_exists(server: Prometheus, name: str) -> None:
+    recorded = {rule for rule in rules() if ":" in rule}
+    for metric in set(re.findall(r"[a-z:]*\bdetector_[a-z_:0-9]+|\bup\b", rules()[name])):
+        if metric in recorded:
+            continue
+        assert server.query(metric), metric
+
+
+def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
+    def evaluated() -> bool:
+        found = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
+        return len(found) == len(rules()) and all(rule["health"] == "ok" for rule in found)
+
+    _until(evaluated, "some rule is not evaluated well")
+
+
+def test_the_labels_of_the_variables_exist(server: Prometheus) -> None:
+    for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", str(variable["query"]))
+        if found:
+            assert server.query(f"count by ({found[2]}) ({as_grafana_asks(found[1])})")
