@@ -95,15 +95,23 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
         except (kafka_errors.KafkaError, OSError) as exc:
             for connections in opened:
                 connections.close()
-            raise _failed_start(exc, heard.cause, doing, kafka) from exc
+            raise _failed_start(exc, heard.errors, doing, kafka) from exc
 
 
-def _failed_start(error: Exception, cause: str, doing: str, kafka: Kafka) -> SourceError:
+def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: Kafka) -> SourceError:
     where = ", ".join(kafka.bootstrap_servers)
+    refused = next((lost for lost in heard if isinstance(lost, _AUTHENTICATION)), None)
+    if refused is not None:
+        return translate(refused, doing, kafka)
+    # The last attempt is cut off by our own deadline: that says nothing about the broker.
+    told = [lost for lost in heard if not isinstance(lost, kafka_errors.RequestTimedOutError)] or heard
+    cause = str(told[-1]) if told else ""
     if isinstance(error, OSError):  # ssl.SSLError is one, and so is a file that is not there
         return AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({error})")
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
         return translate(error, doing, kafka)
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        return AccessDenied(f"{doing}: {where} does not prove to be it ({cause}); check kafka.tls.ca_file and the name")
     hung_up = "socket disconnected" in cause
     if kafka.sasl.mechanism and hung_up:
         return AccessDenied(
@@ -122,16 +130,12 @@ class _Overheard(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.cause = ""
+        self.errors: list[Exception] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != "kafka.net.connection" or not isinstance(record.args, tuple):
             return
-        for argument in record.args:
-            # The last attempt is cut off by our own deadline: that says nothing about the broker.
-            timed_out = isinstance(argument, kafka_errors.RequestTimedOutError)
-            if isinstance(argument, Exception) and not (timed_out and self.cause):
-                self.cause = str(argument)
+        self.errors += [argument for argument in record.args if isinstance(argument, Exception)]
 
     def __enter__(self) -> Self:
         logging.getLogger("kafka").addHandler(self)
