@@ -144,10 +144,6 @@ class StreamMetrics:
         self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
         self._expired = 0
 
-    def describe_model(self, name: str, weights: str, device: str) -> None:
-        """Which weights forecast, by a hash of theirs, and where they run."""
-        self.model.info({"name": name, "weights": weights, "device": device})
-
     def observe_counts(self, now: StreamCounts) -> None:
         """What the table holds."""
         self.tracked.set(now.tracked)

@@ -97,7 +97,7 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
     owned = frozenset((TOPIC, number) for number in range(partitions))
     metrics.observe_changes(AssignmentChanges(assigned=owned), assigned=partitions)
     metrics.streams.limit.set(100_000)
-    metrics.streams.describe_model("default", "0123456789ab", "cpu")
+    metrics.streams.model.info({"name": "lstm-32-0123456789ab", "device": "cpu"})
     metrics.alerts.budget.set(0.1)
     metrics.observe_streams(counts(tracked, expired=2))
     metrics.source.observe_lag(dict.fromkeys(owned, 10))

@@ -1,0 +1,61 @@
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from detector.records import Outcome
+from detector.telemetry import Metrics, new_registry
+from tests.telemetry.populate import populate
+
+TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|([^|]*)\| ([^|]+) \|$", re.MULTILINE)
+# Read for the exposition only.
+GENERATED = {"le"}
+
+
+def exported() -> CollectorRegistry:
+    metrics = Metrics(new_registry())
+    populate(metrics)
+    return metrics.registry
+
+
+def test_the_table_lists_every_metric_with_its_type_and_labels() -> None:
+    suffixes = {"counter": "_total", "info": "_info"}
+    found = {
+        family.name + suffixes.get(family.type, ""): (
+            family.type,
+            set() if family.type == "info" else {label for sample in family.samples for label in sample.labels},
+        )
+        for family in exported().collect()
+        if family.name.startswith("detector_")
+    }
+    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in ROW.findall(TEXT)}
+    assert documented == {name: (kind, labels - GENERATED) for name, (kind, labels) in found.items()}
+
+
+def test_the_names_of_the_process_metrics() -> None:
+    theirs = {family.name for family in exported().collect() if not family.name.startswith("detector_")}
+    documented = {name.removesuffix("_total") for name in re.findall(r"`((?:process|python)_\w+)`", TEXT)}
+    assert documented == theirs
+
+
+def test_the_words_of_the_labels() -> None:
+    rows = {name: meaning for name, _, _, meaning in ROW.findall(TEXT)}
+    free = {"topic", "partition", "sink", "le", "level"}
+    for family in exported().collect():
+        if not family.name.startswith("detector_") or family.type == "info":
+            continue
+        bounded = family.name.removeprefix("detector_") not in (
+            "records_rejected",
+            "records_skipped",
+            "source_errors",
+        )
+        for sample in family.samples:
+            for label, word in sample.labels.items():
+                if bounded and label not in free:
+                    assert f"`{word}`" in rows[family.name + ("_total" if family.type == "counter" else "")], word
+    for outcome in Outcome:
+        assert (
+            f"`{outcome.name.lower()}`"
+            in rows["detector_samples_discarded_total" if outcome.is_discard else "detector_samples_total"]
+        )
