@@ -41,7 +41,7 @@ class TrainOptions:
     """Streams drawn at a time."""
     steps: int = 3072
     """Samples of each."""
-    passes: int = 2
+    passes: int = 3
     """How often each draw is learnt from."""
     threads: int = 1
 

@@ -31,8 +31,10 @@ CHUNK_ROWS = 2048
 LEAST_SCALE = 1e-30
 FORECASTERS = ("lstm", "last_value", "running_mean", "best_naive")
 """Names by the code that `Forecaster.fallback` returns, in the order of `Slot.SKILL`; `lstm` is any network."""
-STAND_BACK = 1.03
-"""The network gives way where its running error exceeds the best naive one's by this factor, and returns below that."""
+STAND_BACK = 1.02
+"""The network gives way where its running error exceeds the best naive one's by this factor (and by what few samples
+cannot tell apart), and returns below that."""
+FEW_SAMPLES = 10.0
 PROBATION = 50
 """Samples before anything can be said about skill."""
 
@@ -134,6 +136,7 @@ def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     """Whose forecast to use, a code of `FORECASTERS`; a close call keeps the present side."""
     skill = bank[Slot.SKILL]
     rival = skill[1:].argmin(axis=0) + 1
-    allowed = np.where(code_B == 0, np.float32(STAND_BACK), np.float32(1))
+    patience = np.float32(STAND_BACK) + np.float32(FEW_SAMPLES) / np.maximum(bank[Slot.AGE], 1)
+    allowed = np.where(code_B == 0, patience, np.float32(1))
     worse = skill[0] > allowed * skill[1:].min(axis=0) + bank[Slot.FLOOR]
     return np.where(worse & (bank[Slot.AGE] > PROBATION), rival, 0).astype(np.uint8)

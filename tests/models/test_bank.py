@@ -1,18 +1,22 @@
 """The bank of naive forecasts and the normaliser."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.columns import allocate
+from detector.columns import Columns, allocate
 from detector.models.features import FEATURE_NAMES, FEATURES, features, squash
 from detector.models.naive import EXPERT_NAMES, EXPERTS, FIELDS, Bank, Clock, Slot, next_interval, unpack
 
 START = 1.7e9
+Array = npt.NDArray[Any]
 EXTREME = st.floats(-1e30, 1e30, allow_nan=False, allow_infinity=False)
 
 
-def play(times, values, rows=None):
+def play(times: Array, values: Array) -> Columns:
     """State after streams [S, T] were learnt."""
     values = np.atleast_2d(values)
     state = allocate(FIELDS, len(values))
@@ -22,11 +26,11 @@ def play(times, values, rows=None):
     return state
 
 
-def regular(steps, interval=60.0):
+def regular(steps: int, interval: float = 60.0) -> Array:
     return START + interval * np.arange(steps)
 
 
-def slot(state, which, row=0):
+def slot(state: Columns, which: int | slice, row: int = 0) -> Any:
     return state["bank"][row, which]
 
 

@@ -1,6 +1,9 @@
 """Cells against their equations in numpy float64, against torch's own modules, and by gradcheck."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -9,36 +12,37 @@ from detector.models.cells import CELLS, Cell, Cifg, Gru, Lstm, LstmPeephole, Rn
 from detector.models.features import FEATURES
 
 INPUTS, HIDDEN, ROWS = 5, 4, 3
+Array = npt.NDArray[Any]
 
 
-def sigma(x):
+def sigma(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-def rnn(w, u, b, x, h, c, extra):
+def rnn(w: Array, u: Array, b: Array, x: Array, h: Array, c: Array, extra: Array) -> tuple[Array, Array]:
     return np.tanh(x @ w[0].T + h @ u[0].T + b[0]), c
 
 
-def lstm(w, u, b, x, h, c, extra):
+def lstm(w: Array, u: Array, b: Array, x: Array, h: Array, c: Array, extra: Array) -> tuple[Array, Array]:
     i, f, g, o = (x @ wk.T + h @ uk.T + bk for wk, uk, bk in zip(w, u, b, strict=True))
     c = sigma(f) * c + sigma(i) * np.tanh(g)
     return sigma(o) * np.tanh(c), c
 
 
-def lstm_peephole(w, u, b, x, h, c, extra):
+def lstm_peephole(w: Array, u: Array, b: Array, x: Array, h: Array, c: Array, extra: Array) -> tuple[Array, Array]:
     i, f, g, o = (x @ wk.T + h @ uk.T + bk for wk, uk, bk in zip(w, u, b, strict=True))
     to_i, to_f, to_o = extra
     new = sigma(f + to_f * c) * c + sigma(i + to_i * c) * np.tanh(g)
     return sigma(o + to_o * new) * np.tanh(new), new
 
 
-def cifg(w, u, b, x, h, c, extra):
+def cifg(w: Array, u: Array, b: Array, x: Array, h: Array, c: Array, extra: Array) -> tuple[Array, Array]:
     f, g, o = (x @ wk.T + h @ uk.T + bk for wk, uk, bk in zip(w, u, b, strict=True))
     c = sigma(f) * c + (1 - sigma(f)) * np.tanh(g)
     return sigma(o) * np.tanh(c), c
 
 
-def gru(w, u, b, x, h, c, extra):
+def gru(w: Array, u: Array, b: Array, x: Array, h: Array, c: Array, extra: Array) -> tuple[Array, Array]:
     r = sigma(x @ w[0].T + h @ u[0].T + b[0])
     z = sigma(x @ w[1].T + h @ u[1].T + b[1])
     n = np.tanh(x @ w[2].T + b[2] + r * (h @ u[2].T + extra))
@@ -57,15 +61,17 @@ def a_cell(name: str) -> Cell:
     return cell
 
 
-def some_input():
+def some_input() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(5)
     return [torch.randn(ROWS, n, generator=generator, dtype=torch.float64) for n in (INPUTS, HIDDEN, HIDDEN)]
 
 
-def extra_of(cell: Cell):
+def extra_of(cell: Cell) -> Array:
     if isinstance(cell, LstmPeephole):
-        return cell.peepholes.detach().numpy()
-    return cell.bias_reset.detach().numpy() if isinstance(cell, Gru) else None
+        peepholes: Array = cell.peepholes.detach().numpy()
+        return peepholes
+    extra: Array = cell.bias_reset.detach().numpy() if isinstance(cell, Gru) else np.zeros(0)
+    return extra
 
 
 def test_every_cell_has_equations_here():
@@ -79,7 +85,7 @@ def test_a_step_is_the_equations(name):
     hidden, kept = cell(x, (h, c))
     gates = [p.detach().numpy().reshape(cell.gates, HIDDEN, -1) for p in (cell.weight_x, cell.weight_h)]
     bias = cell.bias.detach().numpy().reshape(cell.gates, HIDDEN)
-    want = EQUATIONS[name](*gates, bias, x.numpy(), h.numpy(), c.numpy(), extra_of(cell))
+    want = EQUATIONS[name](gates[0], gates[1], bias, x.numpy(), h.numpy(), c.numpy(), extra_of(cell))
     np.testing.assert_allclose(hidden.detach().numpy(), want[0], rtol=1e-12)
     np.testing.assert_allclose(kept.detach().numpy(), want[1], rtol=1e-12)
 

@@ -1,19 +1,26 @@
 """The forecaster's contract: read-only forecasts, company-independent bits, finiteness, skill and standing back."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.columns import BLOCK_ROWS, allocate
+from detector.columns import BLOCK_ROWS, Columns, allocate
 from detector.models.backbone import Backbone, Shape
+from detector.models.cells import Lstm
 from detector.models.forecaster import CHUNK_ROWS, FORECASTERS, Forecaster, choose
 from detector.models.kernel import FusedLstm
+from detector.models.learner import likelihood, record
 from detector.models.naive import Slot
 from detector.models.weights import Weights, load
 from detector.synthetic import streams
 
 START = 1.7e9
+Array = npt.NDArray[Any]
 EXTREME = st.floats(-1e30, 1e30, allow_nan=False, allow_infinity=False)
 
 
@@ -22,12 +29,12 @@ def forecaster() -> Forecaster:
     return Forecaster()
 
 
-def step(forecaster, state, rows, time, values):
+def step(forecaster: Forecaster, state: Columns, rows: Array, time: float, values: Any) -> None:
     forecaster.learn(state, rows, np.full(len(rows), time), np.asarray(values, float))
     forecaster.forecast(state, rows)
 
 
-def play(forecaster, values, interval=60.0):
+def play(forecaster: Forecaster, values: Array, interval: float = 60.0) -> tuple[Columns, Array]:
     """(state, forecasts [T, S]) after streams [S, T]."""
     values = np.atleast_2d(values)
     state, rows = allocate(forecaster.fields, len(values)), np.arange(len(values))
@@ -114,7 +121,7 @@ def test_stands_back_for_a_better_naive_forecast_and_returns():
     bank = np.zeros((Slot.SIZE, 4), np.float32)
     bank[Slot.AGE] = [1000, 1000, 1000, 10]
     #                     worse  close  better  young
-    bank[Slot.SKILL] = [[1.20, 1.01, 0.90, 9.0], [1.5] * 4, [1.0] * 4, [1.1] * 4]
+    bank[Slot.SKILL] = [[1.20, 1.02, 0.90, 9.0], [1.5] * 4, [1.0] * 4, [1.1] * 4]
     assert choose(bank, np.zeros(4, np.uint8)).tolist() == [2, 0, 0, 0]
     assert choose(bank, np.full(4, 2, np.uint8)).tolist() == [2, 2, 0, 0]
 
@@ -133,9 +140,8 @@ def test_a_network_that_errs_is_not_used():
 
 
 def test_the_fused_step_is_the_equations():
-    import torch
-
     cell = load().backbone.layers[0]
+    assert isinstance(cell, Lstm)
     x, h, c = torch.randn(256, cell.inputs), torch.rand(256, cell.hidden), torch.randn(256, cell.hidden)
     for got, want in zip(FusedLstm(cell)(x, (h, c)), cell(x, (h, c)), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
@@ -145,8 +151,6 @@ def test_the_fused_step_is_the_equations():
     "shape", [Shape("gru", 8, 1), Shape("lstm", 8, 2), Shape("rnn", 4, 2), Shape("cifg"), Shape("lstm_peephole", 16)]
 )
 def test_every_shape_runs(shape):
-    import torch
-
     torch.manual_seed(0)
     forecaster = Forecaster(Weights(Backbone(shape), {}, "untrained"))
     _, made = play(forecaster, np.random.default_rng(0).normal(size=(3, 50)))
@@ -154,10 +158,6 @@ def test_every_shape_runs(shape):
 
 
 def test_the_daemon_forecasts_as_the_network_was_trained(forecaster):
-    import torch
-
-    from detector.models.learner import likelihood, record
-
     values = np.random.default_rng(0).normal(size=(3, 40))
     times = np.broadcast_to(START + 60.0 * np.arange(40), values.shape)
     windows = record(times, values)

@@ -1,6 +1,7 @@
 """Recording streams, learning from them, and the command that ties both together."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,14 @@ import torch
 
 from detector.models.backbone import Backbone, Shape
 from detector.models.features import FEATURE_NAMES
-from detector.models.learner import Learner, Schedule, evaluate, likelihood, record
+from detector.models.learner import Float64, Learner, Schedule, evaluate, likelihood, record
 from detector.models.weights import load
 from detector.train import TrainOptions, curriculum, train
 
 GAP = FEATURE_NAMES.index("gap")
 
 
-def times(values, interval=60.0):
+def times(values: Float64, interval: float = 60.0) -> Float64:
     return np.broadcast_to(1.7e9 + interval * np.arange(values.shape[1]), values.shape)
 
 
@@ -48,7 +49,7 @@ def test_a_stream_without_samples_counts_nothing():
 def test_learning_lowers_the_loss_and_repeats_itself():
     windows = curriculum([5], 32, 256)
 
-    def learnt():
+    def learnt() -> tuple[list[float], dict[str, float]]:
         torch.manual_seed(0)
         backbone = Backbone(Shape(hidden_size=8))
         learner = Learner(backbone, Schedule(updates=30, chunk=64, batch=32))
@@ -84,14 +85,14 @@ def test_likelihood_is_least_where_the_scale_is_the_error():
 
 def test_train_writes_the_same_weights_twice(tmp_path):
     seen = []
-    sizes = {"updates": 4, "streams": 16, "steps": 400, "hidden_size": 8}
+    sizes = TrainOptions(tmp_path / "a.safetensors", seed=3, updates=4, streams=16, steps=400, hidden_size=8)
     cards = [
-        train(TrainOptions(tmp_path / f"{name}.safetensors", seed=3, **sizes), lambda *at: seen.append(at))
+        train(replace(sizes, output=tmp_path / f"{name}.safetensors"), lambda *at: seen.append(at))
         for name in ("a", "b")
     ]
     assert cards[0]["sha256"] == cards[1]["sha256"]
     assert [at[:2] for at in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
-    other = train(TrainOptions(tmp_path / "c.safetensors", seed=4, **sizes))
+    other = train(replace(sizes, output=tmp_path / "c.safetensors", seed=4))
     assert other["sha256"] != cards[0]["sha256"]
     assert load(tmp_path / "a.safetensors").sha256 == cards[0]["sha256"]
     assert json.loads((tmp_path / "a.json").read_text()) == cards[0]

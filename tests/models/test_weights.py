@@ -1,7 +1,10 @@
 """Weights and their card: what ships, and what is refused."""
 
+import hashlib
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,28 +17,26 @@ from detector.models.weights import card_path, default_path, load, save
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     where = tmp_path / "weights.safetensors"
     save(Backbone(Shape(hidden_size=8)), where, {"seed": 0})
     return where
 
 
-def edit_card(path, **changes):
+def edit_card(path: Path, **changes: object) -> None:
     card = json.loads(card_path(path).read_text())
     card_path(path).write_text(json.dumps({**card, **changes}))
 
 
-def resave(path, change):
+def resave(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
-    import hashlib
-
     edit_card(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def refused(path, words):
+def refused(path: Path, words: str) -> None:
     with pytest.raises(ModelError, match=re.escape(words)):
         load(path)
 
@@ -70,8 +71,6 @@ def test_flipped_bit(path):
 
 def test_not_a_safetensors_file(path):
     path.write_bytes(b"hello")
-    import hashlib
-
     edit_card(path, sha256=hashlib.sha256(b"hello").hexdigest())
     refused(path, "not a safetensors file")
 

@@ -1,9 +1,14 @@
 """Synthetic streams: reproducible, finite, of every family, at any step."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from detector.synthetic import FAMILIES, streams
+
+Float64 = npt.NDArray[Any]
 
 
 @pytest.mark.parametrize("step_seconds", [1.0, 60.0, 3600.0])
@@ -36,7 +41,7 @@ def test_without_events_levels_do_not_shift():
         streams(1, 200, 1500, 300.0, families=["shifting"], events=events).values_ST for events in (False, True)
     )
 
-    def moved(values):
+    def moved(values: Float64) -> Float64:
         halves = np.split(values, 2, axis=1)
         return np.abs(halves[0].mean(1) - halves[1].mean(1)) / values.std(1)
 
