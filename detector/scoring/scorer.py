@@ -87,7 +87,9 @@ class Scorer:
         deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
         value_distance = self._values.distance(state, rows, values)
         residual_distance = self._residuals.distance(state, rows, residual_B)
-        novelty_B = np.maximum(_novelty(value_distance, deviation_B), _novelty(residual_distance, deviation_B))
+        # The residuals of a stream that never moved are rounding errors of its forecaster.
+        residual_novelty_B = _novelty(residual_distance, deviation_B) * self._moments.varies(state, rows)
+        novelty_B = np.maximum(_novelty(value_distance, deviation_B), residual_novelty_B)
         count_B = self._moments.count(state, rows)
         raw_B = np.minimum(novelty_B * count_B / (count_B + HALF_TRUST_SAMPLES), LARGEST)
         run_B = self._flat.run(state, rows, values)

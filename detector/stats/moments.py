@@ -35,6 +35,10 @@ class Moments:
         floor_B = floor_of_magnitude * state[self._magnitude][rows]
         return np.maximum(np.maximum(np.sqrt(variance_B), floor_B), np.finfo(np.float32).tiny)
 
+    def varies(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
+        """[B] whether two values have differed."""
+        return np.asarray(state[self._squares][rows] > 0.0)
+
     def update(self, state: Columns, rows: Rows, values_B: Float64) -> None:
         """Take in the values of this round."""
         count_B = state[self._count][rows] + 1.0

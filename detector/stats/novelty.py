@@ -114,8 +114,9 @@ class NoveltyMemory:
         stamps_BK = np.take_along_axis(stamps_BK, order_BK, axis=1)
         gaps_BK = _gaps(wide_BK)
         crowded_B = np.isfinite(wide_BK[:, -1]) | (gaps_BK.min(axis=1) == 0.0)
-        drop_B = np.where(crowded_B, _most_redundant(gaps_BK), self.size)
-        _merge_stamps(stamps_BK, gaps_BK, np.flatnonzero(crowded_B), drop_B)
+        drop_B, heir_B = _most_redundant(gaps_BK)
+        _merge_stamps(stamps_BK, np.flatnonzero(crowded_B), drop_B, heir_B)
+        drop_B[~crowded_B] = self.size
         column_K = np.arange(self.size)
         kept_BK = column_K + (column_K >= drop_B[:, None])
         memory_BK = np.take_along_axis(wide_BK, kept_BK, axis=1)
@@ -133,31 +134,26 @@ def _gaps(sorted_BK: Float32) -> Float32:
     return gaps_BK
 
 
-def _sides(gaps_BK: Float32, at_B: npt.NDArray[np.int64]) -> tuple[Float32, Float32]:
-    """([B] gap before, [B] gap behind) the number at `at_B`; infinite at the ends."""
-    index_B = np.arange(len(at_B))
-    width = gaps_BK.shape[1]
-    before_B = np.where(at_B > 0, gaps_BK[index_B, np.maximum(at_B - 1, 0)], np.float32(np.inf))
-    behind_B = np.where(at_B < width, gaps_BK[index_B, np.minimum(at_B, width - 1)], np.float32(np.inf))
-    return before_B, behind_B
+def _most_redundant(gaps_BK: Float32) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Of the closest pair ([B] the number with the nearer other neighbour, [B] the one that stays).
 
-
-def _most_redundant(gaps_BK: Float32) -> npt.NDArray[np.int64]:
-    """[B] of the closest pair the number with the nearer other neighbour; extremes stay."""
+    An extreme stays: beyond it there is no neighbour.
+    """
+    index_B = np.arange(len(gaps_BK))
     first_B = gaps_BK.argmin(axis=1)
-    before_B, _ = _sides(gaps_BK, first_B)
-    _, behind_B = _sides(gaps_BK, first_B + 1)
-    return np.asarray(np.where(before_B > behind_B, first_B + 1, first_B), dtype=np.int64)
+    last = gaps_BK.shape[1] - 1
+    before_B = np.where(first_B > 0, gaps_BK[index_B, np.maximum(first_B - 1, 0)], np.float32(np.inf))
+    behind_B = np.where(first_B < last, gaps_BK[index_B, np.minimum(first_B + 1, last)], np.float32(np.inf))
+    second_goes_B = before_B > behind_B
+    return first_B + second_goes_B, first_B + ~second_goes_B
 
 
 def _merge_stamps(
-    stamps_BK: Int16, gaps_BK: Float32, chosen: npt.NDArray[np.int64], drop_B: npt.NDArray[np.int64]
+    stamps_BK: Int16, chosen: npt.NDArray[np.int64], drop_B: npt.NDArray[np.int64], heir_B: npt.NDArray[np.int64]
 ) -> None:
-    """What is dropped leaves its visits to the nearer neighbour: established, or the stamp of the first visit."""
-    before_B, behind_B = _sides(gaps_BK[chosen], drop_B[chosen])
-    heir_B = drop_B[chosen] + np.where(before_B < behind_B, -1, 1)
+    """What is dropped leaves its visits to its heir: established, or the stamp of the first visit."""
     dropped_B = stamps_BK[chosen, drop_B[chosen]].astype(np.int32)
-    inherited_B = stamps_BK[chosen, heir_B].astype(np.int32)
+    inherited_B = stamps_BK[chosen, heir_B[chosen]].astype(np.int32)
     apart_B = np.abs(dropped_B - inherited_B) >= APART
     settled_B = (dropped_B == ESTABLISHED) | (inherited_B == ESTABLISHED) | apart_B
-    stamps_BK[chosen, heir_B] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))
+    stamps_BK[chosen, heir_B[chosen]] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))

@@ -1,0 +1,207 @@
+"""The scorer: pure where it says so, finite always, and right about the faults that it is there for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.columns import Columns, allocate
+from detector.scoring import Score, Scorer, ScorerSettings
+
+Array = np.ndarray
+COLUMNS = ("raw", "anomaly_score", "lower", "upper", "surprise")
+
+
+def play(
+    values: Array, *, scorer: Scorer | None = None, loc: Array | None = None, step_seconds: float = 60.0
+) -> tuple[dict[str, Array], Columns]:
+    """[T, B] values through a scorer against a persistence forecast; ([T, B] of each part of the score, state)."""
+    scorer = scorer or Scorer()
+    rounds, count = values.shape
+    state = allocate(scorer.fields, count)
+    rows = np.arange(count)
+    scale = np.ones(count)
+    said: list[Score] = []
+    last = np.full(count, np.nan)
+    for now in range(rounds):
+        expected = last if loc is None else loc[now]
+        arguments = (state, rows, np.full(count, now * step_seconds), values[now], expected, scale)
+        said.append(scorer.score(*arguments))
+        scorer.learn(*arguments, said[-1])
+        last = values[now]
+    return {name: np.stack([getattr(score, name) for score in said]) for name in COLUMNS}, state
+
+
+def noise(rounds: int, count: int, seed: int = 0) -> Array:
+    return 50.0 + 3.0 * np.random.default_rng(seed).standard_normal((rounds, count))
+
+
+def test_state_is_within_its_budget() -> None:
+    assert sum(field.nbytes for field in Scorer().fields) <= 1536
+
+
+def test_score_changes_nothing() -> None:
+    scorer = Scorer()
+    _, state = play(noise(100, 8), scorer=scorer)
+    before = {name: column.copy() for name, column in state.items()}
+    scorer.score(state, np.arange(8), np.full(8, 6000.0), np.full(8, 99.0), np.full(8, 50.0), np.ones(8))
+    for name, column in state.items():
+        np.testing.assert_array_equal(column, before[name])
+
+
+def test_result_does_not_depend_on_who_shares_the_call() -> None:
+    values = noise(300, 24)
+    values[200:210, ::5] += 40.0
+    together, state = play(values)
+    scorer = Scorer()
+    apart = allocate(scorer.fields, 24)
+    rng = np.random.default_rng(2)
+    last = np.full(24, np.nan)
+    for now in range(300):
+        order = rng.permutation(24)
+        for rows in np.array_split(order, rng.integers(1, 6)):
+            arguments = (apart, rows, np.full(len(rows), now * 60.0), values[now, rows], last[rows], np.ones(len(rows)))
+            score = scorer.score(*arguments)
+            scorer.learn(*arguments, score)
+            for name in COLUMNS:
+                np.testing.assert_array_equal(getattr(score, name), together[name][now, rows])
+        last = values[now]
+    for name, column in state.items():
+        np.testing.assert_array_equal(column, apart[name])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=120),
+    st.floats(-1e30, 1e30) | st.just(float("nan")) | st.just(float("inf")),
+    st.floats(0.0, 1e30),
+)
+def test_finite_for_finite_values(values: list[float], loc: float, scale: float) -> None:
+    scorer = Scorer(ScorerSettings(warmup_samples=10))
+    state = allocate(scorer.fields, 1)
+    row = np.zeros(1, dtype=np.int64)
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        for now, value in enumerate(values):
+            arguments = (state, row, np.array([now * 1.0]), np.array([value]), np.array([loc]), np.array([scale]))
+            score = scorer.score(*arguments)
+            scorer.learn(*arguments, score)
+            assert all(np.isfinite(getattr(score, name)).all() for name in COLUMNS)
+            assert score.anomaly_score[0] >= 0.0
+    unset = {"value_memory", "residual_memory"}  # infinity marks an empty place there
+    assert all(np.isfinite(column).all() for name, column in state.items() if name not in unset)
+
+
+def test_warm_up_scores_nothing() -> None:
+    values = noise(100, 3)
+    values[40] += 500.0
+    said, _ = play(values, scorer=Scorer(ScorerSettings(warmup_samples=60)))
+    assert (said["anomaly_score"][:60] == 0.0).all()
+    assert (said["anomaly_score"][60:] > 0.0).any()
+
+
+def fault(kind: str, values: Array, start: int, rng: np.random.Generator) -> None:
+    """Put one fault into [T, B] values of deviation 3."""
+    tail = values[start:]
+    if kind == "spike":
+        tail[:3] += 25.0
+    elif kind == "dip":
+        tail[:3] -= 25.0
+    elif kind == "level shift":
+        tail += 25.0
+    elif kind == "flat line":
+        tail[:] = tail[0]
+    elif kind == "variance burst":
+        tail[:40] += 18.0 * rng.standard_normal(tail[:40].shape)
+    elif kind == "drop to zero":
+        tail[:30] = 0.0
+
+
+@pytest.mark.parametrize("kind", ["spike", "dip", "level shift", "flat line", "variance burst", "drop to zero"])
+def test_strong_faults_are_caught_within_ten_samples(kind: str) -> None:
+    values = noise(400, 60)
+    fault(kind, values, 300, np.random.default_rng(4))
+    said, _ = play(values)
+    hot = said["anomaly_score"] > 1.0
+    assert hot[300:310].any(axis=0).mean() >= 0.95
+    assert hot[:300].any(axis=0).sum() <= 1
+
+
+def test_a_level_shift_is_one_alert_and_then_accepted() -> None:
+    values = noise(900, 20)
+    values[600:] += 30.0
+    said, _ = play(values)
+    hot = said["anomaly_score"] > 1.0
+    assert hot[600:606].any(axis=0).all()
+    assert not hot[640:].any()
+
+
+def test_a_recurrence_alerts_again() -> None:
+    values = noise(2600, 10)
+    for start in (1500, 2500):
+        values[start : start + 20] += 60.0
+    said, _ = play(values, step_seconds=3600.0)
+    hot = said["anomaly_score"] > 1.0
+    for start in (1500, 2500):
+        assert hot[start : start + 20].any(axis=0).mean() >= 0.9, start
+
+
+def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
+    rng = np.random.default_rng(6)
+    plateaus = np.repeat(rng.integers(1, 4, (60, 20)).astype(float), 20, axis=0)
+    said, _ = play(plateaus)
+    assert not (said["anomaly_score"][300:] > 1.0).any()
+
+
+def test_direction_and_least_effect() -> None:
+    values = noise(400, 2)
+    values[350, 0] += 60.0
+    values[350, 1] -= 60.0
+    usual = np.full(values.shape, 50.0)
+    for chosen, expected in (("both", [True, True]), ("above", [True, False]), ("below", [False, True])):
+        said, _ = play(values, scorer=Scorer(ScorerSettings(direction=chosen)), loc=usual)
+        assert (said["anomaly_score"][350] > 1.0).tolist() == expected
+    for options in (ScorerSettings(min_dev_from_expected=200.0), ScorerSettings(min_rel_dev_from_expected=4.0)):
+        said, _ = play(values, scorer=Scorer(options), loc=usual)
+        assert (said["anomaly_score"] <= 1.0).all()
+
+
+@pytest.mark.parametrize(("draw", "times_over"), [("normal", 2.0), ("logistic", 12.0)])
+@pytest.mark.parametrize("step_seconds", [300.0, 3600.0])
+def test_quiet_streams_keep_the_budget(step_seconds: float, draw: str, times_over: float) -> None:
+    """The pooled tail is that of light noise; a heavier one overspends by a factor that is bounded, and documented."""
+    rng = np.random.default_rng(8)
+    rounds, streams = 1000, 100
+    values = 20.0 + getattr(rng, draw)(size=(rounds, streams))
+    said, _ = play(values, step_seconds=step_seconds, loc=np.full((rounds, streams), 20.0))
+    alarms = (said["anomaly_score"][200:] > 1.0).sum()
+    allowed = 0.1 * streams * (rounds - 200) * step_seconds / (7 * 86_400.0)
+    assert alarms <= times_over * allowed + 3.0
+
+
+def test_a_constant_stream_never_alerts_whatever_its_forecaster_rounds() -> None:
+    rng = np.random.default_rng(3)
+    values = np.zeros((500, 4))
+    values[:, 1:] = [5.0, -1e9, 1e-9]
+    said, _ = play(values, loc=values + rng.standard_normal(values.shape) * np.maximum(np.abs(values) * 1e-7, 1e-12))
+    assert (said["anomaly_score"] <= 1.0).all()
+
+
+def test_a_larger_budget_alerts_sooner() -> None:
+    values = noise(600, 100)
+    counts = []
+    for budget in (0.01, 1.0, 100.0):
+        said, _ = play(values, scorer=Scorer(ScorerSettings(alerts_per_stream_week=budget)))
+        counts.append(int((said["anomaly_score"] > 1.0).sum()))
+    assert counts[0] <= counts[1] < counts[2]
+
+
+def test_an_overspent_budget_raises_the_price() -> None:
+    rng = np.random.default_rng(9)
+    values = 50.0 + rng.standard_normal((4000, 10))
+    for start in range(250, 4000, 250):
+        values[start] += 10.0 + 0.04 * start  # each larger than all before
+    said, _ = play(values)
+    spikes = said["anomaly_score"][250::250] / said["surprise"][250::250]
+    assert (spikes[-1] < 0.95 * spikes[0]).all()

@@ -1,0 +1,130 @@
+"""The novelty memory against a plain reference, and what its docstring promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.columns import Columns, allocate
+from detector.stats.novelty import APART, DELAY, VISIT_SAMPLES, Distance, NoveltyMemory
+
+SIZE = 8
+
+
+class Reference:
+    """One stream, one number at a time, in plain Python."""
+
+    def __init__(self) -> None:
+        self.memory: list[list[float]] = []  # [number, stamp], stamp -1 = established
+        self.waiting: list[tuple[float, float]] = []
+        self.gap = 0.0
+        self.seen = 0
+
+    def see(self, number: float) -> tuple[float, float]:
+        stamp = self.seen // VISIT_SAMPLES
+        away = [(abs(m - number), s) for m, s in self.memory]
+        usual = [a for a, s in away if s == -1]
+        # Of two equally near the smaller counts.
+        nearest, first_met = min(away, key=lambda pair: pair[0]) if away else (0.0, -1)
+        established = nearest if first_met == -1 or not usual else min(usual)
+        is_return = first_met != -1 and stamp - first_met >= APART
+        if len(self.waiting) == DELAY:
+            entering, welcome = self.waiting.pop(0)
+            if welcome > self.gap or self.seen < 2 * DELAY:
+                self._enter(entering, stamp)
+        self.waiting.append((number, np.inf if is_return else nearest))
+        self.seen += 1
+        return nearest, established
+
+    def _enter(self, number: float, stamp: int) -> None:
+        self.memory = sorted([*self.memory, [number, stamp]], key=lambda pair: pair[0])
+        gaps = [b[0] - a[0] for a, b in zip(self.memory, self.memory[1:], strict=False)]
+        if len(self.memory) > SIZE or 0.0 in gaps:
+            first = gaps.index(min(gaps))
+            before = gaps[first - 1] if first > 0 else np.inf
+            behind = gaps[first + 1] if first + 1 < len(gaps) else np.inf
+            _, left = self.memory[first]
+            _, right = self.memory[first + 1]
+            settled = -1 in (left, right) or abs(left - right) >= APART
+            keep = first if before > behind else first + 1
+            self.memory[keep][1] = -1 if settled else min(left, right)
+            del self.memory[first + 1 if keep == first else first]
+        gaps = [b[0] - a[0] for a, b in zip(self.memory, self.memory[1:], strict=False)]
+        self.gap = min(gaps) if len(self.memory) == SIZE else 0.0
+
+
+def _play(memory: NoveltyMemory, state: Columns, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(numbers.shape[1])
+    said = []
+    for round_numbers in numbers:
+        distance = memory.distance(state, rows, round_numbers)
+        memory.update(state, rows, round_numbers, distance)
+        said.append((distance.any, distance.established))
+    any_TB, established_TB = np.array(said).transpose(1, 0, 2)
+    return any_TB, established_TB
+
+
+@pytest.mark.parametrize("kind", ["noise", "counts", "wander", "rare"])
+def test_equals_the_plain_reference(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    shape = (600, 6)
+    numbers = {
+        "noise": rng.standard_normal(shape),
+        "counts": rng.poisson(4.0, shape).astype(float),
+        "wander": rng.standard_normal(shape).cumsum(axis=0),
+        "rare": np.where(rng.random(shape) < 0.02, 50.0 + rng.standard_normal(shape), rng.standard_normal(shape)),
+    }[kind]
+    # Numbers on a grid of float32 make every distance exact, so that the two may be compared bit for bit.
+    numbers = np.round(numbers * 1024.0) / 1024.0
+    memory = NoveltyMemory("n", SIZE)
+    any_TB, established_TB = _play(memory, allocate(memory.fields, shape[1]), numbers)
+    for row in range(shape[1]):
+        reference = Reference()
+        expected = np.array([reference.see(float(number)) for number in numbers[:, row]])
+        np.testing.assert_array_equal(any_TB[:, row], expected[:, 0])
+        np.testing.assert_array_equal(established_TB[:, row], expected[:, 1])
+
+
+def test_extremes_stay() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((2000, 1))
+    memory = NoveltyMemory("n", SIZE)
+    state = allocate(memory.fields, 1)
+    _play(memory, state, numbers)
+    kept = state["n_memory"][0]
+    seen = numbers[:-DELAY].astype(np.float32)
+    # An extreme closer to its neighbour than the smallest gap is stood for by that neighbour.
+    assert kept.min() <= seen.min() + state["n_gap"][0]
+    assert kept.max() >= seen.max() - state["n_gap"][0]
+
+
+def test_a_spike_does_not_excuse_its_own_next_samples() -> None:
+    memory = NoveltyMemory("n")
+    state = allocate(memory.fields, 1)
+    any_TB, _ = _play(memory, state, np.concatenate([np.zeros((50, 1)), np.full((8, 1), 9.0)]))
+    assert (any_TB[50 : 50 + DELAY] == 9.0).all()
+    assert (any_TB[50 + DELAY + 1 :] == 0.0).all()
+
+
+def test_a_recurrence_is_far_from_the_established() -> None:
+    rng = np.random.default_rng(1)
+    numbers = rng.standard_normal((1500, 1))
+    numbers[700:703] = 20.0
+    numbers[1200] = 20.0
+    memory = NoveltyMemory("n")
+    any_TB, established_TB = _play(memory, allocate(memory.fields, 1), numbers)
+    assert any_TB[1200, 0] == 0.0
+    assert established_TB[1200, 0] > 15.0
+    assert (established_TB >= any_TB).all()
+
+
+def test_distance_reads_only_and_knows_an_empty_memory() -> None:
+    memory = NoveltyMemory("n")
+    state = allocate(memory.fields, 4)
+    before = {name: column.copy() for name, column in state.items()}
+    distance = memory.distance(state, np.arange(4), np.array([1.0, -1e30, 1e30, 0.0]))
+    assert isinstance(distance, Distance)
+    assert (distance.any == 0.0).all()
+    assert (distance.established == 0.0).all()
+    for name, column in state.items():
+        np.testing.assert_array_equal(column, before[name])
