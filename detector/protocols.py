@@ -17,7 +17,7 @@ from detector.series import SeriesIndex
 
 @dataclass(frozen=True, slots=True)
 class AssignmentChanges:
-    """What a rebalance did since the last question."""
+    """What rebalances did since the last question, in sum: a partition that stays is not mentioned."""
 
     assigned: frozenset[Partition] = frozenset()
     revoked: frozenset[Partition] = frozenset()

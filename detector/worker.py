@@ -78,7 +78,6 @@ class Worker:
         self.flush_timeout_seconds = flush_timeout_seconds
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
-        self._parked: frozenset[Partition] = frozenset()
         self._stopping = False
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._undelivered: list[float] = []
@@ -136,23 +135,14 @@ class Worker:
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
     def _follow_assignment(self) -> None:
-        """Drop the state of partitions that are gone.
-
-        A rebalance takes every partition away and gives most of them back: the state of a revoked one is kept until the
-        next assignment says whether it stays here, and is then read on from where it is.
-        """
+        """Drop the state of partitions that are gone, begin to read those that came."""
         changes = self.source.changes()
         if not (changes.assigned or changes.revoked or changes.lost):
             return
         self._assigned = (self._assigned - changes.revoked - changes.lost) | changes.assigned
-        self._parked |= changes.revoked
-        if changes.assigned:
-            returned = self._parked & changes.assigned
-            for partition in returned & self.positions.keys():
-                self.source.seek(partition, self.positions[partition])
-            self._drop(self._parked - changes.assigned)
-            self._parked = frozenset()
-        self._drop(changes.lost)
+        for partition in changes.revoked | changes.lost:
+            self.pipeline.table.drop(partition)
+            self.positions.pop(partition, None)
         self.source.resume(changes.assigned)
         self.telemetry.metrics.observe_changes(changes, len(self._assigned))
         self.telemetry.log.info(
@@ -165,11 +155,6 @@ class Worker:
         if self._assigned:
             self.telemetry.health.set_ready()
             self.telemetry.notifier.ready()
-
-    def _drop(self, partitions: frozenset[Partition]) -> None:
-        for partition in partitions:
-            self.pipeline.table.drop(partition)
-            self.positions.pop(partition, None)
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
@@ -270,7 +255,7 @@ class Worker:
 
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
-        self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned | self._parked))
+        self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned))
 
 
 def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> StreamCounts:
@@ -293,5 +278,3 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
 
 def _range(gap: SkippedRange) -> str:
     return f"offsets {gap.first} to {gap.last}"
-
-

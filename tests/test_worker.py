@@ -149,20 +149,17 @@ def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
     assert rig.value("detector_source_errors_total", reason="broker_unreachable") == 2
 
 
-def test_a_partition_that_a_rebalance_gives_back_keeps_its_state_and_one_that_moves_does_not() -> None:
+def test_a_revoked_partition_takes_its_state_along_and_leaves_the_others_alone() -> None:
     other = ("metrics", 1)
-    polls = [[records(0, quiet(5)), records(0, quiet(5), partition=1)], [], [], []]
+    polls = [[records(0, quiet(5)), records(0, quiet(5), partition=1)], []]
     source = ListSource(polls, frozenset({PARTITION, other}))
     rig = Rig(source)
     rig.worker.turn()
-    source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION, other}))]
-    rig.worker.turn()
     assert rig.worker.pipeline.table.streams == 2
-    source.pending_changes = [AssignmentChanges(assigned=frozenset({other}))]
-    rig.worker.turn()
+    source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION}))]
+    rig.worker.run()
     assert rig.worker.pipeline.table.streams == 1
-    assert source.sought == {other: 5}
-    assert rig.worker.positions == {other: 5}
+    assert source.commits == [{other: 5}]
 
 
 def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:

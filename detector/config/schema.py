@@ -15,12 +15,20 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 
 def _host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or not port.isdigit() or int(port) >= 65_536:
         raise ValueError(f"{text!r} is not host:port")
     return text
 
 
-HostPort = Annotated[str, AfterValidator(_host_port)]
+def _known_port(text: str) -> str:
+    if text.endswith(":0"):
+        raise ValueError(f"{text!r}: a broker cannot listen on port 0")
+    return text
+
+
+ListenAddress = Annotated[str, AfterValidator(_host_port)]
+"""host:port; port 0 takes a free one, which the log names."""
+HostPort = Annotated[str, AfterValidator(_host_port), AfterValidator(_known_port)]
 
 
 class Section(BaseModel):
@@ -241,7 +249,7 @@ class Checkpoint(Section):
 class Telemetry(Section):
     """`/metrics`, health and logs."""
 
-    listen: HostPort = "127.0.0.1:9464"
+    listen: ListenAddress = "127.0.0.1:9464"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

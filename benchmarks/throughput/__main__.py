@@ -1,0 +1,177 @@
+"""`python -m benchmarks.throughput [--streams N ...] [--json FILE]`: CPU time a sample, in one run.
+
+Floors: the Kafka client alone, decoding alone, the network's kernel alone. Then the worker with everything, a stage at a
+time. CPU time is that of the whole process, the client's own thread included; ratios are to the sum of the floors. The
+broker is started for the run (Java and Maven are needed), the records come from an independent producer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.throughput.load import PARTITIONS, fill
+from detector.app import build_pipeline, build_worker
+from detector.columns import BLOCK_ROWS
+from detector.config import Config
+from detector.decoders import DECODERS
+from detector.models.features import FEATURES
+from detector.models.forecaster import Forecaster
+from detector.records import RawBatch, SampleBatch
+from detector.sources import SOURCES
+from detector.telemetry.metrics import STAGES
+from tests.kafka.cluster import Cluster
+
+MICRO = 1e6
+
+
+def config_for(bootstrap: str, topic: str, streams: int, group: str) -> Config:
+    """The defaults, but for where to read and that nobody takes the alerts."""
+    return Config.model_validate(
+        {
+            "kafka": {"bootstrap_servers": [bootstrap]},
+            "source": {"kafka": {"topics": [topic], "group_id": group, "start": "earliest"}},
+            "sinks": {"kafka": {"enabled": False}},
+            "streams": {"max_streams": streams},
+            "telemetry": {"listen": "127.0.0.1:0", "log_level": "error"},
+        }
+    )
+
+
+def client_alone(config: Config, samples: int) -> tuple[float, list[RawBatch]]:
+    """CPU seconds to read every record, and the records."""
+    source = SOURCES["kafka"](config)
+    batches: list[RawBatch] = []
+    count = 0
+    try:
+        while count == 0:
+            source.resume(source.changes().assigned)
+            batches = source.poll(0.5)
+            count = sum(map(len, batches))
+        began, already = process_time(), count
+        while count < samples:
+            polled = source.poll(0.5)
+            batches += polled
+            count += sum(map(len, polled))
+        return (process_time() - began) * samples / (samples - already), batches
+    finally:
+        source.close(5.0)
+
+
+def decode_alone(config: Config, batches: list[RawBatch]) -> tuple[float, list[SampleBatch]]:
+    """CPU seconds to turn the records into columns."""
+    pipeline = build_pipeline(config)
+    decoder = DECODERS["json"](config.decoder)
+    began = process_time()
+    decoded = [decoder.decode(batch, pipeline.table.series((batch.topic, batch.partition))) for batch in batches]
+    return process_time() - began, decoded
+
+
+def kernel_alone(samples: int) -> float:
+    """CPU seconds of the bare network at its fixed shape, as many rows as there are samples."""
+    forecaster = Forecaster()
+    backbone = forecaster.weights.backbone
+    size = backbone.shape.state_size
+    inputs, hidden, cell = (torch.zeros(BLOCK_ROWS, width) for width in (FEATURES, size, size))
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        backbone.step(inputs, hidden, cell)
+        began = process_time()
+        for _ in range(-(-samples // BLOCK_ROWS)):
+            backbone.step(inputs, hidden, cell)
+        return process_time() - began
+
+
+def end_to_end(config: Config, samples: int) -> tuple[float, dict[str, float], int]:
+    """CPU seconds of the worker until every record is scored and committed; wall seconds by stage; bytes a stream."""
+    with ExitStack() as stack:
+        worker = build_worker(config, stack)
+        metrics = worker.telemetry.metrics
+
+        def seconds(stage: str) -> float:
+            return metrics.registry.get_sample_value("detector_stage_seconds_total", {"stage": stage}) or 0.0
+
+        while not worker.positions:
+            worker.turn()
+        already = sum(worker.positions.values())
+        before = {stage: seconds(stage) for stage in STAGES}
+        began = process_time()
+        while sum(worker.positions.values()) < samples:
+            worker.turn()
+        worker.stop()
+        worker.run()
+        scale = samples / (samples - already)
+        cpu = (process_time() - began) * scale
+        return (
+            cpu,
+            {stage: (seconds(stage) - before[stage]) * scale for stage in STAGES},
+            worker.pipeline.table.bytes_per_stream,
+        )
+
+
+def measure(cluster: Cluster, streams: int, samples: int) -> dict[str, Any]:
+    """One row of the table."""
+    steps = -(-samples // streams)
+    samples = steps * streams
+    topic = cluster.endpoint.create_topic(partitions=PARTITIONS)
+    fill(cluster.endpoint, topic, streams, steps)
+
+    def config(group: str) -> Config:
+        return config_for(cluster.bootstrap, topic, streams, f"{topic}-{group}")
+
+    client, batches = client_alone(config("client"), samples)
+    decode, _ = decode_alone(config("decode"), batches)
+    del batches
+    kernel = kernel_alone(samples)
+    total, stages, state_bytes = end_to_end(config("worker"), samples)
+    floor = client + decode + kernel
+    per_sample: Callable[[float], float] = lambda seconds: round(seconds * MICRO / samples, 3)  # noqa: E731
+    return {
+        "streams": streams,
+        "samples": samples,
+        "client_us": per_sample(client),
+        "decode_us": per_sample(decode),
+        "kernel_us": per_sample(kernel),
+        "end_to_end_us": per_sample(total),
+        "ratio_to_floor": round(total / floor, 2),
+        "stage_us": {stage: per_sample(value) for stage, value in stages.items()},
+        "state_bytes_per_stream": state_bytes,
+    }
+
+
+def main() -> None:
+    """Parse the arguments, start a broker, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--samples", type=int, default=600_000, help="records of each row of the table, at least")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
+        print("CPU microseconds a sample; stages are wall time\n")
+        print(f"{'streams':>8} {'client':>7} {'decode':>7} {'kernel':>7} {'end to end':>11} {'ratio':>6}   stages")
+        for streams in options.streams:
+            row = measure(cluster, streams, max(options.samples, 4 * streams))
+            rows.append(row)
+            stages = "  ".join(f"{name} {value:.2f}" for name, value in row["stage_us"].items())
+            print(
+                f"{row['streams']:>8} {row['client_us']:>7.2f} {row['decode_us']:>7.2f} {row['kernel_us']:>7.2f} "
+                f"{row['end_to_end_us']:>11.2f} {row['ratio_to_floor']:>6.2f}   {stages}"
+            )
+    if options.json:
+        options.json.write_text(
+            json.dumps({"rows": rows, "torch": torch.__version__, "numpy": np.__version__}, indent=2)
+        )
+
+
+if __name__ == "__main__":
+    main()
