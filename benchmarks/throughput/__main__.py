@@ -1,7 +1,7 @@
 """`python -m benchmarks.throughput [--streams N ...] [--json FILE]`: CPU time a sample, in one run.
 
-Floors: the Kafka client alone, decoding alone, the network's kernel alone. Then the worker with everything, a stage at a
-time. CPU time is that of the whole process, the client's own thread included; ratios are to the sum of the floors. The
+Floors: the Kafka client alone, decoding alone, the network's kernel alone. Then the worker with everything, by stage.
+CPU time is that of the whole process, the client's own thread included; ratios are to the sum of the floors. The
 broker is started for the run (Java and Maven are needed), the records come from an independent producer.
 """
 
