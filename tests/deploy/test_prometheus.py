@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -18,7 +19,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
-from tests.deploy.tools import DEPLOY, check
+from tests.deploy.tools import DEPLOY, ROOT, check
 from tests.telemetry.populate import populate
 
 RULES = DEPLOY / "prometheus" / "rules.yaml"
@@ -76,9 +77,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     config["rule_files"] = [str(RULES)]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{_free_port()}"
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=log, stdout=log)
@@ -97,11 +96,42 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus on `detector run` itself, which watches this machine."""
+    folder = tmp_path_factory.mktemp("daemon")
+    address = f"127.0.0.1:{_free_port()}"
+    config = {
+        "source": {"type": "host", "host": {"interval_seconds": 0.2}},
+        "sinks": {"kafka": {"enabled": False}, "stdout": {"enabled": True}},
+        "scoring": {"warmup_samples": 10},
+        "checkpoint": {"interval_seconds": 0.5},
+        "telemetry": {"listen": address},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "detector", "run", "-c", str(folder / "config.yaml")]
+    with (folder / "log").open("w") as log, (folder / "alerts").open("w") as alerts:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=alerts, stderr=log)
+    try:
+        with prometheus(folder, address) as started:
+            _until(lambda: started.query('detector_samples_total{outcome="scored"} > 0'), f"see {folder}/log")
+            yield started
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, (folder / "log").read_text()
+
+
 def _scraped(server: Prometheus) -> bool:
     try:
         return len(server.query("detector_samples_consumed_total[30s]")[0]["values"]) >= 5
     except (OSError, IndexError):
         return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _until(condition: Any, message: str) -> None:
@@ -139,6 +169,22 @@ def test_names_and_units_are_as_prometheus_wants_them() -> None:
 @pytest.mark.parametrize("expr", sorted(set(dashboard_queries())))
 def test_every_query_of_the_dashboard_has_an_answer(server: Prometheus, expr: str) -> None:
     assert server.query(as_grafana_asks(expr)), expr
+
+
+# Series that are born with the first lag, reject or failure.
+EVENTS = re.compile("detector_(lag_records|records_rejected|source_errors|sink_failures)")
+
+
+def test_every_query_of_the_dashboard_is_answered_by_the_daemon(daemon: Prometheus) -> None:
+    silent = [expr for expr in dashboard_queries() if not daemon.query(as_grafana_asks(expr))]
+    assert not [expr for expr in silent if not EVENTS.search(expr)]
+
+
+def test_g16_the_daemon_accounts_for_every_sample(daemon: Prometheus) -> None:
+    # A batch may be under way at a scrape, though not at every one of them.
+    gap = "min_over_time((detector_samples_consumed_total - sum without (outcome) (detector_samples_total))[10s:200ms])"
+    _until(lambda: daemon.query(gap)[0]["value"][1] == "0", "samples vanish")
+    assert float(daemon.query("detector_samples_consumed_total")[0]["value"][1]) > 0
 
 
 def test_the_dashboard_asks_for_something() -> None:

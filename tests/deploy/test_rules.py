@@ -75,8 +75,10 @@ CASES = {
         {'detector_records_rejected_total{reason="not_json"}': rising(0.5), RECORDS: rising(100)},
     ),
     "DetectorRecordsSkipped": Case(
-        {'detector_records_skipped_total{reason="corrupt"}': burst(5)},
+        {'detector_records_skipped_total{reason="corrupt"}': burst(5, at=80)},
         {'detector_records_skipped_total{reason="corrupt"}': steady(5)},
+        minute=90,
+        extra=[{'detector_records_skipped_total{reason="corrupt"}': f"_x80 5+0x{MINUTES - 80}"}],
     ),
     "DetectorSamplesDiscarded": Case(
         {BAD_VALUE: rising(2), SAMPLES: rising(100)},
