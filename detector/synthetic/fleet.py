@@ -1,4 +1,4 @@
-"""A fleet: named quiet streams on one clock, some of them with a labelled fault. For `produce` and `demo`.
+"""A fleet: the metrics of many instances on one clock, some with a labelled fault. For `produce` and `demo`.
 
 Shape legend: S streams, T steps.
 """
@@ -13,15 +13,14 @@ import numpy as np
 
 from detector.series import SeriesKey
 from detector.synthetic.faults import KINDS, Fault, inject
-from detector.synthetic.parts import Float64
-from detector.synthetic.streams import streams
+from detector.synthetic.parts import Float64, Grid
+from detector.synthetic.services import SERVICES
 
-QUIET_FAMILIES = ("utilisation", "daily", "counts", "traffic", "latency", "drift")
-"""Families that have a normal state which a fault can disturb."""
 USUAL_KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_zero")
 
 _LOOK_BACK = 100
-"""Steps before a fault that must be of a kind in which it would be one."""
+_MISSING = 0.01
+"""Steps before a fault from which it is told whether it would be seen in this stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,8 @@ def fleet(
     """Draw `count` streams; the same arguments give the same fleet.
 
     `faults` are the steps at which a fault begins, each in a stream of its own, drawn among those in which it would
-    be seen: a constant stream cannot freeze, and one that is always zero cannot drop to it. Kinds take turns.
+    be seen: a constant stream cannot freeze, and one that is always zero cannot drop to it. Kinds take turns. `gaps` is
+    the share of streams that miss a hundredth of their samples.
 
     >>> drawn = fleet(1, 20, 300, 60.0, start=0.0, faults=[200], kinds=["level_shift"])
     >>> [(fault.kind, fault.first) for fault in drawn.faults]
@@ -77,21 +77,31 @@ def fleet(
         raise ValueError(f"kinds of fault are {', '.join(KINDS)}; not {', '.join(unknown) or 'none at all'}")
     if len(faults) > count:
         raise ValueError(f"{len(faults)} faults need as many streams, not {count}")
-    drawn = streams(seed, count, steps, step_seconds, start=start, families=QUIET_FAMILIES, events=False, gaps=gaps)
+    times_T: Float64 = start + step_seconds * np.arange(steps)
+    metrics = tuple(SERVICES)
+    values_ST = np.empty((count, steps))
+    for index, metric in enumerate(metrics):
+        rows = np.arange(index, count, len(metrics))
+        if len(rows):
+            grid = Grid(np.random.default_rng([seed, 0, index]), len(rows), times_T, step_seconds, events=False)
+            values_ST[rows] = SERVICES[metric](grid)
     rng = np.random.default_rng([seed, 1])
     free = rng.permutation(count).tolist()
     placed = []
     for first, kind in zip(faults, cycle(kinds), strict=False):
         past = slice(max(0, first - _LOOK_BACK), first)
-        stream = next((each for each in free if _can_suffer(kind, drawn.values_ST[each, past])), free[0])
+        stream = next((each for each in free if _can_suffer(kind, values_ST[each, past])), free[0])
         free.remove(stream)
-        done: Fault = inject(drawn.values_ST[stream], kind, first, rng)
+        done: Fault = inject(values_ST[stream], kind, first, rng)
         placed.append(FleetFault(stream, kind, done.start, done.end - 1))
+    if gaps:
+        missing = rng.random((count, 1)) < gaps
+        values_ST[missing & (rng.random(values_ST.shape) < _MISSING)] = np.nan
     return Fleet(
-        drawn.times_T,
-        drawn.values_ST,
-        tuple(f"fleet_{family}" for family in drawn.families),
-        tuple({"instance": f"i-{stream:05d}"} for stream in range(count)),
+        times_T,
+        values_ST,
+        tuple(metrics[stream % len(metrics)] for stream in range(count)),
+        tuple({"service": "shop", "instance": f"shop-{stream // len(metrics):05d}"} for stream in range(count)),
         tuple(placed),
     )
 

@@ -27,6 +27,8 @@ class Grid:
     step_seconds: float
     events: bool = True
     """Unannounced events (bursts, shifts, regime switches); off where only labelled faults may happen."""
+    outliers: bool = True
+    """Heavy-tailed noise and rare jobs, of which a single sample can look like a fault."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,6 +91,10 @@ def _amplitude(grid: Grid) -> Float64:
     return amplitude
 
 
+LIGHT_TAILED = np.array([0, 3, 4, 5, 8])
+"""Kinds of `noise` without outliers: Gaussian, autoregressive, uniform."""
+
+
 def noise(grid: Grid) -> Float64:
     """Unit-scale noise, one of nine kinds per stream."""
     rng, shape = grid.rng, grid.shape
@@ -106,7 +112,8 @@ def noise(grid: Grid) -> Float64:
         rng.gamma(1.5, 1.0, shape) - 1.5,
         rng.uniform(-1.7, 1.7, shape),
     ]
-    choice = rng.integers(len(kinds), size=grid.count)
+    allowed = np.arange(len(kinds)) if grid.outliers else LIGHT_TAILED
+    choice = allowed[rng.integers(len(allowed), size=grid.count)]
     return np.stack([kinds[kind][row] for row, kind in enumerate(choice)])
 
 
@@ -144,13 +151,16 @@ def regimes(grid: Grid) -> npt.NDArray[np.bool_]:
     return np.asarray(held(grid, grid.each_log(0.1, 6)) > grid.each(0, 1.5))
 
 
+CRON_SECONDS = (900.0, 1800.0, 3600.0, 7200.0, 21600.0, 43200.0, 86400.0)
+
+
 def cron(grid: Grid) -> Float64:
     """Spikes of unit height that recur on the clock, one to several steps wide, every run a little different."""
-    period = grid.rng.choice([900.0, 1800, 3600, 7200, 21600, 43200, 86400], (grid.count, 1))
+    period = grid.rng.choice(CRON_SECONDS if grid.outliers else CRON_SECONDS[:3], (grid.count, 1))
     width = np.minimum(np.maximum(grid.each_log(60, 1800), grid.step_seconds), 0.4 * period)
     phase = (grid.times_T[None, :] - grid.each(0, 1) * period) % period
     run = np.floor(grid.times_T[None, :] / period).astype(int)
-    height = np.exp(0.3 * grid.rng.standard_normal((grid.count, 997)))
+    height = np.exp((0.3 if grid.outliers else 0.05) * grid.rng.standard_normal((grid.count, 997)))
     spikes: Float64 = np.where(phase < width, np.take_along_axis(height, run % 997, axis=1), 0.0)
     return spikes
 

@@ -37,13 +37,14 @@ def streams(
     start: float = START,
     families: Sequence[str] = tuple(FAMILIES),
     events: bool = True,
+    outliers: bool = True,
     gaps: float = 0.0,
 ) -> Streams:
     """Draw `count` streams of `steps` samples; the same arguments give the same streams.
 
     Families take turns. `events=False` leaves out everything that an operator might call an anomaly (bursts, level
-    shifts, regime switches), for fleets whose only anomalies are the injected ones. `gaps` is the share of streams that
-    have gaps.
+    shifts, regime switches), `outliers=False` heavy-tailed noise and jobs that come less than hourly as well: for
+    fleets whose only anomalies are the injected ones. `gaps` is the share of streams that have gaps.
 
     >>> drawn = streams(seed=1, count=3, steps=5, step_seconds=60, families=["daily", "counts"])
     >>> drawn.values_ST.shape, drawn.families
@@ -56,9 +57,10 @@ def streams(
         rows = np.arange(index, count, len(families))
         if len(rows):
             rng = np.random.default_rng([seed, index])
-            grid = Grid(rng, len(rows), times_T, step_seconds, events)
+            grid = Grid(rng, len(rows), times_T, step_seconds, events, outliers)
             values_ST[rows] = FAMILIES[name](grid)
-    finish = Grid(np.random.default_rng([seed, len(families)]), count, times_T, step_seconds, events)
+    rng = np.random.default_rng([seed, len(families)])
+    finish = Grid(rng, count, times_T, step_seconds, events, outliers)
     return Streams(times_T, _with_gaps(finish, _in_units(finish, values_ST), gaps), names)
 
 
