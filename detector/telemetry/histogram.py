@@ -27,8 +27,8 @@ class ColumnHistogram(Collector):
         registry.register(self)
 
     def observe(self, values: npt.NDArray[np.float64]) -> None:
-        """Count every value that is a number; NaN stands for "none" and is passed over."""
-        known = values[~np.isnan(values)]
+        """Count every finite value; NaN stands for "none", and an infinity would spoil the sum for ever."""
+        known = values[np.isfinite(values)]
         # A bucket includes its upper bound, so a value that equals one belongs to that bucket.
         buckets = np.searchsorted(self._bounds, known, side="left")
         counts = np.bincount(buckets, minlength=len(self._counts))
