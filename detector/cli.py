@@ -1,10 +1,8 @@
 """The command line. Commands import what they need when they run, so that `--help` and `check-config` are quick."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 ConfigOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    Path | None,
     typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
 ]
 
@@ -78,7 +76,7 @@ def check_config(config: ConfigOption = None) -> None:
 def replay(
     inputs: Annotated[list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.")],
     scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
-    alerts: Annotated[Optional[Path], typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,  # noqa: UP045
+    alerts: Annotated[Path | None, typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,
     config: ConfigOption = None,
 ) -> None:
     """Score recorded series with the very pipeline that `run` uses."""
@@ -126,3 +124,58 @@ def train(
     with step_progress("train", "loss") as advance:
         card = train_backbone(options, advance)
     typer.echo(f"{output}: {card['command']}", err=True)
+
+
+@app.command()
+def produce(
+    topic: Annotated[str | None, typer.Option(help="Kafka topic to write to.")] = None,
+    output: Annotated[str | None, typer.Option(help="File for JSON lines instead; - is standard output.")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="host:port; otherwise the configuration's.")] = None,
+    config: ConfigOption = None,
+    labels: Annotated[Path | None, typer.Option(help="File for the truth about the faults.", metavar="FILE")] = None,
+    streams: Annotated[int, typer.Option(help="Streams.")] = 100,
+    steps: Annotated[int, typer.Option(help="Samples a stream.")] = 1000,
+    step_seconds: Annotated[float, typer.Option(help="Event time between two samples of a stream.")] = 60.0,
+    start: Annotated[
+        float | None,
+        typer.Option(help="Unix time of the first sample; without it the last one is of now."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Samples a second; as fast as possible without.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same streams and faults.")] = 1,
+    faults: Annotated[int, typer.Option(help="Labelled faults, each in a stream of its own.")] = 0,
+    kinds: Annotated[str, typer.Option(help="Kinds of fault, separated by commas; all usual ones without.")] = "",
+    fault_after: Annotated[int | None, typer.Option(help="First step of a fault; half of them without.")] = None,
+    gaps: Annotated[float, typer.Option(help="Share of streams that miss samples.")] = 0.0,
+) -> None:
+    """Generate load: realistic streams with labelled faults, to Kafka or a file."""
+    from detector.config import load
+    from detector.produce import USUAL_KINDS, ProduceOptions
+    from detector.produce import produce as send
+    from detector.progress import count_progress
+
+    kafka = load(config).kafka
+    options = ProduceOptions(
+        topic=topic,
+        output=output,
+        kafka=type(kafka).model_validate({**kafka.model_dump(), "bootstrap_servers": [bootstrap]})
+        if bootstrap
+        else kafka,
+        labels=labels,
+        streams=streams,
+        steps=steps,
+        step_seconds=step_seconds,
+        start=start,
+        rate=rate,
+        seed=seed,
+        faults=faults,
+        kinds=tuple(kind.strip() for kind in kinds.split(",")) if kinds else USUAL_KINDS,
+        fault_after=fault_after,
+        gaps=gaps,
+    )
+    with count_progress("produce", streams * steps) as advance:
+        done = send(options, advance)
+    typer.echo(
+        f"{done.samples} samples of {done.streams} streams with {done.faults} faults, "
+        f"{done.samples_per_second:.0f} a second",
+        err=True,
+    )

@@ -37,3 +37,13 @@ def step_progress(what: str, figure: str) -> Iterator[Callable[[int, int, float]
             progress.update(task, completed=done, total=total, note=f"{figure} {value:.4f}")
 
         yield advance
+
+
+@contextmanager
+def count_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over a count; yields the function that advances it."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda advance: progress.update(task, advance=advance)
