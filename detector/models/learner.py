@@ -122,8 +122,9 @@ class Learner:
                 if self.updates >= schedule.updates:
                     return
                 part = slice(start, start + schedule.chunk)
-                outputs, hidden, cell = self.backbone.unroll(windows.inputs_TSF[part, streams], hidden, cell)
-                loss, _ = likelihood(outputs, windows.inputs_TSF[part, streams], windows.target_TS[part, streams])
+                inputs_TBF = windows.inputs_TSF[part, streams]
+                outputs, hidden, cell = self.backbone.unroll(inputs_TBF, hidden, cell)
+                loss, _ = likelihood(outputs, inputs_TBF, windows.target_TS[part, streams])
                 yield self._update(loss, windows.mask_TS[part, streams])
                 hidden, cell = hidden.detach(), cell.detach()
 

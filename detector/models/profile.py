@@ -63,7 +63,8 @@ class Place:
 
 def place(rows: Rows, times_B: Float64) -> Place:
     """The nodes around each moment."""
-    phase = np.mod(times_B / _SECONDS, _NODES)
+    passed = times_B / _SECONDS
+    phase = np.maximum(passed - np.floor(passed / _NODES) * _NODES, 0.0)
     # Rounding can put a moment just before midnight on the node that does not exist.
     before = np.minimum(phase.astype(np.int64), _NODES - 1)
     after = np.where(before + 1 == _NODES, 0, before + 1)
@@ -72,12 +73,17 @@ def place(rows: Rows, times_B: Float64) -> Place:
 
 
 def usual(state: Columns, at: Place) -> tuple[Float32, Bools]:
-    """[P, B] each profile's value at a place, by linear interpolation, and whether it is known there."""
+    """[P, B] each profile's value at a place, by linear interpolation, and whether it is known there.
+
+    Where one of the two nodes was never seen (samples every five minutes leave four of five nodes out), the other one's
+    value.
+    """
     nodes = state["profile_nodes"].reshape(-1)
     visits = state["profile_visits"].reshape(-1)
-    before = nodes.take(at.before_PB)
-    share = at.share_PB * (visits.take(at.after_PB) > 0)
-    return before + share * (nodes.take(at.after_PB) - before), visits.take(at.before_PB) > 0
+    before, after = nodes.take(at.before_PB), nodes.take(at.after_PB)
+    known_before, known_after = visits.take(at.before_PB) > 0, visits.take(at.after_PB) > 0
+    both = before + at.share_PB * (after - before)
+    return np.where(known_before & known_after, both, np.where(known_after, after, before)), known_before | known_after
 
 
 def learn(state: Columns, at: Place, value_PB: Float32, error_PB: Float32, interval_B: Float64) -> None:

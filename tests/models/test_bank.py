@@ -126,3 +126,11 @@ def test_a_row_does_not_depend_on_its_company(count, seed, cut):
 def test_squash_is_asinh():
     x = np.array([-3e5, -1.0, -1e-3, 0.0, 0.5, 40.0], np.float32)
     np.testing.assert_allclose(squash(x), np.arcsinh(x), rtol=1e-4, atol=1e-6)
+
+
+def test_profiles_know_streams_that_skip_their_nodes():
+    """Every five minutes, 53 s past the minute: only every fifth node is ever nearest to a sample."""
+    steps = np.arange(12 * 40)
+    values = np.where(steps % 12 == 3, 10.0, 0.0)
+    errors = slot(play(1_700_000_000 // 3600 * 3600 + 53 + 300.0 * steps, values), Slot.ERRORS)
+    assert errors[EXPERT_NAMES.index("hour_profile")] < 0.3 * errors[0]

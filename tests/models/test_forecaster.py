@@ -66,7 +66,7 @@ def test_reading_changes_nothing(forecaster):
     assert before == {name: column.tobytes() for name, column in state.items()}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(1, 2 * BLOCK_ROWS + 40), st.integers(0, 2**31), st.integers(1, 300))
 def test_bits_do_not_depend_on_company_order_or_batches(forecaster, count, seed, cut):
     rng = np.random.default_rng(seed)
