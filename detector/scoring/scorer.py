@@ -1,10 +1,10 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = the larger of the value's and the residual's novelty, in deviations of the value over the whole history, times n
-/ (n + 500) for a history of n samples. Its tail probability, or that of the present run of repeats where it is
+raw = the larger of the value's and the residual's novelty, in deviations of the value over the whole history, and for
+a history of n samples times n / (n + 500). Its tail probability, or that of the present run of repeats where it is
 smaller, is held against the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the
-operator allows. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which
-rows share a call. Finite for every finite |value| <= 1e30.
+operator allows; beyond 1 it grows with the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so
+a result does not depend on which rows share a call. Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ Bools = npt.NDArray[np.bool_]
 LARGEST = 1e31
 NOISE_FLOOR = 1e-4
 """Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
-RECURRENCE = 0.75
+RECURRENCE = 1.0
 """Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
-LARGEST_ANOMALY_SCORE = 1e6
 TAIL = PooledTail(threshold=0.1, rate=0.0046, mean_excess=0.196)
 """Of quiet synthetic streams at 1, 5 and 60 minutes, counted in episodes; `python -m benchmarks.detection quiet`."""
 
@@ -96,7 +95,7 @@ class Scorer:
         surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
-        anomaly_B = np.minimum(surprise_B / self._budget.price(state, rows), LARGEST_ANOMALY_SCORE)
+        anomaly_B = _compressed(surprise_B / self._budget.price(state, rows))
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
             raw=raw_B,
@@ -143,6 +142,11 @@ def _novelty(distance: Distance, deviation_B: Float64) -> Float64:
     """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
     rare_B = (distance.established - distance.any) / deviation_B
     return distance.any / deviation_B + np.minimum(rare_B, RECURRENCE)
+
+
+def _compressed(ratio_B: Float64) -> Float64:
+    """[B] beyond 1, 1 + log: tails are heavier than exponential out there, and no one metric drowns its group."""
+    return np.where(ratio_B > 1.0, 1.0 + np.log(np.maximum(ratio_B, 1.0)), ratio_B)
 
 
 def _expected(values: Float64, loc: Float64) -> Float64:

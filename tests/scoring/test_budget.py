@@ -1,0 +1,80 @@
+"""The budget: a rate as a probability per sample, and a price that rises for those who overspend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.columns import Columns, allocate
+from detector.scoring.budget import APART_SAMPLES, CREDIT, WEEK_SECONDS, Budget
+from detector.scoring.flatline import LONGEST, FlatLine
+
+ROW = np.zeros(1, dtype=np.int64)
+
+
+def spend(budget: Budget, state: Columns, alarms: list[bool], step_seconds: float) -> None:
+    start = np.nan_to_num(state["interval_last"], nan=0.0)
+    for count, alarm in enumerate(alarms, start=1):
+        surprise = np.array([100.0 if alarm else 0.0])
+        budget.update(state, ROW, start + count * step_seconds, surprise)
+
+
+@pytest.mark.parametrize("step_seconds", [10.0, 60.0, 300.0, 3600.0])
+def test_budget_is_a_probability_by_the_interval(step_seconds: float) -> None:
+    budget = Budget(0.1)
+    state = allocate(budget.fields, 1)
+    spend(budget, state, [False] * 50, step_seconds)
+    assert budget.price(state, ROW)[0] == pytest.approx(-np.log(0.1 * step_seconds / WEEK_SECONDS), rel=1e-4)
+
+
+def test_one_long_gap_hardly_moves_the_interval() -> None:
+    budget = Budget(0.1)
+    state = allocate(budget.fields, 1)
+    spend(budget, state, [False] * 200, 60.0)
+    budget.update(state, ROW, state["interval_last"] + 86_400.0, np.zeros(1))
+    assert state["interval_seconds"][0] < 70.0
+
+
+def test_overspending_raises_the_price() -> None:
+    budget = Budget(0.1)
+    state = allocate(budget.fields, 1)
+    one_alarm = [True] + [False] * (2 * APART_SAMPLES)
+    spend(budget, state, one_alarm, 60.0)
+    before = budget.price(state, ROW)[0]
+    spend(budget, state, one_alarm * 15, 60.0)
+    expected = budget.base(state, ROW)[0] + np.log((16 + CREDIT) / CREDIT)
+    assert before < budget.price(state, ROW)[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_one_disturbance_is_one_alarm() -> None:
+    budget = Budget(0.1)
+    state = allocate(budget.fields, 1)
+    spend(budget, state, [True] * 40 + [True, False, False] * 10, 60.0)
+    assert state["budget_spent"][0] == pytest.approx(1.0, abs=0.01)
+
+
+def flat_surprise(values: np.ndarray) -> np.ndarray:
+    flat = FlatLine()
+    state = allocate(flat.fields, 1)
+    said = []
+    for value in values:
+        run = flat.run(state, ROW, np.array([value]))
+        said.append(flat.surprise(state, ROW, run)[0])
+        flat.update(state, ROW, np.array([value]), run)
+    return np.array(said)
+
+
+def test_a_run_of_repeats_surprises_until_it_is_the_new_normal() -> None:
+    values = np.concatenate([np.random.default_rng(0).standard_normal(300), np.full(60, 0.5)])
+    said = flat_surprise(values)
+    assert (said[:300] == 0.0).all()
+    run = said[301 : 301 + int(LONGEST)]
+    assert (np.diff(run) > 0.0).all()
+    assert run[9] > 11.5
+    assert (said[301 + int(LONGEST) :] == 0.0).all()
+
+
+def test_runs_as_long_as_before_do_not_surprise() -> None:
+    rng = np.random.default_rng(1)
+    said = flat_surprise(np.repeat(rng.standard_normal(100), 8))
+    assert (said[400:] == 0.0).all()
