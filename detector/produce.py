@@ -210,7 +210,8 @@ class _LineSink:
         self._file: IO[bytes] = sys.stdout.buffer
         if path != STDOUT:
             try:
-                self._file = stack.enter_context(Path(path).open("wb"))
+                self._file = Path(path).open("wb")  # noqa: SIM115 - closed by the stack
+                stack.callback(self._file.close)
             except OSError as exc:
                 raise ConfigError("produce", [f"output: {path}: cannot be written: {exc.strerror}"]) from exc
 

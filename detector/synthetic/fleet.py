@@ -77,9 +77,9 @@ def fleet(
         raise ValueError(f"kinds of fault are {', '.join(KINDS)}; not {', '.join(unknown) or 'none at all'}")
     if len(faults) > count:
         raise ValueError(f"{len(faults)} faults need as many streams, not {count}")
-    times_T: Float64 = start + step_seconds * np.arange(steps)
+    times_T: Float64 = start + step_seconds * np.arange(steps, dtype=np.float64)
     metrics = tuple(SERVICES)
-    values_ST = np.empty((count, steps))
+    values_ST: Float64 = np.empty((count, steps))
     for index, metric in enumerate(metrics):
         rows = np.arange(index, count, len(metrics))
         if len(rows):

@@ -1,0 +1,109 @@
+"""The demo on a terminal: streams, throughput, faults, and what fires against what was expected."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from detector.demo.scoreboard import Scoreboard
+from detector.records import Alert, Float64
+
+MOST_ALERTS = 12
+SPARK_ROUNDS = 40
+RATE_SECONDS = 3.0
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class View:
+    """Renders the scoreboard; called by the display's own thread."""
+
+    def __init__(self, board: Scoreboard, metrics_url: str, deadline: float) -> None:
+        self._board = board
+        self._metrics_url = metrics_url
+        self._deadline = deadline
+        self._counts: deque[tuple[float, int]] = deque()
+
+    def __rich__(self) -> RenderableType:
+        return Group(self._headline(), self._faults(), Text(), self._alerts(), Text(), self._news())
+
+    def _headline(self) -> Text:
+        board = self._board
+        moment = datetime.fromtimestamp(float(board.fleet.times_T[max(0, board.round - 1)]), UTC)
+        line = Text()
+        line.append(" detector ", style="bold reverse")
+        line.append(f"  {len(board.fleet.names)} simulated + {board.host_streams} host streams")
+        line.append(f"   {self._rate():,.0f} samples/s")
+        line.append(f"   simulated time {moment:%H:%M:%S}")
+        line.append(f"   {max(0.0, self._deadline - time.monotonic()):.0f} s left", style="dim")
+        line.append(f"   {self._metrics_url}", style="dim")
+        return line
+
+    def _rate(self) -> float:
+        now = time.monotonic()
+        self._counts.append((now, self._board.records))
+        while now - self._counts[0][0] > RATE_SECONDS:
+            self._counts.popleft()
+        (since, before), (_, records) = self._counts[0], self._counts[-1]
+        return (records - before) / (now - since) if now > since else 0.0
+
+    def _faults(self) -> Text:
+        board, line = self._board, Text()
+        if board.round < board.history_rounds:
+            return line.append(f" learning from history: round {board.round} of {board.history_rounds}", style="yellow")
+        so_far = board.summary
+        line.append(f" faults {so_far.faults}   caught {so_far.caught}", style="green")
+        line.append(f"   false alerts {so_far.false_alerts}", style="red" if so_far.false_alerts else "green")
+        if so_far.median_delay_seconds is not None:
+            line.append(f"   median delay {so_far.median_delay_seconds:.0f} s of simulated time")
+        return line
+
+    def _alerts(self) -> RenderableType:
+        alerts = sorted(self._board.firing.copy().values(), key=lambda alert: -alert.starts_at)
+        if not alerts:
+            return Text(" nothing fires", style="dim")
+        table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
+        for heading in ("firing", "value", "expected", "score"):
+            table.add_column(heading, justify="left" if heading == "firing" else "right", no_wrap=True)
+        table.add_column("lately", no_wrap=True)
+        for alert in alerts[:MOST_ALERTS]:
+            style = "bold red" if alert.severity == "critical" else "yellow"
+            band = f"{alert.lower:.4g} to {alert.upper:.4g}"
+            table.add_row(
+                Text(str(alert.series), style),
+                f"{alert.value:.4g}",
+                band,
+                f"{alert.anomaly_score:.1f}",
+                self._lately(alert),
+            )
+        if len(alerts) > MOST_ALERTS:
+            table.add_row(Text(f"and {len(alerts) - MOST_ALERTS} more", "dim"))
+        return table
+
+    def _lately(self, alert: Alert) -> str:
+        stream = self._board.stream_of.get(alert.series)
+        if stream is None:
+            return ""
+        end = self._board.round
+        return spark(self._board.fleet.values_ST[stream, max(0, end - SPARK_ROUNDS) : end])
+
+    def _news(self) -> Text:
+        return Text("\n".join(f" {line}" for line in self._board.news.copy()), style="dim", no_wrap=True)
+
+
+def spark(values_T: Float64) -> str:
+    """A line of bars between the smallest and the largest value.
+
+    >>> spark(np.array([0.0, 1.0, 2.0, 7.0]))
+    '▁▂▃█'
+    """
+    if not len(values_T):
+        return ""
+    low, high = float(np.nanmin(values_T)), float(np.nanmax(values_T))
+    heights = np.nan_to_num((values_T - low) / (high - low if high > low else 1.0) * (len(_BARS) - 1))
+    return "".join(_BARS[round(height)] for height in heights.tolist())
