@@ -61,7 +61,7 @@ class FlatLine:
         repeat_B = run_B > 0.0
         ended_B = ~repeat_B & (before_B > 0.0)
         state["flat_moving"][rows] += before_B == 0.0
-        state["flat_begun"][rows] += run_B == 1.0
+        state["flat_begun"][rows] += ended_B
         # A run of k had k - 1 chances to go on that it took, and one that it did not.
         state["flat_still"][rows] += np.where(ended_B, before_B, 0.0)
         state["flat_gone_on"][rows] += np.where(ended_B, before_B - 1.0, 0.0)
