@@ -24,6 +24,8 @@ class AssignmentChanges:
     """Given up in order: their effects may still be committed."""
     lost: frozenset[Partition] = frozenset()
     """Taken away: somebody else may own them already, nothing may be committed."""
+    settled: bool = False
+    """The assignment is known, and may well be empty: a spare member has joined too."""
 
 
 @dataclass(frozen=True, slots=True)

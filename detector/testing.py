@@ -40,7 +40,7 @@ class ListSource:
         self.committed: dict[Partition, int] = {}
         self.commits: list[dict[Partition, int]] = []
         self.closed = False
-        self.pending_changes = [AssignmentChanges(assigned=partitions or frozenset())]
+        self.pending_changes = [AssignmentChanges(assigned=partitions or frozenset(), settled=True)]
         self.resumed: set[Partition] = set()
         self.sought: dict[Partition, int] = {}
 

@@ -11,7 +11,17 @@ from structlog.typing import FilteringBoundLogger
 from detector.checkpoint import checkpoint
 from detector.errors import DeliveryError, SourceError
 from detector.pipeline import Pipeline
-from detector.protocols import AlertEncoder, Clock, Decoder, Message, RejectEncoder, Sink, SkippedRange, Source
+from detector.protocols import (
+    AlertEncoder,
+    AssignmentChanges,
+    Clock,
+    Decoder,
+    Message,
+    RejectEncoder,
+    Sink,
+    SkippedRange,
+    Source,
+)
 from detector.records import Alert, AlertStatus, Partition, RawBatch, Reject
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
 
@@ -137,7 +147,7 @@ class Worker:
     def _follow_assignment(self) -> None:
         """Drop the state of partitions that are gone, begin to read those that came."""
         changes = self.source.changes()
-        if not (changes.assigned or changes.revoked or changes.lost):
+        if changes == AssignmentChanges():
             return
         self._assigned = (self._assigned - changes.revoked - changes.lost) | changes.assigned
         for partition in changes.revoked | changes.lost:
@@ -152,9 +162,11 @@ class Worker:
             lost=sorted(changes.lost),
             now=len(self._assigned),
         )
-        if self._assigned:
+        if changes.settled:
             self.telemetry.health.set_ready()
             self.telemetry.notifier.ready()
+        else:
+            self.telemetry.health.set_not_ready("waiting for an assignment")
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)

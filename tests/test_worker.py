@@ -156,7 +156,7 @@ def test_a_revoked_partition_takes_its_state_along_and_leaves_the_others_alone()
     rig = Rig(source)
     rig.worker.turn()
     assert rig.worker.pipeline.table.streams == 2
-    source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION}))]
+    source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION}), settled=True)]
     rig.worker.run()
     assert rig.worker.pipeline.table.streams == 1
     assert source.commits == [{other: 5}]
@@ -167,9 +167,19 @@ def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
     rig = Rig(source)
     rig.worker.turn()
     source.pending_changes = [AssignmentChanges(lost=frozenset({PARTITION}))]
+    rig.worker.turn()
+    assert not rig.worker.telemetry.health.ready
     rig.worker.run()
     assert rig.worker.pipeline.table.streams == 0
     assert source.commits == []
+
+
+def test_a_spare_member_without_partitions_is_ready() -> None:
+    source = ListSource([[]])
+    rig = Rig(source)
+    assert not rig.worker.telemetry.health.ready
+    rig.worker.turn()
+    assert rig.worker.telemetry.health.ready
 
 
 def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,21 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
 
 
-def load(path: Path | None) -> Config:
+INSTANCE_VARIABLE = "DETECTOR_GROUP_INSTANCE_ID"
+"""Stands in for `source.kafka.group_instance_id`, so that the pods of one configuration can tell their names."""
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
     """Configuration from `path`, or every default where there is no path. Raises ConfigError."""
-    if path is None:
-        return Config()
+    config = Config() if path is None else _read(path)
+    instance = environment.get(INSTANCE_VARIABLE)
+    if not instance:
+        return config
+    kafka = config.source.kafka.model_copy(update={"group_instance_id": instance})
+    return config.model_copy(update={"source": config.source.model_copy(update={"kafka": kafka})})
+
+
+def _read(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:

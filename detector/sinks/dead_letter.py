@@ -11,7 +11,7 @@ PREFIX = "detector_dead_letter_"
 
 
 class DeadLetterRecord:
-    """Encodes rejects. A value larger than `max_value_bytes` is replaced by its hash, so that it cannot fail again here."""
+    """Encodes rejects. A value larger than `max_value_bytes` is replaced by its hash, lest it fail again here."""
 
     def __init__(self, max_value_bytes: int) -> None:
         self.max_value_bytes = max_value_bytes

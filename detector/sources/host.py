@@ -55,7 +55,7 @@ class HostSource:
 
     def changes(self) -> AssignmentChanges:
         assigned, self._unannounced = self._unannounced, frozenset()
-        return AssignmentChanges(assigned=assigned)
+        return AssignmentChanges(assigned=assigned, settled=bool(assigned))
 
     def skipped(self) -> list[SkippedRange]:
         return []

@@ -34,7 +34,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             new, gone, before = now - self._owned, self._owned - now, self._changes
             self._owned = now
             self._changes = AssignmentChanges(
-                assigned=before.assigned - gone | new, revoked=before.revoked | gone, lost=before.lost
+                assigned=before.assigned - gone | new, revoked=before.revoked | gone, lost=before.lost, settled=True
             )
         self._pause(*(tp for tp in assigned if (tp.topic, tp.partition) in new))
 

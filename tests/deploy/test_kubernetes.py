@@ -64,7 +64,7 @@ def test_ports_and_probes_meet_the_telemetry_server() -> None:
     (container,) = pod()["containers"]
     assert container["ports"] == [{"name": "metrics", "containerPort": port}]
     paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
-    assert paths == {"startupProbe": "/-/healthy", "readinessProbe": "/-/ready", "livenessProbe": "/-/healthy"}
+    assert paths == {"startupProbe": "/-/ready", "readinessProbe": "/-/ready", "livenessProbe": "/-/healthy"}
 
 
 def test_the_pod_is_restricted() -> None:

@@ -1,0 +1,81 @@
+"""Every error at once, with its dotted path and a suggestion."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from detector.config import Config, load, parse
+from detector.config.load import keys
+from detector.errors import ConfigError
+
+
+def findings(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "test.yaml")
+    return raised.value.findings
+
+
+def test_every_error_is_reported_at_once() -> None:
+    found = findings(
+        """
+        scoring: {band_coverag: 2, warmup_samples: 3}
+        bootstrap_servers: [a]
+        kafka: {bootstrap_servers: [foo], sasl: {mechanism: PLAIN}}
+        telemetry: {log_level: loud}
+        """
+    )
+    text = "\n".join(found)
+    assert len(found) == 6
+    assert "scoring.band_coverag: unknown key, did you mean scoring.band_coverage?" in text
+    assert "bootstrap_servers: unknown key, did you mean kafka.bootstrap_servers?" in text
+    assert "scoring.warmup_samples: input should be greater than or equal to 10 (got 3)" in text
+    assert "kafka.bootstrap_servers.0: 'foo' is not host:port" in text
+    assert "kafka.sasl: mechanism is set, so username is needed" in text
+    assert "telemetry.log_level" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("[1, 2]", "must be a mapping of sections, not a list"),
+        ("a: [", "is not valid YAML: line 1"),
+        ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
+        ("source: {type: file}", "source.file.paths: is empty"),
+        ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
+        ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
+        (
+            "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
+            "sasl without tls sends the password readably",
+        ),
+        ("kafka: {bootstrap_servers: ['b:0']}", "a broker cannot listen on port 0"),
+        ("scoring: {alerts_per_stream_week: .nan}", "scoring.alerts_per_stream_week"),
+    ],
+)
+def test_what_cannot_be_is_said(text: str, finding: str) -> None:
+    assert finding in "\n".join(findings(text))
+
+
+def test_g17_every_key_of_the_wrong_type_is_found() -> None:
+    for key in keys():
+        value: object = {"unknown": 1}
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        assert any(finding.startswith(key) for finding in findings(yaml.safe_dump(value))), key
+
+
+def test_a_missing_file_and_bytes_that_are_no_text_are_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load(tmp_path / "x.yaml")
+
+
+def test_an_empty_file_is_every_default() -> None:
+    assert parse("", "test.yaml") == Config()
+
+
+def test_the_environment_names_the_member_of_the_group(tmp_path: Path) -> None:
+    assert load(None, {}).source.kafka.group_instance_id is None
+    assert load(None, {"DETECTOR_GROUP_INSTANCE_ID": "pod-3"}).source.kafka.group_instance_id == "pod-3"
