@@ -93,6 +93,8 @@ def fleet(
         stream = next((each for each in free if _can_suffer(kind, values_ST[each, past])), free[0])
         free.remove(stream)
         done: Fault = inject(values_ST[stream], kind, first, rng)
+        faulty_T = values_ST[stream, done.start : done.end]
+        faulty_T.clip(0.0, 1.0 if metrics[stream % len(metrics)].endswith("_ratio") else np.inf, out=faulty_T)
         placed.append(FleetFault(stream, kind, done.start, done.end - 1))
     if gaps:
         missing = rng.random((count, 1)) < gaps

@@ -1,6 +1,7 @@
 """What the instances of a web service report of themselves while all is well: five metrics, in their units.
 
-Without surprises on purpose: what stands out in these streams was put there. Shape legend: S streams, T steps.
+Without surprises on purpose: what stands out in these streams was put there. None can be negative, and ratios not
+above 1. Shape legend: S streams, T steps.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def memory(grid: Grid) -> Float64:
 
 
 def queue(grid: Grid) -> Float64:
-    """Jobs that wait: a small whole number."""
-    return grid.rng.poisson(grid.each_log(8, 80) * (1 + grid.each(0, 0.3) * daily(grid))).astype(np.float64)
+    """Jobs that wait: a whole number."""
+    return grid.rng.poisson(grid.each_log(40, 400) * (1 + grid.each(0, 0.3) * daily(grid))).astype(np.float64)
 
 
 SERVICES: dict[str, Callable[[Grid], Float64]] = {
