@@ -95,10 +95,10 @@ def build_worker(
     _describe(config, pipeline, metrics)
     alerts = (*_alert_outlets(config, stack), *extra_alerts)
     rejects = _reject_outlet(config, stack)
-    for outlet in (*alerts, *([rejects] if rejects else [])):
+    for name in [outlet.name for outlet in alerts] + ([rejects.name] if rejects else []):
         # A counter that appears with its first failure shows no increase.
-        metrics.worker.sink_failures.labels(outlet.name)
-        metrics.worker.sink_messages.labels(outlet.name)
+        metrics.worker.sink_failures.labels(name)
+        metrics.worker.sink_messages.labels(name)
     source = source or SOURCES[config.source.type](config)
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
