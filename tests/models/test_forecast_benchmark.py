@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.forecast.__main__ import judge, summary
 from benchmarks.forecast.naive import naive_forecasts
 
-HOURS = np.arange(24 * 4)
-TIMES = 1.7e9 + 3600.0 * HOURS
+HOURS = np.arange(24.0 * 4)
+TIMES = (1.7e9 + 3600.0 * HOURS).astype(np.float64)
 
 
 def test_last_value_and_day_ago():
