@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -135,8 +135,9 @@ def _fleet(options: ProduceOptions, now: float) -> Fleet:
 
 def _start(options: ProduceOptions, now: float) -> float:
     """So that no sample is ahead of the clock when it is sent, and the last one is sent at its own time."""
-    wall_seconds = options.steps * options.streams / options.rate if options.rate else 0.0
-    return min(now, now + wall_seconds - (options.steps - 1) * options.step_seconds)
+    steps = options.steps - 1
+    wall_seconds = steps * options.streams / options.rate if options.rate else 0.0
+    return min(now, now + wall_seconds - steps * options.step_seconds)
 
 
 def _write_labels(made: Fleet, path: Path) -> None:
@@ -211,7 +212,7 @@ class _LineSink:
         if path != STDOUT:
             try:
                 self._file = Path(path).open("wb")  # noqa: SIM115 - closed by the stack
-                stack.callback(self._file.close)
+                stack.callback(self._close)
             except OSError as exc:
                 raise ConfigError("produce", [f"output: {path}: cannot be written: {exc.strerror}"]) from exc
 
@@ -223,6 +224,10 @@ class _LineSink:
 
     def close(self, timeout_seconds: float) -> None:
         """The file is closed by the stack that it was opened on."""
+
+    def _close(self) -> None:
+        with suppress(OSError):  # told already, when it was written or flushed
+            self._file.close()
 
     def _do(self, write: Callable[[], object]) -> None:
         try:

@@ -17,7 +17,7 @@ from detector.demo.scoreboard import DemoSummary, Scoreboard
 from detector.demo.source import FleetSource
 from detector.demo.view import View
 from detector.errors import ConfigError
-from detector.protocols import Message, Source
+from detector.protocols import Clock, Message, Source
 from detector.sources.host import HostSource
 from detector.synthetic import START
 from detector.synthetic.fleet import Fleet, fleet
@@ -54,7 +54,9 @@ class DemoOptions:
     """Where /metrics is served; None for the usual port, or a free one where that is taken."""
 
 
-def demo(options: DemoOptions, build: Build, on_signals: OnSignals, console: Console | None = None) -> DemoSummary:
+def demo(
+    options: DemoOptions, build: Build, on_signals: OnSignals, console: Console | None = None, clock: Clock = time
+) -> DemoSummary:
     """Run the demo to its end or until a signal; `build` makes the worker. Raises DetectorError."""
     if options.duration_seconds < LEAST_SECONDS:
         raise ConfigError(
@@ -62,12 +64,14 @@ def demo(options: DemoOptions, build: Build, on_signals: OnSignals, console: Con
         )
     console = console or Console()
     lively = console.is_terminal and not options.quiet
-    started = time.monotonic()
+    started = clock.monotonic()
     deadline = started + options.duration_seconds
 
     def say(text: str) -> None:
         if not options.quiet and not lively:
-            console.print(f"{time.monotonic() - started:6.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{clock.monotonic() - started:6.1f} s  {text}", markup=False, highlight=False, soft_wrap=True
+            )
 
     board = Scoreboard(_fleet(options), HISTORY_ROUNDS, say)
     config = _config(options.listen or _free(LISTEN))
@@ -75,8 +79,8 @@ def demo(options: DemoOptions, build: Build, on_signals: OnSignals, console: Con
     with ExitStack() as stack:
         source = FleetSource(
             board.fleet,
-            HostSource(HOST_INTERVAL_SECONDS, time),
-            time,
+            HostSource(HOST_INTERVAL_SECONDS, clock),
+            clock,
             history_rounds=HISTORY_ROUNDS,
             deadline=deadline,
             on_rounds=board.observe_rounds,
@@ -84,7 +88,7 @@ def demo(options: DemoOptions, build: Build, on_signals: OnSignals, console: Con
         )
         worker = build(config, stack, source, (AlertOutlet("demo", _Nowhere(), board.encode),))
         say(f"{STREAMS} simulated streams and this machine's own; metrics at {url}")
-        view = View(board, url, deadline)
+        view = View(board, url, deadline, clock)
         shown = Live(get_renderable=view.__rich__, console=console, refresh_per_second=4, transient=True)
         with on_signals(worker.stop), shown if lively else nullcontext():
             worker.run()

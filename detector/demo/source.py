@@ -65,7 +65,7 @@ class FleetSource:
     def changes(self) -> AssignmentChanges:
         other = self._other.changes()
         assigned, self._unannounced = self._unannounced | other.assigned, frozenset()
-        return AssignmentChanges(assigned, other.revoked, other.lost)
+        return AssignmentChanges(assigned, other.revoked, other.lost, settled=bool(assigned))
 
     def skipped(self) -> list[SkippedRange]:
         return []

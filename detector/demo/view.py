@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from datetime import UTC, datetime
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detector.demo.scoreboard import Scoreboard
+from detector.protocols import Clock
 from detector.records import Alert, Float64
 
 MOST_ALERTS = 12
@@ -23,10 +23,11 @@ _BARS = "▁▂▃▄▅▆▇█"
 class View:
     """Renders the scoreboard; called by the display's own thread."""
 
-    def __init__(self, board: Scoreboard, metrics_url: str, deadline: float) -> None:
+    def __init__(self, board: Scoreboard, metrics_url: str, deadline: float, clock: Clock) -> None:
         self._board = board
         self._metrics_url = metrics_url
         self._deadline = deadline
+        self._clock = clock
         self._counts: deque[tuple[float, int]] = deque()
 
     def __rich__(self) -> RenderableType:
@@ -40,12 +41,12 @@ class View:
         line.append(f"  {len(board.fleet.names)} simulated + {board.host_streams} host streams")
         line.append(f"   {self._rate():,.0f} samples/s")
         line.append(f"   simulated time {moment:%H:%M:%S}")
-        line.append(f"   {max(0.0, self._deadline - time.monotonic()):.0f} s left", style="dim")
+        line.append(f"   {max(0.0, self._deadline - self._clock.monotonic()):.0f} s left", style="dim")
         line.append(f"   {self._metrics_url}", style="dim")
         return line
 
     def _rate(self) -> float:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._counts.append((now, self._board.records))
         while now - self._counts[0][0] > RATE_SECONDS:
             self._counts.popleft()

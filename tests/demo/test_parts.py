@@ -1,0 +1,158 @@
+"""The fleet's source and the score that is kept, each for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from detector.config.schema import JsonDecoder as Settings
+from detector.decoders import JsonDecoder
+from detector.demo.scoreboard import GRACE_ROUNDS, Scoreboard
+from detector.demo.source import PARTITION, FleetSource
+from detector.demo.view import spark
+from detector.records import Alert, AlertStatus, Direction, RawBatch, Severity
+from detector.series import SeriesIndex, SeriesKey
+from detector.synthetic.fleet import Fleet, fleet
+from detector.testing import ListSource, ManualClock
+
+HISTORY, ROUNDS, STEP = 50, 90, 10.0
+FLEET = fleet(1, 10, ROUNDS, STEP, start=0.0, faults=[60, 70], kinds=["level_shift", "spike"])
+
+
+def board_for(made: Fleet = FLEET) -> tuple[Scoreboard, list[str]]:
+    said: list[str] = []
+    return Scoreboard(made, HISTORY, said.append), said
+
+
+def fleet_source(
+    clock: ManualClock, other: ListSource, deadline: float
+) -> tuple[FleetSource, list[int], list[RawBatch]]:
+    rounds: list[int] = []
+    records: list[RawBatch] = []
+    source = FleetSource(
+        FLEET,
+        other,
+        clock,
+        history_rounds=HISTORY,
+        deadline=deadline,
+        on_rounds=rounds.append,
+        on_records=records.append,
+    )
+    return source, rounds, records
+
+
+def test_history_comes_at_once_and_the_rest_evenly_until_the_deadline() -> None:
+    clock = ManualClock(0.0)
+    source, rounds, records = fleet_source(clock, ListSource([]), deadline=20.0)
+    assert source.changes().assigned == {PARTITION}
+    seen: list[tuple[int, float]] = []
+    while not source.exhausted:
+        source.poll(5.0)
+        seen.append((rounds[-1], clock.now))
+    assert [delivered for delivered, now in seen if now == 0.0][:3] == [20, 40, 50]
+    at = dict(seen)
+    assert at[60] - at[55] == pytest.approx(at[85] - at[80]) == pytest.approx(2.5)
+    assert clock.now == pytest.approx(20.0, abs=1.0)
+    assert sum(map(len, records)) == ROUNDS * 10
+
+
+def test_a_late_start_makes_it_faster_but_not_without_bound() -> None:
+    clock = ManualClock(0.0)
+    source, _, _ = fleet_source(clock, ListSource([]), deadline=-100.0)
+    while not source.exhausted:
+        source.poll(5.0)
+    assert clock.now == pytest.approx((ROUNDS - HISTORY) / 20.0, abs=0.1)
+
+
+def test_the_decoder_reads_what_the_fleet_says() -> None:
+    source, _, _ = fleet_source(ManualClock(0.0), ListSource([]), deadline=20.0)
+    series = SeriesIndex()
+    [batch] = source.poll(1.0)
+    samples = JsonDecoder(Settings()).decode(batch, series)
+    assert not samples.rejects
+    assert np.array_equal(samples.values.reshape(-1, 10), FLEET.values_ST[:, :20].T)
+    assert np.array_equal(samples.times[::10], FLEET.times_T[:20])
+    assert [series.key(handle) for handle in samples.series[:10].tolist()] == [
+        FLEET.key(stream) for stream in range(10)
+    ]
+
+
+def test_the_other_source_is_polled_beside_it() -> None:
+    host = RawBatch("host", 0, np.arange(2), np.zeros(2), [b"{}", b"{}"], [None, None])
+    other = ListSource([[host], []], partitions=frozenset({("host", 0)}))
+    source, _, _ = fleet_source(ManualClock(0.0), other, deadline=20.0)
+    assigned = source.changes().assigned
+    assert assigned == {PARTITION, ("host", 0)}
+    source.resume(assigned)
+    assert ("host", 0) in other.resumed
+    assert [batch.topic for batch in source.poll(1.0)] == ["host", "fleet"]
+    source.pause(assigned)
+    source.commit({PARTITION: 1})
+    source.close(1.0)
+    assert other.closed
+    assert (source.skipped(), source.lag()) == ([], {})
+
+
+def alert(series: SeriesKey, time: float, status: AlertStatus = AlertStatus.FIRING, topic: str = "fleet") -> Alert:
+    return Alert(
+        id="1",
+        status=status,
+        series=series,
+        starts_at=time,
+        ends_at=None,
+        time=time,
+        worst_time=time,
+        value=9.0,
+        expected=5.0,
+        lower=4.0,
+        upper=6.0,
+        anomaly_score=2.0,
+        direction=Direction.ABOVE,
+        severity=Severity.CRITICAL,
+        topic=topic,
+        partition=0,
+        offset=0,
+        model="m",
+        forecaster="lstm",
+        skill=0.5,
+    )
+
+
+def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
+    board, said = board_for()
+    fault = FLEET.faults[0]
+    faulty, quiet = (
+        FLEET.key(fault.stream),
+        next(FLEET.key(stream) for stream in range(10) if stream not in {each.stream for each in FLEET.faults}),
+    )
+    board.observe_rounds(65)
+    assert board.begun == (fault,)
+    last = fault.last * STEP
+    for series, time, verdict in (
+        (faulty, fault.first * STEP - STEP, "false"),
+        (faulty, fault.first * STEP + 2 * STEP, "level_shift caught after 20 s"),
+        (faulty, last + GRACE_ROUNDS * STEP, "level_shift again"),
+        (faulty, last + GRACE_ROUNDS * STEP + STEP, "false"),
+        (quiet, 620.0, "false"),
+    ):
+        board.encode(alert(series, time))
+        assert said[-1].endswith(f"expected 4 to 6, {verdict}")
+    board.encode(alert(SeriesKey.of("host_load"), 1.7e9, topic="host"))
+    assert said[-1].endswith("on this machine")
+    assert dataclasses.astuple(board.summary) == (1, 1, 3, 20.0)
+    assert len(board.firing) == 3
+    board.encode(alert(quiet, 640.0, AlertStatus.RESOLVED))
+    assert len(board.firing) == 2
+
+
+def test_nothing_caught_has_no_delay() -> None:
+    board, _ = board_for()
+    assert dataclasses.astuple(board.summary) == (0, 0, 0, None)
+
+
+def test_sparks() -> None:
+    assert spark(np.array([])) == ""
+    assert spark(np.array([5.0, 5.0])) == "▁▁"
+    assert spark(np.array([0.0, np.nan, 7.0])) == "▁▁█"
