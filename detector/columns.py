@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.series import SeriesKey
+
 BLOCK_ROWS = 256
 """Streams in a block: the unit of compute padding, of snapshot and of hand-over."""
 
@@ -38,6 +40,18 @@ class Field:
     def nbytes(self) -> int:
         """Bytes a stream."""
         return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockState:
+    """A copy of one block of a partition: everything that is known about its streams."""
+
+    number: int
+    """Which of the partition's blocks it is, from 0."""
+    columns: dict[str, npt.NDArray[Any]]
+    """Field name -> array [BLOCK_ROWS, *shape]; rows without a stream hold what a new stream starts with."""
+    keys: dict[int, SeriesKey]
+    """Row within the block -> whose it is."""
 
 
 def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:

@@ -12,7 +12,12 @@
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
     ├── DecodeError            a record's bytes are not what its decoder reads
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
-    └── ModelError             weights are missing, foreign or damaged
+    ├── ModelError             weights are missing, foreign or damaged
+    └── StateError             the state of streams cannot be stored or restored
+        ├── StateUnavailable   the store cannot be read or written, or did not acknowledge in time
+        ├── StateDamaged       no snapshot of a partition is whole, although there are some
+        ├── StateForeign       a snapshot was made by another model, or on another kind of machine
+        └── StateNewer         a snapshot was written by a newer version
 
 `reason` is a short, bounded word used as a metric label; the message says what, where and how to mend it.
 `retriable` says whether trying the same call again can help.
@@ -110,3 +115,33 @@ class ModelError(DetectorError):
     """Weights are missing, foreign or damaged."""
 
     reason = "model"
+
+
+class StateError(DetectorError):
+    """The state of streams cannot be stored or restored."""
+
+    reason = "state"
+
+
+class StateUnavailable(StateError):
+    """The store cannot be read or written, or did not acknowledge in time."""
+
+    reason = "state_unavailable"
+
+
+class StateDamaged(StateError):
+    """Bytes of a snapshot are missing or not what was written."""
+
+    reason = "state_damaged"
+
+
+class StateForeign(StateError):
+    """A snapshot is whole, but of another model, another layout, or another kind of arithmetic."""
+
+    reason = "state_foreign"
+
+
+class StateNewer(StateError):
+    """A snapshot was written by a newer version of this program."""
+
+    reason = "state_newer"

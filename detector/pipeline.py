@@ -30,7 +30,8 @@ from detector.records import (
 )
 from detector.scoring import Scorer
 from detector.streams.ordering import judge, rounds, screen
-from detector.streams.table import LATEST, NO_ROW, StreamTable
+from detector.streams.partition import NO_ROW
+from detector.streams.table import LATEST, StreamTable
 
 
 @dataclass(slots=True)
@@ -77,21 +78,35 @@ class Pipeline:
         self.critical_score = critical_score
         self.model = model
 
-    def process(self, batch: SampleBatch) -> ScoredBatch:
-        """Verdicts for every sample, and the alerts that began or ended, in the order of the samples."""
+    def process(self, batch: SampleBatch, *, expire: bool = False) -> ScoredBatch:
+        """Verdicts for every sample, and the alerts that began or ended, in the order of the samples.
+
+        With `expire`, streams that fell silent are forgotten, measured by the partition's newest event time, and their
+        open alerts end. Without it a stream starts anew only where it comes back: for recordings of many ages at once.
+        """
         partition = (batch.topic, batch.partition)
         results = _Results.of(screen(batch, self.max_future_seconds))
         picks_N = np.flatnonzero(results.outcomes == Outcome.SCORED)
-        rows_N = self.table.rows(partition, batch.series[picks_N], batch.times[picks_N])
-        results.outcomes[picks_N[rows_N == NO_ROW]] = Outcome.STREAM_LIMIT
-        picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
-        for nth in rounds(rows_N):
-            self._round(batch, picks_N[nth], rows_N[nth], results)
+        done = 0
+        for at in self.table.sweeps(partition, batch.times[picks_N]).tolist() if expire else ():
+            self._stretch(batch, picks_N[done:at], results)
+            self._expire_idle(partition, int(picks_N[at]), float(batch.times[picks_N[at]]), results)
+            done = at
+        self._stretch(batch, picks_N[done:], results)
         self.table.trim(partition)
         alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
         return ScoredBatch(
             results.outcomes, results.expected, results.lower, results.upper, results.scores, results.statuses, alerts
         )
+
+    def _stretch(self, batch: SampleBatch, picks_N: Int64, results: _Results) -> None:
+        """Samples between two looks for idle streams."""
+        partition = (batch.topic, batch.partition)
+        rows_N = self.table.rows(partition, batch.series[picks_N], batch.times[picks_N])
+        results.outcomes[picks_N[rows_N == NO_ROW]] = Outcome.STREAM_LIMIT
+        picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
+        for nth in rounds(rows_N):
+            self._round(batch, picks_N[nth], rows_N[nth], results)
 
     def _round(self, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
         state = self.table.columns
@@ -167,16 +182,11 @@ class Pipeline:
                     results.alerts.append((int(picks[at]), self._ended(partition, int(rows[at]))))
             self.table.restart(rows[idle])
 
-    def expire_idle(self, partition: Partition) -> tuple[Alert, ...]:
-        """Forget the streams that fell silent, measured by the partition's newest event time; ends their open alerts.
-
-        To be called between batches. When it is called changes memory only: a stream that comes back after the expiry
-        starts anew in any case.
-        """
-        rows = self.table.idle_rows(partition)
-        ended = [self._ended(partition, row) for row in rows.tolist() if self._is_firing(row)]
+    def _expire_idle(self, partition: Partition, pick: int, now: float, results: _Results) -> None:
+        """Before the sample `pick`, which brings event time to `now`."""
+        rows = self.table.idle_rows(partition, now)
+        results.alerts += [(pick, self._ended(partition, row)) for row in rows.tolist() if self._is_firing(row)]
         self.table.release(partition, rows)
-        return tuple(ended)
 
     def _is_firing(self, row: int) -> bool:
         return bool(self.table.columns["alert.status"][row] == AlertStatus.FIRING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -175,9 +175,7 @@ class Worker:
             samples = self.decoder.decode(batch, self.pipeline.table.series(partition))
         metrics.observe_decoded(samples)
         with metrics.stage("pipeline"):
-            scored = self.pipeline.process(samples)
-            expired = self.pipeline.expire_idle(partition)
-            scored = replace(scored, alerts=scored.alerts + expired) if expired else scored
+            scored = self.pipeline.process(samples, expire=True)
         with metrics.stage("sink"):
             self._send_alerts(scored.alerts)
             self._send_rejects(samples.rejects)

@@ -11,6 +11,7 @@ from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, SampleBatch, ScoredBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.series import SeriesKey
+from detector.state.block import decode_block, encode_block
 from detector.testing import LastValueForecaster
 
 STEP_SECONDS = 60.0
@@ -87,8 +88,62 @@ def test_g8_results_do_not_depend_on_batch_boundaries(seed: int, cuts: list[int]
             np.concatenate([getattr(b, column) for b in one]), np.concatenate([getattr(b, column) for b in many])
         )
     assert [repr(a) for a in alerts_of(one)] == [repr(a) for a in alerts_of(many)]
-    for name, column in whole.table.columns.items():
-        assert column.tobytes() == pieces.table.columns[name].tobytes(), name
+    for name, held in whole.table.columns.items():
+        assert held.tobytes() == pieces.table.columns[name].tobytes(), name
+
+
+def comers_and_goers(seed: int, count: int = 400) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Streams that appear, fall silent (some while they fire) and come back, in slightly disordered event time."""
+    rng = np.random.default_rng(seed)
+    names, times, values = [], np.empty(count), rng.normal(size=count)
+    for i in range(count):
+        first = i // 60 * 3
+        names.append(int(first + rng.integers(0, 6)) % 14)
+        times[i] = START + 10.0 * i + rng.choice([0.0, 0.0, 0.0, -30.0, 25.0])
+    values[rng.integers(0, count, 12)] = 1e4
+    return names, times, values
+
+
+def restarted(pipeline: Pipeline, expiry: float) -> Pipeline:
+    """Another process' pipeline, with the state of this one by way of bytes."""
+    fresh, table, partition = pipeline_of(8, expiry), pipeline.table, ("t", 0)
+    table.cut(partition)
+    table.uncut(partition, range(table.blocks_of(partition)))
+    blobs = [
+        encode_block(table.take(partition, n), table.fields, partition, 1, {}) for n in table.cut(partition)
+    ]  # fmt: skip
+    blocks = [decode_block(blob, table.fields, partition, n, {}) for n, blob in enumerate(blobs)]
+    fresh.table.restore(partition, table.watermark(partition), blocks)
+    return fresh
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 1000),
+    cuts=st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=12),
+    expiry=st.sampled_from([120.0, 400.0, 1e6]),
+)
+def test_g8_neither_batches_nor_restarts_nor_the_moment_of_expiry_show(
+    seed: int, cuts: list[tuple[int, bool]], expiry: float
+) -> None:
+    names, times, values = comers_and_goers(seed)
+    whole, pieces = pipeline_of(8, expiry), pipeline_of(8, expiry)
+    one = [whole.process(batch_of(whole, names, times, values, 0), expire=True)]
+    many = []
+    for (a, restart), (b, _) in pairwise([(0, False), *sorted(cuts), (len(names), False)]):
+        pieces = restarted(pieces, expiry) if restart else pieces
+        many.append(pieces.process(batch_of(pieces, names[a:b], times[a:b], values[a:b], a), expire=True))
+    for column in ("outcomes", "expected", "lower", "upper", "scores", "statuses"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(b, column) for b in one]), np.concatenate([getattr(b, column) for b in many])
+        )
+    assert [repr(a) for a in alerts_of(one)] == [repr(a) for a in alerts_of(many)]
+    for name, held in whole.table.columns.items():
+        assert held.tobytes() == pieces.table.columns[name].tobytes(), name
+    streams = [
+        [str(p.table.key(("t", 0), row)) for row in p.table.occupied(("t", 0)).tolist()] for p in (whole, pieces)
+    ]
+    assert streams[0] == streams[1]
 
 
 def test_g16_every_sample_has_exactly_one_outcome_and_a_spike_is_an_alert() -> None:
@@ -120,9 +175,8 @@ def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silen
     first = pipeline.process(batch_of(pipeline, [0] * 50, times, steady, 0))
     assert [a.status for a in first.alerts] == [AlertStatus.FIRING]
     later = START + 10_000.0 + STEP_SECONDS * np.arange(3)
-    second = pipeline.process(batch_of(pipeline, [1] * 3, later, np.zeros(3), 50))
-    assert second.alerts == ()
-    assert [(a.status, a.id, a.ends_at) for a in pipeline.expire_idle(("t", 0))] == [
+    second = pipeline.process(batch_of(pipeline, [1] * 3, later, np.zeros(3), 50), expire=True)
+    assert [(a.status, a.id, a.ends_at) for a in second.alerts] == [
         (AlertStatus.RESOLVED, first.alerts[0].id, times[-1])
     ]
     assert pipeline.table.streams == 1

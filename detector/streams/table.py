@@ -2,43 +2,27 @@
 
 Rows come in blocks of 256 and a block belongs to one partition, so that a partition's state can be written out and
 handed over by the block. A stream that is seen on two partitions is two streams here: state may depend on the records
-of one partition only.
+of one partition only. Within a partition rows are numbered by its own blocks, and a new stream gets the lowest number
+that is free: where it lands depends on which streams there are, and on nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import BLOCK_ROWS, Field, Rows, allocate, reset
+from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, allocate, reset
 from detector.records import Float64, Int64, Partition
 from detector.series import SeriesIndex, SeriesKey
+from detector.streams.partition import NO_ROW, PartitionStreams
 
 LATEST = Field("stream.latest", dtype="float64", initial=-np.inf)
 """Time of the newest accepted sample."""
-NO_ROW = -1
-
-
-class _PartitionStreams:
-    """The streams of one partition."""
-
-    def __init__(self) -> None:
-        self.series = SeriesIndex()
-        self.row_of: Int64 = np.empty(0, dtype=np.int64)
-        self.blocks: list[int] = []
-        self.free: list[int] = []
-        self.watermark = -np.inf
-        self.swept_at = -np.inf
-
-    def fit(self) -> None:
-        """Make `row_of` cover every handle of the index."""
-        missing = self.series.capacity - len(self.row_of)
-        if missing > 0:
-            grown = np.full(max(missing, len(self.row_of) // 2), NO_ROW, dtype=np.int64)
-            self.row_of = np.concatenate((self.row_of, grown))
+SWEEPS_PER_EXPIRY = 8
 
 
 class StreamTable:
@@ -51,10 +35,18 @@ class StreamTable:
         self.idle_expiry_seconds = idle_expiry_seconds
         self.streams = 0
         self.expired = 0
-        self._partitions: dict[Partition, _PartitionStreams] = {}
+        self._partitions: dict[Partition, PartitionStreams] = {}
         self._free_blocks: list[int] = []
         self._handles: Int64 = np.empty(0, dtype=np.int64)
         """[rows] handle in the owning partition, NO_ROW where the row is free."""
+        self._number: Int64 = np.empty(0, dtype=np.int64)
+        """[blocks] number within the owning partition."""
+        self._changed: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        """[blocks] that may have changed since they were last cut out."""
+        self._promised: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        """[blocks] that a cut has yet to copy, as they were when it was made."""
+        self._copies: dict[int, BlockState] = {}
+        """Promised blocks that were copied early, because a sample was about to change them."""
 
     @property
     def bytes_per_stream(self) -> int:
@@ -69,18 +61,25 @@ class StreamTable:
         """Whose state `row` holds."""
         return self._partitions[partition].series.key(int(self._handles[row]))
 
+    def watermark(self, partition: Partition) -> float:
+        """Newest event time of the partition, -inf before its first sample."""
+        return self._partition(partition).watermark
+
     def rows(self, partition: Partition, handles_N: Int64, times_N: Float64) -> Rows:
-        """[N] row of each sample's stream; new streams get one, NO_ROW where there are `max_streams` already."""
+        """[N] row of each sample's stream, which the caller may change; new streams get one.
+
+        NO_ROW where there are `max_streams` already.
+        """
         owned = self._partition(partition)
         owned.fit()
         rows_N = owned.row_of[handles_N]
-        known_N = rows_N != NO_ROW
-        if not known_N.all():
-            _, first = np.unique(handles_N[~known_N], return_index=True)
-            for handle in handles_N[~known_N][np.sort(first)].tolist():
+        new_N = rows_N == NO_ROW
+        if new_N.any():
+            _, first = np.unique(handles_N[new_N], return_index=True)
+            for handle in handles_N[new_N][np.sort(first)].tolist():
                 self._admit(owned, handle)
             rows_N = owned.row_of[handles_N]
-            known_N = rows_N != NO_ROW
+        self._touch(owned, rows_N[rows_N != NO_ROW])
         if len(times_N):
             owned.watermark = max(owned.watermark, float(times_N.max()))
         return rows_N
@@ -95,40 +94,54 @@ class StreamTable:
         reset(self.fields, self.columns, rows_B)
         self.expired += len(rows_B)
 
-    def idle_rows(self, partition: Partition) -> Rows:
-        """Rows that are due to expire, looked for once every eighth of the expiry in event time; usually none."""
-        owned = self._partition(partition)
-        if owned.watermark - owned.swept_at < self.idle_expiry_seconds / 8:
+    def sweeps(self, partition: Partition, times_N: Float64) -> Int64:
+        """Positions of the samples before which idle streams are to be looked for. Usually none.
+
+        That is where event time crosses a multiple of an eighth of the expiry: a matter of the samples' order only.
+        """
+        if not len(times_N):
             return np.empty(0, dtype=np.int64)
-        owned.swept_at = owned.watermark
+        watermark = self._partition(partition).watermark
+        watermark = float(times_N[0]) if watermark == -np.inf else watermark
+        step = self.idle_expiry_seconds / SWEEPS_PER_EXPIRY
+        steps_N = np.floor(np.maximum.accumulate(np.concatenate(([watermark], times_N))) / step)
+        return np.flatnonzero(steps_N[1:] > steps_N[:-1])
+
+    def idle_rows(self, partition: Partition, now: float) -> Rows:
+        """Rows that are due to expire at event time `now`, in the order of the partition's own numbers."""
         rows = self.occupied(partition)
-        idle = owned.watermark - self.columns[LATEST.name][rows] > self.idle_expiry_seconds
-        return rows[idle]
+        return rows[now - self.columns[LATEST.name][rows] > self.idle_expiry_seconds]
 
     def release(self, partition: Partition, rows: Rows) -> None:
-        """Forget these streams; no handle of the partition may be in flight."""
+        """Forget these streams' state; their handles stay valid until `trim`."""
         if not len(rows):
             return
         owned = self._partition(partition)
+        self._touch(owned, rows)
         reset(self.fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
-        owned.free.extend(sorted(rows.tolist(), reverse=True))
-        owned.free.sort(reverse=True)
+        for local in self._local(rows).tolist():
+            heapq.heappush(owned.free, local)
         self.streams -= len(rows)
         self.expired += len(rows)
-        owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
+        owned.forgotten = True
 
     def trim(self, partition: Partition) -> None:
-        """Forget series that got no row, once they outnumber those that did: a flood of names must not grow memory."""
+        """Forget series that have no row; no handle of the partition may be in flight.
+
+        It is done when some lost theirs, or when they are too many: a flood of names must not grow memory.
+        """
         owned = self._partition(partition)
-        if len(owned.series) > 2 * self.max_streams + BLOCK_ROWS:
+        if owned.forgotten or len(owned.series) > 2 * self.max_streams + BLOCK_ROWS:
+            owned.forgotten = False
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
 
     def occupied(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams."""
+        """Rows of the partition's streams, in the order of its own numbers."""
         owned = self._partition(partition)
-        return np.sort(owned.row_of[owned.row_of != NO_ROW])
+        rows = owned.row_of[owned.row_of != NO_ROW]
+        return np.asarray(rows[np.argsort(self._local(rows))])
 
     def drop(self, partition: Partition) -> None:
         """Give the partition's blocks back; its state is gone."""
@@ -140,6 +153,8 @@ class StreamTable:
             reset(self.fields, self.columns, rows)
             self.streams -= int((self._handles[rows] != NO_ROW).sum())
             self._handles[rows] = NO_ROW
+            self._changed[block] = self._promised[block] = False
+            self._copies.pop(block, None)
         self._free_blocks.extend(owned.blocks)
         self._free_blocks.sort(reverse=True)
 
@@ -148,27 +163,117 @@ class StreamTable:
         """Blocks in use."""
         return sum(len(owned.blocks) for owned in self._partitions.values())
 
-    def _partition(self, partition: Partition) -> _PartitionStreams:
-        return self._partitions.setdefault(partition, _PartitionStreams())
+    def blocks_of(self, partition: Partition) -> int:
+        """Blocks of one partition."""
+        return len(self._partition(partition).blocks)
 
-    def _admit(self, owned: _PartitionStreams, handle: int) -> None:
+    def cut(self, partition: Partition) -> list[int]:
+        """Numbers of the blocks that changed since the last cut. Until they are `take`n, each is promised as it is now.
+
+        Costs next to nothing: a block is copied when it is taken, or when a sample is about to change it.
+        """
+        owned = self._partition(partition)
+        blocks = np.array(owned.blocks, dtype=np.int64)
+        numbers = np.flatnonzero(self._changed[blocks])
+        self._promised[blocks[numbers]] = True
+        self._changed[blocks[numbers]] = False
+        return [int(number) for number in numbers]
+
+    def take(self, partition: Partition, number: int) -> BlockState:
+        """A promised block as it was at the cut."""
+        owned = self._partitions[partition]
+        block = owned.blocks[number]
+        self._promised[block] = False
+        return self._copies.pop(block, None) or self._copy(owned, block)
+
+    def uncut(self, partition: Partition, numbers: Collection[int]) -> None:
+        """These blocks of a cut did not become durable: the next cut has them again."""
+        owned = self._partitions.get(partition)
+        for block in (owned.blocks[number] for number in numbers) if owned else ():
+            self._changed[block], self._promised[block] = True, False
+            self._copies.pop(block, None)
+
+    def restore(self, partition: Partition, watermark: float, blocks: Iterable[BlockState]) -> None:
+        """Take over a partition that is not here: its blocks by number, without a gap. They count as unchanged."""
+        if partition in self._partitions and self._partitions[partition].blocks:
+            raise ValueError(f"{partition} is here already")
+        owned = self._partition(partition)
+        owned.watermark = watermark
+        for number, state in enumerate(blocks):
+            if state.number != number:
+                raise ValueError(f"block {state.number} of {partition} came as {number}")
+            block = self._new_block(owned)
+            rows = np.arange(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
+            for name, column in state.columns.items():
+                self.columns[name][rows] = column
+            handles = np.array([owned.series.intern(key) for key in state.keys.values()], dtype=np.int64)
+            owned.fit()
+            taken = rows[np.array(list(state.keys), dtype=np.int64)]
+            owned.row_of[handles], self._handles[taken] = taken, handles
+            free = np.setdiff1d(np.arange(BLOCK_ROWS), list(state.keys)) + number * BLOCK_ROWS
+            owned.free += [int(local) for local in free]
+            self.streams += len(taken)
+        heapq.heapify(owned.free)
+
+    def _partition(self, partition: Partition) -> PartitionStreams:
+        return self._partitions.setdefault(partition, PartitionStreams())
+
+    def _local(self, rows: Rows) -> Int64:
+        """Rows by their partition's own numbers."""
+        return self._number[rows // BLOCK_ROWS] * BLOCK_ROWS + rows % BLOCK_ROWS
+
+    def _touch(self, owned: PartitionStreams, rows: Rows) -> None:
+        """These rows are about to change: copy what a cut was promised."""
+        blocks = rows // BLOCK_ROWS
+        self._changed[blocks] = True
+        due = self._promised[blocks]
+        if due.any():
+            for block in np.unique(blocks[due]).tolist():
+                self._copies[block] = self._copy(owned, block)
+            self._promised[blocks] = False
+
+    def _copy(self, owned: PartitionStreams, block: int) -> BlockState:
+        rows = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
+        handles = self._handles[rows].tolist()
+        return BlockState(
+            int(self._number[block]),
+            {name: column[rows].copy() for name, column in self.columns.items()},
+            {row: owned.series.key(handle) for row, handle in enumerate(handles) if handle != NO_ROW},
+        )
+
+    def _admit(self, owned: PartitionStreams, handle: int) -> None:
         if self.streams >= self.max_streams:
             return
         if not owned.free:
-            block = self._new_block()
-            owned.blocks.append(block)
-            owned.free = list(range((block + 1) * BLOCK_ROWS - 1, block * BLOCK_ROWS - 1, -1))
-        row = owned.free.pop()
+            first = len(owned.blocks) * BLOCK_ROWS
+            self._new_block(owned)
+            owned.free = list(range(first, first + BLOCK_ROWS))
+        number, row = divmod(heapq.heappop(owned.free), BLOCK_ROWS)
+        block = owned.blocks[number]
+        if self._promised[block]:
+            self._touch(owned, np.array([block * BLOCK_ROWS]))
+        self._changed[block] = True
+        row += block * BLOCK_ROWS
         owned.row_of[handle] = row
         self._handles[row] = handle
         self.streams += 1
 
-    def _new_block(self) -> int:
+    def _new_block(self, owned: PartitionStreams) -> int:
         if not self._free_blocks:
-            blocks = len(self._handles) // BLOCK_ROWS
-            grown = max(1, blocks // 2)
-            for name, fresh in allocate(self.fields, grown * BLOCK_ROWS).items():
-                self.columns[name] = np.concatenate((self.columns[name], fresh))
-            self._handles = np.concatenate((self._handles, np.full(grown * BLOCK_ROWS, NO_ROW, dtype=np.int64)))
-            self._free_blocks = list(range(blocks + grown - 1, blocks - 1, -1))
-        return self._free_blocks.pop()
+            self._grow()
+        block = self._free_blocks.pop()
+        self._number[block] = len(owned.blocks)
+        owned.blocks.append(block)
+        return block
+
+    def _grow(self) -> None:
+        blocks = len(self._number)
+        grown = max(1, blocks // 2)
+        for name, fresh in allocate(self.fields, grown * BLOCK_ROWS).items():
+            self.columns[name] = np.concatenate((self.columns[name], fresh))
+        self._handles = np.concatenate((self._handles, np.full(grown * BLOCK_ROWS, NO_ROW, dtype=np.int64)))
+        self._number = np.concatenate((self._number, np.zeros(grown, dtype=np.int64)))
+        nothing = np.zeros(grown, dtype=np.bool_)
+        self._changed = np.concatenate((self._changed, nothing))
+        self._promised = np.concatenate((self._promised, nothing))
+        self._free_blocks = list(range(blocks + grown - 1, blocks - 1, -1))

@@ -2,7 +2,8 @@ import numpy as np
 
 from detector.columns import BLOCK_ROWS, Field
 from detector.series import SeriesKey
-from detector.streams.table import LATEST, NO_ROW, StreamTable
+from detector.streams.partition import NO_ROW
+from detector.streams.table import LATEST, StreamTable
 
 A, B = ("topic", 0), ("topic", 1)
 
@@ -68,9 +69,74 @@ def test_idle_streams_are_released_and_their_rows_used_again() -> None:
     old = admit(table, A, ["a", "b"], time=1.0)
     admit(table, A, ["b"], time=90.0)
     admit(table, A, ["b"], time=150.0)
-    idle = table.idle_rows(A)
+    idle = table.idle_rows(A, 150.0)
     assert idle.tolist() == [old[0]]
     table.release(A, idle)
+    table.trim(A)
     assert table.streams == 1
     assert admit(table, A, ["c"], time=151.0)[0] == old[0]
     assert table.key(A, int(old[0])) == SeriesKey.of("c")
+
+
+def test_idle_streams_are_looked_for_where_event_time_crosses_an_eighth_of_the_expiry() -> None:
+    table = table_of(expiry=80.0)
+    times = np.array([3.0, 9.0, 11.0, 10.5, 19.0, 35.0, 21.0, 40.0])
+    assert table.sweeps(A, times).tolist() == [2, 5, 7]
+    admit(table, A, ["a"], time=12.0)
+    assert table.sweeps(A, times).tolist() == [5, 7]
+    assert table.sweeps(A, times[:0]).tolist() == []
+
+
+def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
+    """A table that took the partition over, next to another one's blocks."""
+    table.cut(partition)
+    twin = table_of(table.max_streams, table.idle_expiry_seconds)
+    admit(twin, B, ["elsewhere"])
+    blocks = [table._copy(table._partition(partition), block) for block in table._partition(partition).blocks]
+    twin.restore(partition, table.watermark(partition), blocks)
+    return twin
+
+
+def test_g8_after_a_restore_streams_land_where_they_would_have_landed() -> None:
+    table = table_of()
+    rows = admit(table, A, [f"a{i}" for i in range(600)])
+    table.columns["x"][rows] = np.arange(600)[:, None]
+    table.release(A, rows[[3, 300, 599, 7]])
+    table.trim(A)
+    twin = copied(table, A)
+    new = [f"new{i}" for i in range(300)]
+    admit(table, A, new)
+    admit(twin, A, new)
+    theirs = {str(table.key(A, row)): at for at, row in enumerate(table.occupied(A).tolist())}
+    assert {str(twin.key(A, row)): at for at, row in enumerate(twin.occupied(A).tolist())} == theirs
+    for name in table.columns:
+        assert table.columns[name][table.occupied(A)].tobytes() == twin.columns[name][twin.occupied(A)].tobytes()
+    assert twin.streams == table.streams + 1
+
+
+def test_a_cut_holds_what_was_there_when_it_was_made() -> None:
+    table = table_of()
+    rows = admit(table, A, [f"a{i}" for i in range(300)])
+    table.columns["x"][rows] = 1.0
+    assert table.cut(A) == [0, 1]
+    admit(table, A, ["a0"])
+    table.columns["x"][rows[:1]] = 2.0
+    table.release(A, rows[[1]])
+    first, second = table.take(A, 0), table.take(A, 1)
+    assert (first.columns["x"] == 1.0).all()
+    assert str(first.keys[1]) == "a1"
+    assert sorted(second.keys) == list(range(44))
+    assert table.cut(A) == [0]
+
+
+def test_only_blocks_that_changed_are_cut_and_what_was_not_written_is_cut_again() -> None:
+    table = table_of()
+    admit(table, A, [f"a{i}" for i in range(600)])
+    assert table.cut(A) == [0, 1, 2]
+    assert table.cut(A) == []
+    admit(table, A, ["a300"])
+    assert table.cut(A) == [1]
+    table.uncut(A, [1])
+    assert table.cut(A) == [1]
+    table.drop(A)
+    assert table.cut(A) == []

@@ -1,0 +1,164 @@
+"""The snapshot of one block of 256 streams: all columns of its rows as safetensors, and whose rows they are."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from detector.columns import BLOCK_ROWS, BlockState, Field
+from detector.errors import StateDamaged, StateForeign
+from detector.records import Partition
+from detector.series import SeriesKey
+from detector.state.format import seal, unseal
+
+Fingerprint = Mapping[str, str]
+"""What the bits of the state depend on beside the records: weights, builds, instruction set, threads."""
+_MAX_TENSORS_HEADER_BYTES = 1 << 20
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bool": "BOOL",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
+}  # fmt: skip
+
+
+class Layout(msgspec.Struct, frozen=True, array_like=True):
+    """A column as it is stored."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands before the columns."""
+
+    topic: str
+    partition: int
+    number: int
+    offset: int
+    """The next record to read: the state includes everything before it."""
+    leader_epoch: int
+    """-1 where it is not known."""
+    topic_id: str
+    """Empty where it is not known."""
+    fingerprint: dict[str, str]
+    fields: list[Layout]
+    keys: list[tuple[int, list[tuple[str, str]]]]
+    """(row, labels)."""
+
+
+def layout(fields: Iterable[Field]) -> list[Layout]:
+    """How these fields are stored."""
+    return [Layout(spec.name, str(np.dtype(spec.dtype)), tuple(spec.shape)) for spec in fields]
+
+
+def encode_block(
+    block: BlockState,
+    fields: Iterable[Field],
+    partition: Partition,
+    offset: int,
+    fingerprint: Fingerprint,
+    *,
+    topic_id: str = "",
+    leader_epoch: int = -1,
+) -> bytes:
+    """The block as it is after the last record before `offset`."""
+    header = BlockHeader(
+        topic=partition[0],
+        partition=partition[1],
+        number=block.number,
+        offset=offset,
+        leader_epoch=leader_epoch,
+        topic_id=topic_id,
+        fingerprint=dict(fingerprint),
+        fields=layout(fields),
+        keys=[(row, list(key.labels)) for row, key in sorted(block.keys.items())],
+    )
+    return seal(header, save_tensors({name: np.ascontiguousarray(array) for name, array in block.columns.items()}))
+
+
+def decode_block(
+    blob: bytes, fields: tuple[Field, ...], partition: Partition, number: int, fingerprint: Fingerprint | None
+) -> BlockState:
+    """The block of that number, if it is one of ours and whole; `fingerprint` None takes any.
+
+    Raises StateDamaged, StateForeign, StateNewer.
+    """
+    header, body = unseal(blob, BlockHeader)
+    if (header.topic, header.partition, header.number) != (*partition, number):
+        raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
+    if header.fields != layout(fields):
+        raise StateForeign(f"made with other state columns: {_differences(header.fields, layout(fields))}")
+    if fingerprint is not None and header.fingerprint != dict(fingerprint):
+        raise StateForeign(difference(header.fingerprint, fingerprint))
+    columns = _columns(body, fields)
+    keys: dict[int, SeriesKey] = {}
+    for row, labels in header.keys:
+        if not 0 <= row < BLOCK_ROWS or row in keys:
+            raise StateDamaged(f"names row {row} of {BLOCK_ROWS}, or names it twice")
+        keys[row] = SeriesKey(tuple(labels))
+    if len(set(keys.values())) != len(keys):
+        raise StateDamaged("holds a stream twice")
+    return BlockState(number, columns, keys)
+
+
+def difference(theirs: Fingerprint, ours: Fingerprint) -> str:
+    """What differs between two fingerprints, for people."""
+    names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    return ", ".join(
+        f"{name}: state has {theirs.get(name, 'none')}, we have {ours.get(name, 'none')}" for name in names
+    )
+
+
+def _differences(theirs: list[Layout], ours: list[Layout]) -> str:
+    odd = sorted({entry.name for entry in theirs} ^ {entry.name for entry in ours})
+    changed = sorted({a.name for a in theirs for b in ours if a.name == b.name and a != b})
+    return ", ".join(odd + changed) or "their order"
+
+
+def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays, after names, dtypes, shapes and places were compared with what the fields say."""
+    _check_tensors(body, fields)
+    try:
+        columns: dict[str, npt.NDArray[Any]] = load_tensors(bytes(body))
+    except (SafetensorError, ValueError, KeyError) as exc:
+        raise StateDamaged(f"its columns are not safetensors ({exc})") from exc
+    for spec in fields:
+        # A field that starts finite stays finite; the others use NaN and infinity as marks.
+        if np.dtype(spec.dtype).kind == "f" and np.isfinite(spec.initial) and not np.isfinite(columns[spec.name]).all():
+            raise StateDamaged(f"column {spec.name} holds NaN or infinity")
+    return columns
+
+
+def _check_tensors(body: memoryview, fields: tuple[Field, ...]) -> None:
+    if len(body) < 8:
+        raise StateDamaged("has no columns")
+    (header_bytes,) = struct.unpack_from("<Q", body)
+    if header_bytes > min(len(body) - 8, _MAX_TENSORS_HEADER_BYTES):
+        raise StateDamaged("the header of its columns is longer than they are")
+    try:
+        found = json.loads(bytes(body[8 : 8 + header_bytes]))
+        described = {name: (entry["dtype"], entry["shape"], entry["data_offsets"]) for name, entry in found.items()}
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as exc:
+        raise StateDamaged(f"the header of its columns is none ({exc})") from exc
+    if described.keys() != {spec.name for spec in fields}:
+        raise StateDamaged("its columns are not those that it announces")
+    room = len(body) - 8 - header_bytes
+    for spec in fields:
+        dtype, shape, place = described[spec.name]
+        size = spec.nbytes * BLOCK_ROWS
+        if dtype != _DTYPES[str(np.dtype(spec.dtype))] or shape != [BLOCK_ROWS, *spec.shape]:
+            raise StateDamaged(f"column {spec.name} is {dtype} {shape}")
+        if not (isinstance(place, list) and len(place) == 2 and all(isinstance(at, int) for at in place)):
+            raise StateDamaged(f"column {spec.name} has no place")
+        if place[1] - place[0] != size or not 0 <= place[0] <= place[1] <= room:
+            raise StateDamaged(f"column {spec.name} lies outside")

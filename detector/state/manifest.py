@@ -1,0 +1,71 @@
+"""The manifest of a snapshot: which blocks make up a partition's state at one offset.
+
+A block that did not change since an older snapshot is named again and not written again. Names never come twice, so
+nobody, a worker that lost its partition included, can overwrite what another wrote.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import msgspec
+
+from detector.errors import StateDamaged
+from detector.records import Partition
+from detector.state.format import seal, unseal
+
+_MANIFEST = re.compile(r"manifest-(\d{20})-[0-9a-z]+")
+_NAME = re.compile(r"(manifest|block)-\d{20}-[0-9a-z-]+")
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """State of one partition at one offset."""
+
+    topic: str
+    partition: int
+    offset: int
+    """The next record to read: every block includes all before it and nothing after it."""
+    watermark: float | None
+    """Newest event time of the partition, unix seconds; None before its first sample."""
+    fingerprint: dict[str, str]
+    blocks: list[str]
+    """Names of the blocks in the order of their numbers."""
+
+
+def manifest_name(offset: int, writer: str) -> str:
+    """Name of a manifest; by name they are in the order of their offsets."""
+    return f"manifest-{offset:020d}-{writer}"
+
+
+def block_name(offset: int, number: int, writer: str) -> str:
+    """Name of block `number` as it is at `offset`."""
+    return f"block-{offset:020d}-{number:06d}-{writer}"
+
+
+def is_name(text: str) -> bool:
+    """True for what the functions above make: such a name is safe as a file's."""
+    return _NAME.fullmatch(text) is not None
+
+
+def manifest_offset(name: str) -> int | None:
+    """Offset of the manifest of that name; None for the name of a block."""
+    found = _MANIFEST.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """As bytes."""
+    return seal(manifest)
+
+
+def decode_manifest(blob: bytes, partition: Partition) -> Manifest:
+    """Raises StateDamaged, StateNewer."""
+    manifest, body = unseal(blob, Manifest)
+    if len(body) or (manifest.topic, manifest.partition) != partition or manifest.offset < 0:
+        raise StateDamaged(f"is no manifest of {partition[0]}/{partition[1]}")
+    if manifest.watermark is not None and not math.isfinite(manifest.watermark):
+        raise StateDamaged("its watermark is not finite")
+    if not all(map(is_name, manifest.blocks)) or len(set(manifest.blocks)) != len(manifest.blocks):
+        raise StateDamaged("its blocks have no proper names")
+    return manifest
