@@ -102,7 +102,7 @@ def evaluate(collection: Sequence[Series], scores: Sequence[Float64], own_thresh
     for name, profile in PROFILES.items():
         deltas = everything.rewards + profile.miss * everything.found - profile.false * everything.costs
         curve = cumulate(everything.scores, deltas)
-        perfect = (1.0 + profile.miss) * total
+        perfect = (1.0 + profile.miss) * max(total, 1)
         best = int(np.argmax(curve.totals))
         figures[name] = 100.0 * max(float(curve.totals[best]), 0.0) / perfect
         own = deltas[everything.scores > own_threshold].sum()

@@ -42,10 +42,13 @@ class Budget:
     def __init__(self, alerts_per_stream_week: float) -> None:
         self.alerts_per_stream_week = alerts_per_stream_week
 
-    def _probability(self, state: Columns, rows: Rows) -> Float64:
+    def interval(self, state: Columns, rows: Rows) -> Float64:
+        """[B] typical seconds between two samples, > 0."""
         interval_B = state["interval_seconds"][rows].astype(np.float64)
-        interval_B = np.where(interval_B > 0.0, interval_B, FIRST_INTERVAL_SECONDS)
-        probability_B = self.alerts_per_stream_week * interval_B / WEEK_SECONDS
+        return np.where(interval_B > 0.0, interval_B, FIRST_INTERVAL_SECONDS)
+
+    def _probability(self, state: Columns, rows: Rows) -> Float64:
+        probability_B = self.alerts_per_stream_week * self.interval(state, rows) / WEEK_SECONDS
         return np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY)
 
     def base(self, state: Columns, rows: Rows) -> Float64:

@@ -1,10 +1,11 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = the larger of the value's and the residual's novelty, in deviations of the value over the whole history, and for
-a history of n samples times n / (n + 500). Its tail probability, or that of the present run of repeats where it is
-smaller, is held against the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the
-operator allows; beyond 1 it grows with the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so
-a result does not depend on which rows share a call. Finite for every finite |value| <= 1e30.
+raw = the largest novelty of the value, of the residual, and, where a stream has a daily habit, of its departure from
+that; in deviations of the value over the whole history, and for a history of n samples times n / (n + 500). Its tail
+probability, or that of the present run of repeats where it is smaller, is held against the alarm budget:
+anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it grows with the
+logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows
+share a call. Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.flatline import FlatLine
+from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.quantile import CoverageFactor
@@ -32,6 +34,9 @@ RECURRENCE = 1.0
 """Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
+HABIT_WEIGHT = 1.5
+"""A departure from the daily habit is a mean of samples, so it varies less than one value does."""
+HABIT_SIZE = 32
 TAIL = PooledTail(threshold=0.1, rate=0.0046, mean_excess=0.196)
 """Of quiet synthetic streams at 1, 5 and 60 minutes, counted in episodes; `python -m benchmarks.detection quiet`."""
 
@@ -62,6 +67,9 @@ class Score:
     """-log p of the more surprising part; 0 while the stream warms up."""
     value_distance: Distance
     residual_distance: Distance
+    departure: Departure
+    habit_distance: Distance
+    """Of the rows whose habit is open, in their order."""
     flat_run: Float64
 
 
@@ -72,12 +80,15 @@ class Scorer:
         self.settings = settings or ScorerSettings()
         self._values = NoveltyMemory("value")
         self._residuals = NoveltyMemory("residual")
+        self._habit = DailyHabit()
+        self._departures = NoveltyMemory("departure", HABIT_SIZE)
         self._moments = Moments("value")
         self._flat = FlatLine()
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
-        parts = (self._values, self._residuals, self._moments, self._flat, self._budget, self._band)
-        self.fields = tuple(field for part in parts for field in part.fields)
+        memories = (self._values, self._residuals, self._departures)
+        others = (self._habit, self._moments, self._flat, self._budget, self._band)
+        self.fields = tuple(field for part in (*memories, *others) for field in part.fields)
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         """Judge one round against the forecasts made before it. A `loc` that is not finite counts as the value."""
@@ -86,11 +97,19 @@ class Scorer:
         deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
         value_distance = self._values.distance(state, rows, values)
         residual_distance = self._residuals.distance(state, rows, residual_B)
-        # The residuals of a stream that never moved are rounding errors of its forecaster.
-        residual_novelty_B = _novelty(residual_distance, deviation_B) * self._moments.varies(state, rows)
-        novelty_B = np.maximum(_novelty(value_distance, deviation_B), residual_novelty_B)
+        departure = self._habit.departure(state, rows, times, values)
+        is_open = departure.is_open
+        habit_distance = self._departures.distance(state, rows[is_open], departure.smoothed[is_open])
         count_B = self._moments.count(state, rows)
-        raw_B = np.minimum(novelty_B * count_B / (count_B + HALF_TRUST_SAMPLES), LARGEST)
+        # The residuals of a stream that never moved are rounding errors of its forecaster.
+        novelty_B = np.maximum(
+            _novelty(value_distance, deviation_B),
+            _novelty(residual_distance, deviation_B) * self._moments.varies(state, rows),
+        ) * _trust(count_B)
+        seen_B = self._departures.seen(state, rows[is_open])
+        habit_B = HABIT_WEIGHT * _novelty(habit_distance, deviation_B[is_open]) * _trust(seen_B)
+        novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
+        raw_B = np.minimum(novelty_B, LARGEST)
         run_B = self._flat.run(state, rows, values)
         surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
@@ -106,6 +125,8 @@ class Scorer:
             surprise=surprise_B,
             value_distance=value_distance,
             residual_distance=residual_distance,
+            departure=departure,
+            habit_distance=habit_distance,
             flat_run=run_B,
         )
 
@@ -116,6 +137,9 @@ class Scorer:
         residual_B = _residual(values, _expected(values, loc))
         self._values.update(state, rows, values, score.value_distance)
         self._residuals.update(state, rows, residual_B, score.residual_distance)
+        is_open = score.departure.is_open
+        self._departures.update(state, rows[is_open], score.departure.smoothed[is_open], score.habit_distance)
+        self._habit.update(state, rows, times, values, self._budget.interval(state, rows), score.departure)
         self._moments.update(state, rows, values)
         self._flat.update(state, rows, values, score.flat_run)
         self._budget.update(state, rows, times, score.surprise)
@@ -142,6 +166,11 @@ def _novelty(distance: Distance, deviation_B: Float64) -> Float64:
     """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
     rare_B = (distance.established - distance.any) / deviation_B
     return distance.any / deviation_B + np.minimum(rare_B, RECURRENCE)
+
+
+def _trust(count_B: Float64) -> Float64:
+    """[B] weight of a novelty by how much there was to be seen."""
+    return count_B / (count_B + HALF_TRUST_SAMPLES)
 
 
 def _compressed(ratio_B: Float64) -> Float64:

@@ -68,6 +68,10 @@ class NoveltyMemory:
             Field(self._seen, dtype="int32"),
         )
 
+    def seen(self, state: Columns, rows: Rows) -> Float64:
+        """[B] numbers taken in so far."""
+        return np.asarray(state[self._seen][rows], dtype=np.float64)
+
     def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Distance:
         """Distances of the numbers of this round; changes nothing."""
         away_BK = state[self._memory].take(rows, axis=0)

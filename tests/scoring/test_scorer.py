@@ -51,10 +51,18 @@ def test_score_changes_nothing() -> None:
         np.testing.assert_array_equal(column, before[name])
 
 
-def test_result_does_not_depend_on_who_shares_the_call() -> None:
+def season(rounds: int, count: int) -> Array:
+    """Hourly values with a daily habit."""
+    hours = np.arange(rounds)[:, None] + np.arange(count)[None, :]
+    return 20.0 * np.sin(2 * np.pi * hours / 24.0) + noise(rounds, count)
+
+
+@pytest.mark.parametrize("step_seconds", [60.0, 3600.0])
+def test_result_does_not_depend_on_who_shares_the_call(step_seconds: float) -> None:
     values = noise(300, 24)
+    values[:, ::2] = season(300, 12)
     values[200:210, ::5] += 40.0
-    together, state = play(values)
+    together, state = play(values, step_seconds=step_seconds)
     scorer = Scorer()
     apart = allocate(scorer.fields, 24)
     rng = np.random.default_rng(2)
@@ -62,7 +70,14 @@ def test_result_does_not_depend_on_who_shares_the_call() -> None:
     for now in range(300):
         order = rng.permutation(24)
         for rows in np.array_split(order, rng.integers(1, 6)):
-            arguments = (apart, rows, np.full(len(rows), now * 60.0), values[now, rows], last[rows], np.ones(len(rows)))
+            arguments = (
+                apart,
+                rows,
+                np.full(len(rows), now * step_seconds),
+                values[now, rows],
+                last[rows],
+                np.ones(len(rows)),
+            )
             score = scorer.score(*arguments)
             scorer.learn(*arguments, score)
             for name in COLUMNS:
@@ -89,7 +104,7 @@ def test_finite_for_finite_values(values: list[float], loc: float, scale: float)
             scorer.learn(*arguments, score)
             assert all(np.isfinite(getattr(score, name)).all() for name in COLUMNS)
             assert score.anomaly_score[0] >= 0.0
-    unset = {"value_memory", "residual_memory"}  # infinity marks an empty place there
+    unset = {"value_memory", "residual_memory", "departure_memory"}  # infinity marks an empty place there
     assert all(np.isfinite(column).all() for name, column in state.items() if name not in unset)
 
 
@@ -152,6 +167,21 @@ def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
     plateaus = np.repeat(rng.integers(1, 4, (60, 20)).astype(float), 20, axis=0)
     said, _ = play(plateaus)
     assert not (said["anomaly_score"][300:] > 1.0).any()
+
+
+def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
+    values = season(1500, 20)
+    values[1200:1236] = values[1188:1224].copy()  # half a day late, every value an ordinary one
+    said, state = play(values, step_seconds=3600.0)
+    hot = said["anomaly_score"] > 1.0
+    assert hot[1200:1248].any(axis=0).mean() >= 0.8
+    assert hot[200:1200].any(axis=0).mean() <= 0.35  # 20 streams x 6 weeks x 0.1 are 12 alerts
+    assert (state["departure_seen"] > 1000).all()
+
+
+def test_a_stream_without_a_habit_pays_for_none() -> None:
+    _, state = play(noise(600, 20), step_seconds=3600.0)
+    assert (state["departure_seen"] < 60).all()
 
 
 def test_direction_and_least_effect() -> None:

@@ -1,0 +1,119 @@
+"""The daily habit: how far the last hour or so is from what this stream does at this time of day.
+
+A profile of 24 bins, interpolated, follows the stream with a memory of a week; what is left of each value is smoothed
+over eight samples. The view is open only while the profile explains more than half of the stream's variance, measured
+on values that it had not seen yet; for all other streams it says nothing.
+
+Shape legend: B rows of one call, H bins of a day.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Field, Rows
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+DAY_SECONDS = 86_400.0
+BINS = 24
+BIN_SECONDS = DAY_SECONDS / BINS
+MEMORY_DAYS = 7.0
+SMOOTHING = 1.0 / 8.0
+FIRST_DAYS = 2.0
+"""History before the profile is judged."""
+ERROR_MEMORY_DAYS = 4.0
+EXPLAINED = 0.5
+"""Share of the variance that opens the view."""
+CAP = 16.0
+"""A single square counts at most this many times its mean."""
+CAP_AFTER = 50
+MOST_COUNTED = 30_000
+
+
+class Departure(NamedTuple):
+    """What `learn` needs to know again; all [B]."""
+
+    error: Float64
+    """Value less profile; 0 where the profile has a hole."""
+    smoothed: Float64
+    """Mean of the last errors, this one included."""
+    judged: Bools
+    """The profile is old enough and has no hole here."""
+    is_open: Bools
+
+
+class DailyHabit:
+    """Columns `habit_*`."""
+
+    fields = (
+        Field("habit_profile", (BINS,)),
+        Field("habit_counts", (BINS,), dtype="int16"),
+        Field("habit_started", dtype="float64", initial=float("nan")),
+        Field("habit_smoothed", dtype="float32"),
+        Field("habit_mean"),
+        Field("habit_variance", dtype="float64"),
+        Field("habit_error", dtype="float64"),
+        Field("habit_judged", dtype="int32"),
+    )
+
+    def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
+        """How far the values are from the habit; changes nothing."""
+        place_B = (times_B % DAY_SECONDS) / BIN_SECONDS - 0.5
+        below_B = np.floor(place_B).astype(np.int64)
+        share_B = place_B - below_B
+        left_B, right_B = below_B % BINS, (below_B + 1) % BINS
+        counts, profile = state["habit_counts"], state["habit_profile"]
+        known_B = (counts[rows, left_B] > 0) & (counts[rows, right_B] > 0)
+        usual_B = (1.0 - share_B) * profile[rows, left_B] + share_B * profile[rows, right_B]
+        error_B = np.where(known_B, values_B - usual_B, 0.0)
+        smoothed_B = state["habit_smoothed"][rows].astype(np.float64)
+        smoothed_B = np.where(known_B, smoothed_B + SMOOTHING * (error_B - smoothed_B), smoothed_B)
+        judged_B = known_B & (times_B - state["habit_started"][rows] > FIRST_DAYS * DAY_SECONDS)
+        explained_B = state["habit_error"][rows] < (1.0 - EXPLAINED) * state["habit_variance"][rows]
+        return Departure(error_B, smoothed_B, judged_B, judged_B & explained_B)
+
+    def update(
+        self,
+        state: Columns,
+        rows: Rows,
+        times_B: Float64,
+        values_B: Float64,
+        interval_seconds_B: Float64,
+        departure: Departure,
+    ) -> None:
+        """Take in the values of this round."""
+        started_B = state["habit_started"][rows]
+        state["habit_started"][rows] = np.where(np.isnan(started_B), times_B, started_B)
+        state["habit_smoothed"][rows] = departure.smoothed
+        self._judge(state, rows, values_B, interval_seconds_B, departure)
+        bin_B = ((times_B % DAY_SECONDS) / BIN_SECONDS).astype(np.int64) % BINS
+        counted_B = np.minimum(state["habit_counts"][rows, bin_B] + 1, MOST_COUNTED)
+        state["habit_counts"][rows, bin_B] = counted_B
+        slowest_B = 1.0 / (MEMORY_DAYS * np.maximum(BIN_SECONDS / interval_seconds_B, 1.0))
+        rate_B = np.maximum(1.0 / counted_B, slowest_B)
+        usual_B = state["habit_profile"][rows, bin_B].astype(np.float64)
+        state["habit_profile"][rows, bin_B] = usual_B + rate_B * (values_B - usual_B)
+
+    def _judge(
+        self, state: Columns, rows: Rows, values_B: Float64, interval_seconds_B: Float64, departure: Departure
+    ) -> None:
+        """Running variance of the values, and of what the profile leaves of them."""
+        judged_B = departure.judged
+        count_B = state["habit_judged"][rows] + judged_B
+        state["habit_judged"][rows] = np.minimum(count_B, MOST_COUNTED)
+        slowest_B = np.minimum(interval_seconds_B / (ERROR_MEMORY_DAYS * DAY_SECONDS), 1.0)
+        rate_B = np.where(judged_B, np.maximum(1.0 / np.maximum(count_B, 1), slowest_B), 0.0)
+        away_B = values_B - state["habit_mean"][rows]
+        state["habit_mean"][rows] += rate_B * away_B
+        # The first value has no deviation from itself (Welford's form), so that no view opens on one.
+        variance_B = (1.0 - rate_B) * away_B**2
+        for name, square_B in (("habit_variance", variance_B), ("habit_error", departure.error**2)):
+            mean_B = state[name][rows]
+            capped_B = np.where(count_B > CAP_AFTER, np.minimum(square_B, CAP * mean_B), square_B)
+            state[name][rows] = mean_B + rate_B * (capped_B - mean_B)
