@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from detector.config.schema import JsonFields
 from detector.decoders.identity import key_of, parse_json, remember
 from detector.decoders.timestamps import parse_number, time_of
@@ -14,6 +16,7 @@ from detector.series import SeriesIndex
 
 _KNOWN_TIMES = 4_096
 _MISSING: Any = object()
+_TEXT = {str, type(_MISSING)}
 
 Read = Callable[[Any], Any]
 
@@ -66,6 +69,10 @@ def number_of(value: Any) -> float | None:
 def documents(payload: bytes) -> list[Any]:
     """The JSON values of a record: the elements of an array, the lines of a text of lines, or the one there is."""
     try:
+        return _elements(msgspec.json.decode(payload))
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        pass  # the standard library also reads NaN, and says better what is wrong
+    try:
         text = payload.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as exc:
         raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
@@ -79,6 +86,10 @@ def documents(payload: bytes) -> list[Any]:
         if "\n" not in text.strip():
             raise DecodeError("syntax", str(exc)) from exc
         return [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return _elements(found)
+
+
+def _elements(found: Any) -> list[Any]:
     if not isinstance(found, list):
         return [found]
     if not found:
@@ -120,10 +131,16 @@ class GeneralDecoder:
         if not isinstance(document, dict):
             raise DecodeError("shape", f"is a {type(document).__name__}, not an object")
         stream, name, labels, stamp, value = [read(document) for read in self._read]
-        key = key_of(*(None if part is _MISSING else part for part in (stream, name, labels)))
         time, number = self._times(stamp), number_of(value)
-        tag = series.by_raw.get(key)
-        return (remember(series, key, key) if tag is None else tag), time, number
+        spelling = None
+        if isinstance(labels, dict) and {type(stream), type(name), *map(type, labels.values())} <= _TEXT:
+            # Only texts are told apart by comparing: to a dictionary the labels 1, 1.0 and true are one.
+            spelling = stream, name, tuple(labels.items())
+            tag = series.by_raw.get(spelling)
+            if tag is not None:
+                return tag, time, number
+        key = key_of(*(None if part is _MISSING else part for part in (stream, name, labels)))
+        return remember(series, spelling or key, key), time, number
 
 
 def _reader(path: str) -> Read:

@@ -1,0 +1,1 @@
+"""What a sample costs in the decoders, for each shape of record."""

@@ -1,0 +1,148 @@
+"""`python -m benchmarks.decode [--records N] [--repeat N] [--json FILE]`.
+
+Microseconds of CPU time a sample, the best of some repetitions, over records of 1,000 series that are known already,
+but for `each of a new series`. Beside it the floor: the parser alone, on the same records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detector.config.schema import Decoder as Settings
+from detector.decoders import DECODERS
+from detector.protocols import Decoder
+from detector.records import RawBatch
+from detector.series import SeriesIndex
+
+SERIES = 1_000
+BATCH_RECORDS = 5_000
+NESTED = {"json": {"fields": {"name": "metric.name", "labels": "metric.tags"}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Records of one shape, and what reads them."""
+
+    name: str
+    records: list[bytes]
+    decoder: Decoder
+    forgets: bool = False
+    """Start every repetition without a known series."""
+
+
+def sample(number: int) -> dict[str, Any]:
+    labels = {"host": f"host-{number % SERIES // 8:03d}", "cpu": str(number % 8), "mode": "user"}
+    return {"name": "node_cpu_seconds", "labels": labels, "timestamp": 1.7e12 + number, "value": number * 0.37}
+
+
+def packed(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def new(number: int) -> dict[str, Any]:
+    return {**sample(number), "labels": {"host": f"host-{number:06d}", "cpu": "0", "mode": "user"}}
+
+
+def adapter(number: int) -> dict[str, Any]:
+    """As prometheus-kafka-adapter writes it: value and time are texts."""
+    moment = f"2024-01-01T{number // 3600 % 24:02d}:{number // 60 % 60:02d}:00Z"
+    return {**sample(number), "timestamp": moment, "value": repr(number * 0.37)}
+
+
+def nested(number: int) -> dict[str, Any]:
+    plain = sample(number)
+    return {"metric": {"name": plain["name"], "tags": plain["labels"]}, **plain}
+
+
+def line(number: int) -> bytes:
+    return b"2024-01-%02d %02d:%02d:00,%a" % (
+        number // 1440 % 28 + 1,
+        number // 60 % 24,
+        number % 60,
+        number * 0.37,
+    )
+
+
+def cases(count: int) -> list[Case]:
+    numbers = range(count)
+    hundreds = range(0, count, 100)
+    read = DECODERS["json"](Settings())
+    one = [packed(sample(n)) for n in numbers]
+    named = [packed({"stream": f"cpu-{n % SERIES}", "timestamp": 1.7e9 + n, "value": n * 0.37}) for n in numbers]
+    return [
+        Case("one object a record", one, read),
+        Case("one object with a stream's name", named, read),
+        Case("texts for time and value", [packed(adapter(n)) for n in numbers], read),
+        Case("array of 100", [packed([sample(n) for n in range(at, at + 100)]) for at in hundreds], read),
+        Case("100 lines", [b"\n".join(one[at : at + 100]) for at in hundreds], read),
+        Case("nested fields", [packed(nested(n)) for n in numbers], DECODERS["json"](Settings.model_validate(NESTED))),
+        Case("every other one broken", [record if n % 2 else record[:-9] for n, record in enumerate(one)], read),
+        Case("each of a new series", [packed(new(n)) for n in numbers], read, forgets=True),
+        Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
+    ]
+
+
+def batches(records: list[bytes]) -> list[RawBatch]:
+    found = []
+    for first in range(0, len(records), BATCH_RECORDS):
+        part = records[first : first + BATCH_RECORDS]
+        offsets = np.arange(first + 2, first + 2 + len(part))
+        times = np.full(len(part), 1.7e9)
+        found.append(RawBatch("bench", 0, offsets, times, list(part), [None] * len(part)))
+    return found
+
+
+def cheapest(work: Callable[[], int], repeat: int) -> float:
+    """Microseconds of CPU time a unit of `work`, which returns how many it did."""
+    best = np.inf
+    for _ in range(repeat):
+        started = time.process_time()
+        done = work()
+        best = min(best, (time.process_time() - started) / done * 1e6)
+    return float(best)
+
+
+def measure(case: Case, repeat: int) -> float:
+    polled = batches(case.records)
+    known = SeriesIndex()
+
+    def decode() -> int:
+        series = SeriesIndex() if case.forgets else known
+        decoded = [case.decoder.decode(batch, series) for batch in polled]
+        return sum(len(samples) + len(samples.rejects) for samples in decoded)
+
+    return cheapest(decode, repeat)
+
+
+def parser_alone(records: list[bytes], repeat: int) -> float:
+    fields = [("value", float), ("timestamp", float), ("name", str), ("labels", msgspec.Raw)]
+    parse = msgspec.json.Decoder(msgspec.defstruct("Sample", fields, gc=False)).decode
+    return cheapest(lambda: len([parse(record) for record in records]), repeat)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=50_000)
+    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    figures = {"the parser alone": parser_alone([packed(sample(n)) for n in range(args.records)], args.repeat)}
+    figures |= {case.name: measure(case, args.repeat) for case in cases(args.records)}
+    for name, microseconds in figures.items():
+        print(f"{name:34} {microseconds:7.2f} us a sample")
+    if args.json:
+        args.json.write_text(json.dumps({"microseconds_a_sample": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
