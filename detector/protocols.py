@@ -134,6 +134,8 @@ class Forecaster(Protocol):
     """One-step-ahead forecasts of every stream, made from its own past."""
 
     fields: tuple[Field, ...]
+    names: tuple[str, ...]
+    """Names of the forecasters that a stream may be using, by the code of `fallback`; the first is the model's."""
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         """The forecasts made at each row's last sample. Reads only."""
@@ -152,7 +154,7 @@ class Forecaster(Protocol):
         ...
 
     def fallback(self, state: Columns, rows: Rows) -> Uint8:
-        """[B] 0 where the network is used, else the number of the naive forecast that stands in for it."""
+        """[B] index into `names`: 0 where the model is used, else the naive forecast that stands in for it."""
         ...
 
 

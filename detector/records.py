@@ -160,7 +160,7 @@ class Alert:
     offset: int
     model: str
     forecaster: str
-    """`lstm` or the naive forecast in whose favour it stood back."""
+    """The model's name, or that of the naive forecast in whose favour it stands back."""
     skill: float
     """Forecast error over the last-value forecast's error on this stream, recently; below 1 the model helps."""
 

@@ -58,6 +58,9 @@ class Forecaster:
             Field("forecaster", (), "uint8"),
         )
 
+    names = FORECASTERS
+    """By the code of `fallback`."""
+
     @classmethod
     def from_file(cls, weights: Path | None, *, device: str = "cpu", threads: int = 1) -> Forecaster:
         """Forecaster with the weights at a path, or the shipped ones. Raises ModelError."""
