@@ -169,7 +169,7 @@ class Pipeline:
             partition=partition,
             offset=int(state["alert.worst_offset"][row]),
             model=self.model,
-            forecaster="naive" if fallback else "lstm",
+            forecaster=self.forecaster.names[fallback],
             skill=float(self.forecaster.skill(state, rows)[0]),
         )
 

@@ -110,7 +110,7 @@ class LastValueForecaster:
         Field("last.value", dtype="float64", initial=np.nan),
         Field("last.error", dtype="float64"),
     )
-    names = ("none", "last_value")
+    names: tuple[str, ...] = ("none", "last_value")
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         return Forecast(state["last.value"][rows], np.maximum(state["last.error"][rows], 1e-12))

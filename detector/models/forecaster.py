@@ -58,7 +58,7 @@ class Forecaster:
             Field("forecaster", (), "uint8"),
         )
 
-    names = FORECASTERS
+    names: tuple[str, ...] = FORECASTERS
     """By the code of `fallback`."""
 
     @classmethod
