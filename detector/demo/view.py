@@ -15,7 +15,7 @@ from detector.protocols import Clock
 from detector.records import Alert, Float64
 
 MOST_ALERTS = 12
-SPARK_ROUNDS = 40
+SPARK_ROUNDS = 24
 RATE_SECONDS = 3.0
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -69,9 +69,12 @@ class View:
         if not alerts:
             return Text(" nothing fires", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
-        for heading in ("firing", "value", "expected", "score"):
-            table.add_column(heading, justify="left" if heading == "firing" else "right", no_wrap=True)
-        table.add_column("lately", no_wrap=True)
+        # On a narrow terminal the name gives way, never a figure.
+        table.add_column("firing", no_wrap=True)
+        table.add_column("value", justify="right", no_wrap=True, min_width=9)
+        table.add_column("expected", justify="right", no_wrap=True, min_width=22)
+        table.add_column("score", justify="right", no_wrap=True, min_width=5)
+        table.add_column("lately", no_wrap=True, min_width=SPARK_ROUNDS)
         for alert in alerts[:MOST_ALERTS]:
             style = "bold red" if alert.severity == "critical" else "yellow"
             band = f"{alert.lower:.4g} to {alert.upper:.4g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +12,12 @@ import jsonschema
 import numpy as np
 import pytest
 
+from detector.synthetic import START
 from detector.synthetic.fleet import Fleet, fleet
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import Endpoint, eventually
 
-STREAMS, STEPS, STEP_SECONDS = 1_000, 400, 60.0
+STREAMS, STEPS, STEP_SECONDS = 1_000, 400, 10.0
 PARTITIONS = 4
 KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_zero")
 FAULTS = 30
@@ -29,8 +29,7 @@ def truth_for(seed: int, steps: int) -> Fleet:
     """1,000 quiet streams, 30 of them with a fault: kinds take turns, streams and moments are drawn."""
     rng = np.random.default_rng(seed)
     faults = rng.integers(150, STEPS - 70, size=FAULTS).tolist()
-    start = float(np.floor(time.time() / STEP_SECONDS)) * STEP_SECONDS - steps * STEP_SECONDS
-    return fleet(seed, STREAMS, steps, STEP_SECONDS, start=start, faults=faults, kinds=KINDS)
+    return fleet(seed, STREAMS, steps, STEP_SECONDS, start=START, faults=faults, kinds=KINDS)
 
 
 def records(truth: Fleet, first: int, end: int) -> list[list[tuple[bytes, bytes]]]:
@@ -94,7 +93,7 @@ def committed(kafka: Endpoint, group: str, topic: str) -> list[int | None]:
 def judge(truth: Fleet, messages: list[Any]) -> None:
     """At least 27 of 30 faults alerted within 10 samples, at most 5 false alerts, every record as published."""
     validator = jsonschema.Draft202012Validator(SCHEMA)
-    fault_of = {truth.labels[fault.stream]["instance"]: fault for fault in truth.faults}
+    fault_of = {truth.key(fault.stream).fingerprint: fault for fault in truth.faults}
     delay_of: dict[str, float] = {}
     false: list[str] = []
     for message in messages:
@@ -104,14 +103,14 @@ def judge(truth: Fleet, messages: list[Any]) -> None:
         assert dict(message.headers())["ce_id"].decode() == f"{value['id']}-{value['status']}"
         if value["status"] != "firing":
             continue
-        instance, at = value["labels"]["instance"], unix(value["startsAt"])
-        fault = fault_of.get(instance)
+        stream, at = value["fingerprint"], unix(value["startsAt"])
+        fault = fault_of.get(stream)
         if fault is None or not truth.times_T[fault.first] <= at <= truth.times_T[fault.last] + IN_TIME:
             false.append(value["annotations"]["summary"])
         else:
-            delay_of.setdefault(instance, at - float(truth.times_T[fault.first]))
-    in_time = {instance for instance, delay in delay_of.items() if delay <= IN_TIME}
-    missed = Counter(fault.kind for instance, fault in fault_of.items() if instance not in in_time)
+            delay_of.setdefault(stream, at - float(truth.times_T[fault.first]))
+    in_time = {stream for stream, delay in delay_of.items() if delay <= IN_TIME}
+    missed = Counter(fault.kind for stream, fault in fault_of.items() if stream not in in_time)
     print(f"{len(in_time)} of {len(fault_of)} faults in time, missed {dict(missed)}; {len(false)} false alerts")
     assert len(fault_of) == FAULTS
     assert len(in_time) >= 27, f"missed: {dict(missed)}"
