@@ -10,6 +10,7 @@
     │   ├── CommitRefused      the group is being rebalanced; commit again later (retriable)
     │   ├── MemberFenced       another process uses this member's group_instance_id
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
+    ├── LabelError             labels do not fit the series they are for; all findings at once
     ├── DecodeError            a record's bytes are not what its decoder reads
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
     ├── ModelError             weights are missing, foreign or damaged
@@ -33,16 +34,26 @@ class DetectorError(Exception):
     retriable = False
 
 
-class ConfigError(DetectorError):
-    """The configuration is wrong. `findings` lists every fault, one readable line each."""
-
-    reason = "config"
+class _Findings(DetectorError):
+    """Something that a person wrote is wrong. `findings` lists every fault, one readable line each."""
 
     def __init__(self, where: str, findings: list[str]) -> None:
         self.where = where
         self.findings = findings
         count = len(findings)
         super().__init__(f"{where}: {count} error{'s' if count != 1 else ''}\n" + "\n".join(f"  {f}" for f in findings))
+
+
+class ConfigError(_Findings):
+    """The configuration is wrong."""
+
+    reason = "config"
+
+
+class LabelError(_Findings):
+    """Labels cannot be read, or do not fit the series they are for."""
+
+    reason = "labels"
 
 
 class SourceError(DetectorError):

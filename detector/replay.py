@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from detector.alerts import AlertRecord
 from detector.decoders import CsvDecoder
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
-from detector.records import AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch
+from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch
 from detector.series import SeriesIndex
 
 HEADER = ("timestamp", "value", "expected", "lower", "upper", "anomaly_score", "alert")
@@ -55,6 +55,16 @@ class ReplayFile:
         return self.relative.with_suffix("").as_posix()
 
 
+class Observer(Protocol):
+    """Who wants to see verdicts as columns; called slice by slice, first all files' rows, then their alerts."""
+
+    def rows(self, file: ReplayFile, samples: SampleBatch, scored: ScoredBatch) -> None:
+        """The decoded samples of one file's slice, and their verdicts, aligned."""
+
+    def alerts(self, alerts: tuple[Alert, ...]) -> None:
+        """Alerts that began or ended in the slices; `ReplayFile.stream` is the name of their series."""
+
+
 def find_files(inputs: list[Path]) -> list[ReplayFile]:
     """CSV files named or found below named folders, sorted. Raises SourceError for missing or ambiguous ones."""
     found: dict[Path, ReplayFile] = {}
@@ -78,13 +88,14 @@ def find_files(inputs: list[Path]) -> list[ReplayFile]:
 
 def replay(
     files: list[ReplayFile],
-    scores: Path,
+    scores: Path | None,
     alerts: Path | None,
     pipeline: Callable[[], Pipeline],
     report: Callable[[str], None],
     progress: Callable[[int], None],
+    observer: Observer | None = None,
 ) -> Summary:
-    """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`.
+    """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`, and both for `observer` to see.
 
     `pipeline` makes a fresh one for each group of files; `report` is given a line per malformed row, `progress` the
     number of bytes read. Raises SourceError, OSError.
@@ -93,7 +104,7 @@ def replay(
     with ExitStack() as stack:
         alert_file = stack.enter_context(alerts.open("wb")) if alerts else None
         for start in range(0, len(files), FILES_AT_ONCE):
-            group = _Group(files[start : start + FILES_AT_ONCE], scores, pipeline(), summary, report)
+            group = _Group(files[start : start + FILES_AT_ONCE], scores, pipeline(), summary, report, observer)
             for step in group.run(alert_file):
                 progress(step)
     return summary
@@ -103,13 +114,20 @@ class _Group:
     """Files that go through one pipeline together."""
 
     def __init__(
-        self, files: list[ReplayFile], scores: Path, pipeline: Pipeline, summary: Summary, report: Callable[[str], None]
+        self,
+        files: list[ReplayFile],
+        scores: Path | None,
+        pipeline: Pipeline,
+        summary: Summary,
+        report: Callable[[str], None],
+        observer: Observer | None,
     ) -> None:
         self.files = files
         self.scores = scores
         self.pipeline = pipeline
         self.summary = summary
         self.report = report
+        self.observer = observer
         self.decoder = CsvDecoder()
         self.encode_alert = AlertRecord({}, "detector/replay")
 
@@ -117,7 +135,10 @@ class _Group:
         """Yields the bytes read, slice by slice."""
         with ExitStack() as stack:
             readers = [stack.enter_context(_Reader.open(file)) for file in self.files]
-            writers = [stack.enter_context(_Writer.open(self.scores / file.relative)) for file in self.files]
+            writers = [
+                stack.enter_context(_Writer.open(self.scores / file.relative)) if self.scores else None
+                for file in self.files
+            ]
             self.summary.files += len(readers)
             while slices := [(at, lines) for at, reader in enumerate(readers) if (lines := reader.next_lines())]:
                 self._slice(slices, readers, writers, alert_file)
@@ -127,7 +148,7 @@ class _Group:
         self,
         slices: list[tuple[int, list[bytes]]],
         readers: list[_Reader],
-        writers: list[_Writer],
+        writers: list[_Writer | None],
         alert_file: IO[bytes] | None,
     ) -> None:
         index = self.pipeline.table.series(PARTITION)
@@ -135,8 +156,14 @@ class _Group:
         scored = self.pipeline.process(_merge([samples for _, _, samples in decoded]))
         first = 0
         for at, lines, samples in decoded:
-            writers[at].write(lines, readers[at].line - len(lines), samples, _part(scored, first, first + len(samples)))
+            verdicts = _part(scored, first, first + len(samples))
+            if writer := writers[at]:
+                writer.write(lines, readers[at].line - len(lines), samples, verdicts)
+            if self.observer:
+                self.observer.rows(self.files[at], samples, verdicts)
             first += len(samples)
+        if self.observer:
+            self.observer.alerts(scored.alerts)
         self.summary.scored += int((scored.outcomes == Outcome.SCORED).sum())
         self.summary.alerts += sum(alert.status == AlertStatus.FIRING for alert in scored.alerts)
         if alert_file:

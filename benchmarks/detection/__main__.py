@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection import cloud, nab, quiet, server, synthetic
+from benchmarks.detection import quiet, server, synthetic
 from benchmarks.detection.components import Forecasts, Persistence, play_collection, play_machines
-from benchmarks.detection.layout import DEFAULT_DATA, Float64, Series, load_collection, load_machines, load_scores
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_machines, load_scores
+from detector.backtest import daily, nab
+from detector.backtest.series import Series
 from detector.models.forecaster import Forecaster
+from detector.records import Float64
 
 Figures = dict[str, float]
 FORECASTERS: dict[str, Callable[[], Forecasts]] = {"shipped": Forecaster, "persistence": Persistence}
@@ -52,7 +55,7 @@ def run_nab(args: argparse.Namespace) -> Figures:
 
 def run_cloud(args: argparse.Namespace) -> Figures:
     collection = load_collection(args.data / "cloud")
-    return _with_folds(cloud.evaluate, collection, _scores(collection, args), "best_f1")
+    return _with_folds(daily.evaluate, collection, _scores(collection, args), "best_f1")
 
 
 def run_server(args: argparse.Namespace) -> Figures:
@@ -73,9 +76,9 @@ def run_synthetic(args: argparse.Namespace) -> Figures:
     for seed in SYNTHETIC_SEEDS:
         collection = synthetic.suite(seed)
         scores = _scores(collection, args)
-        seeds.append(cloud.evaluate(collection, scores))
+        seeds.append(daily.evaluate(collection, scores))
         for series, score in zip(collection, scores, strict=True):
-            kinds.setdefault(series.name.split("/")[1], []).extend(cloud.peaks(series, score).events > 1.0)
+            kinds.setdefault(series.name.split("/")[1], []).extend(daily.peaks(series, score).events > 1.0)
     figures = {name: float(np.mean([figure[name] for figure in seeds])) for name in seeds[0]}
     spread = np.std([figure["best_f1"] for figure in seeds], ddof=1) / np.sqrt(len(seeds))
     figures["best_f1_standard_error"] = float(spread)

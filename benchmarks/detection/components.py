@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.detection.layout import Float64, Machine, Series
+from benchmarks.detection.layout import Machine
+from detector.backtest.series import Series
 from detector.columns import Columns, Field, Rows, allocate
 from detector.protocols import Forecast
+from detector.records import Float64
 from detector.scoring import Scorer, ScorerSettings
 
 

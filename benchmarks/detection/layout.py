@@ -15,24 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from detector.backtest.series import Series
+from detector.records import Float64
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One labelled series."""
-
-    name: str
-    """Path below `data/`."""
-    times: Float64
-    """[T] unix seconds."""
-    values: Float64
-    """[T]; NaN is a gap."""
-    windows: Int64
-    """[W, 2] first and last row of each labelled window."""
 
 
 @dataclass(frozen=True, slots=True)

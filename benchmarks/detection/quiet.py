@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.detection import synthetic
 from benchmarks.detection.components import Forecasts, Trace, play_collection
-from benchmarks.detection.layout import Series
 from benchmarks.detection.server import EPISODE_END_ROWS, runs
+from detector.backtest.series import Series
 
 SEED = 11
 STREAMS = 60

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.detection.layout import Float64, Int64, Machine
+from benchmarks.detection.layout import Machine
+from detector.records import Float64, Int64
 
 LARGEST = 3
 EPISODE_END_ROWS = 10

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.detection.layout import Float64, Series
+from detector.backtest.series import Series
+from detector.records import Float64
 
 DAY_SECONDS = 86_400.0
 Rng = np.random.Generator

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection.layout import DEFAULT_DATA, Float64, load_collection, load_machines
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_machines
 from benchmarks.forecast.naive import naive_forecasts
 from detector.columns import allocate
 from detector.models.forecaster import Forecaster
 from detector.models.naive import Clock, Slot
+from detector.records import Float64
 
 SKIP = 0.15
 MACHINE_METRICS = 6

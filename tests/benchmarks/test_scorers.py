@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detection import cloud, nab, server, synthetic
+from benchmarks.detection import server, synthetic
 from benchmarks.detection.components import Persistence, play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, Machine, Series, load_collection, load_scores
-from benchmarks.detection.sweep import at_least, cumulate
+from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_scores
+from detector.backtest import daily, nab
+from detector.backtest.series import Series
+from detector.backtest.sweep import at_least, cumulate
 
 Array = np.ndarray
 
@@ -90,7 +92,7 @@ def test_cloud_counts_events_and_days() -> None:
     score[108] = 3.0  # three rows behind the first event: caught
     score[205] = 2.0  # four rows behind the second: false
     score[[250, 251]] = 2.0  # false, the two on one day
-    figures = cloud.evaluate([one], [score])
+    figures = daily.evaluate([one], [score])
     assert figures["events"] == 3
     assert figures["caught_at_own_threshold"] == pytest.approx(1 / 3)
     assert figures["false_per_stream_week_at_own_threshold"] == pytest.approx(2 / ((479 - 72) / 168))

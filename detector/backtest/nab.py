@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.layout import Float64, Int64, Series
-from benchmarks.detection.sweep import cumulate
+from detector.backtest.series import Series
+from detector.backtest.sweep import cumulate
+from detector.records import Float64, Int64
 
 
 class Profile(NamedTuple):

@@ -1,4 +1,6 @@
-"""Microsoft's cloud monitoring data: operators' labelled events, many a series.
+"""Labelled events against days of false alerts, at every threshold: what operators of many events a series count.
+
+The rules of Microsoft's cloud monitoring data set as the benchmarks use it.
 
 An event counts as caught when a row in [first, last + 3] is above the threshold; rows above it elsewhere are false,
 one false alert a series and calendar day. The first max(15% of rows, 48) rows do not count. One threshold for all
@@ -12,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.layout import Float64, Series
-from benchmarks.detection.sweep import at_least, cumulate
+from detector.backtest.series import Series
+from detector.backtest.sweep import at_least, cumulate
+from detector.records import Float64
 
 GRACE_ROWS = 3
 DAY_SECONDS = 86_400.0

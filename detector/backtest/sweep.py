@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.layout import Float64
+from detector.records import Float64
 
 
 class Curve(NamedTuple):
