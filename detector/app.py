@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -17,13 +18,16 @@ import structlog
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
+from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks import SINKS, kafka_topic_sink
 from detector.sinks.dead_letter import DeadLetterRecord
+from detector.snapshots import Snapshots
 from detector.sources import SOURCES
+from detector.state import STORES
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
 from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
 
@@ -99,6 +103,7 @@ def build_worker(
         # A counter that appears with its first failure shows no increase.
         metrics.worker.sink_failures.labels(name)
         metrics.worker.sink_messages.labels(name)
+    snapshots = None if source else _snapshots(config, stack, pipeline, log)
     source = source or SOURCES[config.source.type](config)
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
@@ -111,23 +116,32 @@ def build_worker(
         telemetry=Telemetry(metrics, health, Notifier(os.environ, clock.monotonic), log),
         clock=clock,
         checkpoint_interval_seconds=config.checkpoint.interval_seconds,
-        flush_timeout_seconds=config.sinks.kafka.delivery_timeout_seconds,
+        flush_timeout_seconds=max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds),
+        snapshots=snapshots,
     )
 
 
 def run(config: Config) -> None:
-    """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError."""
-    with ExitStack() as stack:
-        worker = build_worker(config, stack)
-        with StoppingOnSignals(worker.stop):
-            worker.run()
+    """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
+
+    An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to standard
+    error and the process exits with 1.
+    """
+    try:
+        with ExitStack() as stack:
+            worker = build_worker(config, stack)
+            with StoppingOnSignals(worker.stop, config.checkpoint.shutdown_timeout_seconds):
+                worker.run()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class StoppingOnSignals:
-    """The first SIGTERM or SIGINT asks for an orderly end, the second one forces it."""
+    """The first SIGTERM or SIGINT asks for an orderly end within the deadline, the second one forces it."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], deadline_seconds: float | None = None) -> None:
         self._stop = stop
+        self._deadline_seconds = deadline_seconds
         self._asked = False
         self._before: dict[int, Any] = {}
 
@@ -144,6 +158,8 @@ class StoppingOnSignals:
             # 128 + signal number, as a shell reports a process that the signal killed.
             os._exit(128 + number)
         self._asked = True
+        if self._deadline_seconds is not None:
+            faulthandler.dump_traceback_later(self._deadline_seconds, exit=True)
         self._stop()
 
 
@@ -162,6 +178,18 @@ def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
             stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
             outlets.append(AlertOutlet(name, sink, encode))
     return outlets
+
+
+def _snapshots(
+    config: Config, stack: ExitStack, pipeline: Pipeline, log: structlog.typing.FilteringBoundLogger
+) -> Snapshots | None:
+    """None where nothing remembers offsets either: files and hosts are read from their beginning every time."""
+    store = STORES[config.state.type](config) if config.source.type == "kafka" else None
+    if store is None:
+        return None
+    stack.callback(store.close, config.checkpoint.shutdown_timeout_seconds)
+    ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
+    return Snapshots(store, pipeline.table, ours, config.state.on_foreign, log)
 
 
 def _reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:

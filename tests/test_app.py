@@ -1,0 +1,56 @@
+"""Signals: the first asks, the deadline and the second force."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SCRIPT = """
+import sys, time
+from detector.app import StoppingOnSignals
+asked = []
+with StoppingOnSignals(lambda: asked.append(1), {deadline}):
+    print("up", flush=True)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (asked and {obey}):
+        time.sleep(0.02)
+print("orderly", flush=True)
+"""
+
+
+def start(deadline: float, obey: bool) -> subprocess.Popen[str]:
+    script = SCRIPT.format(deadline=deadline, obey=obey)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_asks_for_an_orderly_end(number: int) -> None:
+    process = start(deadline=20.0, obey=True)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "orderly\n")
+
+
+def test_g12_past_the_deadline_it_ends_with_stacks_and_an_error() -> None:
+    process = start(deadline=0.5, obey=False)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "most recent call first" in err
+
+
+def test_the_second_signal_forces_the_end() -> None:
+    process = start(deadline=20.0, obey=False)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
