@@ -103,27 +103,51 @@ def replay(
 @app.command()
 def train(
     output: Annotated[Path, typer.Option(help="Weights file to write; its card goes beside it.", metavar="FILE")],
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="CSV files `timestamp,value`, or folders of them.", show_default=False)
+    ] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn from generated streams.")] = False,
     cell: Annotated[str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.")] = "lstm",
     hidden_size: Annotated[int, typer.Option(min=1, max=1024)] = 32,
     num_layers: Annotated[int, typer.Option(min=1, max=8)] = 1,
-    updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")] = 1200,
+    updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 1200,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=0, help="Looks at held-out data without improvement before it ends; 0: never. 8 for files."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Another number changes the last bits of the weights.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
 ) -> None:
     """Train a backbone. The same options give the same weights on the same machine."""
-    if not synthetic:
-        raise typer.BadParameter("say what to learn from: --synthetic", param_hint="--synthetic")
-    from detector.progress import step_progress
-    from detector.train import TrainOptions
+    if bool(data) == synthetic:
+        raise typer.BadParameter("say what to learn from: either --synthetic, or files or folders", param_hint="DATA")
+    from detector.models.cells import CELLS
+    from detector.progress import phase_progress
+    from detector.train import FILE_PATIENCE, TrainOptions
     from detector.train import train as train_backbone
 
+    if cell not in CELLS:
+        raise typer.BadParameter(f"{cell!r} is none of {', '.join(CELLS)}", param_hint="--cell")
     options = TrainOptions(
-        output, seed=seed, cell=cell, hidden_size=hidden_size, num_layers=num_layers, updates=updates, threads=threads
+        output,
+        tuple(data or ()),
+        seed=seed,
+        cell=cell,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        updates=updates,
+        patience=(FILE_PATIENCE if data else 0) if patience is None else patience,
+        threads=threads,
+        device=device,
+        resume=resume,
     )
-    with step_progress("train", "loss") as advance:
+    with phase_progress() as advance:
         card = train_backbone(options, advance)
-    typer.echo(f"{output}: {card['command']}", err=True)
+    if malformed := card["data"].get("malformed_lines"):
+        typer.echo(f"{malformed} malformed lines were left out", err=True)
+    typer.echo(f"{output}: {card['command']}; held-out loss {card['held_out']['loss']:.4f}", err=True)
 
 
 @app.command()

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
@@ -20,21 +28,28 @@ def byte_progress(what: str, total_bytes: int) -> Iterator[Callable[[int], None]
 
 
 @contextmanager
-def step_progress(what: str, figure: str) -> Iterator[Callable[[int, int, float], None]]:
-    """A bar over steps with one figure beside it; yields a function of (steps done, steps in all, the figure)."""
+def phase_progress() -> Iterator[Callable[[str, int, int, str], None]]:
+    """A bar for each of the phases that take turns, a figure beside it; what is done disappears.
+
+    Yields a function of (phase, how much is done, how much there is, the figure).
+    """
     console = Console(stderr=True)
     columns = (
-        TextColumn(what),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[figure]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=None, note="")
+        tasks: dict[str, TaskID] = {}
 
-        def advance(done: int, total: int, value: float) -> None:
-            progress.update(task, completed=done, total=total, note=f"{figure} {value:.4f}")
+        def advance(phase: str, done: int, total: int, figure: str) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=total, figure=figure)
+            progress.update(tasks[phase], completed=done, total=total, figure=figure)
+            if done >= total:
+                progress.remove_task(tasks.pop(phase))
 
         yield advance
 

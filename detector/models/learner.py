@@ -1,7 +1,7 @@
 """Truncated backpropagation through time over recorded streams.
 
-The bank runs online over whole batches first (numpy, exactly as in the daemon), which turns streams into inputs and
-targets in units of s; the network then learns chunk after chunk, its state carried and its gradient cut in between.
+`windows.record` has turned streams into inputs and targets in units of s; the network learns chunk after chunk, its
+state carried and its gradient cut in between.
 
 Shape legend: T steps, S streams, B streams of one update, F features, K experts.
 """
@@ -9,34 +9,22 @@ Shape legend: T steps, S streams, B streams of one update, F features, K experts
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from detector.columns import allocate
 from detector.models.backbone import Backbone
-from detector.models.features import ERROR_LOGS, FEATURES, OFFSETS, features
-from detector.models.naive import EXPERTS, FIELDS, Bank, Slot, unpack
-
-Float64 = npt.NDArray[np.float64]
+from detector.models.features import ERROR_LOGS, OFFSETS
+from detector.models.group import ALONE, Group
+from detector.models.naive import EXPERTS
+from detector.models.windows import Windows
 
 LARGE_ERROR = 50.0
 """Errors count linearly up to about this many s and logarithmically beyond, so that one jump cannot own an update."""
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Recorded streams as the network sees them."""
-
-    inputs_TSF: Tensor
-    target_TS: Tensor
-    """(next value - last value) / s."""
-    mask_TS: Tensor
-    """1 where there is a next value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +45,6 @@ class Schedule:
         return self.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def record(times_ST: Float64, values_ST: Float64) -> Windows:
-    """Run the bank over streams. Missing samples (NaN) are left out, so that a gap is a jump in time."""
-    times_TS, values_TS, length_S = _compact(times_ST, values_ST)
-    steps, count = times_TS.shape
-    state, bank, rows = allocate(FIELDS, count), Bank(), np.arange(count)
-    inputs = np.empty((steps, count, FEATURES), np.float32)
-    last, unit = np.empty((steps, count)), np.empty((steps, count))
-    for step in range(steps):
-        bank.learn(state, rows, times_TS[step], values_TS[step])
-        packed = unpack(state, rows)
-        inputs_FS, unit[step] = features(packed)
-        inputs[step], last[step] = inputs_FS.T, packed[Slot.LAST]
-    target = np.zeros((steps, count), np.float32)
-    target[:-1] = np.clip((last[1:] - last[:-1]) / unit[:-1], -1e6, 1e6)
-    mask = (np.arange(steps)[:, None] < length_S[None, :] - 1).astype(np.float32)
-    return Windows(torch.from_numpy(inputs), torch.from_numpy(target), torch.from_numpy(mask))
-
-
-def _compact(times_ST: Float64, values_ST: Float64) -> tuple[Float64, Float64, npt.NDArray[np.int64]]:
-    """Present samples moved to the front, time-major; behind them the last one repeats."""
-    present = np.isfinite(values_ST)
-    order = np.argsort(~present, axis=1, kind="stable")
-    length_S = present.sum(axis=1)
-    behind = np.arange(values_ST.shape[1])[None, :] >= length_S[:, None]
-    last = np.maximum(length_S - 1, 0)[:, None]
-    order = np.where(behind, np.take_along_axis(order, last, axis=1), order)
-    values = np.nan_to_num(np.take_along_axis(values_ST, order, axis=1))
-    times = np.take_along_axis(times_ST, order, axis=1)
-    return np.ascontiguousarray(times.T), np.ascontiguousarray(values.T), length_S
-
-
 def likelihood(outputs: Tensor, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """(negative log likelihood of a Laplace distribution less its constant, absolute error), both per sample.
 
@@ -101,43 +58,94 @@ def likelihood(outputs: Tensor, inputs: Tensor, target: Tensor) -> tuple[Tensor,
     return counted * torch.exp(-log_scale) + log_scale, error
 
 
-class Learner:
-    """Holds the optimiser; deterministic given the backbone, the windows and torch's seed."""
+class _Unroll(nn.Module):
+    """`Backbone.unroll` as a module's forward pass, which is what DistributedDataParallel watches."""
 
-    def __init__(self, backbone: Backbone, schedule: Schedule) -> None:
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
         self.backbone = backbone
+
+    def forward(self, input_TBF: Tensor, hidden_BLH: Tensor, cell_BLH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.backbone.unroll(input_TBF, hidden_BLH, cell_BLH)
+
+
+class Learner:
+    """Holds the optimiser; deterministic given the backbone, the windows and the group's size."""
+
+    def __init__(self, backbone: Backbone, schedule: Schedule, group: Group = ALONE) -> None:
+        self.backbone = backbone.to(group.device)
         self.schedule = schedule
         self.updates = 0
+        self._group = group
+        self._network = group.wrap(_Unroll(backbone))
         self._optimiser = torch.optim.AdamW(
             backbone.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
 
+    @property
+    def done(self) -> bool:
+        """Whether the schedule has ended."""
+        return self.updates >= self.schedule.updates
+
     def learn(self, windows: Windows, order: npt.NDArray[np.int64]) -> Iterator[float]:
         """One pass over the streams in `order`; yields the loss of each update, and stops when the schedule is done."""
-        schedule = self.schedule
+        schedule, device = self.schedule, self._group.device
         for first in range(0, len(order), schedule.batch):
-            streams = torch.from_numpy(order[first : first + schedule.batch])
-            hidden, cell = self.backbone.initial(len(streams))
+            batch = torch.from_numpy(order[first : first + schedule.batch])
+            streams, counted = self._group.share(batch)
+            hidden, cell = (tensor.to(device) for tensor in self.backbone.initial(len(streams)))
             for start in range(0, len(windows.inputs_TSF), schedule.chunk):
-                if self.updates >= schedule.updates:
+                if self.done:
                     return
                 part = slice(start, start + schedule.chunk)
-                inputs_TBF = windows.inputs_TSF[part, streams]
-                outputs, hidden, cell = self.backbone.unroll(inputs_TBF, hidden, cell)
-                loss, _ = likelihood(outputs, inputs_TBF, windows.target_TS[part, streams])
-                yield self._update(loss, windows.mask_TS[part, streams])
+                inputs_TBF = windows.inputs_TSF[part, streams].to(device)
+                outputs, hidden, cell = self._network(inputs_TBF, hidden, cell)
+                loss, _ = likelihood(outputs, inputs_TBF, windows.target_TS[part, streams].to(device))
+                yield self._update(loss, counted * windows.mask_TS[part, streams].to(device))
                 hidden, cell = hidden.detach(), cell.detach()
 
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and the optimiser's moments: all that learning goes on from, beside `updates`."""
+        tensors = {}
+        for name, parameter in self.backbone.named_parameters():
+            tensors[f"model.{name}"] = parameter.detach().clone()
+            for moment, tensor in self._optimiser.state.get(parameter, {}).items():
+                tensors[f"adam.{moment}.{name}"] = tensor.clone()
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from `state`, after so many updates. KeyError or ValueError for one of another backbone."""
+        self.updates = updates
+        with torch.no_grad():
+            for name, parameter in self.backbone.named_parameters():
+                parameter.copy_(_fitting(tensors, f"model.{name}", parameter.shape))
+                if updates:
+                    self._optimiser.state[parameter] = {
+                        "step": _fitting(tensors, f"adam.step.{name}", torch.Size()),
+                        "exp_avg": _fitting(tensors, f"adam.exp_avg.{name}", parameter.shape).to(parameter.device),
+                        "exp_avg_sq": _fitting(tensors, f"adam.exp_avg_sq.{name}", parameter.shape).to(
+                            parameter.device
+                        ),
+                    }
+
     def _update(self, loss_TB: Tensor, mask_TB: Tensor) -> float:
-        mean = (loss_TB * mask_TB).sum() / mask_TB.sum().clamp(min=1)
+        mean = (loss_TB * mask_TB).sum() / self._group.total(mask_TB.sum()).clamp(min=1)
         for group in self._optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.updates)
         self._optimiser.zero_grad()
-        torch.autograd.backward(mean)
+        # The mean over processes of what each has, times their number, is the gradient of the update's mean.
+        torch.autograd.backward(mean * self._group.size)
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.schedule.clip)
         self._optimiser.step()
         self.updates += 1
-        return float(mean.detach())
+        return float(self._group.total(mean.detach()))
+
+
+def _fitting(tensors: Mapping[str, Tensor], name: str, shape: torch.Size) -> Tensor:
+    tensor = tensors[name]
+    if tensor.shape != shape:
+        raise ValueError(f"{name} is {list(tensor.shape)}, not {list(shape)}")
+    return tensor.clone()
 
 
 def evaluate(backbone: Backbone, windows: Windows, skip: float = 0.15) -> dict[str, float]:
@@ -146,9 +154,11 @@ def evaluate(backbone: Backbone, windows: Windows, skip: float = 0.15) -> dict[s
     `ratio` is the geometric mean over streams of the network's absolute error over the smallest of the experts' and of
     the last value's; `won` the share of streams where it is below 1.
     """
+    device = backbone.favour.device
     with torch.inference_mode():
-        outputs, _, _ = backbone.unroll(windows.inputs_TSF, *backbone.initial(windows.inputs_TSF.shape[1]))
-        loss, error = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
+        state = (tensor.to(device) for tensor in backbone.initial(windows.inputs_TSF.shape[1]))
+        outputs, _, _ = backbone.unroll(windows.inputs_TSF.to(device), *state)
+        loss, error = likelihood(outputs.cpu(), windows.inputs_TSF, windows.target_TS)
     mask = windows.mask_TS.clone()
     mask[: int(skip * len(mask))] = 0
     count = mask.sum(0).clamp(min=1)

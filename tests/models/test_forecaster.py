@@ -14,9 +14,10 @@ from detector.models.backbone import Backbone, Shape
 from detector.models.cells import Lstm
 from detector.models.forecaster import CHUNK_ROWS, FORECASTERS, Forecaster, choose
 from detector.models.kernel import FusedLstm
-from detector.models.learner import likelihood, record
+from detector.models.learner import likelihood
 from detector.models.naive import Slot
 from detector.models.weights import Weights, load
+from detector.models.windows import record
 from detector.synthetic import streams
 
 START = 1.7e9

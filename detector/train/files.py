@@ -1,0 +1,75 @@
+"""Recorded series from CSV files `timestamp,value`, one series a file, as replay reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.decoders import CsvDecoder
+from detector.errors import SourceError
+from detector.models.windows import Float64, Report
+from detector.records import Outcome, RawBatch
+from detector.series import SeriesIndex
+from detector.sources.file import SUFFIXES, find_files
+
+LEAST_SAMPLES = 100
+"""Shorter series are left out."""
+LEARNT_SHARE = 0.8
+"""Of a series, its beginning; the rest is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One file: its samples with a value, in order of time, no time twice."""
+
+    name: str
+    times: Float64
+    values: Float64
+    malformed_lines: int
+    """Lines that hold no sample; they are left out."""
+
+    @property
+    def cut(self) -> int:
+        """The first held-out sample."""
+        return int(LEARNT_SHARE * len(self.values))
+
+
+def read_series(paths: Sequence[Path], report: Report | None = None) -> list[Series]:
+    """All series of at least `LEAST_SAMPLES`, sorted by name.
+
+    Raises SourceError for files that cannot be read or hold nothing but malformed lines, and where no series is long
+    enough.
+    """
+    found = find_files([str(path) for path in paths], SUFFIXES["csv"])
+    series = []
+    for done, ((name, _), path) in enumerate(sorted(found.items()), 1):
+        series.append(_read(name, Path(path)))
+        if report is not None:
+            report(done, len(found))
+    long = [one for one in series if len(one.values) >= LEAST_SAMPLES]
+    if not long:
+        most = max(len(one.values) for one in series)
+        raise SourceError(
+            f"no series of {LEAST_SAMPLES} samples to learn from: the longest of {len(series)} files has {most}"
+        )
+    return long
+
+
+def _read(name: str, path: Path) -> Series:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as exc:
+        raise SourceError(f"{path}: cannot be read: {exc.strerror}") from exc
+    count = len(lines)
+    offsets = np.arange(1, count + 1)
+    batch = RawBatch(name, 0, offsets, np.full(count, np.nan), list(lines), [None] * count)
+    samples = CsvDecoder().decode(batch, SeriesIndex())
+    if samples.rejects and not len(samples):
+        first = samples.rejects[0]
+        raise SourceError(f"{path}: no line holds a sample; line {first.offset}: {first.reason}: {first.detail}")
+    keep = (samples.outcomes != Outcome.GAP) & np.isfinite(samples.values)
+    times, unique = np.unique(samples.times[keep], return_index=True)
+    return Series(name, times, samples.values[keep][unique], len(samples.rejects))

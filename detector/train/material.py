@@ -1,0 +1,130 @@
+"""What is learnt from, a draw at a time, and the part of it that is held out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from detector.models.windows import Float64, Report, Windows, record
+from detector.synthetic import START, streams
+from detector.train.files import Series
+from detector.train.options import TrainOptions
+
+STEP_SECONDS = (1, 10, 30, 60, 60, 60, 120, 300, 300, 300, 300, 600, 900, 1800, 3600, 3600)
+"""Steps of the curriculum, as often as they should come up."""
+GAPS = 0.3
+HELD_OUT = 1_000_003
+"""Set apart from every training seed."""
+HELD_OUT_STREAMS = 512
+
+
+class Material(Protocol):
+    """Streams to learn from; the same number gives the same draw."""
+
+    skip: float
+    """Share of the held-out steps that are not judged, because a stream is new there."""
+
+    def draw(self, number: int, report: Report | None = None) -> Windows:
+        """Streams of the draw `number`."""
+
+    def held_out(self, report: Report | None = None) -> Windows:
+        """Streams, or parts of them, that no draw holds."""
+
+    def facts(self) -> dict[str, Any]:
+        """What it is, for the card."""
+
+
+class Synthetic:
+    """The curriculum: fresh streams for every draw."""
+
+    skip = 0.15
+
+    def __init__(self, options: TrainOptions) -> None:
+        self._options = options
+
+    def draw(self, number: int, report: Report | None = None) -> Windows:
+        return curriculum([self._options.seed, number], self._options.streams, self._options.steps, report)
+
+    def held_out(self, report: Report | None = None) -> Windows:
+        count = min(self._options.streams, HELD_OUT_STREAMS)
+        return curriculum([HELD_OUT, self._options.seed], count, self._options.steps, report)
+
+    def facts(self) -> dict[str, Any]:
+        return {"kind": "synthetic"}
+
+
+def curriculum(seed: list[int], count: int, steps: int, report: Report | None = None) -> Windows:
+    """Synthetic streams of mixed steps and starts, as the network sees them."""
+    return record(*draw_streams(seed, count, steps), report)
+
+
+def draw_streams(seed: list[int], count: int, steps: int) -> tuple[Float64, Float64]:
+    """([S, T] times, [S, T] values) of synthetic streams of mixed steps and starts."""
+    rng = np.random.default_rng(seed)
+    groups = min(16, count)
+    times, values = [], []
+    for part in np.array_split(np.arange(count), groups):
+        step = float(rng.choice(STEP_SECONDS))
+        start = START + float(rng.integers(0, 7 * 86400))
+        drawn = streams(int(rng.integers(2**31)), len(part), steps, step, start=start, gaps=GAPS)
+        times.append(np.broadcast_to(drawn.times_T, drawn.values_ST.shape))
+        values.append(drawn.values_ST)
+    return np.concatenate(times), np.concatenate(values)
+
+
+class Recorded:
+    """Series from files: each draw a stretch of each (of so many, where there are more), before its held-out end."""
+
+    skip = 0.0
+
+    def __init__(self, series: list[Series], options: TrainOptions) -> None:
+        self._series = series
+        self._options = options
+
+    def draw(self, number: int, report: Report | None = None) -> Windows:
+        rng = np.random.default_rng([self._options.seed, number])
+        chosen = rng.permutation(len(self._series))[: self._options.streams]
+        parts = []
+        for one in chosen:
+            series = self._series[one]
+            length = min(self._options.steps, series.cut)
+            first = int(rng.integers(0, series.cut - length + 1))
+            parts.append((series.times[first : first + length], series.values[first : first + length]))
+        return record(*side_by_side(parts), report)
+
+    def held_out(self, report: Report | None = None) -> Windows:
+        """The last stretch of each series, of which only the held-out end is judged; what is before warms up."""
+        rng = np.random.default_rng([HELD_OUT, self._options.seed])
+        chosen = sorted(rng.permutation(len(self._series))[:HELD_OUT_STREAMS].tolist())
+        series = [self._series[one] for one in chosen]
+        parts = [(one.times[-self._options.steps :], one.values[-self._options.steps :]) for one in series]
+        windows = record(*side_by_side(parts), report)
+        for column, one in enumerate(series):
+            before = len(one.values) - len(parts[column][1])
+            windows.mask_TS[: max(one.cut - 1 - before, 0), column] = 0
+        return windows
+
+    def facts(self) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        for one in self._series:
+            digest.update(f"{one.name}\0".encode() + one.times.tobytes() + one.values.tobytes())
+        samples = sum(len(one.values) for one in self._series)
+        return {
+            "kind": "recorded",
+            "series": len(self._series),
+            "samples": samples,
+            "malformed_lines": sum(one.malformed_lines for one in self._series),
+            "sha256": digest.hexdigest(),
+        }
+
+
+def side_by_side(parts: list[tuple[Float64, Float64]]) -> tuple[Float64, Float64]:
+    """([S, T] times, [S, T] values) of series of mixed lengths; behind a series' end its last time and NaN."""
+    longest = max(len(times) for times, _ in parts)
+    times_ST, values_ST = np.empty((len(parts), longest)), np.full((len(parts), longest), np.nan)
+    for row, (times, values) in enumerate(parts):
+        times_ST[row, : len(times)], times_ST[row, len(times) :] = times, times[-1]
+        values_ST[row, : len(values)] = values
+    return times_ST, values_ST

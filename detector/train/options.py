@@ -1,0 +1,65 @@
+"""What to train, on what, and the command line that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.models.backbone import Shape
+
+Progress = Callable[[str, int, int, str], None]
+"""(what is being done, how much of it is done, how much it is in all, a figure to show)."""
+
+FILE_PATIENCE = 8
+"""`TrainOptions.patience` for files where nothing else is said: unlike the curriculum, they end."""
+
+
+def silent(phase: str, done: int, total: int, figure: str) -> None:
+    """A `Progress` that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What to train and on how much."""
+
+    output: Path
+    data: tuple[Path, ...] = ()
+    """CSV files `timestamp,value`, or folders of them; none for the synthetic curriculum."""
+    seed: int = 1
+    cell: str = "lstm"
+    hidden_size: int = 32
+    num_layers: int = 1
+    updates: int = 1200
+    streams: int = 1024
+    """Streams drawn at a time."""
+    steps: int = 3072
+    """Samples of each, at most."""
+    passes: int = 3
+    """How often each draw is learnt from."""
+    patience: int = 0
+    """Looks at the held-out part without an improvement after which learning ends; 0 never ends it early."""
+    threads: int = 1
+    device: str = "cpu"
+    resume: bool = False
+    """Go on from what an interrupted training of the same options left beside `output`."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the network."""
+        return Shape(self.cell, self.hidden_size, self.num_layers)
+
+    def facts(self) -> dict[str, Any]:
+        """All that the weights depend on, for the card."""
+        facts = {key: value for key, value in asdict(self).items() if key not in ("output", "resume")}
+        return {**facts, "data": [path.name for path in self.data]}
+
+
+def command(options: TrainOptions) -> str:
+    """The command line that makes these weights."""
+    source = " ".join(path.name for path in options.data) or "--synthetic"
+    sizes = f"--cell {options.cell} --hidden-size {options.hidden_size} --num-layers {options.num_layers}"
+    work = f"--seed {options.seed} --updates {options.updates}"
+    patience = f" --patience {options.patience}" if options.patience else ""
+    return f"detector train {source} {sizes} {work}{patience} --output {options.output.name}"

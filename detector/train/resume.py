@@ -1,0 +1,92 @@
+"""What an interrupted training leaves beside its output: one safetensors file, its facts as JSON in the header.
+
+One file, replaced in one step, so that an interruption leaves the one before it or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from detector.errors import ModelError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of a run, beside its tensors."""
+
+    updates: int
+    draw: int
+    passes: int
+    rng: dict[str, Any]
+    curve: list[float]
+    looks: list[tuple[int, float]]
+    seconds: float
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Facts:
+        """From JSON. Raises KeyError."""
+        looks = [(int(updates), float(loss)) for updates, loss in facts["looks"]]
+        return cls(**{**{name: facts[name] for name in cls.__slots__}, "looks": looks})
+
+
+def path_of(output: Path) -> Path:
+    """The file beside the weights `output`."""
+    return output.with_suffix(".resume.safetensors")
+
+
+def save(output: Path, origin: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Replace what is there."""
+    path = path_of(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"resume": json.dumps({"format": FORMAT, "origin": origin, "facts": facts})}
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(save_tensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, header))
+    os.replace(part, path)
+
+
+def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, facts). Raises ModelError where there is nothing, or something else than a training of this origin."""
+    path = path_of(output)
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file; nothing to resume, start without --resume")
+    try:
+        with safe_open(path, "pt") as file:
+            stored = json.loads(file.metadata()["resume"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        found, facts = stored["origin"], stored["facts"]
+        Facts.of(facts)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as exc:
+        raise ModelError(f"{path}: not what an interrupted training leaves ({exc}); start without --resume") from exc
+    if differing := _differing(json.loads(json.dumps(origin)), found):
+        raise ModelError(f"{path}: is of another training: {'; '.join(differing)}")
+    return tensors, facts
+
+
+def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """`key was a, is b` for each of the flattened facts."""
+    ours, theirs = _flat(wanted), _flat(found)
+    keys = sorted(ours.keys() | theirs.keys())
+    return [f"{key} was {theirs.get(key)}, is {ours.get(key)}" for key in keys if ours.get(key) != theirs.get(key)]
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in facts.items():
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def forget(output: Path) -> None:
+    """The training is done."""
+    path_of(output).unlink(missing_ok=True)
