@@ -40,17 +40,22 @@ def seconds(numbers: Float64, unit: Unit) -> Float64:
 
 
 def parse_time(text: str) -> float:
-    """Unix seconds of an RFC 3339 text. `T` may be a space, a missing offset means UTC. Raises DecodeError.
+    """Unix seconds of an RFC 3339 text. `T` may be a space, a missing offset means UTC, a date alone its midnight.
+
+    Raises DecodeError.
 
     Digits behind the microsecond are dropped; a leap second is the second after 59.
 
     >>> parse_time("2023-11-14T22:13:20Z"), parse_time("2023-11-14 22:13:20.5"), parse_time("2023-11-15T00:13:20+02:00")
     (1700000000.0, 1700000000.5, 1700000000.0)
+    >>> parse_time("2023-11-15")
+    1700006400.0
     """
+    full = text + "T00:00:00" if len(text) == 10 else text
     # fromisoformat also reads week dates and dates without hyphens, which are easily meant as plain numbers.
-    if len(text) >= 16 and text[4] == text[7] == "-" and text[10] in "Tt ":
+    if len(full) >= 16 and full[4] == full[7] == "-" and full[10] in "Tt ":
         try:
-            return _seconds_of(text)
+            return _seconds_of(full)
         except (ValueError, OverflowError):
             if text[16:19] == ":60":
                 return _leap_second(text)
