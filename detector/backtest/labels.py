@@ -1,0 +1,140 @@
+"""Labels: which stretches of which series are known to be anomalous.
+
+A JSON object of `{"relative/path.csv": [[start, end], ...]}`, both times inclusive: RFC 3339 (a space for the `T` and a
+missing offset are fine) or unix seconds. An empty list says that nothing is wrong in a series.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.decoders import CsvDecoder
+from detector.decoders.timestamps import END_OF_TIME, parse_time
+from detector.errors import DecodeError, LabelError, SourceError
+from detector.records import RawBatch
+from detector.replay import ReplayFile
+from detector.series import SeriesIndex
+
+Window = tuple[float, float]
+"""First and last moment of a labelled stretch, unix seconds."""
+
+_EDGE_BYTES = 65_536
+_SHAPE = 'an object of {"relative/path.csv": [[start, end], ...]}'
+
+
+def read_labels(path: Path, files: list[ReplayFile]) -> dict[str, list[Window]]:
+    """Windows in order of time for each labelled file of `files`. Raises LabelError with everything that is wrong."""
+    raw = _load(path)
+    by_name = {file.relative.as_posix(): file for file in files}
+    findings: list[str] = []
+    labels: dict[str, list[Window]] = {}
+    for name, pairs in raw.items():
+        file = by_name.get(name)
+        if file is None:
+            findings.append(_unknown(name, by_name))
+        elif not isinstance(pairs, list):
+            findings.append(f"{name}: not a list of [start, end]")
+        else:
+            labels[name] = sorted(_windows(name, pairs, file, findings))
+    if not raw:
+        findings.append("no series is labelled")
+    if findings:
+        raise LabelError(str(path), findings)
+    return labels
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+    except OSError as exc:
+        raise LabelError(str(path), [f"cannot be read: {exc.strerror or exc}"]) from exc
+    except (ValueError, RecursionError) as exc:
+        raise LabelError(str(path), [f"is not JSON: {exc}"]) from exc
+    if not isinstance(raw, dict):
+        raise LabelError(str(path), [f"holds no labels: expected {_SHAPE}"])
+    return raw
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return dict(pairs)
+
+
+def _unknown(name: str, by_name: dict[str, ReplayFile]) -> str:
+    """What to say of a label without its file: the folder above, the folder below, or a slip of the pen."""
+    deeper = next((known for known in by_name if known.endswith(f"/{name}")), None)
+    if deeper is not None:
+        return f"{name}: no such file, but {deeper} is there: is {deeper[: -len(name) - 1]}/ the folder you mean?"
+    near = get_close_matches(name, by_name, n=1)
+    return f"{name}: no such file among the series" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _windows(name: str, pairs: list[Any], file: ReplayFile, findings: list[str]) -> list[Window]:
+    windows = []
+    first, last = file_span(file)
+    for number, pair in enumerate(pairs, 1):
+        where = f"{name}: window {number}"
+        if not isinstance(pair, list) or len(pair) != 2:
+            findings.append(f"{where}: {json.dumps(pair)[:60]} is not [start, end]")
+            continue
+        try:
+            start, end = map(_moment, pair)
+        except DecodeError as exc:
+            findings.append(f"{where}: {exc.detail}")
+            continue
+        if start > end:
+            findings.append(f"{where}: ends ({pair[1]}) before it starts ({pair[0]})")
+        elif start > last or end < first:
+            findings.append(
+                f"{where}: {pair[0]} to {pair[1]} is outside the series, which is from {iso(first)} to {iso(last)}"
+            )
+        else:
+            windows.append((start, end))
+    return windows
+
+
+def _moment(given: object) -> float:
+    if isinstance(given, str):
+        return parse_time(given.strip())
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < END_OF_TIME:
+        return float(given)
+    raise DecodeError("timestamp", f"{json.dumps(given)[:60]} is neither an RFC 3339 time nor unix seconds")
+
+
+def file_span(file: ReplayFile) -> Window:
+    """Earliest and latest time near a file's two ends, without reading what lies between. Raises SourceError."""
+    try:
+        with file.path.open("rb") as handle:
+            head = handle.read(_EDGE_BYTES)
+            size = handle.seek(0, 2)
+            tail_at = max(size - _EDGE_BYTES, 0)
+            handle.seek(tail_at)
+            tail = handle.read()
+    except OSError as exc:
+        raise SourceError(f"{file.path}: cannot be read: {exc.strerror}") from exc
+    lines = head.splitlines()
+    if size > _EDGE_BYTES:  # a line that the cut goes through could be read as another time
+        lines = lines[:-1] + tail.splitlines()[1:]
+    count = len(lines)
+    batch = RawBatch(file.stream, 0, np.arange(1, count + 1), np.full(count, np.nan), list(lines), [None] * count)
+    times = CsvDecoder().decode(batch, SeriesIndex()).times
+    times = times[np.isfinite(times)]
+    if not len(times):
+        raise SourceError(f"{file.path}: labelled, but it holds no sample")
+    return float(times.min()), float(times.max())
+
+
+def iso(time: float) -> str:
+    """A moment as people read it, UTC.
+
+    >>> iso(1.7e9)
+    '2023-11-14 22:13:20'
+    """
+    return str(np.datetime64(int(time), "s")).replace("T", " ")

@@ -1,0 +1,213 @@
+"""A report as one HTML file that needs nothing beside it: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from detector import __version__
+from detector.backtest.count import Judgement
+from detector.backtest.figures import Figures
+from detector.backtest.picture import picture
+from detector.backtest.report import Report, Run
+from detector.backtest.ticks import short
+
+_HEADINGS = (
+    "series", "caught of events", "missed", "alerts", "false", "false a week", "precision", "recall", "F1",
+    "median delay", "best F1", "NAB",
+)  # fmt: skip
+_KEY = (
+    ("var(--ink)", "value"),
+    ("#bcd5ee", "expected band"),
+    ("#f8e9bd", "labelled"),
+    ("var(--green)", "event caught"),
+    ("#fff; outline: 1.5px solid var(--red)", "event missed"),
+    ("var(--blue)", "alert that touches an event"),
+    ("var(--red)", "false alert; anomaly_score above 1"),
+    ("#a9b5c1", "anomaly_score"),
+)
+_WORDS = {
+    "event": "A labelled window. Events that end before the detector has seen enough samples to judge are left out.",
+    "caught": "An alert fires at some moment from the event's first sample to 3 samples behind its last.",
+    "delay": "From the event's first sample to the one that fired the alert; 0 where an alert was open already.",
+    "false alert": "An alert that touches no event. One alert is one message, however long it fires.",
+    "false a week": "False alerts per stream and week of the time that was judged.",
+    "precision, recall, F1": "Share of alerts that touch an event, share of events caught, and their harmonic mean.",
+    "best F1": "Of events against days with a sample above a threshold outside events, at the threshold on "
+    "anomaly_score that suits best: what another budget could give at most. The first 15% of each series, at least 48 "
+    "samples, do not count.",
+    "NAB": "Score of the Numenta Anomaly Benchmark, standard profile, at the best threshold: 0 for silence, 100 for "
+    "one detection at each window's beginning; report.json has all three profiles, also at the threshold in use. Every "
+    "sample above the threshold outside windows counts as false, also within one alert.",
+}
+
+
+def page(report: Report) -> str:
+    """The whole file. Series stand in the order of what went wrong, worst first."""
+    run = report.runs[0]
+    order = sorted(range(len(run.judged)), key=lambda at: _trouble(run.each[at]), reverse=True)
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    body = [
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>Backtest of {escape(report.data)}</title><style>{css}</style></head><body>",
+        *_head(report, run),
+        *(_budgets(report) if len(report.runs) > 1 else ()),
+        "<h2>Series, worst first</h2>",
+        *_table(run, order),
+        *_unlabelled(run),
+        "<h2>Pictures</h2>",
+        *_key(),
+        *(_figure(run, at) for at in order),
+        "<h2>How this is counted</h2><dl>",
+        *(f"<dt>{word}</dt><dd>{meaning}</dd>" for word, meaning in _WORDS.items()),
+        "</dl></body></html>\n",
+    ]
+    return "\n".join(body)
+
+
+def _trouble(found: Figures) -> tuple[int, int]:
+    return found.missed + found.false_alerts, found.missed
+
+
+def _head(report: Report, run: Run) -> Iterator[str]:
+    found = run.in_all
+    yield "<h1>Backtest</h1>"
+    yield (
+        f'<p class="soft">{escape(report.data)} against {escape(report.labels)} · {found.series} labelled series, '
+        f"{report.rows:,} rows, {found.stream_days:,.0f} stream-days · detector {__version__}, {escape(report.model)}"
+    )
+    yield f" · {report.malformed_rows:,} malformed rows left out</p>" if report.malformed_rows else "</p>"
+    false_week = number(found.false_alerts_per_stream_week, 2)
+    asked = f"of {number(found.alerts_per_stream_week, 2)} alerts in all; the budget was {run.alerts_per_stream_week:g}"
+    cards = (
+        (f"{found.caught} of {found.events}", f"events caught ({percent(found.recall)})"),
+        (false_week, f"false alerts per stream and week, {asked}"),
+        (percent(found.precision), f"of {found.alerts} alerts touch an event"),
+        (number(found.f1, 2), f"F1; {number(found.best_f1, 2)} at the best threshold, counted by days"),
+        (delay(found), "median delay, and in samples, of what was caught"),
+        (nab_score(found), "NAB score, standard profile"),
+    )
+    yield '<div class="cards">'
+    yield from (f'<div class="card"><b>{value}</b><span>{meaning}</span></div>' for value, meaning in cards)
+    yield "</div>"
+
+
+def _budgets(report: Report) -> Iterator[str]:
+    yield "<h2>Alarm budgets</h2><p>The same series at other budgets. All that follows is at the first one.</p>"
+    yield from _heading(("alerts asked per stream and week", *_HEADINGS[1:]))
+    for run in report.runs:
+        yield f"<tr><td>{run.alerts_per_stream_week:g}</td>{_cells(run.in_all)}</tr>"
+    yield "</tbody></table>"
+
+
+def _table(run: Run, order: list[int]) -> Iterator[str]:
+    yield from _heading(_HEADINGS)
+    yield f'<tr class="total"><td>all</td>{_cells(run.in_all)}</tr>'
+    for at in order:
+        name = escape(run.judged[at].history.name)
+        yield f'<tr><td><a href="#series-{at}">{name}</a></td>{_cells(run.each[at])}</tr>'
+    yield "</tbody></table>"
+
+
+def _heading(words: tuple[str, ...]) -> Iterator[str]:
+    yield f"<table><thead><tr>{''.join(f'<th>{word}</th>' for word in words)}</tr></thead><tbody>"
+
+
+def _cells(found: Figures) -> str:
+    share = 100.0 * (found.recall or 0.0)
+    bar = f'<span class="bar"><i style="width:{share:.0f}%"></i></span>' if found.events else ""
+    cells = (
+        f'<td>{bar}<span class="count">{found.caught} of {found.events}</span></td>'
+        if found.events
+        else '<td class="none">–</td>',
+        f'<td class="{"bad" if found.missed else "none"}">{found.missed}</td>',
+        _cell(str(found.alerts)),
+        f'<td class="{"bad" if found.false_alerts else "none"}">{found.false_alerts}</td>',
+        _cell(number(found.false_alerts_per_stream_week, 2)),
+        _cell(percent(found.precision)),
+        _cell(percent(found.recall)),
+        _cell(number(found.f1, 2)),
+        _cell(delay(found)),
+        _cell(number(found.best_f1, 2)),
+        _cell(nab_score(found)),
+    )
+    return "".join(cells)
+
+
+def _cell(text: str) -> str:
+    return f'<td class="none">{text}</td>' if text == "–" else f"<td>{text}</td>"
+
+
+def _unlabelled(run: Run) -> Iterator[str]:
+    if not run.unlabelled:
+        return
+    alerts = sum(len(one.history.episodes) for one in run.unlabelled)
+    weeks = sum(one.history.scored_seconds for one in run.unlabelled) / (7 * 86_400.0)
+    rate = f", {alerts / weeks:.2f} per stream and week" if weeks else ""
+    yield (
+        f"<p>{len(run.unlabelled)} more series have no labels and are not in these figures; they had {alerts} alerts"
+        f"{rate}. Most of them: "
+    )
+    most = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))[:10]
+    yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + ".</p>"
+
+
+def _key() -> Iterator[str]:
+    yield '<div class="key">'
+    yield from (f'<span><i style="background: {colour}"></i>{meaning}</span>' for colour, meaning in _KEY)
+    yield "</div>"
+
+
+def _figure(run: Run, at: int) -> str:
+    judged, found = run.judged[at], run.each[at]
+    return (
+        f'<figure id="series-{at}"><h3>{escape(judged.history.name)}</h3>'
+        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}</figure>"
+    )
+
+
+def _caption(judged: Judgement, found: Figures) -> str:
+    parts = [f"{found.caught} of {found.events} events caught" if found.events else "no event"]
+    if found.not_judged:
+        parts.append(f"{found.not_judged} not judged")
+    if found.median_delay_samples is not None:
+        parts.append(f"median delay {delay(found)}")
+    parts.append(f"{found.alerts} alert{'' if found.alerts == 1 else 's'}, {found.false_alerts} false")
+    parts.append(f"{len(judged.history.times):,} rows, one every {duration(judged.history.step_seconds)}")
+    return " · ".join(parts)
+
+
+def number(value: float | None, digits: int) -> str:
+    """With that many decimals, or a dash where there is no value."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """Whole per cent, or a dash."""
+    return "–" if share is None else f"{100.0 * share:.0f}%"
+
+
+def nab_score(found: Figures) -> str:
+    """Standard profile at its best threshold, or a dash."""
+    return number(found.nab["standard"] if found.nab else None, 1)
+
+
+def delay(found: Figures) -> str:
+    """Median delay in time and samples, or a dash."""
+    if found.median_delay_seconds is None or found.median_delay_samples is None:
+        return "–"
+    return f"{duration(found.median_delay_seconds)} ({found.median_delay_samples:g})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(0.0), duration(90.0), duration(5400.0), duration(200_000.0)
+    ('0', '1.5 min', '1.5 h', '2.3 d')
+    """
+    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{short(seconds)} s" if seconds else "0"

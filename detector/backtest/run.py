@@ -1,0 +1,83 @@
+"""The command: replay at each alarm budget, hold against the labels, write the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.backtest.count import judge
+from detector.backtest.history import Recorder
+from detector.backtest.labels import Window
+from detector.backtest.page import page
+from detector.backtest.report import Report, Run
+from detector.errors import SourceError
+from detector.pipeline import Pipeline
+from detector.replay import ReplayFile, replay
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What is replayed, and against what."""
+
+    data: Path
+    labels_file: Path
+    files: list[ReplayFile]
+    labels: dict[str, list[Window]]
+    """By relative path, as `read_labels` gives them."""
+    budgets: Sequence[float]
+    """Alerts per stream and week; at least one."""
+
+
+def backtest(
+    options: BacktestOptions,
+    pipeline: Callable[[float], Pipeline],
+    complain: Callable[[str], None],
+    progress: Callable[[int], None],
+) -> Report:
+    """Replay once for each budget, in a pipeline of that budget.
+
+    `complain` is given a line per malformed row, once; `progress` the number of bytes read. Raises SourceError.
+    """
+    runs: list[Run] = []
+    rows = malformed = 0
+    model = ""
+
+    def fresh(budget: float) -> Pipeline:
+        nonlocal model
+        made = pipeline(budget)
+        model = made.model
+        return made
+
+    for budget in options.budgets:
+        recorder = Recorder()
+        done = replay(
+            options.files,
+            None,
+            None,
+            lambda budget=budget: fresh(budget),  # type: ignore[misc]
+            complain if not runs else lambda _line: None,
+            progress,
+            recorder,
+        )
+        rows, malformed = done.rows, done.malformed_rows
+        everything = [judge(recorder.history(file), _windows(options, file)) for file in options.files]
+        judged = [one for one in everything if one.history.name in options.labels]
+        runs.append(Run.of(budget, judged, [one for one in everything if one.history.name not in options.labels]))
+    return Report(str(options.data), str(options.labels_file), model, rows, malformed, tuple(runs))
+
+
+def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window]:
+    return options.labels.get(file.relative.as_posix(), [])
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """`report.json` and `report.html` into `folder`. Raises SourceError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(report.as_json(), indent=1, allow_nan=False)
+        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(page(report), encoding="utf-8")
+    except OSError as exc:
+        raise SourceError(f"{folder}: the report cannot be written: {exc.strerror or exc}") from exc
