@@ -19,24 +19,25 @@ Results = dict[str, dict[str, dict[int, Learnt]]]
 
 def draw(path: Path, norms: dict[str, list[float]], opened: dict[str, list[float]], results: Results) -> None:
     """Gradient norms by lag on the left, skill by lag beside them. `opened` are the norms with gates opened."""
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.subplots(1, 1 + len(results))
     _gradients(axes[0], norms, opened)
     for axis, (problem, cells) in zip(axes[1:], results.items(), strict=True):
         _skill(axis, TITLES[problem], cells)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLOURS) + 1, fontsize=9)
     figure.savefig(path, dpi=110)
 
 
 def _gradients(axis: Axes, norms: dict[str, list[float]], opened: dict[str, list[float]]) -> None:
     for cell, norm in norms.items():
-        axis.semilogy(norm, color=COLOURS[cell], label=cell)
+        # Peepholes start at zero, so that its line lies on that of the LSTM.
+        axis.semilogy(norm, color=COLOURS[cell], linestyle=(0, (4, 4)) if cell == "lstm_peephole" else "-")
         if cell != "rnn":
             axis.semilogy(opened[cell], color=COLOURS[cell], linestyle=":")
     axis.set_ylim(LEAST_NORM, 3)
     axis.set_title("gradient by the input so many steps back\n(dotted: gates opened for the lag)", fontsize=10)
     axis.set_xlabel("lag, steps")
     axis.set_ylabel("norm, over that by the last input")
-    axis.legend(loc="lower right", fontsize=8)
     axis.grid(alpha=0.3)
 
 
@@ -55,5 +56,4 @@ def _skill(axis: Axes, title: str, cells: dict[str, dict[int, Learnt]]) -> None:
     axis.set_ylim(-0.15, 1.05)
     axis.set_title(f"{title}: skill after learning\n(0: without memory, 1: perfect)", fontsize=10)
     axis.set_xlabel("lag, steps")
-    axis.legend(loc="center left", fontsize=8)
     axis.grid(alpha=0.3)
