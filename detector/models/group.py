@@ -55,6 +55,11 @@ class Group:
 ALONE = Group(0, 1, torch.device("cpu"))
 
 
+def first_process() -> bool:
+    """Whether this process is the one that writes and reports, by the environment of `torchrun`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
     """The group that this process belongs to by the environment of `torchrun`: gloo on cpu, nccl on cuda.
