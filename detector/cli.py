@@ -101,6 +101,48 @@ def replay(
 
 
 @app.command()
+def backtest(
+    data: Annotated[Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.")],
+    labels: Annotated[
+        Path, typer.Option(help='JSON: {"relative/path.csv": [[start, end], ...]}, known anomalies.', metavar="FILE")
+    ],
+    report: Annotated[Path, typer.Option(help="Folder for report.html and report.json.", metavar="DIR")] = Path(
+        "backtest-report"
+    ),
+    alerts_per_stream_week: Annotated[
+        list[float] | None,
+        typer.Option(min=1e-6, max=10_000, help="Alarm budget in place of the configuration's; may be repeated."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Replay recorded series and hold the alerts against what is known to have been wrong."""
+    from detector.backtest.labels import read_labels
+    from detector.backtest.run import BacktestOptions, summary, write_report
+    from detector.backtest.run import backtest as run_backtest
+    from detector.config import load
+    from detector.progress import byte_progress
+    from detector.replay import find_files
+
+    loaded = load(config)
+    files = find_files([data])
+    budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
+    options = BacktestOptions(data, labels, files, read_labels(labels, files), budgets)
+    from detector.app import build_pipeline
+    from detector.pipeline import Pipeline
+
+    def pipeline(budget: float) -> Pipeline:
+        scoring = loaded.scoring.model_copy(update={"alerts_per_stream_week": budget})
+        return build_pipeline(loaded.model_copy(update={"scoring": scoring}))
+
+    total_bytes = len(budgets) * sum(file.path.stat().st_size for file in files)
+    with byte_progress("backtest", total_bytes) as advance:
+        found = run_backtest(options, pipeline, lambda line: typer.echo(line, err=True), advance)
+    write_report(found, report)
+    typer.echo(summary(found))
+    typer.echo(f"{report / 'report.html'}, {report / 'report.json'}", err=True)
+
+
+@app.command()
 def train(
     output: Annotated[Path, typer.Option(help="Weights file to write; its card goes beside it.", metavar="FILE")],
     data: Annotated[
@@ -119,14 +161,18 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Another number changes the last bits of the weights.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    compare: Annotated[
+        str, typer.Option(help="Train several, CELLxSIZE[xLAYERS],..., into the folder --output, and print a table.")
+    ] = "",
+    judge: Annotated[
+        list[Path] | None, typer.Option(help="With --compare: judge on these files or folders too; may be repeated.")
+    ] = None,
 ) -> None:
     """Train a backbone. The same options give the same weights on the same machine."""
     if bool(data) == synthetic:
         raise typer.BadParameter("say what to learn from: either --synthetic, or files or folders", param_hint="DATA")
     from detector.models.cells import CELLS
-    from detector.progress import phase_progress
     from detector.train import FILE_PATIENCE, TrainOptions
-    from detector.train import train as train_backbone
 
     if cell not in CELLS:
         raise typer.BadParameter(f"{cell!r} is none of {', '.join(CELLS)}", param_hint="--cell")
@@ -143,11 +189,12 @@ def train(
         device=device,
         resume=resume,
     )
-    with phase_progress() as advance:
-        card = train_backbone(options, advance)
-    if malformed := card["data"].get("malformed_lines"):
-        typer.echo(f"{malformed} malformed lines were left out", err=True)
-    typer.echo(f"{output}: {card['command']}; held-out loss {card['held_out']['loss']:.4f}", err=True)
+    from detector.train import console
+
+    if compare:
+        console.compare(compare.split(","), judge or [], options)
+    else:
+        console.train(options)
 
 
 @app.command()

@@ -81,12 +81,14 @@ def _head(report: Report, run: Run) -> Iterator[str]:
     yield f" · {report.malformed_rows:,} malformed rows left out</p>" if report.malformed_rows else "</p>"
     false_week = number(found.false_alerts_per_stream_week, 2)
     asked = f"of {number(found.alerts_per_stream_week, 2)} alerts in all; the budget was {run.alerts_per_stream_week:g}"
+    samples = found.median_delay_samples
+    time = "–" if found.median_delay_seconds is None else duration(found.median_delay_seconds)
     cards = (
         (f"{found.caught} of {found.events}", f"events caught ({percent(found.recall)})"),
         (false_week, f"false alerts per stream and week, {asked}"),
         (percent(found.precision), f"of {found.alerts} alerts touch an event"),
         (number(found.f1, 2), f"F1; {number(found.best_f1, 2)} at the best threshold, counted by days"),
-        (delay(found), "median delay, and in samples, of what was caught"),
+        (time, f"median delay of what was caught{f', {samples:g} samples' if samples is not None else ''}"),
         (nab_score(found), "NAB score, standard profile"),
     )
     yield '<div class="cards">'
@@ -117,11 +119,10 @@ def _heading(words: tuple[str, ...]) -> Iterator[str]:
 
 def _cells(found: Figures) -> str:
     share = 100.0 * (found.recall or 0.0)
-    bar = f'<span class="bar"><i style="width:{share:.0f}%"></i></span>' if found.events else ""
+    bar = f'<span class="bar"><i style="width:{share:.0f}%"></i></span>'
+    caught = f'{bar}<span class="count">{found.caught} of {found.events}</span>' if found.events else "–"
     cells = (
-        f'<td>{bar}<span class="count">{found.caught} of {found.events}</span></td>'
-        if found.events
-        else '<td class="none">–</td>',
+        _cell(caught),
         f'<td class="{"bad" if found.missed else "none"}">{found.missed}</td>',
         _cell(str(found.alerts)),
         f'<td class="{"bad" if found.false_alerts else "none"}">{found.false_alerts}</td>',

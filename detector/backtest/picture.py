@@ -83,7 +83,8 @@ class _Picture:
         for time, text in time_ticks(self.start, self.end, 9):
             x = round(self._x(time), 1)
             yield f'<path class="grid" d="M{x} {VALUE_TOP}V{VALUE_BOTTOM}M{x} {SCORE_TOP}V{SCORE_BOTTOM}"/>'
-            yield f'<text class="x" x="{x}" y="{HEIGHT - 6}">{text}</text>'
+            # Centred under its mark, but for the last one, which would reach over the edge.
+            yield f'<text class="x" x="{min(x, WIDTH - 30)}" y="{HEIGHT - 6}">{text}</text>'
         for text, y in (("labels", LABEL_LANE + 8), ("alerts", ALERT_LANE + 8)):
             yield f'<text class="y" x="{LEFT - 5}" y="{y}">{text}</text>'
         y = score_scale(np.array([1.0]))[0] / TENTHS

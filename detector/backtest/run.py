@@ -72,6 +72,21 @@ def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window]:
     return options.labels.get(file.relative.as_posix(), [])
 
 
+def summary(report: Report) -> str:
+    """A line for each alarm budget, for a terminal."""
+    lines = []
+    for run in report.runs:
+        found = run.in_all
+        rate = found.false_alerts_per_stream_week
+        lines.append(
+            f"budget {run.alerts_per_stream_week:g} a stream and week: {found.caught} of {found.events} events caught, "
+            f"{found.alerts} alerts, {found.false_alerts} false"
+            + (f" ({rate:.2f} a stream and week)" if rate is not None else "")
+            + (f", F1 {found.f1:.2f}" if found.f1 is not None else "")
+        )
+    return "\n".join(lines)
+
+
 def write_report(report: Report, folder: Path) -> None:
     """`report.json` and `report.html` into `folder`. Raises SourceError where that cannot be."""
     try:
