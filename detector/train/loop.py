@@ -37,9 +37,9 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
         run = Run(options, group, material.facts())
         if options.resume:
             run.restore(*resume.load(options.output, run.origin))
-        held_out = material.held_out(_bar(report, "draw held-out streams"))
-        _learn(run, material, held_out, report)
-        card = _finish(run, material, held_out)
+        held_out = material.held_out(bar(report, "draw held-out streams"))
+        learn(run, material, held_out, report)
+        card = finish(run, material, held_out)
         if group.first:
             card = save(run.learner.backbone.eval(), options.output, card)
             resume.forget(options.output)
@@ -50,18 +50,20 @@ def material_of(options: TrainOptions, progress: Progress = silent) -> Material:
     """What `options` say to learn from. Raises SourceError."""
     if not options.data:
         return Synthetic(options)
-    return Recorded(read_series(options.data, _bar(progress, "read files")), options)
+    return Recorded(read_series(options.data, bar(progress, "read files")), options)
 
 
 class Run:
     """A training and how far it has come; deterministic from its options."""
 
-    def __init__(self, options: TrainOptions, group: Group, data: Mapping[str, object]) -> None:
+    def __init__(
+        self, options: TrainOptions, group: Group, data: Mapping[str, object], backbone: Backbone | None = None
+    ) -> None:
         self.options = options
         self.group = group
         self.origin = {"options": options.facts(), "data": dict(data), "processes": group.size}
         """What has to be the same for the training to go on."""
-        self.learner = Learner(Backbone(options.shape), Schedule(updates=options.updates), group)
+        self.learner = Learner(backbone or Backbone(options.shape), Schedule(updates=options.updates), group)
         self.rng = np.random.default_rng([options.seed, 7])
         self.draw = 0
         self.passes = 0
@@ -127,22 +129,23 @@ class Run:
         self.best = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best.")}
 
 
-def _learn(run: Run, material: Material, held_out: Windows, progress: Progress) -> None:
+def learn(run: Run, material: Material, held_out: Windows, progress: Progress, *, keep: bool = True) -> None:
+    """Learn until `run` is finished; `keep` what it takes to resume."""
     total = run.options.updates
     while not run.finished:
-        windows = material.draw(run.draw, _bar(progress, "draw streams"))
+        windows = material.draw(run.draw, bar(progress, "draw streams"))
         while run.passes < run.options.passes and not run.finished:
             for loss in run.learner.learn(windows, run.rng.permutation(windows.inputs_TSF.shape[1])):
                 run.curve.append(loss)
                 progress("learn", run.learner.updates, total, f"loss {loss:.4f}")
             run.passes += 1
             run.look(held_out, material.skip)
-            if run.group.first and not run.finished:
+            if keep and run.group.first and not run.finished:
                 resume.save(run.options.output, run.origin, *run.state())
         run.draw, run.passes = run.draw + 1, 0
 
 
-def _finish(run: Run, material: Material, held_out: Windows) -> Card:
+def finish(run: Run, material: Material, held_out: Windows) -> Card:
     """What the card says; the backbone is left with the weights to write."""
     if run.best:
         run.learner.backbone.load_state_dict(run.best)
@@ -161,5 +164,6 @@ def _finish(run: Run, material: Material, held_out: Windows) -> Card:
     }
 
 
-def _bar(progress: Progress, phase: str) -> Report:
+def bar(progress: Progress, phase: str) -> Report:
+    """Reports of one phase."""
     return lambda done, total: progress(phase, done, total, "")
