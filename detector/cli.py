@@ -162,7 +162,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     compare: Annotated[
-        str, typer.Option(help="Train several, CELLxSIZE[xLAYERS],..., into the folder --output, and print a table.")
+        str, typer.Option(help="Train several, CELLxSIZExLAYERS,..., into the folder --output; prints a table.")
     ] = "",
     judge: Annotated[
         list[Path] | None, typer.Option(help="With --compare: judge on these files or folders too; may be repeated.")

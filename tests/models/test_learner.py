@@ -97,3 +97,28 @@ def test_train_writes_the_same_weights_twice(tmp_path):
     assert other["sha256"] != cards[0]["sha256"]
     assert load(tmp_path / "a.safetensors").sha256 == cards[0]["sha256"]
     assert json.loads((tmp_path / "a.json").read_text()) == cards[0]
+
+
+def test_short_streams_and_gaps_beside_long_ones_change_nothing():
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 200)).cumsum(axis=1)
+    values[1, 60:] = np.nan
+    values[2, 30:90] = np.nan
+    together = record(times(values), values)
+    alone = [
+        record(times(values)[row : row + 1, kept], values[row : row + 1, kept])
+        for row, kept in ((0, np.arange(200)), (1, np.arange(60)), (2, np.r_[:30, 90:200]))
+    ]
+    backbone = Backbone(Shape(hidden_size=4))
+    seen = []
+    for row, single in enumerate(alone):
+        steps = len(single.inputs_TSF)
+        assert torch.equal(together.inputs_TSF[:steps, row], single.inputs_TSF[:, 0])
+        assert torch.equal(together.target_TS[: steps - 1, row], single.target_TS[:-1, 0])
+        assert together.mask_TS[:, row].sum() == steps - 1
+        outputs, _, _ = backbone.unroll(single.inputs_TSF, *backbone.initial(1))
+        seen.append(likelihood(outputs, single.inputs_TSF, single.target_TS)[0][:-1].sum().detach())
+    schedule = Schedule(1, chunk=1000, weight_decay=0.0)
+    (loss,) = Learner(backbone, schedule).learn(together, np.arange(3))
+    assert loss == pytest.approx(float(sum(seen)) / (199 + 59 + 139), rel=1e-4)
