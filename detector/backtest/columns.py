@@ -102,8 +102,9 @@ def area(lower: Columns, upper: Columns, scale: Scale) -> str:
     x, low_at, high_at = np.intersect1d(lower.x, upper.x, return_indices=True)
     low, high = scale(lower.mean[low_at]).tolist(), scale(upper.mean[high_at]).tolist()
     parts = []
-    starts = np.flatnonzero(lower.breaks[low_at]).tolist()
-    for begin, end in zip(starts, [*starts[1:], len(x)], strict=True):
+    breaks = lower.breaks[low_at] | upper.breaks[high_at]
+    breaks[:1] = True
+    for begin, end in pairwise([*np.flatnonzero(breaks).tolist(), len(x)]):
         places = (TENTHS * x[begin:end]).tolist()
         edge = list(zip(places, high[begin:end], strict=True)) + list(zip(places, low[begin:end], strict=True))[::-1]
         parts.append("M" + "L".join(f"{at} {height}" for at, height in edge) + "Z")

@@ -44,8 +44,13 @@ def read_labels(path: Path, files: list[ReplayFile]) -> dict[str, list[Window]]:
     if not raw:
         findings.append("no series is labelled")
     if findings:
-        raise LabelError(str(path), findings)
+        raise LabelError(str(path), _at_most(findings))
     return labels
+
+
+def _at_most(findings: list[str], most: int = 20) -> list[str]:
+    """One wrong folder makes every name wrong."""
+    return findings if len(findings) <= most else [*findings[:most], f"and {len(findings) - most} more"]
 
 
 def _load(path: Path) -> dict[str, Any]:

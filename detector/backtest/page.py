@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -108,7 +109,7 @@ def _table(run: Run, order: list[int]) -> Iterator[str]:
     yield from _heading(_HEADINGS)
     yield f'<tr class="total"><td>all</td>{_cells(run.in_all)}</tr>'
     for at in order:
-        name = escape(run.judged[at].history.name)
+        name = _breakable(run.judged[at].history.name)
         yield f'<tr><td><a href="#series-{at}">{name}</a></td>{_cells(run.each[at])}</tr>'
     yield "</tbody></table>"
 
@@ -135,6 +136,11 @@ def _cells(found: Figures) -> str:
         _cell(nab_score(found)),
     )
     return "".join(cells)
+
+
+def _breakable(name: str) -> str:
+    """A name that may break behind its separators rather than anywhere."""
+    return re.sub("([/_])", r"\1<wbr>", escape(name))
 
 
 def _cell(text: str) -> str:
@@ -164,7 +170,7 @@ def _key() -> Iterator[str]:
 def _figure(run: Run, at: int) -> str:
     judged, found = run.judged[at], run.each[at]
     return (
-        f'<figure id="series-{at}"><h3>{escape(judged.history.name)}</h3>'
+        f'<figure id="series-{at}"><h3>{_breakable(judged.history.name)}</h3>'
         f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}</figure>"
     )
 

@@ -108,7 +108,9 @@ def test_torch_is_out_of_reach(name: str) -> None:
     assert not ways, "\n".join(" -> ".join(way) for way in ways)
 
 
-@pytest.mark.parametrize("command", [["--help"], ["check-config", "-c", "config.yaml"], ["produce", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["check-config", "-c", "config.yaml"], ["produce", "--help"], ["backtest", "--help"]]
+)
 def test_commands_that_answer_at_once_import_no_torch(command: list[str]) -> None:
     program = f"""
 import sys

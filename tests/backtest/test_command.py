@@ -1,0 +1,46 @@
+"""The command as a person gives it, with the shipped model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from detector.cli import app
+from detector.errors import LabelError
+
+START = 1_600_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    values = np.random.default_rng(1).normal(50.0, 1.0, 400)
+    values[300:303] = 90.0
+    lines = "".join(f"{START + 300 * row},{value!r}\n" for row, value in enumerate(values.tolist()))
+    (tmp_path / "cpu.csv").write_text("timestamp,value\n" + lines)
+    return tmp_path
+
+
+def test_it_reports_at_each_budget(folder: Path) -> None:
+    labels = folder / "windows.json"
+    labels.write_text(json.dumps({"cpu.csv": [[START + 300 * 299, START + 300 * 305]]}))
+    arguments = ["backtest", str(folder), "--labels", str(labels), "--report", str(folder / "report")]
+    ran = CliRunner().invoke(app, [*arguments, "--alerts-per-stream-week", "0.5", "--alerts-per-stream-week", "2"])
+    assert ran.exit_code == 0, ran.output
+    assert [line.partition(",")[0] for line in ran.stdout.splitlines()] == [
+        "budget 0.5 a stream and week: 1 of 1 events caught",
+        "budget 2 a stream and week: 1 of 1 events caught",
+    ]
+    written = json.loads((folder / "report" / "report.json").read_text())
+    assert written["runs"][0]["in_all"]["median_delay_samples"] == 1.0
+    assert written["model"].startswith("lstm")
+    assert (folder / "report" / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_wrong_labels_end_it_before_anything_is_replayed(folder: Path) -> None:
+    labels = folder / "windows.json"
+    labels.write_text('{"disk.csv": []}')
+    ran = CliRunner().invoke(app, ["backtest", str(folder), "--labels", str(labels), "--report", str(folder / "r")])
+    assert isinstance(ran.exception, LabelError)
+    assert not (folder / "r").exists()

@@ -1,0 +1,117 @@
+"""Labels: what is accepted, and that everything wrong is said at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.backtest.labels import file_span, read_labels
+from detector.errors import LabelError, SourceError
+from detector.replay import find_files
+
+START = 1_600_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, rows in (("cpu/a.csv", 10), ("cpu/b.csv", 20_000), ("empty.csv", 0)):
+        path = tmp_path / "series" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("timestamp,value\n" + "".join(f"{START + 60 * row},{row}\n" for row in range(rows)))
+    return tmp_path / "series"
+
+
+def labels(folder: Path, content: Any) -> dict[str, list[tuple[float, float]]]:
+    path = folder.parent / "windows.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_labels(path, find_files([folder]))
+
+
+def findings(folder: Path, content: Any) -> list[str]:
+    with pytest.raises(LabelError) as caught:
+        labels(folder, content)
+    return caught.value.findings
+
+
+def test_times_in_any_usual_spelling_and_in_order(folder: Path) -> None:
+    found = labels(
+        folder,
+        {
+            "cpu/a.csv": [
+                ["2020-09-13 12:30:00.000000", "2020-09-13T14:31:00+02:00"],
+                [START, START + 60.5],
+            ],
+            "cpu/b.csv": [],
+        },
+    )
+    assert found == {"cpu/a.csv": [(START, START + 60.5), (START + 200, START + 260)], "cpu/b.csv": []}
+
+
+def test_everything_wrong_is_said_at_once(folder: Path) -> None:
+    found = findings(
+        folder,
+        {
+            "cpu/c.csv": [],
+            "a.csv": [],
+            "cpu/b.csv": "never",
+            "cpu/a.csv": [
+                ["yesterday", START],
+                [START],
+                [True, START],
+                [START + 60, START],
+                [START - 100, START - 1],
+                ["2021-01-01 00:00:00", "2021-01-02 00:00:00"],
+            ],
+        },
+    )
+    assert len(found) == 9
+    for finding, expected in zip(
+        found,
+        [
+            "cpu/c.csv: no such file among the series; did you mean cpu/",
+            "a.csv: no such file, but cpu/a.csv is there: is cpu/ the folder you mean?",
+            "cpu/b.csv: not a list of [start, end]",
+            "cpu/a.csv: window 1: 'yesterday' is no RFC 3339 time",
+            "cpu/a.csv: window 2: [1600000000] is not [start, end]",
+            "cpu/a.csv: window 3: true is neither an RFC 3339 time nor unix seconds",
+            "cpu/a.csv: window 4: ends (1600000000) before it starts (1600000060)",
+            "cpu/a.csv: window 5: 1599999900 to 1599999999 is outside the series",
+            "cpu/a.csv: window 6: 2021-01-01 00:00:00 to 2021-01-02 00:00:00 is outside the series, which is from",
+        ],
+        strict=True,
+    ):
+        assert finding.startswith(expected)
+    assert found[-1].endswith("which is from 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
+
+
+def test_a_wrong_folder_does_not_flood(folder: Path) -> None:
+    found = findings(folder, {f"x/{number}.csv": [] for number in range(100)})
+    assert (len(found), found[-1]) == (21, "and 80 more")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "expected an object of"),
+        ("{}", "no series is labelled"),
+        ('{"cpu/a.csv": [], "cpu/a.csv": []}', "'cpu/a.csv' is there twice"),
+    ],
+)
+def test_a_file_that_holds_no_labels(folder: Path, content: str, expected: str) -> None:
+    assert expected in findings(folder, content)[0]
+
+
+def test_a_file_of_labels_that_is_missing(folder: Path) -> None:
+    with pytest.raises(LabelError, match="cannot be read"):
+        read_labels(folder / "nothing.json", [])
+
+
+def test_the_span_of_a_long_file_is_read_at_its_ends(folder: Path) -> None:
+    by_name = {file.relative.as_posix(): file for file in find_files([folder])}
+    assert by_name["cpu/b.csv"].path.stat().st_size > 3 * 65_536
+    assert file_span(by_name["cpu/b.csv"]) == (START, START + 60 * 19_999)
+    with pytest.raises(SourceError, match="holds no sample"):
+        file_span(by_name["empty.csv"])

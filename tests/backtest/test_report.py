@@ -1,0 +1,196 @@
+"""The report, from files on disk to the page: figures, schema, pictures, and names that need care."""
+
+import json
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from detector.backtest.history import Recorder
+from detector.backtest.labels import read_labels
+from detector.backtest.page import page
+from detector.backtest.picture import picture
+from detector.backtest.report import Report, Run
+from detector.backtest.run import BacktestOptions, backtest, summary, write_report
+from detector.errors import SourceError
+from detector.pipeline import Pipeline
+from detector.replay import find_files, replay
+from detector.scoring import Scorer, ScorerSettings
+from tests.backtest.histories import judged
+from tests.test_replay import pipeline
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "backtest.schema.json").read_text())
+START, STEP = 1_600_000_000, 300
+NAMES = ("plain.csv", "a/<b>&'quoted\" name.csv", "a/no anomaly.csv", "gaps.csv")
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{START + STEP * row},{'' if np.isnan(value) else repr(float(value))}" for row, value in enumerate(values)]
+    path.write_text("timestamp,value\n" + "\n".join(rows) + "\n")
+
+
+def pipeline_of(budget: float) -> Pipeline:
+    made = pipeline()
+    made.scorer = Scorer(ScorerSettings(alerts_per_stream_week=budget))
+    return made
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> BacktestOptions:
+    tmp_path = tmp_path_factory.mktemp("backtest")
+    rng = np.random.default_rng(3)
+    for name in (*NAMES, "unlabelled.csv"):
+        values = rng.normal(10.0, 1.0, 1200)
+        values[800:806] += 60.0 * (name != "a/no anomaly.csv")
+        if name == "gaps.csv":
+            values[300:500] = np.nan
+        write(tmp_path / "series" / name, values)
+    with (tmp_path / "series" / "plain.csv").open("a") as lines:
+        lines.write("yesterday,1\n")
+    window = [START + STEP * 798, START + STEP * 810]
+    labels = {name: [] if "no anomaly" in name else [window, [START, START + STEP]] for name in NAMES}
+    (tmp_path / "windows.json").write_text(json.dumps(labels))
+    files = find_files([tmp_path / "series"])
+    found = read_labels(tmp_path / "windows.json", files)
+    return BacktestOptions(tmp_path / "series", tmp_path / "windows.json", files, found, (0.1, 5.0))
+
+
+@pytest.fixture(scope="module")
+def report(options: BacktestOptions) -> Report:
+    return backtest(options, pipeline_of, lambda line: None, lambda step: None)
+
+
+def test_spikes_are_caught_and_the_json_keeps_its_schema(report: Report) -> None:
+    found = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    jsonschema.validate(found, SCHEMA, format_checker=jsonschema.FormatChecker())
+    assert [run["alerts_per_stream_week"] for run in found["runs"]] == [0.1, 5.0]
+    in_all = found["runs"][0]["in_all"]
+    assert (in_all["series"], in_all["events"], in_all["caught"], in_all["not_judged"]) == (4, 3, 3, 3)
+    assert (in_all["recall"], in_all["median_delay_samples"], in_all["median_delay_seconds"]) == (1.0, 2.0, 600.0)
+    assert found["runs"][1]["in_all"]["alerts"] >= in_all["alerts"]
+    assert [one["file"] for one in found["runs"][0]["series"]] == sorted(NAMES)
+    assert [one["file"] for one in found["runs"][0]["unlabelled"]] == ["unlabelled.csv"]
+    assert (found["rows"], found["malformed_rows"]) == (6001, 1)
+    event = found["runs"][0]["series"][-1]["events"][1]
+    assert (event["verdict"], event["start"]) == ("caught", "2020-09-16T06:56:40Z")
+
+
+def test_malformed_rows_are_said_once_and_progress_counts_every_byte(options: BacktestOptions) -> None:
+    complaints: list[str] = []
+    steps: list[int] = []
+    backtest(options, pipeline_of, complaints.append, steps.append)
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"{options.files[-2].path}:1202: ")
+    assert sum(steps) == 2 * sum(file.path.stat().st_size for file in options.files)
+
+
+def test_the_verdicts_are_those_that_replay_writes(options: BacktestOptions, tmp_path: Path) -> None:
+    recorder = Recorder()
+    replay(options.files, tmp_path / "scores", None, pipeline, lambda line: None, lambda step: None, recorder)
+    for file in options.files:
+        one = recorder.history(file)
+        rows = [line.split(",") for line in (tmp_path / "scores" / file.relative).read_text().splitlines()[1:1201]]
+        assert one.scores.tolist() == [float(row[5]) for row in rows]
+        assert np.isnan(one.values).tolist() == [row[1] == "" for row in rows]
+        firing = [row[6] for row in rows]
+        began = [row for row in range(1200) if firing[row] == "firing" != firing[row - 1]]
+        assert [episode.fired_at for episode in one.episodes] == one.times[began].tolist()
+
+
+def test_late_and_repeated_rows_are_left_out(tmp_path: Path) -> None:
+    lines = ["timestamp,value", *(f"{START + 60 * row},{row}" for row in (0, 1, 1, 2, 0, 4)), f"{START + 180},"]
+    (tmp_path / "x.csv").write_text("\n".join(lines) + f"\n{START + 300},\n{START + 360},6\n")
+    recorder = Recorder()
+    files = find_files([tmp_path / "x.csv"])
+    replay(files, None, None, pipeline, lambda line: None, lambda step: None, recorder)
+    found = recorder.history(files[0])
+    assert ((found.times - START) / 60).tolist() == [0, 1, 2, 4, 5, 6]
+    assert np.isnan(found.values).tolist() == [False, False, False, False, True, False]
+
+
+class _Page(HTMLParser):
+    """Elements, their open ends, and everything that a browser would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "wbr"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_has_one_picture_a_labelled_series_and_fetches_nothing(report: Report) -> None:
+    text = page(report)
+    read = _Page(text)
+    assert read.open == []
+    pictures = [attributes["aria-label"] for tag, attributes in read.tags if attributes.get("class") == "series"]
+    assert sorted(map(str, pictures)) == sorted(NAMES)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in read.tags}
+    assert not [attributes for _, attributes in read.tags if {"src", "onclick"} & attributes.keys()]
+    assert "http" not in text
+    assert "url(" not in text
+    targets = {str(attributes["href"]) for tag, attributes in read.tags if tag == "a"}
+    assert targets == {f"#{attributes['id']}" for tag, attributes in read.tags if tag == "figure"}
+
+
+def test_names_are_shown_as_they_are(report: Report) -> None:
+    text = page(report)
+    assert "<b>&" not in text
+    assert "a/<b>&'quoted\" name.csv" in "".join(_Page(text).words)
+
+
+def test_every_picture_is_well_formed_and_finite(report: Report) -> None:
+    for run in report.runs:
+        for one in run.judged:
+            drawn = picture(one)
+            tree = ET.fromstring(drawn)
+            assert "nan" not in drawn.replace("no anomaly", "")
+            assert "inf" not in drawn
+            shown = [element.get("class") for element in tree.iter()]
+            assert shown.count("window") == len(one.events)
+            assert sum(name in ("alert true", "alert false") for name in shown) == len(one.history.episodes)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 11])
+def test_short_series_have_their_picture_too(rows: int) -> None:
+    run = Run.of(0.1, [judged(rows, [], [(0, 1)])], [])
+    report = Report("series", "windows.json", "last-value", rows, 0, (run,))
+    jsonschema.validate(report.as_json(), SCHEMA)
+    text = page(report)
+    assert _Page(text).open == []
+    assert text.count('<svg class="series"') == 1
+
+
+def test_the_summary_says_the_main_figures(report: Report) -> None:
+    lines = summary(report).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("budget 0.1 a stream and week: 3 of 3 events caught, ")
+
+
+def test_files_are_written_and_a_folder_that_cannot_be_is_said_by_name(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path / "new" / "report")
+    written: dict[str, Any] = json.loads((tmp_path / "new" / "report" / "report.json").read_text())
+    assert written == report.as_json()
+    assert (tmp_path / "new" / "report" / "report.html").read_text() == page(report)
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match=r"file: the report cannot be written"):
+        write_report(report, tmp_path / "file")
