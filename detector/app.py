@@ -124,8 +124,8 @@ def build_worker(
 def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
 
-    An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to standard
-    error and the process exits with 1.
+    An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
+    standard error and the process exits with 1.
     """
     try:
         with ExitStack() as stack:

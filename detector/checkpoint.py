@@ -2,21 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from detector.protocols import Sink, Source
+import numpy as np
+from structlog.typing import FilteringBoundLogger
+
+from detector.errors import DeliveryError, SourceError, StateError
+from detector.protocols import Clock, Sink, Source
 from detector.records import Partition
+from detector.snapshots import Snapshots
+from detector.telemetry import Metrics
+
+SLICE_SECONDS = 0.02
+"""Longest that a turn of the loop works at a checkpoint, the wait for a step's own I/O aside."""
+MAX_WRITES_IN_FLIGHT = 16
 
 
-def checkpoint(source: Source, sinks: Iterable[Sink], positions: Mapping[Partition, int], timeout_seconds: float) -> None:
-    """Make everything before `positions` durable. Raises DeliveryError or SourceError; what came before it then holds.
+def checkpoint(
+    source: Source,
+    sinks: Iterable[Sink],
+    snapshots: Snapshots | None,
+    positions: Mapping[Partition, int],
+    timeout_seconds: float,
+    *,
+    wait: bool = True,
+) -> Generator[None, None, None]:
+    """Make everything before `positions` durable. To be run to its end, or given up with `close`.
+
+    It yields between steps that take a moment, and records may be processed meanwhile: what is written is the state as
+    it was at `positions`, when it began. Without `wait` it also yields while writes are on their way.
+    Raises DeliveryError, StateError or SourceError; what came before it then holds.
 
     1. Every alert and dead letter that was handed over is acknowledged.
-    2. The offset behind the last record whose effects those are is committed.
+    2. The blocks of streams that changed are written,
+    3. and acknowledged.
+    4. A manifest makes them the partition's snapshot; it is acknowledged.
+    5. The offset that the snapshot goes up to is committed.
+    6. Snapshots that are not needed any more are deleted.
 
-    A crash between the two repeats alerts with equal ids; it never loses one.
+    A crash before 4 goes back to the last snapshot and repeats alerts with equal ids and bytes; one after 4 goes on at
+    the new snapshot, whatever offset is committed. A worker that lost a partition overwrites nothing, because names
+    never come twice, and deletes nothing, because its commit is refused.
     """
     for sink in sinks:
         sink.flush(timeout_seconds)
+    if snapshots is not None:
+        with snapshots.cut(positions) as cuts:
+            for cut in cuts:
+                yield from snapshots.write_blocks(cut)
+            while snapshots.store.in_flight and not wait:
+                yield
+            snapshots.store.flush(timeout_seconds)
+            for cut in cuts:
+                snapshots.write_manifest(cut)
+            snapshots.store.flush(timeout_seconds)
+            for cut in cuts:
+                snapshots.settle(cut)
     if positions:
         source.commit(positions)
+    if snapshots is not None:
+        snapshots.clean(positions)
+
+
+class Checkpoints:
+    """One checkpoint after the other, each in slices between the turns of the loop, so that processing goes on."""
+
+    def __init__(
+        self,
+        source: Source,
+        sinks: Sequence[Sink],
+        snapshots: Snapshots | None,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        clock: Clock,
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        self.source = source
+        self.sinks = sinks
+        self.snapshots = snapshots
+        self.metrics = metrics
+        self.log = log
+        self.clock = clock
+        self.interval_seconds = interval_seconds
+        self.timeout_seconds = timeout_seconds
+        self.undelivered: list[float] = []
+        """Times of the samples whose alerts were handed over since the last checkpoint began."""
+        self._due_at = clock.monotonic() + interval_seconds
+        self._running: _Running | None = None
+
+    def turn(self, positions: Mapping[Partition, int]) -> None:
+        """Begin one when it is due, and go on with it for a slice. Raises DeliveryError, StateError or SourceError."""
+        now = self.clock.monotonic()
+        if self._running is None and now >= self._due_at:
+            self._due_at = now + self.interval_seconds
+            self._running = self._begin(positions, wait=False)
+        if self._running is not None:
+            self._advance(self._running, now + SLICE_SECONDS)
+
+    def finish(self, positions: Mapping[Partition, int]) -> None:
+        """A whole one, now."""
+        self.abandon()
+        self._running = self._begin(positions, wait=True)
+        self._advance(self._running, None)
+
+    def abandon(self) -> None:
+        """Give up the one that is under way, if any: the assignment changed, or it failed."""
+        if self._running is not None:
+            self._running.steps.close()
+            self.undelivered = self._running.alerted + self.undelivered
+            self._running = None
+
+    def restore(self, partition: Partition) -> int | None:
+        """Take over a partition's last snapshot; the offset to go on from, None where there is none."""
+        if self.snapshots is None:
+            return None
+        began = self.clock.monotonic()
+        offset = self.snapshots.restore(partition)
+        seconds = self.clock.monotonic() - began
+        self.metrics.state.observe_restored(seconds, self.snapshots.damaged)
+        streams = len(self.snapshots.table.occupied(partition))
+        where = f"{partition[0]}/{partition[1]}"
+        if offset is None:
+            self.log.warning("no stored state, its streams start anew", partition=where)
+        else:
+            self.log.info("state restored", partition=where, offset=offset, streams=streams, seconds=round(seconds, 3))
+        return offset
+
+    def forget(self, partition: Partition) -> None:
+        """The partition is not ours any more."""
+        if self.snapshots is not None:
+            self.snapshots.forget(partition)
+
+    def _begin(self, positions: Mapping[Partition, int], *, wait: bool) -> _Running:
+        now = dict(positions)
+        steps = checkpoint(self.source, self.sinks, self.snapshots, now, self.timeout_seconds, wait=wait)
+        alerted, self.undelivered = self.undelivered, []
+        return _Running(steps, now, alerted, self.clock.monotonic())
+
+    def _advance(self, running: _Running, until: float | None) -> None:
+        try:
+            with self.metrics.stage("checkpoint"):
+                ended = self._run(running.steps, until)
+        except (SourceError, DeliveryError, StateError) as exc:
+            self.abandon()
+            self.metrics.worker.checkpoint_failures.inc()
+            if isinstance(exc, SourceError):
+                self.metrics.source.observe_error(exc.reason)
+                if exc.retriable:
+                    # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
+                    self.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
+                    return
+            raise
+        if ended:
+            self._running = None
+            self._succeeded(running)
+
+    def _run(self, steps: Iterator[None], until: float | None) -> bool:
+        """True when the last step is done. At least one is made."""
+        for _ in steps:
+            if until is None:
+                continue
+            if self.clock.monotonic() >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
+                return False
+        return True
+
+    def _writes_in_flight(self) -> int:
+        return self.snapshots.store.in_flight if self.snapshots else 0
+
+    def _succeeded(self, running: _Running) -> None:
+        now = self.clock.time()
+        self.metrics.observe_checkpoint(self.clock.monotonic() - running.began_at, now, running.positions)
+        self.metrics.observe_delivered(np.array(running.alerted), now)
+        if self.snapshots is not None:
+            self.metrics.state.observe_written(self.snapshots.blocks_written, self.snapshots.bytes_written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A checkpoint under way."""
+
+    steps: Generator[None, None, None]
+    positions: Mapping[Partition, int]
+    alerted: list[float]
+    began_at: float

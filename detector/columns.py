@@ -35,6 +35,8 @@ class Field:
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
     initial: float = 0.0
+    finite: bool = False
+    """Never NaN or infinite: state that says otherwise is damaged."""
 
     @property
     def nbytes(self) -> int:

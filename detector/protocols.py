@@ -6,7 +6,7 @@ One thread, the worker's, calls all of them, unless a docstring says otherwise.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -167,6 +167,38 @@ class Sink(Protocol):
 
     def flush(self, timeout_seconds: float) -> None:
         """Wait for every acknowledgement. Raises DeliveryError if one is missing or negative."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Idempotent; does not stand in for `flush`."""
+        ...
+
+
+class StateStore(Protocol):
+    """Named blobs of a partition, each written once under a name that never comes again. Raises StateUnavailable.
+
+    `write` and `delete` only hand over; `flush` returning is the only proof that what was handed over is durable.
+    """
+
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
+        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for."""
+        ...
+
+    def write(self, partition: Partition, name: str, blob: bytes) -> None:
+        """May block while much is on its way."""
+        ...
+
+    def delete(self, partition: Partition, names: Collection[str]) -> None:
+        """Nothing refers to these any more; what survives a crash is found and deleted later."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Writes handed over and not known to be durable; never blocks."""
+        ...
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait for everything handed over. After an error the store is not to be used any more."""
         ...
 
     def close(self, timeout_seconds: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from detector.columns import Columns, Field, Rows
-from detector.errors import DeliveryError
+from detector.errors import DeliveryError, StateUnavailable
 from detector.protocols import AssignmentChanges, Forecast, Message, SkippedRange
 from detector.records import Float64, Partition, RawBatch, Uint8
 
@@ -35,7 +35,9 @@ class ManualClock:
 class ListSource:
     """Delivers the given batches, one poll each; an exception among them is raised instead."""
 
-    def __init__(self, polls: list[list[RawBatch] | Exception], partitions: frozenset[Partition] | None = None) -> None:
+    def __init__(
+        self, polls: Sequence[list[RawBatch] | Exception], partitions: frozenset[Partition] | None = None
+    ) -> None:
         self.polls = list(polls)
         self.committed: dict[Partition, int] = {}
         self.commits: list[dict[Partition, int]] = []
@@ -82,6 +84,115 @@ class ListSource:
         self.closed = True
 
 
+class LogSource:
+    """A topic as a broker keeps it: what survives the process is `committed`, which its successor is given.
+
+    Delivers nothing of a partition until it is resumed, then `sizes()` records of each a poll.
+    """
+
+    def __init__(
+        self,
+        log: Mapping[Partition, Sequence[bytes]],
+        committed: dict[Partition, int],
+        sizes: Callable[[], int] = lambda: 100,
+    ) -> None:
+        self.log = log
+        self.committed = committed
+        self.sizes = sizes
+        self.positions = {partition: committed.get(partition, 0) for partition in log}
+        self.pending_changes = [AssignmentChanges(assigned=frozenset(log))]
+        self.resumed: set[Partition] = set()
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:
+        batches = []
+        for partition in sorted(self.resumed):
+            first = self.positions[partition]
+            values = self.log[partition][first : first + self.sizes()]
+            if values:
+                self.positions[partition] += len(values)
+                offsets, times = np.arange(first, first + len(values)), np.full(len(values), np.nan)
+                batches.append(RawBatch(*partition, offsets, times, list(values), [None] * len(values)))
+        return batches
+
+    def changes(self) -> AssignmentChanges:
+        return self.pending_changes.pop(0) if self.pending_changes else AssignmentChanges()
+
+    def skipped(self) -> list[SkippedRange]:
+        return []
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        self.resumed |= partitions
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        self.resumed -= partitions
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self.positions[partition] = offset
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.committed.update(offsets)
+
+    def lag(self) -> Mapping[Partition, int]:
+        return {partition: len(self.log[partition]) - at for partition, at in self.positions.items()}
+
+    @property
+    def exhausted(self) -> bool:
+        return not self.pending_changes and not any(self.lag().values())
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing is open."""
+
+
+class MemoryStore:
+    """Blobs in a dict that outlives it: `durable`. What was handed over gets there with `flush`, or by chance before.
+
+    `chance` says of each write or deletion whether a crash finds it done; `crash` is that crash.
+    """
+
+    def __init__(self, durable: dict[Partition, dict[str, bytes]], chance: Callable[[], bool] = lambda: False) -> None:
+        self.durable = durable
+        self.chance = chance
+        self.pending: list[tuple[Partition, str, bytes | None]] = []
+        self.fail = False
+
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
+        return dict(self.durable.get(partition, {}))
+
+    def write(self, partition: Partition, name: str, blob: bytes) -> None:
+        self.pending.append((partition, name, blob))
+
+    def delete(self, partition: Partition, names: Collection[str]) -> None:
+        self.pending += [(partition, name, None) for name in names]
+
+    @property
+    def in_flight(self) -> int:
+        return 0
+
+    def flush(self, timeout_seconds: float) -> None:
+        if self.fail:
+            raise StateUnavailable("told to fail")
+        pending, self.pending = self.pending, []
+        for change in pending:
+            self._apply(*change)
+
+    def crash(self) -> None:
+        """Some of what was handed over is durable, in any order."""
+        for change in self.pending:
+            if self.chance():
+                self._apply(*change)
+        self.pending = []
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing is open."""
+
+    def _apply(self, partition: Partition, name: str, blob: bytes | None) -> None:
+        blobs = self.durable.setdefault(partition, {})
+        if blob is None:
+            blobs.pop(name, None)
+        else:
+            blobs[name] = blob
+
+
 class ListSink:
     """Keeps what it is given; `fail` makes the next flush refuse."""
 
@@ -106,7 +217,7 @@ class ListSink:
 class LastValueForecaster:
     """Persistence: the next value is the last one, give or take a running mean of the differences."""
 
-    fields = (
+    fields: tuple[Field, ...] = (
         Field("last.value", dtype="float64", initial=np.nan),
         Field("last.error", dtype="float64"),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from structlog.typing import FilteringBoundLogger
 
-from detector.checkpoint import checkpoint
+from detector.checkpoint import Checkpoints
 from detector.errors import DeliveryError, SourceError
 from detector.pipeline import Pipeline
 from detector.protocols import (
@@ -23,6 +23,7 @@ from detector.protocols import (
     Source,
 )
 from detector.records import Alert, AlertStatus, Partition, RawBatch, Reject
+from detector.snapshots import Snapshots
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
 
 POLL_SECONDS = 0.5
@@ -76,6 +77,7 @@ class Worker:
         clock: Clock,
         checkpoint_interval_seconds: float,
         flush_timeout_seconds: float,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.source = source
         self.decoder = decoder
@@ -84,14 +86,20 @@ class Worker:
         self.rejects = rejects
         self.telemetry = telemetry
         self.clock = clock
-        self.checkpoint_interval_seconds = checkpoint_interval_seconds
-        self.flush_timeout_seconds = flush_timeout_seconds
+        self.checkpoints = Checkpoints(
+            source,
+            [outlet.sink for outlet in alerts] + ([rejects.sink] if rejects else []),
+            snapshots,
+            telemetry.metrics,
+            telemetry.log,
+            clock,
+            interval_seconds=checkpoint_interval_seconds,
+            timeout_seconds=flush_timeout_seconds,
+        )
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
         self._stopping = False
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._undelivered: list[float] = []
-        self._checkpoint_at = clock.monotonic() + checkpoint_interval_seconds
         self._housekeeping_at = clock.monotonic()
 
     def stop(self) -> None:
@@ -104,7 +112,7 @@ class Worker:
             self.turn()
         self.telemetry.health.set_not_ready("stopping")
         self.telemetry.notifier.stopping()
-        self._checkpoint()
+        self.checkpoints.finish(self.positions)
         self._housekeep()
 
     def turn(self) -> None:
@@ -115,9 +123,7 @@ class Worker:
         if now >= self._housekeeping_at:
             self._housekeep()
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
-        if now >= self._checkpoint_at:
-            self._checkpoint()
-            self._checkpoint_at = now + self.checkpoint_interval_seconds
+        self.checkpoints.turn(self.positions)
         self.telemetry.health.progress()
         self.telemetry.notifier.progress()
 
@@ -132,11 +138,12 @@ class Worker:
             batches = []
         else:
             self._retry_seconds = FIRST_RETRY_SECONDS
-        self._follow_assignment()
+        gone = self._follow_assignment()
         skipped = self.source.skipped()
         if skipped:
             self._report_skipped(skipped)
-        return batches
+        # What was read of a partition before it went is another's by now, or comes again from where its state ends.
+        return [batch for batch in batches if (batch.topic, batch.partition) in self._assigned - gone]
 
     def _wait_after(self, exc: SourceError) -> None:
         self.telemetry.metrics.source.observe_error(exc.reason)
@@ -144,15 +151,19 @@ class Worker:
         self.clock.sleep(self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
-    def _follow_assignment(self) -> None:
-        """Drop the state of partitions that are gone, begin to read those that came."""
+    def _follow_assignment(self) -> frozenset[Partition]:
+        """Drop the state of partitions that are gone, restore and begin to read those that came; the ones that went."""
         changes = self.source.changes()
+        gone = changes.revoked | changes.lost
         if changes == AssignmentChanges():
-            return
-        self._assigned = (self._assigned - changes.revoked - changes.lost) | changes.assigned
-        for partition in changes.revoked | changes.lost:
+            return gone
+        self.checkpoints.abandon()
+        self._assigned = (self._assigned - gone) | changes.assigned
+        for partition in gone:
             self.pipeline.table.drop(partition)
             self.positions.pop(partition, None)
+            self.checkpoints.forget(partition)
+        self._restore(changes.assigned)
         self.source.resume(changes.assigned)
         self.telemetry.metrics.observe_changes(changes, len(self._assigned))
         self.telemetry.log.info(
@@ -167,6 +178,18 @@ class Worker:
             self.telemetry.notifier.ready()
         else:
             self.telemetry.health.set_not_ready("waiting for an assignment")
+        return gone
+
+    def _restore(self, partitions: frozenset[Partition]) -> None:
+        """Streams go on where their last snapshot ends, whatever offset is committed."""
+        self.telemetry.health.set_not_ready(f"restoring {len(partitions)} partitions")
+        for partition in sorted(partitions):
+            offset = self.checkpoints.restore(partition)
+            if offset is not None:
+                self.source.seek(partition, offset)
+                self.positions[partition] = offset
+            self.telemetry.health.progress()
+            self.telemetry.notifier.progress()
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
@@ -187,7 +210,7 @@ class Worker:
             return
         for outlet in self.alerts:
             self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
-        self._undelivered += [alert.time for alert in alerts]
+        self.checkpoints.undelivered += [alert.time for alert in alerts]
         for alert in alerts:
             self.telemetry.log.info(
                 "alert",
@@ -239,29 +262,6 @@ class Worker:
             )
         rejects = (Reject(gap.topic, gap.partition, gap.first, gap.reason, _range(gap), None, None) for gap in skipped)
         self._send_rejects(tuple(rejects))
-
-    def _checkpoint(self) -> None:
-        positions = {p: at for p, at in self.positions.items() if p in self._assigned}
-        sinks = [outlet.sink for outlet in self.alerts] + ([self.rejects.sink] if self.rejects else [])
-        metrics, started = self.telemetry.metrics, self.clock.monotonic()
-        try:
-            with metrics.stage("checkpoint"):
-                checkpoint(self.source, sinks, positions, self.flush_timeout_seconds)
-        except SourceError as exc:
-            metrics.worker.checkpoint_failures.inc()
-            metrics.source.observe_error(exc.reason)
-            if not exc.retriable:
-                raise
-            # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
-            self.telemetry.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
-            return
-        except DeliveryError:
-            metrics.worker.checkpoint_failures.inc()
-            raise
-        now = self.clock.time()
-        metrics.observe_checkpoint(self.clock.monotonic() - started, now, positions)
-        metrics.observe_delivered(np.array(self._undelivered), now)
-        self._undelivered.clear()
 
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())

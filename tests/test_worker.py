@@ -139,7 +139,12 @@ def test_an_oversized_dead_letter_is_replaced_by_its_hash() -> None:
 
 
 def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
-    polls = [BrokerUnreachable("down"), BrokerUnreachable("down"), [records(0, quiet(3))], TopicMissing("gone")]
+    polls: list[list[RawBatch] | Exception] = [
+        BrokerUnreachable("down"),
+        BrokerUnreachable("down"),
+        [records(0, quiet(3))],
+        TopicMissing("gone"),
+    ]
     rig = Rig(ListSource(polls, frozenset({PARTITION})))
     before = rig.clock.now
     with pytest.raises(TopicMissing):

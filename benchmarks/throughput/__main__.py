@@ -42,6 +42,7 @@ def config_for(bootstrap: str, topic: str, streams: int, group: str) -> Config:
             "source": {"kafka": {"topics": [topic], "group_id": group, "start": "earliest"}},
             "sinks": {"kafka": {"enabled": False}},
             "streams": {"max_streams": streams},
+            "state": {"type": "none"},
             "telemetry": {"listen": "127.0.0.1:0", "log_level": "error"},
         }
     )

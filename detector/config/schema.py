@@ -10,6 +10,7 @@ TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 SourceName = Literal["kafka", "file", "host"]
 DecoderName = Literal["json", "csv"]
 SinkName = Literal["kafka", "stdout"]
+StateName = Literal["directory", "kafka", "none"]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 
 
@@ -239,8 +240,30 @@ class DeadLetter(Section):
     max_value_bytes: Annotated[int, Field(ge=0, le=1 << 24)] = 65_536
 
 
+class DirectoryState(Section):
+    """Snapshots on this machine's disk."""
+
+    path: Annotated[str, Field(min_length=1)] = "state"
+
+
+class KafkaState(Section):
+    """Snapshots in a compacted topic, so that they follow their partition from worker to worker."""
+
+    topic: TopicName = "detector-state"
+
+
+class State(Section):
+    """Where the state of streams survives the process; used with `source.type: kafka`."""
+
+    type: StateName = "directory"
+    on_foreign: Literal["refuse", "rewarm", "adopt"] = "refuse"
+    flush_timeout_seconds: PositiveSeconds = 60.0
+    directory: DirectoryState = DirectoryState()
+    kafka: KafkaState = KafkaState()
+
+
 class Checkpoint(Section):
-    """How often alerts are made durable and offsets committed."""
+    """How often alerts are made durable, state is stored, and offsets are committed."""
 
     interval_seconds: PositiveSeconds = 10.0
     shutdown_timeout_seconds: PositiveSeconds = 30.0
@@ -266,6 +289,7 @@ class Config(Section):
     alerts: Alerts = Alerts()
     sinks: Sinks = Sinks()
     dead_letter: DeadLetter = DeadLetter()
+    state: State = State()
     checkpoint: Checkpoint = Checkpoint()
     telemetry: Telemetry = Telemetry()
 

@@ -52,8 +52,8 @@ class Forecaster:
         size = self.weights.backbone.shape.state_size
         self.fields: tuple[Field, ...] = (
             *Bank.fields,
-            Field("hidden", (size,)),
-            *((Field("cell", (size,)),) if self._kernel.keeps_cell else ()),
+            Field("hidden", (size,), finite=True),
+            *((Field("cell", (size,), finite=True),) if self._kernel.keeps_cell else ()),
             Field("forecast", (2,), "float64", float("nan")),
             Field("forecaster", (), "uint8"),
         )

@@ -87,9 +87,9 @@ def encode_block(
 
 
 def decode_block(
-    blob: bytes, fields: tuple[Field, ...], partition: Partition, number: int, fingerprint: Fingerprint | None
+    blob: bytes, fields: tuple[Field, ...], partition: Partition, number: int, required: Fingerprint
 ) -> BlockState:
-    """The block of that number, if it is one of ours and whole; `fingerprint` None takes any.
+    """The block of that number, if it is whole, has our columns, and its fingerprint is as `required`.
 
     Raises StateDamaged, StateForeign, StateNewer.
     """
@@ -98,8 +98,9 @@ def decode_block(
         raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
     if header.fields != layout(fields):
         raise StateForeign(f"made with other state columns: {_differences(header.fields, layout(fields))}")
-    if fingerprint is not None and header.fingerprint != dict(fingerprint):
-        raise StateForeign(difference(header.fingerprint, fingerprint))
+    theirs = {key: value for key, value in header.fingerprint.items() if key in required}
+    if theirs != dict(required):
+        raise StateForeign(difference(theirs, required))
     columns = _columns(body, fields)
     keys: dict[int, SeriesKey] = {}
     for row, labels in header.keys:
@@ -133,8 +134,7 @@ def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArr
     except (SafetensorError, ValueError, KeyError) as exc:
         raise StateDamaged(f"its columns are not safetensors ({exc})") from exc
     for spec in fields:
-        # A field that starts finite stays finite; the others use NaN and infinity as marks.
-        if np.dtype(spec.dtype).kind == "f" and np.isfinite(spec.initial) and not np.isfinite(columns[spec.name]).all():
+        if spec.finite and not np.isfinite(columns[spec.name]).all():
             raise StateDamaged(f"column {spec.name} holds NaN or infinity")
     return columns
 

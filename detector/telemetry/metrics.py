@@ -21,6 +21,7 @@ from detector.telemetry.detection_metrics import AlertMetrics, SampleMetrics, St
 from detector.telemetry.families import PREFIX, Families
 from detector.telemetry.health import Health
 from detector.telemetry.source_metrics import SourceMetrics
+from detector.telemetry.state_metrics import StateMetrics
 
 STAGES = ("poll", "decode", "pipeline", "sink", "checkpoint")
 CHECKPOINT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -47,6 +48,7 @@ class Metrics:
         self.samples = SampleMetrics(make)
         self.alerts = AlertMetrics(make)
         self.streams = StreamMetrics(make)
+        self.state = StateMetrics(make)
         self.worker = WorkerMetrics(make)
         self._seconds = seconds
         self._tracked = 0

@@ -24,7 +24,8 @@ class Daemon:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.address = f"127.0.0.1:{_free_port()}"
         path = folder / "config.yaml"
-        path.write_text(yaml.safe_dump({**config, "telemetry": {"listen": self.address}}))
+        state = {"directory": {"path": str(folder / "state")}}
+        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": {"listen": self.address}}))
         self.log = folder / "daemon.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

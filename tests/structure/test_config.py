@@ -20,6 +20,7 @@ REGISTRIES: dict[str, tuple[str, ...]] = {
     "sources.SOURCES": get_args(schema.SourceName),
     "decoders.DECODERS": get_args(schema.DecoderName),
     "sinks.SINKS": get_args(schema.SinkName),
+    "state.STORES": get_args(schema.StateName),
 }
 
 

@@ -1,0 +1,186 @@
+"""Between the stream table and the store: what is durable of each partition, what is to be written, what may go.
+
+A snapshot is the state of a partition at one offset. It takes effect with its manifest, which names its blocks; blocks
+that did not change since the last snapshot are named again. Two snapshots are kept, the older one in case the newer
+turns out to be damaged.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from structlog.typing import FilteringBoundLogger
+
+from detector.errors import StateDamaged, StateForeign
+from detector.protocols import StateStore
+from detector.records import Partition
+from detector.state.block import Fingerprint, encode_block
+from detector.state.history import Generation, Restored, emptied, newest, superfluous
+from detector.state.manifest import Manifest, block_name, encode_manifest, manifest_name
+from detector.streams.table import StreamTable
+
+KEPT_GENERATIONS = 2
+
+
+@dataclass(slots=True)
+class _Durable:
+    """What the store holds of a partition that is ours."""
+
+    generations: list[Generation] = field(default_factory=list)
+    """Newest last."""
+    waste: set[str] = field(default_factory=set)
+    """To be deleted when the next offset is committed."""
+
+
+@dataclass(slots=True)
+class Cut:
+    """The state of one partition at `offset`, on its way to the store."""
+
+    partition: Partition
+    offset: int
+    watermark: float
+    numbers: list[int]
+    """Blocks that changed."""
+    names: list[str]
+    """Of all blocks, by number."""
+    durable: bool = False
+
+
+class Snapshots:
+    """Writes and restores the partitions of one stream table. Raises StateError."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        table: StreamTable,
+        fingerprint: Fingerprint,
+        on_foreign: str,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """`on_foreign` is refuse, rewarm (forget, and start anew at the same offset) or adopt (keep the state)."""
+        self.store = store
+        self.table = table
+        self.fingerprint = fingerprint
+        self.on_foreign = on_foreign
+        self.log = log
+        self.blocks_written = 0
+        self.bytes_written = 0
+        self.damaged = 0
+        self._writer = secrets.token_hex(6)
+        self._durable: dict[Partition, _Durable] = {}
+
+    def restore(self, partition: Partition) -> int | None:
+        """Fill the table with the partition's newest snapshot; the offset to go on from, None where there is none."""
+        self._durable[partition] = durable = _Durable()
+        blobs = self.store.open(partition)
+        restored = self._newest(blobs, partition)
+        if restored is None:
+            durable.waste = set(blobs)
+            return None
+        durable.generations = restored.generations
+        durable.waste = superfluous(blobs, restored.generations)
+        watermark = restored.manifest.watermark
+        if restored.blocks or watermark is not None:
+            self.table.restore(partition, -math.inf if watermark is None else watermark, restored.blocks)
+        return restored.manifest.offset
+
+    def forget(self, partition: Partition) -> None:
+        """The partition is not ours any more; what is stored of it stays."""
+        self._durable.pop(partition, None)
+
+    @contextmanager
+    def cut(self, positions: Mapping[Partition, int]) -> Iterator[list[Cut]]:
+        """Fix the state of these partitions, which must be what it is after all records before the positions.
+
+        What was not settled when the context ends is in the next cut again.
+        """
+        cuts = self._cut(positions)
+        try:
+            yield cuts
+        finally:
+            for cut in cuts:
+                if not cut.durable:
+                    self.table.uncut(cut.partition, cut.numbers)
+
+    def _cut(self, positions: Mapping[Partition, int]) -> list[Cut]:
+        cuts = []
+        for partition, offset in positions.items():
+            durable = self._durable.setdefault(partition, _Durable())
+            last = durable.generations[-1] if durable.generations else None
+            if last is not None and last.offset == offset:
+                continue
+            numbers = self.table.cut(partition)
+            names = list(last.blocks) if last else []
+            names += [""] * (self.table.blocks_of(partition) - len(names))
+            for number in numbers:
+                names[number] = block_name(offset, number, self._writer)
+            cuts.append(Cut(partition, offset, self.table.watermark(partition), numbers, names))
+        return cuts
+
+    def write_blocks(self, cut: Cut) -> Iterator[None]:
+        """Hand the changed blocks to the store; a step a block."""
+        for number in cut.numbers:
+            block = self.table.take(cut.partition, number)
+            blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint)
+            self.store.write(cut.partition, cut.names[number], blob)
+            self.blocks_written += 1
+            self.bytes_written += len(blob)
+            yield
+
+    def write_manifest(self, cut: Cut) -> None:
+        """Hand over what makes a snapshot of the blocks, all of which must be acknowledged."""
+        topic, number = cut.partition
+        watermark = cut.watermark if math.isfinite(cut.watermark) else None
+        manifest = Manifest(topic, number, cut.offset, watermark, dict(self.fingerprint), cut.names)
+        blob = encode_manifest(manifest)
+        self.store.write(cut.partition, manifest_name(cut.offset, self._writer), blob)
+        self.bytes_written += len(blob)
+
+    def settle(self, cut: Cut) -> None:
+        """The manifest is acknowledged: this is the newest snapshot now."""
+        cut.durable = True
+        durable = self._durable[cut.partition]
+        this = Generation(cut.offset, manifest_name(cut.offset, self._writer), tuple(cut.names))
+        # After a step back in the log, what lies ahead is of another history.
+        before = [generation for generation in durable.generations if generation.offset < cut.offset]
+        kept = [*before, this][-KEPT_GENERATIONS:]
+        durable.waste |= superfluous(set[str]().union(*(one.names for one in durable.generations)), kept)
+        durable.generations = kept
+
+    def clean(self, committed: Iterable[Partition]) -> None:
+        """Delete what the kept snapshots do not need. The partitions' offsets were just committed, so they are ours."""
+        for partition in committed:
+            durable = self._durable.get(partition)
+            if durable is not None and durable.waste:
+                self.store.delete(partition, sorted(durable.waste))
+                durable.waste = set()
+
+    def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Restored | None:
+        def complain(name: str, exc: StateDamaged) -> None:
+            self.damaged += 1
+            self.log.error("snapshot damaged, trying the one before", partition=partition, name=name, error=str(exc))
+
+        try:
+            return newest(blobs, partition, self.table.fields, self.fingerprint, complain)
+        except StateForeign as exc:
+            foreign = exc
+        where = f"{partition[0]}/{partition[1]}"
+        self.log.warning(
+            "stored state is foreign", partition=where, difference=str(foreign), on_foreign=self.on_foreign
+        )
+        try:
+            if self.on_foreign == "adopt":
+                model = {"model": self.fingerprint["model"]}
+                return newest(blobs, partition, self.table.fields, model, complain)
+            if self.on_foreign == "rewarm":
+                return emptied(blobs, partition, complain)
+        except StateForeign as exc:
+            foreign = exc
+        raise StateForeign(
+            f"{where}: the stored state is not this process's: {foreign}. Set state.on_foreign to rewarm (streams "
+            "start anew at the same offset) or, where the model is the same, to adopt (they go on), or remove the state"
+        ) from foreign

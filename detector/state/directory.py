@@ -1,0 +1,158 @@
+"""State on the local disk: a folder per partition, a file per blob.
+
+A file appears under its name only when it is whole and on the disk: written beside it, synced, renamed; then the folder
+is synced. The disk is written by a thread of its own, so that the processing loop does not wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from detector.errors import StateDamaged, StateUnavailable
+from detector.records import Partition
+from detector.state.manifest import is_name
+
+_MAX_IN_FLIGHT = 32
+_STALE_SECONDS = 3_600.0
+_SUFFIX = ".part"
+
+
+class DirectoryStore:
+    """Blobs below `root`, where those of several consumer groups and workers may lie side by side.
+
+    Raises StateUnavailable where nothing can be written there.
+    """
+
+    def __init__(self, root: Path, group: str) -> None:
+        self._root = root / f"group={quote(group, safe='')}"
+        self._unsynced: set[Path] = set()
+        self._in_flight: deque[Future[None]] = deque()
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = self._root / f"probe-{os.getpid()}{_SUFFIX}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as exc:
+            raise StateUnavailable(
+                f"state.directory.path: {self._root} cannot be written ({exc.strerror}); name a folder of this user's, "
+                "or choose another state.type"
+            ) from exc
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="state")
+
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
+        folder = self.folder(partition)
+        names = []
+        try:
+            for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if is_name(file.name):
+                    names.append(file.name)
+                elif file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                    file.unlink(missing_ok=True)  # of a writer that was killed
+        except OSError as exc:
+            raise StateUnavailable(f"{folder} cannot be read ({exc.strerror})") from exc
+        return _Folder(folder, names)
+
+    def write(self, partition: Partition, name: str, blob: bytes) -> None:
+        if len(self._in_flight) >= _MAX_IN_FLIGHT:
+            self._settle(self._in_flight.popleft(), None)
+        self._in_flight.append(self._writer.submit(self._write, self.folder(partition), name, blob))
+
+    def delete(self, partition: Partition, names: Collection[str]) -> None:
+        folder = self.folder(partition)
+        self._in_flight.append(self._writer.submit(_delete, [folder / name for name in names]))
+
+    @property
+    def in_flight(self) -> int:
+        while self._in_flight and self._in_flight[0].done():
+            self._settle(self._in_flight.popleft(), 0.0)
+        return len(self._in_flight)
+
+    def flush(self, timeout_seconds: float) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        while self._in_flight:
+            self._settle(self._in_flight.popleft(), max(0.0, deadline - time.monotonic()))
+        for folder in sorted(self._unsynced):
+            _sync_folder(folder)
+        self._unsynced.clear()
+
+    def close(self, timeout_seconds: float) -> None:
+        self._writer.shutdown(wait=True, cancel_futures=True)
+        self._in_flight.clear()
+
+    def folder(self, partition: Partition) -> Path:
+        """Where the blobs of a partition lie."""
+        topic, number = partition
+        return self._root / f"topic={quote(topic, safe='')}" / str(number)
+
+    def _write(self, folder: Path, name: str, blob: bytes) -> None:
+        part = folder / (name + _SUFFIX)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(blob)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(folder / name)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        self._unsynced.add(folder)
+
+    def _settle(self, future: Future[None], timeout_seconds: float | None) -> None:
+        try:
+            future.result(timeout_seconds)
+        except FutureTimeoutError as exc:
+            raise StateUnavailable(f"{self._root}: the disk did not take the state in time") from exc
+        except OSError as exc:
+            raise StateUnavailable(
+                f"{exc.filename or self._root}: the state cannot be written ({exc.strerror})"
+            ) from exc
+
+
+class _Folder(Mapping[str, bytes]):
+    """Files of a folder, each read when it is asked for."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self._folder = folder
+        self._names = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._names:
+            raise KeyError(name)
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as exc:
+            raise StateDamaged(f"{self._folder / name} cannot be read ({exc.strerror})") from exc
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _delete(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The entry of the folder, and of those above it that may be new."""
+    for entry in (folder, folder.parent, folder.parent.parent):
+        try:
+            descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise StateUnavailable(f"{entry}: the state cannot be written ({exc.strerror})") from exc

@@ -1,0 +1,109 @@
+"""What a store holds of one partition: snapshots. The newest is taken, or the one before where it is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from detector.columns import BlockState, Field
+from detector.errors import StateDamaged, StateForeign
+from detector.records import Partition
+from detector.state.block import Fingerprint, decode_block, difference
+from detector.state.manifest import Manifest, decode_manifest, manifest_offset
+
+Complain = Callable[[str, StateDamaged], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A snapshot in a store: the names that must stay for as long as it may be needed."""
+
+    offset: int
+    manifest: str
+    blocks: tuple[str, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """Everything that it consists of."""
+        return {self.manifest, *self.blocks}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """State of a partition at an offset, and which snapshots of it there are."""
+
+    manifest: Manifest
+    blocks: list[BlockState]
+    generations: list[Generation]
+    """The restored one last, before it the one that could stand in for it."""
+
+
+def newest(
+    blobs: Mapping[str, bytes],
+    partition: Partition,
+    fields: tuple[Field, ...],
+    required: Fingerprint,
+    complain: Complain,
+) -> Restored | None:
+    """The snapshot with the highest offset that is whole, None where there is none at all.
+
+    `complain` hears of each that is damaged. A snapshot is foreign where its fingerprint is not as `required`.
+
+    Raises StateDamaged where there are snapshots and none is whole, StateForeign, StateNewer.
+    """
+    names = sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True)
+    for position, name in enumerate(names):
+        try:
+            manifest = decode_manifest(blobs[name], partition)
+            theirs = {key: value for key, value in manifest.fingerprint.items() if key in required}
+            if theirs != dict(required):
+                raise StateForeign(difference(theirs, required))
+            blocks = [
+                decode_block(_blob(blobs, block), fields, partition, number, {})
+                for number, block in enumerate(manifest.blocks)
+            ]
+        except StateDamaged as exc:
+            complain(name, exc)
+            continue
+        before = _before(blobs, partition, names[position + 1 :])
+        this = Generation(manifest.offset, name, tuple(manifest.blocks))
+        return Restored(manifest, blocks, [*before, this])
+    if names:
+        raise StateDamaged(
+            f"{partition[0]}/{partition[1]}: none of its {len(names)} snapshots is whole; "
+            "remove them to start anew at the committed offset"
+        )
+    return None
+
+
+def emptied(blobs: Mapping[str, bytes], partition: Partition, complain: Complain) -> Restored | None:
+    """The newest snapshot without its streams: where it ended in the log and in event time. Raises StateNewer."""
+    for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
+        try:
+            return Restored(decode_manifest(blobs[name], partition), [], [])
+        except StateDamaged as exc:
+            complain(name, exc)
+    return None
+
+
+def superfluous(blobs: Collection[str], generations: Collection[Generation]) -> set[str]:
+    """What none of the generations needs."""
+    return set(blobs).difference(*(generation.names for generation in generations))
+
+
+def _before(blobs: Mapping[str, bytes], partition: Partition, names: list[str]) -> list[Generation]:
+    for name in names:
+        try:
+            manifest = decode_manifest(blobs[name], partition)
+        except StateDamaged:
+            continue
+        if blobs.keys() >= set(manifest.blocks):
+            return [Generation(manifest.offset, name, tuple(manifest.blocks))]
+    return []
+
+
+def _blob(blobs: Mapping[str, bytes], name: str) -> bytes:
+    try:
+        return blobs[name]
+    except KeyError:
+        raise StateDamaged(f"block {name} is missing") from None

@@ -1,0 +1,30 @@
+"""Metrics of the state store: what is written, and how long a restore took."""
+
+from __future__ import annotations
+
+from detector.telemetry.families import Families
+
+
+class StateMetrics:
+    """Snapshots of stream state."""
+
+    def __init__(self, make: Families) -> None:
+        self.blocks = make.counter("state_blocks_written", "Blocks of streams written to the state store.")
+        self.bytes = make.counter("state_written_bytes", "Bytes written to the state store.")
+        self.damaged = make.counter("state_snapshots_damaged", "Snapshots that were found damaged and passed over.")
+        self.restore_seconds = make.gauge("state_restore_seconds", "Time that the last restore of partitions took.")
+        self._blocks = 0
+        self._bytes = 0
+        self._damaged = 0
+
+    def observe_restored(self, seconds: float, damaged: int) -> None:
+        """Partitions were restored; `damaged` snapshots were passed over since the start."""
+        self.restore_seconds.set(seconds)
+        self.damaged.inc(damaged - self._damaged)
+        self._damaged = damaged
+
+    def observe_written(self, blocks: int, size_bytes: int) -> None:
+        """What has been written since the start."""
+        self.blocks.inc(blocks - self._blocks)
+        self.bytes.inc(size_bytes - self._bytes)
+        self._blocks, self._bytes = blocks, size_bytes

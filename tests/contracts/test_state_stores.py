@@ -1,0 +1,99 @@
+"""What every store of state keeps to: durable when flushed, everything found again, deletions, no names of others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from detector.protocols import StateStore
+from detector.records import Partition
+from detector.state.manifest import block_name, manifest_name
+from detector.testing import MemoryStore
+
+Make = Callable[[], StateStore]
+TOPIC = "metrics"
+A, B = (TOPIC, 0), (TOPIC, 1)
+
+
+@pytest.fixture(params=["memory", "directory", pytest.param("kafka", marks=pytest.mark.integration)])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes one store after the other over the same place."""
+    stores: list[StateStore] = []
+    maker = _maker(request, tmp_path)
+
+    def one() -> StateStore:
+        stores.append(maker())
+        return stores[-1]
+
+    yield one
+    for store in stores:
+        store.close(2.0)
+
+
+def _maker(request: pytest.FixtureRequest, folder: Path) -> Make:
+    if request.param == "memory":
+        durable: dict[Partition, dict[str, bytes]] = {}
+        return lambda: MemoryStore(durable)
+    if request.param == "directory":
+        from detector.state.directory import DirectoryStore
+
+        return lambda: DirectoryStore(folder, "group")
+    from detector.config.schema import Kafka
+    from detector.state.kafka import KafkaStore
+
+    kafka = request.getfixturevalue("kafka")
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
+    metrics = kafka.create_topic(partitions=2)
+    topic = kafka.create_topic(partitions=2, cleanup_policy="compact")
+    return lambda: KafkaStore(connection, topic, [metrics], "group", timeout_seconds=10)
+
+
+def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
+    blobs = {block_name(7, number, "w"): os.urandom(700_000) for number in range(5)} | {manifest_name(7, "w"): b"m"}
+    store = make()
+    for name, blob in blobs.items():
+        store.write(A, name, blob)
+    store.flush(30.0)
+    assert store.in_flight == 0
+    assert dict(store.open(A)) == blobs
+    assert dict(make().open(A)) == blobs
+
+
+def test_partitions_do_not_see_each_other(make: Make) -> None:
+    store = make()
+    store.write(A, manifest_name(1, "w"), b"a")
+    store.write(B, manifest_name(1, "w"), b"b")
+    store.flush(30.0)
+    assert dict(store.open(A)) == {manifest_name(1, "w"): b"a"}
+    assert dict(store.open(B)) == {manifest_name(1, "w"): b"b"}
+    assert dict(store.open((TOPIC + "-other", 0))) == {}
+
+
+def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) -> None:
+    store = make()
+    store.write(A, manifest_name(1, "w"), b"a")
+    store.write(A, manifest_name(2, "w"), b"b")
+    store.flush(30.0)
+    store.delete(A, [manifest_name(1, "w")])
+    store.delete(A, [manifest_name(1, "w")])
+    store.flush(30.0)
+    assert dict(make().open(A)) == {manifest_name(2, "w"): b"b"}
+
+
+def test_two_workers_may_use_one_place(make: Make) -> None:
+    one, two = make(), make()
+    one.write(A, manifest_name(1, "one"), b"a")
+    two.write(A, manifest_name(1, "two"), b"b")
+    one.flush(30.0)
+    two.flush(30.0)
+    assert set(make().open(A)) == {manifest_name(1, "one"), manifest_name(1, "two")}
+
+
+def test_closing_twice_is_no_fault_and_an_empty_flush_returns(make: Make) -> None:
+    store = make()
+    store.flush(1.0)
+    store.close(1.0)
+    store.close(1.0)

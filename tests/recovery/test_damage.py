@@ -1,0 +1,266 @@
+"""G3, G4, G13: stores that fail, disks that lie, foreign state, and workers that were replaced unawares."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.errors import CommitRefused, StateDamaged, StateForeign, StateUnavailable
+from detector.protocols import AssignmentChanges
+from detector.state.directory import DirectoryStore
+from detector.testing import MemoryStore
+from tests.recovery.rig import FINGERPRINT, Life, Log, World, alerts, make_log, oracle
+
+PARTITION = ("metrics", 0)
+Damage = Callable[[Path], None]
+
+
+def small_log() -> Log:
+    return make_log(7, streams=20, steps=40)
+
+
+def flip(file: Path) -> None:
+    blob = bytearray(file.read_bytes())
+    blob[len(blob) // 2] ^= 0x10
+    file.write_bytes(bytes(blob))
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def test_g3_a_store_that_fails_stops_the_commit_and_nothing_is_lost() -> None:
+    world = World(small_log())
+    state, expected = oracle(world.log)
+    life = Life(world)
+    life.turns(2)
+    assert isinstance(life.store, MemoryStore)
+    life.store.fail = True
+    with pytest.raises(StateUnavailable):
+        life.checkpoint()
+    assert world.committed == {}
+    assert life.metrics.registry.get_sample_value("detector_checkpoint_failures_total") == 1
+    life.die(np.random.default_rng(0))
+    last = Life(world)
+    last.worker.run()
+    assert (last.state(), alerts(world.delivered)) == (state, expected)
+
+
+def test_g3_a_refused_commit_is_made_up_for_and_its_snapshot_counts() -> None:
+    world = World(small_log())
+    state, _ = oracle(world.log)
+    life = Life(world)
+    commit = life.source.commit
+
+    def refuse(offsets: object) -> None:
+        raise CommitRefused("rebalancing")
+
+    life.turns(1)
+    life.source.commit = refuse  # type: ignore[method-assign]
+    life.checkpoint()
+    assert world.committed == {}
+    life.source.commit = commit  # type: ignore[method-assign]
+    life.turns(1)
+    life.checkpoint()
+    assert world.committed == life.worker.positions
+    last = Life(world)
+    last.worker.run()
+    assert last.state() == state
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, Path.unlink])
+@pytest.mark.parametrize("kind", ["manifest", "block"])
+def test_g13_a_damaged_snapshot_gives_way_to_the_one_before(damage: Damage, kind: str, tmp_path: Path) -> None:
+    world = World(small_log())
+    state, expected = oracle(world.log)
+    store = DirectoryStore(tmp_path, "group")
+    life = Life(world, store=store)
+    for _ in range(3):
+        life.turns(1)
+        life.checkpoint()
+    life.store.flush(10.0)
+    files = sorted(store.folder(PARTITION).glob(f"{kind}-*"))
+    assert len(files) == 2, "two generations, no more"
+    damage(files[-1])
+    last = Life(world, store=DirectoryStore(tmp_path, "group"))
+    last.worker.run()
+    assert (last.state(), alerts(world.delivered)) == (state, expected)
+    if not (kind == "manifest" and damage is Path.unlink):
+        assert "snapshot damaged" in last.log.getvalue()
+        assert last.metrics.registry.get_sample_value("detector_state_snapshots_damaged_total") == 1
+
+
+def test_g13_when_every_snapshot_is_damaged_the_worker_says_so_and_stops(tmp_path: Path) -> None:
+    world = World(small_log())
+    store = DirectoryStore(tmp_path, "group")
+    life = Life(world, store=store)
+    life.turns(1)
+    life.checkpoint()
+    for file in store.folder(PARTITION).glob("block-*"):
+        flip(file)
+    last = Life(world, store=DirectoryStore(tmp_path, "group"))
+    with pytest.raises(StateDamaged, match="metrics/0"):
+        last.worker.run()
+
+
+@pytest.mark.parametrize("limit", [0, 4_096, 30_000])
+def test_g13_a_full_disk_stops_the_worker_and_leaves_the_last_snapshot(limit: int, tmp_path: Path) -> None:
+    world = World(small_log())
+    state, expected = oracle(world.log)
+    life = Life(world, store=DirectoryStore(tmp_path, "group"))
+    life.turns(1)
+    life.checkpoint()
+    committed = dict(world.committed)
+    life.turns(1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(StateUnavailable, match="cannot be written"):
+            life.checkpoint()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert world.committed == committed
+    life.store.close(1.0)
+    assert not list(tmp_path.rglob("*.part"))
+    last = Life(world, store=DirectoryStore(tmp_path, "group"))
+    last.worker.run()
+    assert (last.state(), alerts(world.delivered)) == (state, expected)
+
+
+def test_g13_a_folder_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateUnavailable, match=r"state\.directory\.path"):
+        DirectoryStore(tmp_path / "file", "group")
+
+
+def foreign(world: World, on_foreign: str, **fingerprint: str) -> Life:
+    life = Life(world)
+    life.snapshots.fingerprint = {**FINGERPRINT, **fingerprint}
+    life.snapshots.on_foreign = on_foreign
+    return life
+
+
+def test_foreign_state_is_refused_rewarmed_or_adopted() -> None:
+    world = World(small_log())
+    state, _ = oracle(world.log)
+    life = Life(world)
+    life.turns(1)
+    life.checkpoint()
+    for changed in ({"model": "other"}, {"torch": "3"}):
+        with pytest.raises(StateForeign, match=next(iter(changed))):
+            foreign(world, "refuse", **changed).worker.turn()
+    with pytest.raises(StateForeign, match="model"):
+        foreign(world, "adopt", model="other").worker.turn()
+
+    rewarmed = foreign(world, "rewarm", model="other")
+    rewarmed.source.sizes = lambda: 0
+    rewarmed.worker.turn()
+    assert rewarmed.pipeline.table.streams == 0
+    assert rewarmed.source.positions == life.worker.positions
+
+    adopted = foreign(world, "adopt", torch="3")
+    adopted.worker.run()
+    assert adopted.state() == state
+
+
+def test_g4_a_zombie_overwrites_and_deletes_nothing_of_its_successor() -> None:
+    log = small_log()
+    state, expected = oracle(log)
+    step = 0
+    while True:
+        world, refused = World(log), CommitRefused("not a member")
+        zombie = Life(world)
+        for _ in range(2):
+            zombie.turns(1)
+            zombie.checkpoint()
+        zombie.turns(1)
+        ended = False
+        stuck = zombie.worker.checkpoints._begin(zombie.worker.positions, wait=True).steps
+        for _ in range(step):
+            ended = ended or next(stuck, "end") == "end"
+
+        heir = Life(world)
+        heir.turns(2)
+        heir.checkpoint()
+
+        def refuse(offsets: object, refused: CommitRefused = refused) -> None:
+            raise refused
+
+        zombie.source.commit = refuse  # type: ignore[method-assign]
+        if not ended:
+            with pytest.raises(CommitRefused):
+                list(stuck)
+        zombie.store.flush(1.0)
+
+        heir.turns(1)
+        heir.checkpoint()
+        last = Life(world)
+        last.worker.run()
+        assert (last.state(), alerts(world.delivered)) == (state, expected), step
+        if ended:
+            break
+        step += 1
+    assert step >= 2
+
+
+def test_g4_a_partition_is_restored_before_its_records_and_forgotten_when_it_goes() -> None:
+    world = World(small_log())
+    state, _ = oracle(world.log)
+    other = ("metrics", 1)
+    first = Life(world)
+    first.turns(1)
+    first.checkpoint()
+    first.turns(1)
+    first.source.pending_changes = [AssignmentChanges(revoked=frozenset({PARTITION}))]
+    first.source.resumed.discard(PARTITION)
+    before = first.pipeline.table.streams
+    first.turns(1)
+    assert 0 < first.pipeline.table.streams < before
+    assert first.worker.positions.keys() == {other}
+
+    second = Life(world)
+    second.source.pending_changes = [AssignmentChanges(assigned=frozenset({PARTITION}))]
+    second.source.sizes = lambda: 10_000
+    second.turns(3)
+    second.checkpoint()
+    assert second.state()[PARTITION] == state[PARTITION]
+
+    # It comes back: what the other one did with it is taken over, what is left of the old is not.
+    first.source.pending_changes = [AssignmentChanges(assigned=frozenset({PARTITION}))]
+    first.source.sizes = lambda: 10_000
+    first.turns(3)
+    assert first.state() == state
+
+
+def test_g4_records_read_before_a_partition_went_are_not_processed() -> None:
+    world = World(small_log())
+    life = Life(world)
+    life.turns(1)
+    life.source.pending_changes = [AssignmentChanges(lost=frozenset({PARTITION}))]
+    life.turns(1)
+    assert PARTITION not in life.worker.positions
+    assert life.pipeline.table.blocks_of(PARTITION) == 0
+
+
+def test_g4_a_rebalance_gives_up_the_checkpoint_under_way_and_the_next_one_has_everything() -> None:
+    world = World(small_log())
+    state, expected = oracle(world.log)
+    life = Life(world, interval_seconds=4.0)
+    life.turns(1)
+    life.worker.checkpoints._running = life.worker.checkpoints._begin(life.worker.positions, wait=False)
+    next(life.worker.checkpoints._running.steps)
+    life.source.pending_changes = [AssignmentChanges(lost=frozenset({("metrics", 1)}))]
+    life.source.resumed.discard(("metrics", 1))
+    life.turns(5)
+    life.die(np.random.default_rng(1))
+    last = Life(world)
+    last.worker.run()
+    assert (last.state(), alerts(world.delivered)) == (state, expected)

@@ -1,0 +1,225 @@
+"""S4, G13, G14: what a snapshot looks like as bytes, and that no other bytes are taken for one."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crc32c import crc32c
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from detector.columns import BLOCK_ROWS, BlockState, Field
+from detector.errors import StateDamaged, StateError, StateForeign, StateNewer
+from detector.series import SeriesKey
+from detector.state.block import BlockHeader, Layout, decode_block, encode_block, layout
+from detector.state.format import seal, unseal
+from detector.state.manifest import Manifest, block_name, decode_manifest, encode_manifest, is_name, manifest_offset
+
+GOLDEN = Path(__file__).parent / "golden"
+PARTITION = ("metrics", 3)
+FINGERPRINT = {"model": "m", "torch": "2"}
+FIELDS = (
+    Field("stream.latest", dtype="float64", initial=-np.inf),
+    Field("wide", (3, 2), finite=True),
+    Field("small", (), "uint8", 7),
+    Field("count", (), "int32"),
+)
+
+
+def block_of(number: int = 2) -> BlockState:
+    rng = np.random.default_rng(5)
+    columns: dict[str, np.ndarray] = {
+        "stream.latest": np.arange(BLOCK_ROWS, dtype=np.float64),
+        "wide": rng.integers(-9, 9, (BLOCK_ROWS, 3, 2)).astype(np.float32),
+        "small": rng.integers(0, 255, BLOCK_ROWS).astype(np.uint8),
+        "count": rng.integers(-9, 9, BLOCK_ROWS).astype(np.int32),
+    }
+    columns["stream.latest"][9] = -np.inf
+    keys = {0: SeriesKey.of("cpu", {"host": "a"}), 9: SeriesKey.of("odd \ud800 \u2028", {"x": '"'}), 255: SeriesKey(())}
+    return BlockState(number, columns, keys)
+
+
+def encoded() -> bytes:
+    return encode_block(block_of(), FIELDS, PARTITION, 41, FINGERPRINT, topic_id="t", leader_epoch=7)
+
+
+def decoded(blob: bytes) -> BlockState:
+    return decode_block(blob, FIELDS, PARTITION, 2, FINGERPRINT)
+
+
+def manifest_of(**changes: object) -> Manifest:
+    values = {
+        "topic": "metrics", "partition": 3, "offset": 41, "watermark": 1.5, "fingerprint": FINGERPRINT,
+        "blocks": [block_name(41, 0, "ab"), block_name(40, 1, "ab")],
+    }  # fmt: skip
+    return Manifest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def assert_same(one: BlockState, other: BlockState) -> None:
+    assert (one.number, one.keys) == (other.number, other.keys)
+    assert one.columns.keys() == other.columns.keys()
+    for name, column in one.columns.items():
+        assert column.dtype == other.columns[name].dtype
+        assert column.tobytes() == other.columns[name].tobytes()
+
+
+def test_a_block_and_a_manifest_come_back_as_they_were() -> None:
+    assert_same(decoded(encoded()), block_of())
+    assert decode_manifest(encode_manifest(manifest_of()), PARTITION) == manifest_of()
+    header, body = unseal(encoded(), BlockHeader)
+    assert (header.offset, header.leader_epoch, header.topic_id) == (41, 7, "t")
+    assert load_tensors(bytes(body)).keys() == {field.name for field in FIELDS}
+
+
+def test_g14_snapshots_of_every_release_are_read() -> None:
+    """To add one: write `encoded()` and the manifest under the new release's name; never change an old one."""
+    assert sorted(file.name for file in GOLDEN.iterdir()) == ["block-0.1", "manifest-0.1"]
+    assert_same(decoded((GOLDEN / "block-0.1").read_bytes()), block_of())
+    assert decode_manifest((GOLDEN / "manifest-0.1").read_bytes(), PARTITION) == manifest_of()
+
+
+def test_g14_a_newer_format_is_refused_by_name() -> None:
+    blob = bytearray(encoded())
+    blob[8:12] = struct.pack("<I", 2)
+    with pytest.raises(StateNewer):
+        decoded(bytes(blob))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_g13_flipped_bits_and_cut_ends_are_found(data: st.DataObject) -> None:
+    blob = bytearray(encoded())
+    if data.draw(st.booleans()):
+        del blob[data.draw(st.integers(0, len(blob) - 1)) :]
+    else:
+        at = data.draw(st.integers(0, len(blob) - 1))
+        blob[at] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises((StateDamaged, StateNewer)):
+        decoded(bytes(blob))
+
+
+def resealed(header: bytes, body: bytes, version: int = 1) -> bytes:
+    """A blob whose checksum is right, whatever is in it."""
+    lengths = struct.pack("<IIQ", version, len(header), len(body))
+    crc = crc32c(body, crc32c(header, crc32c(lengths)))
+    return b"DETSTATE" + lengths + struct.pack("<I", crc) + header + body
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(header=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), body=st.binary())
+def test_s4_arbitrary_bytes_under_a_right_checksum_raise_nothing_else(header: bytes, body: bytes) -> None:
+    for blob in (resealed(header, body), header):
+        with pytest.raises(StateError):
+            decoded(blob)
+        with pytest.raises(StateError):
+            decode_manifest(blob, PARTITION)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tensors=JSON, data=st.binary(max_size=64), size=st.integers(0, 2**64 - 1) | st.none())
+def test_s4_arbitrary_tensor_headers_are_refused_before_anything_is_allocated(
+    tensors: object, data: bytes, size: int | None
+) -> None:
+    text = json.dumps(tensors).encode()
+    body = struct.pack("<Q", len(text) if size is None else size) + text + data
+    header, _ = unseal(encoded(), BlockHeader)
+    with pytest.raises(StateDamaged):
+        decoded(seal(header, body))
+
+
+def with_columns(**changes: np.ndarray) -> bytes:
+    header, _ = unseal(encoded(), BlockHeader)
+    return seal(header, save_tensors({**block_of().columns, **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"wide": np.zeros((BLOCK_ROWS, 3, 3), np.float32)},
+        {"wide": np.zeros((BLOCK_ROWS, 3, 2), np.float64)},
+        {"wide": np.zeros((BLOCK_ROWS + 1, 3, 2), np.float32)},
+        {"extra": np.zeros(BLOCK_ROWS, np.float32)},
+        {"wide": np.full((BLOCK_ROWS, 3, 2), np.nan, np.float32)},
+        {"wide": np.full((BLOCK_ROWS, 3, 2), np.inf, np.float32)},
+    ],
+)
+def test_s4_columns_that_do_not_fit_are_refused(changes: dict[str, np.ndarray]) -> None:
+    with pytest.raises(StateDamaged):
+        decoded(with_columns(**changes))
+
+
+def test_s4_a_huge_claim_is_refused_by_its_header() -> None:
+    tensors = {
+        field.name: {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]} for field in FIELDS
+    }  # fmt: skip
+    text = json.dumps(tensors).encode()
+    header, _ = unseal(encoded(), BlockHeader)
+    with pytest.raises(StateDamaged):
+        decoded(seal(header, struct.pack("<Q", len(text)) + text))
+    lengths = struct.pack("<IIQ", 1, 10, 2**63)
+    with pytest.raises(StateDamaged):
+        decoded(b"DETSTATE" + lengths + struct.pack("<I", crc32c(lengths)))
+    with pytest.raises(StateDamaged):
+        decoded(resealed(b"[" * 1_000_000, b""))
+
+
+def test_rows_and_streams_named_twice_or_not_there_are_refused() -> None:
+    header, body = unseal(encoded(), BlockHeader)
+    wrong: list[list[tuple[int, list[tuple[str, str]]]]] = [
+        [(256, [])],
+        [(-1, [])],
+        [(1, []), (1, [("a", "b")])],
+        [(1, []), (2, [])],
+    ]
+    for keys in wrong:
+        changed = BlockHeader(
+            **{name: getattr(header, name) for name in BlockHeader.__struct_fields__} | {"keys": keys}
+        )
+        with pytest.raises(StateDamaged):
+            decoded(seal(changed, bytes(body)))
+
+
+def test_state_of_another_block_partition_or_origin_is_told_apart() -> None:
+    blob = encoded()
+    with pytest.raises(StateDamaged):
+        decode_block(blob, FIELDS, PARTITION, 1, {})
+    with pytest.raises(StateDamaged):
+        decode_block(blob, FIELDS, ("metrics", 4), 2, {})
+    with pytest.raises(StateForeign, match="torch: state has 2, we have 3"):
+        decode_block(blob, FIELDS, PARTITION, 2, {"torch": "3"})
+    with pytest.raises(StateForeign, match="wide"):
+        decode_block(blob, (*FIELDS[:1], Field("wide", (4,)), *FIELDS[2:]), PARTITION, 2, {})
+    assert layout(FIELDS)[1] == Layout("wide", "float32", (3, 2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks": ["../../etc/passwd"]},
+        {"blocks": [block_name(1, 0, "a")] * 2},
+        {"offset": -1},
+        {"topic": "other"},
+        {"watermark": float("inf")},
+    ],
+)
+def test_manifests_that_cannot_be_ours_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(StateDamaged):
+        decode_manifest(encode_manifest(manifest_of(**changes)), PARTITION)
+
+
+def test_names() -> None:
+    assert is_name(block_name(2**62, 99_999, "0a"))
+    assert manifest_offset(block_name(1, 2, "a")) is None
+    assert not is_name("manifest-1-a")
