@@ -170,7 +170,9 @@ def _microseconds(backbone: Backbone) -> float:
 def table(rows: Sequence[Row]) -> str:
     """Markdown, a line a network: of each panel its loss, the error over each naive one's and over the best of them."""
     wheres = list(rows[0].found)
-    heads = [f"{Path(where).name}: loss; over {', '.join(NAIVE)}; over the best (won)" for where in wheres]
+    heads = [
+        f"{'/'.join(Path(where).parts[-2:])}: loss; over {', '.join(NAIVE)}; over the best (won)" for where in wheres
+    ]
     lines = [
         "| " + " | ".join(["network", *heads, "µs a step", "state, bytes", "parameters"]) + " |",
         "|" + "---|" * (len(heads) + 4),

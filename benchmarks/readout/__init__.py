@@ -1,0 +1,1 @@
+"""What a read-out correction of its own would bring each stream."""

@@ -1,0 +1,105 @@
+"""`python -m benchmarks.readout [FOLDER ...] [--weights FILE] [--json FILE]`: a read-out correction per stream.
+
+Folders of CSV series; without any, synthetic streams. Mean absolute error with the correction over that of the network
+alone, first 15% of a series skipped: geometric mean over series, share of series improved, worst; once with the
+correction always on, once where it did better lately.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.readout.correct import Correction, Float64, Nlms, Rls, run
+from detector.models.backbone import Backbone
+from detector.models.features import OFFSETS
+from detector.models.naive import EXPERTS
+from detector.models.weights import load
+from detector.train.files import read_series
+from detector.train.judge import Panel, panel
+from detector.train.material import draw_streams, side_by_side
+
+# Not the seed of any training, nor of what training holds out.
+SEED = [2_000_003, 1]
+STREAMS, STEPS = 128, 3072
+KINDS = ("nlms 0.01", "nlms 0.03", "nlms 0.1", "rls 0.9999", "constant 0.9999")
+
+
+def make(kind: str, streams: int, size: int) -> Correction:
+    name, rate = kind.split()
+    return Nlms(streams, size, float(rate)) if name == "nlms" else Rls(streams, size, float(rate))
+
+
+def trace(backbone: Backbone, judged: Panel) -> tuple[Float64, Float64]:
+    """([T, S, H+1] hidden state and a constant, [T, S] error of the network alone in units of s)."""
+    windows = judged.windows
+    with torch.inference_mode():
+        below = windows.inputs_TSF
+        for layer, state in zip(backbone.layers, _zeros(backbone, below.shape[1]), strict=True):
+            below, _ = layer.unroll(below, state)
+        outputs = backbone.read(windows.inputs_TSF, below)
+        offsets = torch.sinh(windows.inputs_TSF[..., OFFSETS])
+        forecast = (outputs[..., :EXPERTS] * offsets).sum(-1) + outputs[..., EXPERTS]
+    z = torch.cat((below, torch.ones_like(below[..., :1])), -1)
+    return z.double().numpy(), (windows.target_TS - forecast).double().numpy()
+
+
+def _zeros(backbone: Backbone, rows: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    size = backbone.shape.hidden_size
+    return [(torch.zeros(rows, size), torch.zeros(rows, size)) for _ in backbone.layers]
+
+
+def measure(backbone: Backbone, judged: Panel) -> dict[str, dict[str, float]]:
+    """Kind -> figures."""
+    z, error = trace(backbone, judged)
+    mask = judged.windows.mask_TS.double().numpy()
+    weigh = (judged.judged_TS * judged.windows.unit_TS).double().numpy()
+    count = np.maximum(judged.judged_TS.sum(0).numpy(), 1)
+    floor = judged.floor_S.numpy()
+    alone = (np.abs(error) * weigh).sum(0) / count + floor
+    found = {}
+    for kind in KINDS:
+        seen = z[..., -1:] if kind.startswith("constant") else z
+        made = run(make(kind, error.shape[1], seen.shape[-1]), seen, error, mask)
+        figures = {}
+        for name, left in (("always", made.always_TS), ("chosen", made.chosen_TS)):
+            ratio = ((left * weigh).sum(0) / count + floor) / alone
+            figures[name] = float(np.exp(np.log(ratio).mean()))
+            figures[f"{name}_improved"] = float((ratio < 0.999).mean())
+            figures[f"{name}_worst"] = float(ratio.max())
+        found[kind] = figures
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.readout", description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    backbone = load(options.weights).backbone
+    report = {}
+    for where in options.folders or ["synthetic"]:
+        if where == "synthetic":
+            parts = draw_streams(SEED, STREAMS, STEPS)
+        else:
+            parts = side_by_side([(one.times, one.values) for one in read_series([where])])
+        report[str(where)] = found = measure(backbone, panel(*parts))
+        print(where)
+        for kind, one in found.items():
+            said = (
+                f"{one[n]:.3f} ({one[n + '_improved']:.0%}, worst {one[n + '_worst']:.2f})"
+                for n in ("always", "chosen")
+            )
+            print(f"  {kind:16}", "  chosen ".join(said), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
