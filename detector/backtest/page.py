@@ -89,7 +89,7 @@ def _head(report: Report, run: Run) -> Iterator[str]:
         (false_week, f"false alerts per stream and week, {asked}"),
         (percent(found.precision), f"of {found.alerts} alerts touch an event"),
         (number(found.f1, 2), f"F1; {number(found.best_f1, 2)} at the best threshold, counted by days"),
-        (time, f"median delay of what was caught{f', {samples:g} samples' if samples is not None else ''}"),
+        (time, "median delay of what was caught" + (f", {plural(samples, 'sample')}" if samples is not None else "")),
         (nab_score(found), "NAB score, standard profile"),
     )
     yield '<div class="cards">'
@@ -181,7 +181,7 @@ def _caption(judged: Judgement, found: Figures) -> str:
         parts.append(f"{found.not_judged} not judged")
     if found.median_delay_samples is not None:
         parts.append(f"median delay {delay(found)}")
-    parts.append(f"{found.alerts} alert{'' if found.alerts == 1 else 's'}, {found.false_alerts} false")
+    parts.append(f"{plural(found.alerts, 'alert')}, {found.false_alerts} false")
     parts.append(f"{len(judged.history.times):,} rows, one every {duration(judged.history.step_seconds)}")
     return " · ".join(parts)
 
@@ -194,6 +194,15 @@ def number(value: float | None, digits: int) -> str:
 def percent(share: float | None) -> str:
     """Whole per cent, or a dash."""
     return "–" if share is None else f"{100.0 * share:.0f}%"
+
+
+def plural(count: float, word: str) -> str:
+    """A count with its word.
+
+    >>> plural(1, "alert"), plural(2.5, "sample")
+    ('1 alert', '2.5 samples')
+    """
+    return f"{count:g} {word}{'' if count == 1 else 's'}"
 
 
 def nab_score(found: Figures) -> str:
