@@ -8,12 +8,14 @@ from html import escape
 from pathlib import Path
 
 from detector import __version__
+from detector.backtest.closeup import close_ups
 from detector.backtest.count import Judgement
 from detector.backtest.figures import Figures
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
 from detector.backtest.ticks import short
 
+CLOSE_UP_WIDTH = 346
 _HEADINGS = (
     "series", "caught of events", "missed", "alerts", "false", "false a week", "precision", "recall", "F1",
     "median delay", "best F1", "NAB",
@@ -171,8 +173,16 @@ def _figure(run: Run, at: int) -> str:
     judged, found = run.judged[at], run.each[at]
     return (
         f'<figure id="series-{at}"><h3>{_breakable(judged.history.name)}</h3>'
-        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}</figure>"
+        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{_close_ups(judged)}</figure>"
     )
+
+
+def _close_ups(judged: Judgement) -> str:
+    parts = [
+        f"<div><small>{words}</small>{picture(part, CLOSE_UP_WIDTH, 'close-up')}</div>"
+        for words, part in close_ups(judged)
+    ]
+    return f'<div class="close-ups">{"".join(parts)}</div>' if parts else ""
 
 
 def _caption(judged: Judgement, found: Figures) -> str:

@@ -15,8 +15,8 @@ from detector.backtest.ticks import short, time_ticks, value_ticks
 from detector.records import Float64
 
 WIDTH, HEIGHT = 1040, 268
-LEFT, PLOT = 62, 966
-"""Left margin, and the plot's columns of pixels."""
+LEFT, RIGHT = 62, 12
+"""Margins beside the plot."""
 VALUE_TOP, VALUE_BOTTOM = 8, 150
 LABEL_LANE, ALERT_LANE, LANE_HEIGHT = 158, 171, 9
 SCORE_TOP, SCORE_BOTTOM = 194, 248
@@ -24,20 +24,22 @@ LEAST_MARK = 3.0
 """Pixels; a shorter window or alert is drawn this wide."""
 
 
-def picture(judged: Judgement) -> str:
-    """An `<svg>` element without references to anything outside it."""
+def picture(judged: Judgement, width: int = WIDTH, kind: str = "series") -> str:
+    """An `<svg>` element of class `kind`, `width` pixels wide, without references to anything outside it."""
     history = judged.history
-    head = f'<svg class="series" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(history.name)}">'
+    head = f'<svg class="{kind}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(history.name)}">'
     if not np.isfinite(history.values).any():
-        return f'{head}<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">no values</text></svg>'
-    return "".join([head, *_Picture(judged).parts(), "</svg>"])
+        return f'{head}<text x="{width / 2}" y="{HEIGHT / 2}" text-anchor="middle">no values</text></svg>'
+    return "".join([head, *_Picture(judged, width).parts(), "</svg>"])
 
 
 class _Picture:
     """A picture while it is drawn."""
 
-    def __init__(self, judged: Judgement) -> None:
+    def __init__(self, judged: Judgement, width: int) -> None:
         self.judged = judged
+        self.width = width
+        self.plot = width - LEFT - RIGHT
         self.history: History = judged.history
         self.start, self.end = float(self.history.times[0]), float(self.history.times[-1])
 
@@ -51,8 +53,8 @@ class _Picture:
 
         yield from self._axes(scale, score_scale)
         yield from self._windows()
-        yield f'<svg x="{LEFT}" y="{VALUE_TOP}" width="{PLOT}" height="{VALUE_BOTTOM - VALUE_TOP}" '
-        yield f'viewBox="0 {TENTHS * VALUE_TOP} {TENTHS * PLOT} {TENTHS * (VALUE_BOTTOM - VALUE_TOP)}">'
+        yield f'<svg x="{LEFT}" y="{VALUE_TOP}" width="{self.plot}" height="{VALUE_BOTTOM - VALUE_TOP}" '
+        yield f'viewBox="0 {TENTHS * VALUE_TOP} {TENTHS * self.plot} {TENTHS * (VALUE_BOTTOM - VALUE_TOP)}">'
         yield f'<path class="band" d="{area(*self._band(), scale)}"/>'
         yield f'<path class="value" d="{line(values, scale)}"/></svg>'
         yield from self._alerts()
@@ -60,43 +62,43 @@ class _Picture:
         yield f'<path class="score" d="{bars(score, score_scale, 0.0)}"/>'
         yield f'<path class="high" d="{bars(score, score_scale, 1.0)}"/></g>'
         threshold = score_scale(np.array([1.0]))[0] / TENTHS
-        yield f'<path class="threshold" d="M{LEFT} {threshold}h{PLOT}"/>'
+        yield f'<path class="threshold" d="M{LEFT} {threshold}h{self.plot}"/>'
 
     def _columns(self, values: Float64) -> Columns:
-        return in_columns(self.history.times, values, self.start, self.end, PLOT)
+        return in_columns(self.history.times, values, self.start, self.end, self.plot)
 
     def _band(self) -> tuple[Columns, Columns]:
         return self._columns(self.history.lower), self._columns(self.history.upper)
 
     def _bar_width(self, score: Columns) -> int:
         """Tenths of a pixel: bars of a short series are as wide as its steps."""
-        return int(TENTHS * min(max(1.0, 0.8 * PLOT / max(len(score), 1)), 8.0))
+        return int(TENTHS * min(max(1.0, 0.8 * self.plot / max(len(score), 1)), 8.0))
 
     def _x(self, time: float) -> float:
-        return LEFT + PLOT * (min(max(time, self.start), self.end) - self.start) / max(self.end - self.start, 1e-9)
+        return LEFT + self.plot * (min(max(time, self.start), self.end) - self.start) / max(self.end - self.start, 1e-9)
 
     def _axes(self, scale: Scale, score_scale: Scale) -> Iterator[str]:
         for value, text in value_ticks(scale.low, scale.high, 5):
             y = scale(np.array([value]))[0] / TENTHS
-            yield f'<path class="grid" d="M{LEFT} {y}h{PLOT}"/>'
+            yield f'<path class="grid" d="M{LEFT} {y}h{self.plot}"/>'
             yield f'<text class="y" x="{LEFT - 5}" y="{y + 3.5}">{text}</text>'
-        for time, text in time_ticks(self.start, self.end, 9):
+        for time, text in time_ticks(self.start, self.end, max(self.width // 115, 2)):
             x = round(self._x(time), 1)
             yield f'<path class="grid" d="M{x} {VALUE_TOP}V{VALUE_BOTTOM}M{x} {SCORE_TOP}V{SCORE_BOTTOM}"/>'
             # Centred under its mark, but for the last one, which would reach over the edge.
-            yield f'<text class="x" x="{min(x, WIDTH - 30)}" y="{HEIGHT - 6}">{text}</text>'
+            yield f'<text class="x" x="{min(x, self.width - 35)}" y="{HEIGHT - 6}">{text}</text>'
         for text, y in (("labels", LABEL_LANE + 8), ("alerts", ALERT_LANE + 8)):
             yield f'<text class="y" x="{LEFT - 5}" y="{y}">{text}</text>'
         y = score_scale(np.array([1.0]))[0] / TENTHS
         yield f'<text class="y" x="{LEFT - 5}" y="{y + 3.5}">score 1</text>'
         if score_scale.high > 1.6:
             yield f'<text class="y" x="{LEFT - 5}" y="{SCORE_TOP + 7}">{short(score_scale.high)}</text>'
-        yield f'<path class="grid" d="M{LEFT} {SCORE_BOTTOM}h{PLOT}"/>'
+        yield f'<path class="grid" d="M{LEFT} {SCORE_BOTTOM}h{self.plot}"/>'
 
     def _span(self, start: float, end: float) -> str:
         x = self._x(start)
         width = max(self._x(end) - x, LEAST_MARK)
-        return f'x="{min(x, LEFT + PLOT - LEAST_MARK):.1f}" width="{width:.1f}"'
+        return f'x="{min(x, LEFT + self.plot - LEAST_MARK):.1f}" width="{width:.1f}"'
 
     def _windows(self) -> Iterator[str]:
         for event in self.judged.events:
@@ -114,8 +116,9 @@ class _Picture:
             score = short(episode.anomaly_score)
             title = f"<title>{kind} alert, fired {iso(episode.fired_at)}, anomaly_score up to {score}</title>"
             span = self._span(episode.fired_at, episode.until(self.end))
-            x = f"{self._x(episode.fired_at):.1f}"
-            yield f'<path class="fired {kind}" d="M{x} {VALUE_TOP}V{ALERT_LANE}"/>'
+            if episode.fired_at >= self.start:
+                x = f"{self._x(episode.fired_at):.1f}"
+                yield f'<path class="fired {kind}" d="M{x} {VALUE_TOP}V{ALERT_LANE}"/>'
             yield f'<rect class="alert {kind}" {span} y="{ALERT_LANE}" height="{LANE_HEIGHT}">{title}</rect>'
 
 
