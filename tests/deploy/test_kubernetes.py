@@ -45,7 +45,13 @@ def test_the_configuration_is_read_by_the_daemon() -> None:
 
 
 def test_the_configuration_holds_only_what_differs_from_the_defaults_or_must_be_chosen() -> None:
-    chosen = {"kafka.bootstrap_servers", "source.kafka.topics", "source.kafka.group_id", "sinks.kafka.topic"}
+    chosen = {
+        "kafka.bootstrap_servers",
+        "source.kafka.topics",
+        "source.kafka.group_id",
+        "sinks.kafka.topic",
+        "state.kafka.topic",
+    }
     written = _leaves(yaml.safe_load(CONFIG.read_text()))
     defaults = _leaves(Config().model_dump(by_alias=True))
     assert {key for key, value in written.items() if defaults[key] == value} <= chosen
