@@ -93,6 +93,7 @@ def write_report(report: Report, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(report.as_json(), indent=1, allow_nan=False)
         (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(page(report), encoding="utf-8")
+        # A file's name need not be UTF-8; a page must.
+        (folder / "report.html").write_text(page(report), encoding="utf-8", errors="replace")
     except OSError as exc:
         raise SourceError(f"{folder}: the report cannot be written: {exc.strerror or exc}") from exc
