@@ -51,11 +51,11 @@ def checkpoint(
         with snapshots.cut(positions) as cuts:
             for cut in cuts:
                 yield from snapshots.write_blocks(cut)
-            while snapshots.store.in_flight and not wait:
-                yield
+            yield from _arrive(snapshots, wait)
             snapshots.store.flush(timeout_seconds)
             for cut in cuts:
                 snapshots.write_manifest(cut)
+            yield from _arrive(snapshots, wait)
             snapshots.store.flush(timeout_seconds)
             for cut in cuts:
                 snapshots.settle(cut)
@@ -63,6 +63,12 @@ def checkpoint(
         source.commit(positions)
     if snapshots is not None:
         snapshots.clean(positions)
+
+
+def _arrive(snapshots: Snapshots, wait: bool) -> Iterator[None]:
+    """Let the loop go on while writes are on their way: the flush that follows has little to wait for."""
+    while not wait and snapshots.store.in_flight:
+        yield
 
 
 class Checkpoints:

@@ -52,8 +52,8 @@ class BlockState:
     """Which of the partition's blocks it is, from 0."""
     columns: dict[str, npt.NDArray[Any]]
     """Field name -> array [BLOCK_ROWS, *shape]; rows without a stream hold what a new stream starts with."""
-    keys: dict[int, SeriesKey]
-    """Row within the block -> whose it is."""
+    keys: list[SeriesKey | None]
+    """[BLOCK_ROWS] whose row it is; None where it is free."""
 
 
 def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:

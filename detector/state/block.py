@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from detector.columns import BLOCK_ROWS, BlockState, Field
@@ -36,6 +33,14 @@ class Layout(msgspec.Struct, frozen=True, array_like=True):
     name: str
     dtype: str
     shape: tuple[int, ...]
+
+
+class _Tensor(msgspec.Struct, frozen=True):
+    """An entry of a safetensors header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
 
 
 class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +86,7 @@ def encode_block(
         topic_id=topic_id,
         fingerprint=dict(fingerprint),
         fields=layout(fields),
-        keys=[(row, list(key.labels)) for row, key in sorted(block.keys.items())],
+        keys=[(row, list(key.labels)) for row, key in enumerate(block.keys) if key is not None],
     )
     return seal(header, save_tensors({name: np.ascontiguousarray(array) for name, array in block.columns.items()}))
 
@@ -102,14 +107,18 @@ def decode_block(
     if theirs != dict(required):
         raise StateForeign(difference(theirs, required))
     columns = _columns(body, fields)
-    keys: dict[int, SeriesKey] = {}
+    return BlockState(number, columns, _keys(header))
+
+
+def _keys(header: BlockHeader) -> list[SeriesKey | None]:
+    keys: list[SeriesKey | None] = [None] * BLOCK_ROWS
     for row, labels in header.keys:
-        if not 0 <= row < BLOCK_ROWS or row in keys:
+        if not 0 <= row < BLOCK_ROWS or keys[row] is not None:
             raise StateDamaged(f"names row {row} of {BLOCK_ROWS}, or names it twice")
         keys[row] = SeriesKey(tuple(labels))
-    if len(set(keys.values())) != len(keys):
+    if len({key for key in keys if key is not None}) != len(header.keys):
         raise StateDamaged("holds a stream twice")
-    return BlockState(number, columns, keys)
+    return keys
 
 
 def difference(theirs: Fingerprint, ours: Fingerprint) -> str:
@@ -127,38 +136,36 @@ def _differences(theirs: list[Layout], ours: list[Layout]) -> str:
 
 
 def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays, after names, dtypes, shapes and places were compared with what the fields say."""
-    _check_tensors(body, fields)
-    try:
-        columns: dict[str, npt.NDArray[Any]] = load_tensors(bytes(body))
-    except (SafetensorError, ValueError, KeyError) as exc:
-        raise StateDamaged(f"its columns are not safetensors ({exc})") from exc
-    for spec in fields:
-        if spec.finite and not np.isfinite(columns[spec.name]).all():
+    """Views into the body, after names, dtypes, shapes and places were compared with what the fields say."""
+    columns = {}
+    for spec, start in _places(body, fields):
+        count = BLOCK_ROWS * int(np.prod(spec.shape, dtype=np.int64))
+        column = np.frombuffer(body, spec.dtype, count, start).reshape((BLOCK_ROWS, *spec.shape))
+        if spec.finite and not np.isfinite(column).all():
             raise StateDamaged(f"column {spec.name} holds NaN or infinity")
+        columns[spec.name] = column
     return columns
 
 
-def _check_tensors(body: memoryview, fields: tuple[Field, ...]) -> None:
+def _places(body: memoryview, fields: tuple[Field, ...]) -> Iterator[tuple[Field, int]]:
+    """Where in the body each field's column begins, by the safetensors header."""
     if len(body) < 8:
         raise StateDamaged("has no columns")
     (header_bytes,) = struct.unpack_from("<Q", body)
     if header_bytes > min(len(body) - 8, _MAX_TENSORS_HEADER_BYTES):
         raise StateDamaged("the header of its columns is longer than they are")
+    first = 8 + header_bytes
     try:
-        found = json.loads(bytes(body[8 : 8 + header_bytes]))
-        described = {name: (entry["dtype"], entry["shape"], entry["data_offsets"]) for name, entry in found.items()}
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as exc:
+        described = msgspec.json.decode(bytes(body[8:first]), type=dict[str, _Tensor])
+    except (ValueError, RecursionError) as exc:
         raise StateDamaged(f"the header of its columns is none ({exc})") from exc
     if described.keys() != {spec.name for spec in fields}:
         raise StateDamaged("its columns are not those that it announces")
-    room = len(body) - 8 - header_bytes
     for spec in fields:
-        dtype, shape, place = described[spec.name]
-        size = spec.nbytes * BLOCK_ROWS
-        if dtype != _DTYPES[str(np.dtype(spec.dtype))] or shape != [BLOCK_ROWS, *spec.shape]:
-            raise StateDamaged(f"column {spec.name} is {dtype} {shape}")
-        if not (isinstance(place, list) and len(place) == 2 and all(isinstance(at, int) for at in place)):
-            raise StateDamaged(f"column {spec.name} has no place")
-        if place[1] - place[0] != size or not 0 <= place[0] <= place[1] <= room:
+        tensor = described[spec.name]
+        start, end = tensor.data_offsets
+        if tensor.dtype != _DTYPES[str(np.dtype(spec.dtype))] or tensor.shape != [BLOCK_ROWS, *spec.shape]:
+            raise StateDamaged(f"column {spec.name} is {tensor.dtype} {tensor.shape}")
+        if end - start != spec.nbytes * BLOCK_ROWS or not 0 <= start <= end <= len(body) - first:
             raise StateDamaged(f"column {spec.name} lies outside")
+        yield spec, first + start

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 from crc32c import crc32c
@@ -36,8 +37,11 @@ Header = TypeVar("Header", bound=msgspec.Struct)
 
 def seal(header: msgspec.Struct, body: bytes = b"") -> bytes:
     """Header and body as one checked blob."""
-    # The standard library's encoder escapes what is no valid UTF-8, which labels may hold.
-    text = json.dumps(msgspec.to_builtins(header), separators=(",", ":")).encode("ascii")
+    try:
+        text = msgspec.json.encode(header)
+    except UnicodeEncodeError:
+        # Labels may hold what is no valid UTF-8; the standard library's encoder escapes it.
+        text = json.dumps(msgspec.to_builtins(header), separators=(",", ":")).encode("ascii")
     lengths = _LENGTHS.pack(SCHEMA_VERSION, len(text), len(body))
     crc = crc32c(body, crc32c(text, crc32c(lengths)))
     return b"".join((MAGIC, lengths, _CRC.pack(crc), text, body))
@@ -63,8 +67,9 @@ def unseal(blob: bytes, kind: type[Header]) -> tuple[Header, memoryview]:
 
 
 def _header(text: bytes, kind: type[Header]) -> Header:
+    with suppress(msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(text, type=kind)
     try:
-        parsed: Any = json.loads(text)
-        return msgspec.convert(parsed, kind)
+        return msgspec.convert(json.loads(text), kind)
     except (ValueError, RecursionError, msgspec.ValidationError) as exc:
         raise StateDamaged(f"its header is not a {kind.__name__} ({exc})") from exc

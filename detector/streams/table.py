@@ -23,6 +23,8 @@ from detector.streams.partition import NO_ROW, PartitionStreams
 LATEST = Field("stream.latest", dtype="float64", initial=-np.inf)
 """Time of the newest accepted sample."""
 SWEEPS_PER_EXPIRY = 8
+SPARE_BLOCKS = 64
+"""Memory of block copies that is kept for the next ones."""
 
 
 class StreamTable:
@@ -39,6 +41,8 @@ class StreamTable:
         self._free_blocks: list[int] = []
         self._handles: Int64 = np.empty(0, dtype=np.int64)
         """[rows] handle in the owning partition, NO_ROW where the row is free."""
+        self._keys: list[SeriesKey | None] = []
+        """[rows] whose it is."""
         self._number: Int64 = np.empty(0, dtype=np.int64)
         """[blocks] number within the owning partition."""
         self._changed: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
@@ -47,6 +51,7 @@ class StreamTable:
         """[blocks] that a cut has yet to copy, as they were when it was made."""
         self._copies: dict[int, BlockState] = {}
         """Promised blocks that were copied early, because a sample was about to change them."""
+        self._spare: list[dict[str, npt.NDArray[Any]]] = []
 
     @property
     def bytes_per_stream(self) -> int:
@@ -59,7 +64,10 @@ class StreamTable:
 
     def key(self, partition: Partition, row: int) -> SeriesKey:
         """Whose state `row` holds."""
-        return self._partitions[partition].series.key(int(self._handles[row]))
+        key = self._keys[row]
+        if key is None:
+            raise KeyError(f"row {row} of {partition} is free")
+        return key
 
     def watermark(self, partition: Partition) -> float:
         """Newest event time of the partition, -inf before its first sample."""
@@ -79,7 +87,7 @@ class StreamTable:
             for handle in handles_N[new_N][np.sort(first)].tolist():
                 self._admit(owned, handle)
             rows_N = owned.row_of[handles_N]
-        self._touch(owned, rows_N[rows_N != NO_ROW])
+        self._touch(rows_N[rows_N != NO_ROW])
         if len(times_N):
             owned.watermark = max(owned.watermark, float(times_N.max()))
         return rows_N
@@ -117,11 +125,12 @@ class StreamTable:
         if not len(rows):
             return
         owned = self._partition(partition)
-        self._touch(owned, rows)
+        self._touch(rows)
         reset(self.fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
-        for local in self._local(rows).tolist():
+        for row, local in zip(rows.tolist(), self._local(rows).tolist(), strict=True):
+            self._keys[row] = None
             heapq.heappush(owned.free, local)
         self.streams -= len(rows)
         self.expired += len(rows)
@@ -153,6 +162,7 @@ class StreamTable:
             reset(self.fields, self.columns, rows)
             self.streams -= int((self._handles[rows] != NO_ROW).sum())
             self._handles[rows] = NO_ROW
+            self._keys[rows[0] : rows[-1] + 1] = [None] * BLOCK_ROWS
             self._changed[block] = self._promised[block] = False
             self._copies.pop(block, None)
         self._free_blocks.extend(owned.blocks)
@@ -184,7 +194,12 @@ class StreamTable:
         owned = self._partitions[partition]
         block = owned.blocks[number]
         self._promised[block] = False
-        return self._copies.pop(block, None) or self._copy(owned, block)
+        return self._copies.pop(block, None) or self._copy(block)
+
+    def recycle(self, state: BlockState) -> None:
+        """A taken block is not needed any more; its memory serves for others."""
+        if len(self._spare) < SPARE_BLOCKS:
+            self._spare.append(state.columns)
 
     def uncut(self, partition: Partition, numbers: Collection[int]) -> None:
         """These blocks of a cut did not become durable: the next cut has them again."""
@@ -206,12 +221,12 @@ class StreamTable:
             rows = np.arange(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
             for name, column in state.columns.items():
                 self.columns[name][rows] = column
-            handles = np.array([owned.series.intern(key) for key in state.keys.values()], dtype=np.int64)
+            self._keys[rows[0] : rows[-1] + 1] = state.keys
+            taken = np.flatnonzero(np.array([key is not None for key in state.keys]))
+            handles = np.array([owned.series.intern(key) for key in state.keys if key is not None], dtype=np.int64)
             owned.fit()
-            taken = rows[np.array(list(state.keys), dtype=np.int64)]
-            owned.row_of[handles], self._handles[taken] = taken, handles
-            free = np.setdiff1d(np.arange(BLOCK_ROWS), list(state.keys)) + number * BLOCK_ROWS
-            owned.free += [int(local) for local in free]
+            owned.row_of[handles], self._handles[rows[taken]] = rows[taken], handles
+            owned.free += (np.setdiff1d(np.arange(BLOCK_ROWS), taken) + number * BLOCK_ROWS).tolist()
             self.streams += len(taken)
         heapq.heapify(owned.free)
 
@@ -222,24 +237,23 @@ class StreamTable:
         """Rows by their partition's own numbers."""
         return self._number[rows // BLOCK_ROWS] * BLOCK_ROWS + rows % BLOCK_ROWS
 
-    def _touch(self, owned: PartitionStreams, rows: Rows) -> None:
+    def _touch(self, rows: Rows) -> None:
         """These rows are about to change: copy what a cut was promised."""
         blocks = rows // BLOCK_ROWS
         self._changed[blocks] = True
         due = self._promised[blocks]
         if due.any():
             for block in np.unique(blocks[due]).tolist():
-                self._copies[block] = self._copy(owned, block)
+                self._copies[block] = self._copy(block)
             self._promised[blocks] = False
 
-    def _copy(self, owned: PartitionStreams, block: int) -> BlockState:
+    def _copy(self, block: int) -> BlockState:
         rows = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
-        handles = self._handles[rows].tolist()
-        return BlockState(
-            int(self._number[block]),
-            {name: column[rows].copy() for name, column in self.columns.items()},
-            {row: owned.series.key(handle) for row, handle in enumerate(handles) if handle != NO_ROW},
-        )
+        # Fresh memory costs three times as much as the copying itself.
+        columns = self._spare.pop() if self._spare else allocate(self.fields, BLOCK_ROWS)
+        for name, column in self.columns.items():
+            np.copyto(columns[name], column[rows])
+        return BlockState(int(self._number[block]), columns, self._keys[rows])
 
     def _admit(self, owned: PartitionStreams, handle: int) -> None:
         if self.streams >= self.max_streams:
@@ -251,11 +265,12 @@ class StreamTable:
         number, row = divmod(heapq.heappop(owned.free), BLOCK_ROWS)
         block = owned.blocks[number]
         if self._promised[block]:
-            self._touch(owned, np.array([block * BLOCK_ROWS]))
+            self._touch(np.array([block * BLOCK_ROWS]))
         self._changed[block] = True
         row += block * BLOCK_ROWS
         owned.row_of[handle] = row
         self._handles[row] = handle
+        self._keys[row] = owned.series.key(handle)
         self.streams += 1
 
     def _new_block(self, owned: PartitionStreams) -> int:
@@ -272,6 +287,7 @@ class StreamTable:
         for name, fresh in allocate(self.fields, grown * BLOCK_ROWS).items():
             self.columns[name] = np.concatenate((self.columns[name], fresh))
         self._handles = np.concatenate((self._handles, np.full(grown * BLOCK_ROWS, NO_ROW, dtype=np.int64)))
+        self._keys += [None] * (grown * BLOCK_ROWS)
         self._number = np.concatenate((self._number, np.zeros(grown, dtype=np.int64)))
         nothing = np.zeros(grown, dtype=np.bool_)
         self._changed = np.concatenate((self._changed, nothing))

@@ -73,7 +73,7 @@ def killing_at(line: int, seen: list[str]) -> Callable[[FrameType, str, Any], An
 
 @pytest.mark.parametrize("kind", ["memory", "directory"])
 def test_g1_a_kill_at_every_line_of_a_checkpoint(kind: str, tmp_path: Path) -> None:
-    log = make_log(1, streams=12, steps=40)
+    log = make_log(1, streams=8, steps=32)
     state, expected = oracle(log)
     assert expected, "the log has alerts"
     line, ended = 0, False

@@ -41,7 +41,12 @@ def block_of(number: int = 2) -> BlockState:
         "count": rng.integers(-9, 9, BLOCK_ROWS).astype(np.int32),
     }
     columns["stream.latest"][9] = -np.inf
-    keys = {0: SeriesKey.of("cpu", {"host": "a"}), 9: SeriesKey.of("odd \ud800 \u2028", {"x": '"'}), 255: SeriesKey(())}
+    keys: list[SeriesKey | None] = [None] * BLOCK_ROWS
+    keys[0], keys[9], keys[255] = (
+        SeriesKey.of("cpu", {"host": "a"}),
+        SeriesKey.of("odd \ud800 \u2028", {"x": '"'}),
+        SeriesKey(()),
+    )
     return BlockState(number, columns, keys)
 
 
@@ -211,7 +216,6 @@ def test_state_of_another_block_partition_or_origin_is_told_apart() -> None:
         {"blocks": [block_name(1, 0, "a")] * 2},
         {"offset": -1},
         {"topic": "other"},
-        {"watermark": float("inf")},
     ],
 )
 def test_manifests_that_cannot_be_ours_are_refused(changes: dict[str, object]) -> None:

@@ -92,7 +92,7 @@ def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
     table.cut(partition)
     twin = table_of(table.max_streams, table.idle_expiry_seconds)
     admit(twin, B, ["elsewhere"])
-    blocks = [table._copy(table._partition(partition), block) for block in table._partition(partition).blocks]
+    blocks = [table._copy(block) for block in table._partition(partition).blocks]
     twin.restore(partition, table.watermark(partition), blocks)
     return twin
 
@@ -125,7 +125,7 @@ def test_a_cut_holds_what_was_there_when_it_was_made() -> None:
     first, second = table.take(A, 0), table.take(A, 1)
     assert (first.columns["x"] == 1.0).all()
     assert str(first.keys[1]) == "a1"
-    assert sorted(second.keys) == list(range(44))
+    assert [key is not None for key in second.keys] == [row < 44 for row in range(BLOCK_ROWS)]
     assert table.cut(A) == [0]
 
 

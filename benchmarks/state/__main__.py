@@ -1,0 +1,210 @@
+"""`python -m benchmarks.state [--streams N ...] [--partitions P] [--kafka] [--json FILE]`: what durability costs.
+
+Per number of streams: bytes of a full checkpoint, the pauses that it puts between batches while every stream changes,
+how long all of it takes, how long a restore takes, and the memory of a stream. `--kafka` adds the topic store, with a
+broker that is started for the run (Java and Maven are needed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import structlog
+
+from detector.app import SystemClock, build_pipeline
+from detector.checkpoint import Checkpoints
+from detector.columns import BlockState
+from detector.config import Config
+from detector.config.schema import Kafka
+from detector.models.fingerprint import fingerprint
+from detector.pipeline import Pipeline
+from detector.protocols import StateStore
+from detector.records import Partition, SampleBatch
+from detector.series import SeriesKey
+from detector.snapshots import Snapshots
+from detector.state.directory import DirectoryStore
+from detector.state.kafka import KafkaStore
+from detector.streams.table import StreamTable
+from detector.telemetry import Metrics, new_registry
+from detector.testing import LogSource
+from tests.kafka.cluster import Cluster
+
+TOPIC = "metrics"
+BATCH = 20_000
+MIB = 1 << 20
+
+
+class Load:
+    """Samples of all streams, one after the other, in batches of one partition."""
+
+    def __init__(self, streams: int, partitions: int) -> None:
+        self.pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams": streams}}))
+        self.partitions: list[Partition] = [(TOPIC, number) for number in range(partitions)]
+        self.positions = dict.fromkeys(self.partitions, 0)
+        self.batches: list[SampleBatch] = []
+        for partition in self.partitions:
+            count, index = streams // partitions, self.pipeline.table.series(partition)
+            keys = [SeriesKey.of("cpu_usage", {"host": f"host-{n:06d}", "core": "0"}) for n in range(count)]
+            handles = np.array([index.intern(key) for key in keys], dtype=np.int64)
+            for first in range(0, count, BATCH):
+                self.batches.append(_batch(partition, handles[first : first + BATCH]))
+        self.at = 0
+
+    def step(self) -> float:
+        """Process the next batch; its seconds."""
+        one = self.batches[self.at % len(self.batches)]
+        times = one.times + 60.0 * (self.at // len(self.batches))
+        self.at += 1
+        began = perf_counter()
+        self.pipeline.process(_with_times(one, times), expire=True)
+        self.positions[one.topic, one.partition] += len(one)
+        return perf_counter() - began
+
+
+def _batch(partition: Partition, handles: np.ndarray) -> SampleBatch:
+    count = len(handles)
+    return SampleBatch(
+        *partition,
+        series=handles,
+        times=np.full(count, 1.7e9),
+        values=np.random.default_rng(0).normal(size=count),
+        kinds=np.zeros(count, np.uint8),
+        outcomes=np.zeros(count, np.uint8),
+        offsets=np.arange(count),
+        record_times=np.full(count, np.nan),
+    )
+
+
+def _with_times(one: SampleBatch, times: np.ndarray) -> SampleBatch:
+    return SampleBatch(
+        one.topic, one.partition, one.series, times, one.values, one.kinds, one.outcomes, one.offsets, one.record_times
+    )
+
+
+class Copies:
+    """Time that processing spends on copying blocks because a checkpoint was promised them."""
+
+    def __init__(self, table: StreamTable) -> None:
+        self.seconds = 0.0
+        self._copy = table._copy
+        table._copy = self  # type: ignore[method-assign]
+
+    def __call__(self, block: int) -> BlockState:
+        began = perf_counter()
+        copy = self._copy(block)
+        self.seconds += perf_counter() - began
+        return copy
+
+
+def snapshots_of(pipeline: Pipeline, store: StateStore) -> Snapshots:
+    return Snapshots(store, pipeline.table, fingerprint(pipeline.model, "cpu", 1), "refuse", structlog.get_logger())
+
+
+def checkpoint(load: Load, store: StateStore) -> dict[str, float]:
+    """A full checkpoint under load."""
+    snapshots, copies = snapshots_of(load.pipeline, store), Copies(load.pipeline.table)
+    source = LogSource({partition: [] for partition in load.partitions}, {})
+    checkpoints = Checkpoints(
+        source,
+        [],
+        snapshots,
+        Metrics(new_registry()),
+        structlog.get_logger(),
+        SystemClock(),
+        interval_seconds=0.0,
+        timeout_seconds=600.0,
+    )
+    pauses, began = [], perf_counter()
+    while not source.committed:
+        before, start = copies.seconds, perf_counter()
+        checkpoints.turn(load.positions)
+        slice_seconds, taken = perf_counter() - start, copies.seconds
+        load.step()
+        # A pause is what a batch waits for: the slice before it, and the copies that it makes itself.
+        pauses.append(slice_seconds + copies.seconds - taken)
+        assert copies.seconds >= before
+    seconds = perf_counter() - began
+    checkpoints.abandon()
+    return {
+        "checkpoint_mib": snapshots.bytes_written / MIB,
+        "longest_pause_ms": 1e3 * max(pauses),
+        "median_pause_ms": 1e3 * float(np.median(pauses)),
+        "turns": len(pauses),
+        "checkpoint_seconds": seconds,
+    }
+
+
+def restore(streams: int, load: Load, store: StateStore) -> float:
+    """Seconds until a fresh process has all partitions."""
+    pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams": streams}}))
+    snapshots = snapshots_of(pipeline, store)
+    began = perf_counter()
+    for partition in load.partitions:
+        assert snapshots.restore(partition) is not None
+    seconds = perf_counter() - began
+    assert pipeline.table.streams == load.pipeline.table.streams
+    return seconds
+
+
+def measure(streams: int, partitions: int, make: Callable[[], StateStore]) -> dict[str, float]:
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    load = Load(streams, partitions)
+    for _ in range(2 * len(load.batches)):
+        load.step()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident) * 1024
+    store = make()
+    checkpoint(load, store)
+    figures: dict[str, float] = {
+        "streams": load.pipeline.table.streams,
+        "partitions": partitions,
+        "state_bytes_per_stream": load.pipeline.table.bytes_per_stream,
+        "resident_bytes_per_stream": grown / streams,
+        **checkpoint(load, store),  # the second one: the first also makes the memory for copies
+    }
+    store.close(10.0)
+    again = make()
+    figures["restore_seconds"] = restore(streams, load, again)
+    again.close(10.0)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--kafka", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+
+    def run(store: str, streams: int, make: Callable[[], StateStore]) -> None:
+        rows.append({"store": store, **measure(streams, options.partitions, make)})
+        print(
+            ", ".join(f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True
+        )
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = stack.enter_context(Cluster(folder / "kafka")) if options.kafka else None
+        for streams in options.streams:
+            run("directory", streams, partial(DirectoryStore, folder / str(streams), "benchmark"))
+            if cluster is not None:
+                topic = cluster.endpoint.create_topic(partitions=options.partitions, cleanup_policy="compact")
+                connection = Kafka(bootstrap_servers=[cluster.bootstrap])
+                run("kafka", streams, partial(KafkaStore, connection, topic, [], "benchmark", timeout_seconds=120.0))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
