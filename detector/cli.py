@@ -153,6 +153,8 @@ def train(
     hidden_size: Annotated[int, typer.Option(min=1, max=1024)] = 32,
     num_layers: Annotated[int, typer.Option(min=1, max=8)] = 1,
     updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 1200,
+    streams: Annotated[int, typer.Option(min=2, help="Streams drawn at a time.")] = 1024,
+    steps: Annotated[int, typer.Option(min=100, help="Samples of each, at most.")] = 3072,
     patience: Annotated[
         int | None,
         typer.Option(min=0, help="Looks at held-out data without improvement before it ends; 0: never. 8 for files."),
@@ -184,6 +186,8 @@ def train(
         hidden_size=hidden_size,
         num_layers=num_layers,
         updates=updates,
+        streams=streams,
+        steps=steps,
         patience=(FILE_PATIENCE if data else 0) if patience is None else patience,
         threads=threads,
         device=device,

@@ -61,5 +61,10 @@ def command(options: TrainOptions) -> str:
     source = " ".join(path.name for path in options.data) or "--synthetic"
     sizes = f"--cell {options.cell} --hidden-size {options.hidden_size} --num-layers {options.num_layers}"
     work = f"--seed {options.seed} --updates {options.updates}"
-    patience = f" --patience {options.patience}" if options.patience else ""
-    return f"detector train {source} {sizes} {work}{patience} --output {options.output.name}"
+    usual = TrainOptions(options.output)
+    rest = "".join(
+        f" --{name} {getattr(options, name)}"
+        for name in ("streams", "steps", "patience")
+        if getattr(options, name) != getattr(usual, name)
+    )
+    return f"detector train {source} {sizes} {work}{rest} --output {options.output.name}"

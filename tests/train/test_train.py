@@ -78,6 +78,7 @@ def test_files_teach_and_their_ends_are_held_out(tmp_path, folder):
     options = sizes(tmp_path, data=(folder,), updates=60, passes=6)
     card = train(options)
     assert card["command"].startswith("detector train data --cell lstm")
+    assert " --updates 60 --streams 16 --steps 400 --output" in card["command"]
     assert card["data"]["series"] == 2
     assert card["data"]["samples"] == 680
     assert card["held_out"]["ratio"] == pytest.approx(1, abs=0.3)
