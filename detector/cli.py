@@ -23,18 +23,18 @@ ConfigOption = Annotated[
 
 
 def main() -> None:
-    """Console script: errors of ours are a message and an exit code, not a traceback."""
+    """Console script: errors of ours and of the system are a message and an exit code, not a traceback."""
     try:
         app()
     except ConfigError as exc:
         sys.exit(_complain(exc, code=2))
-    except DetectorError as exc:
-        sys.exit(_complain(exc, code=1))
     except BrokenPipeError:
         sys.exit(1)
+    except (DetectorError, OSError) as exc:
+        sys.exit(_complain(exc, code=1))
 
 
-def _complain(exc: DetectorError, code: int) -> int:
+def _complain(exc: Exception, code: int) -> int:
     typer.echo(f"detector: {exc}", err=True)
     return code
 

@@ -102,7 +102,10 @@ def replay(
     """
     summary = Summary()
     with ExitStack() as stack:
-        alert_file = stack.enter_context(alerts.open("wb")) if alerts else None
+        alert_file = None
+        if alerts:
+            alerts.parent.mkdir(parents=True, exist_ok=True)
+            alert_file = stack.enter_context(alerts.open("wb"))
         for start in range(0, len(files), FILES_AT_ONCE):
             group = _Group(files[start : start + FILES_AT_ONCE], scores, pipeline(), summary, report, observer)
             for step in group.run(alert_file):
