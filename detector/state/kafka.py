@@ -1,7 +1,8 @@
 """State in a compacted Kafka topic, so that it follows its partition from worker to worker.
 
 The state of input partition n is in partition n of the topic: keys `GROUP/TOPIC/PARTITION/NAME`, values the blobs, a
-tombstone for what nothing refers to any more. Names are never used twice, so compaction takes only what was deleted.
+tombstone for what nothing refers to any more. Names are never used twice, so compaction takes only what was deleted. A
+blob that is larger than a record may be is written in pieces, NAME, NAME/1, NAME/2, ...
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from detector.state.kafka_topic import require_topic
 from detector.state.manifest import is_name
 
 _MAX_IN_FLIGHT = 32
-_MAX_RECORD_BYTES = 64 << 20
+_PIECE_BYTES = 512 << 10
 _FETCH_BYTES = 16 << 20
 _LOOKUP_TIMEOUT_MS = 10_000
 
@@ -43,6 +44,8 @@ class KafkaStore:
         self._group = quote(group, safe="")
         self._timeout_seconds = timeout_seconds
         self._in_flight: deque[Any] = deque()
+        self._pieces: dict[tuple[Partition, str], int] = {}
+        """Of what was read or written here."""
         self._closed = False
         require_topic(kafka, topic, inputs)
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka), f"state topic {topic}", kafka)
@@ -57,7 +60,7 @@ class KafkaStore:
         """Reads the partition of the topic to the end that it has now, aborted or not."""
         place = TopicPartition(self._topic, partition[1])
         prefix = self._key(partition, "")
-        found: dict[str, bytes] = {}
+        found: dict[str, dict[int, bytes]] = {}
         try:
             self._consumer.assign([place])
             # Of read_uncommitted: the last stable offset could hide what is written already.
@@ -69,31 +72,40 @@ class KafkaStore:
         finally:
             with suppress(kafka_errors.KafkaError):
                 self._consumer.unsubscribe()
-        return found
+        self._pieces |= {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
+        # One that lacks a piece is found damaged by whoever reads it.
+        return {name: b"".join(piece for _, piece in sorted(pieces.items())) for name, pieces in found.items()}
 
-    def _read_to(self, place: Any, end: int, prefix: bytes, found: dict[str, bytes]) -> None:
+    def _read_to(self, place: Any, end: int, prefix: bytes, found: dict[str, dict[int, bytes]]) -> None:
         heard_at = time.monotonic()
         while self._consumer.position(place, timeout_ms=self._timeout_ms()) < end:
             for record in self._consumer.poll(timeout_ms=500).get(place, ()):
                 heard_at = time.monotonic()
                 if record.key is None or not record.key.startswith(prefix):
                     continue
-                name = record.key[len(prefix) :].decode("ascii", "replace")
-                if record.value is None:
-                    found.pop(name, None)
-                elif is_name(name):
-                    found[name] = record.value
+                name, _, piece = record.key[len(prefix) :].decode("ascii", "replace").partition("/")
+                if not is_name(name) or not (piece == "" or piece.isdigit()):
+                    continue
+                pieces = found.setdefault(name, {})
+                if record.value is not None:
+                    pieces[int(piece or 0)] = record.value
+                else:
+                    pieces.pop(int(piece or 0), None)
+                    if not pieces:
+                        del found[name]
             if time.monotonic() - heard_at > self._timeout_seconds:
                 raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
-        if len(self._in_flight) >= _MAX_IN_FLIGHT:
-            self._settle(self._in_flight.popleft(), self._timeout_seconds)
-        self._send(partition, name, blob)
+        pieces = [blob[start : start + _PIECE_BYTES] for start in range(0, len(blob), _PIECE_BYTES)]
+        self._pieces[partition, name] = len(pieces)
+        for number, piece in enumerate(pieces):
+            self._send(partition, name, number, piece)
 
     def delete(self, partition: Partition, names: Collection[str]) -> None:
         for name in names:
-            self._send(partition, name, None)
+            for number in range(self._pieces.pop((partition, name), 1)):
+                self._send(partition, name, number, None)
 
     @property
     def in_flight(self) -> int:
@@ -120,9 +132,12 @@ class KafkaStore:
     def _key(self, partition: Partition, name: str) -> bytes:
         return f"{self._group}/{partition[0]}/{partition[1]}/{name}".encode("ascii")
 
-    def _send(self, partition: Partition, name: str, blob: bytes | None) -> None:
+    def _send(self, partition: Partition, name: str, number: int, piece: bytes | None) -> None:
+        if len(self._in_flight) >= _MAX_IN_FLIGHT:
+            self._settle(self._in_flight.popleft(), self._timeout_seconds)
+        key = self._key(partition, f"{name}/{number}" if number else name)
         try:
-            future = self._producer.send(self._topic, blob, self._key(partition, name), partition=partition[1])
+            future = self._producer.send(self._topic, piece, key, partition=partition[1])
         except (kafka_errors.KafkaError, ValueError, AssertionError) as exc:
             raise self._unavailable(exc, "writing to") from exc
         self._in_flight.append(future)
@@ -161,7 +176,7 @@ def _producer_options(kafka: Kafka, timeout_seconds: float) -> dict[str, Any]:
         **options,
         "acks": "all",
         "enable_idempotence": True,
-        "max_request_size": _MAX_RECORD_BYTES,
+        "max_request_size": 2 * _PIECE_BYTES,
         "delivery_timeout_ms": timeout_ms,
         "request_timeout_ms": max(1, min(options["request_timeout_ms"], timeout_ms - 1)),
         "max_block_ms": min(_LOOKUP_TIMEOUT_MS, options["request_timeout_ms"]),

@@ -13,8 +13,8 @@ from detector.config.schema import Kafka
 from detector.errors import StateUnavailable
 from detector.kafka_client import client_options, connect, translate
 
-LEAST_MESSAGE_BYTES = 1_000_000
-"""A block of 256 streams of 2.8 KiB each is 0.72 MB; Kafka's default limit is 1.05 MB."""
+LEAST_MESSAGE_BYTES = 600_000
+"""State is written in pieces of half a MiB; Kafka's default limit is 1 MiB."""
 
 
 def require_topic(kafka: Kafka, topic: str, inputs: Collection[str]) -> None:
@@ -47,7 +47,7 @@ def require_topic(kafka: Kafka, topic: str, inputs: Collection[str]) -> None:
     if int(settings.get("max.message.bytes") or LEAST_MESSAGE_BYTES) < LEAST_MESSAGE_BYTES:
         raise StateUnavailable(
             f"state.kafka.topic: {topic} has max.message.bytes={settings['max.message.bytes']}; "
-            f"a block of streams needs {LEAST_MESSAGE_BYTES}"
+            f"state needs {LEAST_MESSAGE_BYTES}"
         )
 
 

@@ -52,7 +52,9 @@ def _maker(request: pytest.FixtureRequest, folder: Path) -> Make:
 
 
 def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
-    blobs = {block_name(7, number, "w"): os.urandom(700_000) for number in range(5)} | {manifest_name(7, "w"): b"m"}
+    blobs = {block_name(7, number, "w"): os.urandom(500_000 * number + 1) for number in range(5)} | {
+        manifest_name(7, "w"): b"m"
+    }
     store = make()
     for name, blob in blobs.items():
         store.write(A, name, blob)
@@ -74,13 +76,25 @@ def test_partitions_do_not_see_each_other(make: Make) -> None:
 
 def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) -> None:
     store = make()
-    store.write(A, manifest_name(1, "w"), b"a")
-    store.write(A, manifest_name(2, "w"), b"b")
+    large = block_name(1, 0, "w")
+    for name in (manifest_name(1, "w"), manifest_name(2, "w"), large):
+        store.write(A, name, b"a" * (1 << 21 if name == large else 1))
     store.flush(30.0)
-    store.delete(A, [manifest_name(1, "w")])
-    store.delete(A, [manifest_name(1, "w")])
-    store.flush(30.0)
-    assert dict(make().open(A)) == {manifest_name(2, "w"): b"b"}
+    for _ in range(2):
+        store.delete(A, [manifest_name(1, "w"), large])
+        store.flush(30.0)
+    assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
+
+
+def test_a_large_blob_that_another_worker_wrote_can_be_deleted(make: Make) -> None:
+    one, large = make(), block_name(1, 0, "w")
+    one.write(A, large, b"a" * (1 << 21))
+    one.flush(30.0)
+    two = make()
+    assert set(two.open(A)) == {large}
+    two.delete(A, [large])
+    two.flush(30.0)
+    assert dict(make().open(A)) == {}
 
 
 def test_two_workers_may_use_one_place(make: Make) -> None:
