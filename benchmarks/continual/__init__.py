@@ -1,0 +1,1 @@
+"""What learning on would bring the shared network when streams change."""

@@ -1,0 +1,52 @@
+"""`python -m benchmarks.continual [FOLDER ...] [--weights FILE] [--json FILE] [--rate R]`: learning on against not.
+
+Folders of CSV series, their last 6,144 samples side by side; without any, synthetic fleets that live through a change
+(see `scenarios`). Every 384 samples a candidate is tuned on the four rounds before the newest one; it takes over only
+if it beats the running weights on the newest, by likelihood, and the streams' states are carried over. Shown is the
+absolute error over that of the weights as they were, geometric mean over streams: in the first half of the rounds, in
+the two after it, and in the rest; and how many candidates were taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks.continual.life import ROUND, measure
+from benchmarks.continual.scenarios import SCENARIOS, scenario
+from detector.models.weights import load
+from detector.train.files import read_series
+from detector.train.judge import panel
+from detector.train.material import side_by_side
+
+SEED = 3_000_003
+STREAMS, ROUNDS = 96, 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.continual", description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    report = {}
+    for where in options.folders or SCENARIOS:
+        if isinstance(where, Path):
+            series = [(one.times[-ROUNDS * ROUND :], one.values[-ROUNDS * ROUND :]) for one in read_series([where])]
+            parts = side_by_side(series)
+        else:
+            parts = scenario(where, SEED, STREAMS, ROUNDS * ROUND)
+        found = measure(load(options.weights).backbone, panel(*parts), options.rate)
+        report[str(where)] = found
+        print(where, "  ".join(f"{key} {value:.3f}" for key, value in found.items()), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A candidate takes over only where it is better, and the scenarios change in the middle."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.continual.life import ROUND, Life, measure
+from benchmarks.continual.scenarios import SCENARIOS, scenario
+from detector.models.backbone import Backbone, Shape
+from detector.train.judge import panel
+
+
+def test_scenarios_change_in_the_middle():
+    values = {name: scenario(name, 1, 8, 200)[1] for name in SCENARIOS}
+    for changed in values.values():
+        np.testing.assert_array_equal(changed[:, :100], values["none"][:, :100])
+    np.testing.assert_array_equal(values["level"][:, 100:], 2 * values["none"][:, 100:])
+    np.testing.assert_array_equal(values["poison"][:, 160:], values["none"][:, 160:])
+    assert (values["poison"] != values["none"])[:, 100:160].mean() == pytest.approx(0.5, abs=0.2)
+    np.testing.assert_array_equal(values["period"][:, 100::2][:, :5], values["none"][:, 100::3][:, :5])
+
+
+def test_only_a_better_candidate_takes_over():
+    torch.manual_seed(0)
+    windows = panel(*scenario("none", 1, 8, 3 * ROUND)).windows
+    backbone = Backbone(Shape(hidden_size=4))
+    idle = Life(copy.deepcopy(backbone), backbone.initial(8), learning_rate=0.0)
+    idle.consider(windows, ROUND)
+    assert (idle.asked, idle.taken) == (0, 0)
+    idle.consider(windows, 2 * ROUND)
+    assert (idle.asked, idle.taken) == (1, 0)
+    eager = Life(copy.deepcopy(backbone), backbone.initial(8), learning_rate=1e-2)
+    eager.consider(windows, 2 * ROUND)
+    assert (eager.asked, eager.taken) == (1, 1)
+    assert not torch.equal(eager.backbone.head.bias, backbone.head.bias)
+
+
+def test_without_learning_nothing_differs():
+    torch.manual_seed(0)
+    found = measure(Backbone(Shape(hidden_size=4)), panel(*scenario("level", 1, 8, 6 * ROUND)), 0.0)
+    assert [found[part] for part in ("before", "just after", "later")] == [1.0, 1.0, 1.0]
