@@ -67,6 +67,10 @@ def test_g3_a_refused_commit_is_made_up_for_and_its_snapshot_counts() -> None:
     life.source.commit = refuse  # type: ignore[method-assign]
     life.checkpoint()
     assert world.committed == {}
+    killed_here = Life(world)
+    killed_here.source.sizes = lambda: 0
+    killed_here.turns(1)
+    assert killed_here.source.positions == life.worker.positions, "the snapshot's offset, not the committed one"
     life.source.commit = commit  # type: ignore[method-assign]
     life.turns(1)
     life.checkpoint()

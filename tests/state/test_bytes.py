@@ -180,6 +180,17 @@ def test_s4_a_huge_claim_is_refused_by_its_header() -> None:
         decoded(resealed(b"[" * 1_000_000, b""))
 
 
+@pytest.mark.parametrize("place", [[10**6, 10**6 + 1024], [-1024, 0], [1024, 0], [0, 2048], [0, 2**63]])
+def test_s4_columns_that_lie_outside_are_refused(place: list[int]) -> None:
+    header, body = unseal(encoded(), BlockHeader)
+    (length,) = struct.unpack_from("<Q", body)
+    tensors = json.loads(bytes(body[8 : 8 + length]))
+    tensors["count"]["data_offsets"] = place
+    text = json.dumps(tensors).encode()
+    with pytest.raises(StateDamaged, match=r"count lies outside|is none"):
+        decoded(seal(header, struct.pack("<Q", len(text)) + text + bytes(body[8 + length :])))
+
+
 def test_rows_and_streams_named_twice_or_not_there_are_refused() -> None:
     header, body = unseal(encoded(), BlockHeader)
     wrong: list[list[tuple[int, list[tuple[str, str]]]]] = [
