@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -78,62 +79,104 @@ def stored(config: Config, pipeline: Pipeline, partition: Partition) -> tuple[in
         store.close(5.0)
 
 
+class Setting:
+    """Topics, a configuration, a log and what an undisturbed run makes of it."""
+
+    def __init__(self, kafka: Endpoint, folder: Path, kind: str) -> None:
+        self.kafka = kafka
+        self.topic, self.alerts = kafka.create_topic(partitions=PARTITIONS), kafka.create_topic()
+        self.group = kafka.name("group")
+        state_topic = kafka.create_topic(partitions=PARTITIONS, cleanup_policy="compact")
+        self.settings: dict[str, Any] = {
+            "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+            "source": {
+                "kafka": {
+                    "topics": [self.topic],
+                    "group_id": self.group,
+                    "start": "earliest",
+                    "max_poll_records": 300,
+                    "session_timeout_seconds": 6.0,
+                }
+            },
+            "sinks": {"kafka": {"topic": self.alerts}},
+            "state": {"type": kind, "directory": {"path": str(folder / "state")}, "kafka": {"topic": state_topic}},
+            "checkpoint": {"interval_seconds": 0.1},
+        }
+        self.config = Config.model_validate(self.settings)
+        self.log = records(7)
+        self.pipeline, self.expected = oracle(self.config, self.topic, self.log)
+        assert len(self.expected) > 20, "the log has alerts"
+
+    def produce(self, first: float, end: float) -> None:
+        """These shares of the log."""
+        for number, values in enumerate(self.log):
+            part = values[int(first * len(values)) : int(end * len(values))]
+            self.kafka.produce(self.topic, part, partition=number)
+
+    def committed(self) -> list[int | None]:
+        return [self.kafka.committed(self.group, self.topic, number) for number in range(PARTITIONS)]
+
+    def wait_until_read(self, share: float = 1.0) -> None:
+        ends = [int(share * len(values)) for values in self.log]
+        eventually(lambda: self.committed() == ends, f"{share:.0%} is committed", 60.0)
+
+    def judge(self) -> None:
+        """State and alerts are the oracle's."""
+        for number, values in enumerate(self.log):
+            offset, blocks = stored(self.config, self.pipeline, (self.topic, number))
+            assert offset == len(values)
+            assert_same(blocks, self.pipeline, (self.topic, number))
+        found: dict[str, set[bytes]] = {}
+        for message in self.kafka.read(self.alerts, self.kafka.end_offset(self.alerts)):
+            found.setdefault(dict(message.headers())["ce_id"].decode(), set()).add(message.value())
+        assert found == {identity: {value} for identity, value in self.expected.items()}
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["directory", "kafka"])
 def test_g1_g2_kill_9_under_load_leaves_state_and_alerts_as_if_nothing_had_been(
     kafka: Endpoint, tmp_path: Path, kind: str
 ) -> None:
-    topic, alerts, group = kafka.create_topic(partitions=PARTITIONS), kafka.create_topic(), kafka.name("group")
-    state_topic = kafka.create_topic(partitions=PARTITIONS, cleanup_policy="compact")
-    settings: dict[str, Any] = {
-        "kafka": {"bootstrap_servers": [kafka.bootstrap]},
-        "source": {
-            "kafka": {
-                "topics": [topic],
-                "group_id": group,
-                "group_instance_id": "one",
-                "start": "earliest",
-                "max_poll_records": 300,
-            }
-        },
-        "sinks": {"kafka": {"topic": alerts}},
-        "state": {"type": kind, "directory": {"path": str(tmp_path / "state")}, "kafka": {"topic": state_topic}},
-        "checkpoint": {"interval_seconds": 0.1},
-    }
-    config = Config.model_validate(settings)
-    log = records(7)
-    for number, values in enumerate(log):
-        kafka.produce(topic, values, partition=number)
-    pipeline, expected = oracle(config, topic, log)
-    assert len(expected) > 20
-
-    chance = random.Random(7)
+    setting, chance = Setting(kafka, tmp_path, kind), random.Random(7)
+    setting.settings["source"]["kafka"]["group_instance_id"] = "one"
+    setting.produce(0, 1)
     for _ in range(KILLS):
-        with Daemon(tmp_path, settings) as daemon:
+        with Daemon(tmp_path, setting.settings) as daemon:
             daemon.wait_until_ready()
             time.sleep(chance.uniform(0.05, 0.8))
             daemon.process.kill()
             daemon.process.wait()
-    ends = [len(values) for values in log]
-    at_last_kill = [kafka.committed(group, topic, number) for number in range(PARTITIONS)]
-    with Daemon(tmp_path, settings) as daemon:
-        eventually(
-            lambda: [kafka.committed(group, topic, number) for number in range(PARTITIONS)] == ends,
-            "everything is committed",
-            60.0,
-        )
+    print(f"committed at the last kill: {setting.committed()} of {[len(values) for values in setting.log]}")
+    with Daemon(tmp_path, setting.settings) as daemon:
+        setting.wait_until_read()
         assert daemon.terminate() == 0
-    print(f"committed at the last kill: {at_last_kill} of {ends}")
+    setting.judge()
 
-    for number in range(PARTITIONS):
-        offset, blocks = stored(config, pipeline, (topic, number))
-        assert offset == ends[number]
-        assert_same(blocks, pipeline, (topic, number))
-    delivered = kafka.read(alerts, kafka.end_offset(alerts))
-    found: dict[str, set[bytes]] = {}
-    for message in delivered:
-        found.setdefault(dict(message.headers())["ce_id"].decode(), set()).add(message.value())
-    assert found == {identity: {value} for identity, value in expected.items()}
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["directory", "kafka"])
+def test_g4_a_frozen_worker_that_wakes_up_after_another_took_over_changes_nothing(
+    kafka: Endpoint, tmp_path: Path, kind: str
+) -> None:
+    setting = Setting(kafka, tmp_path, kind)
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    setting.produce(0, 0.4)
+    with Daemon(folders[0], setting.settings) as first:
+        first.wait_until_ready()
+        eventually(lambda: None not in setting.committed(), "the first one works")
+        first.process.send_signal(signal.SIGSTOP)
+        with Daemon(folders[1], setting.settings) as second:
+            setting.wait_until_read(0.4)
+            setting.produce(0.4, 0.7)
+            setting.wait_until_read(0.7)
+            first.process.send_signal(signal.SIGCONT)
+            setting.produce(0.7, 1)
+            setting.wait_until_read()
+            assert second.terminate() == 0
+        assert first.terminate() == 0
+    setting.judge()
 
 
 def assert_same(blocks: list[BlockState], pipeline: Pipeline, partition: Partition) -> None:
