@@ -27,11 +27,11 @@ def checkpoint(
     timeout_seconds: float,
     *,
     wait: bool = True,
-) -> Generator[None, None, None]:
+) -> Generator[bool, None, None]:
     """Make everything before `positions` durable. To be run to its end, or given up with `close`.
 
     It yields between steps that take a moment, and records may be processed meanwhile: what is written is the state as
-    it was at `positions`, when it began. Without `wait` it also yields while writes are on their way.
+    it was at `positions`, when it began. Without `wait` it also yields, False then, while writes are on their way.
     Raises DeliveryError, StateError or SourceError; what came before it then holds.
 
     1. Every alert and dead letter that was handed over is acknowledged.
@@ -65,10 +65,10 @@ def checkpoint(
         snapshots.clean(positions)
 
 
-def _arrive(snapshots: Snapshots, wait: bool) -> Iterator[None]:
+def _arrive(snapshots: Snapshots, wait: bool) -> Iterator[bool]:
     """Let the loop go on while writes are on their way: the flush that follows has little to wait for."""
     while not wait and snapshots.store.in_flight:
-        yield
+        yield False
 
 
 class Checkpoints:
@@ -166,12 +166,12 @@ class Checkpoints:
             self._running = None
             self._succeeded(running)
 
-    def _run(self, steps: Iterator[None], until: float | None) -> bool:
+    def _run(self, steps: Iterator[bool], until: float | None) -> bool:
         """True when the last step is done. At least one is made."""
-        for _ in steps:
+        for moved in steps:
             if until is None:
                 continue
-            if self.clock.monotonic() >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
+            if not moved or self.clock.monotonic() >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
                 return False
         return True
 
@@ -190,7 +190,7 @@ class Checkpoints:
 class _Running:
     """A checkpoint under way."""
 
-    steps: Generator[None, None, None]
+    steps: Generator[bool, None, None]
     positions: Mapping[Partition, int]
     alerted: list[float]
     began_at: float

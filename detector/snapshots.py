@@ -121,7 +121,7 @@ class Snapshots:
             cuts.append(Cut(partition, offset, self.table.watermark(partition), numbers, names))
         return cuts
 
-    def write_blocks(self, cut: Cut) -> Iterator[None]:
+    def write_blocks(self, cut: Cut) -> Iterator[bool]:
         """Hand the changed blocks to the store; a step a block."""
         for number in cut.numbers:
             block = self.table.take(cut.partition, number)
@@ -130,7 +130,7 @@ class Snapshots:
             self.store.write(cut.partition, cut.names[number], blob)
             self.blocks_written += 1
             self.bytes_written += len(blob)
-            yield
+            yield True
 
     def write_manifest(self, cut: Cut) -> None:
         """Hand over what makes a snapshot of the blocks, all of which must be acknowledged."""

@@ -268,3 +268,33 @@ def test_g4_a_rebalance_gives_up_the_checkpoint_under_way_and_the_next_one_has_e
     last = Life(world)
     last.worker.run()
     assert (last.state(), alerts(world.delivered)) == (state, expected)
+
+
+def test_after_a_step_back_in_the_log_snapshots_of_the_other_history_are_not_taken() -> None:
+    """As where the topic was created anew and `on_offset_lost` says earliest."""
+    world = World(small_log())
+    state, _ = oracle(world.log)
+    life = Life(world)
+    life.turns(3)
+    life.checkpoint()
+    life.store.flush(1.0)
+    before = dict(life.worker.positions)
+
+    again = Life(world)
+    again.source.sizes = lambda: 0
+    again.turns(1)
+    for partition in world.log:
+        again.pipeline.table.drop(partition)
+        again.source.seek(partition, 0)
+    again.source.sizes = lambda: 10
+    again.turns(1)
+    again.checkpoint()
+    again.store.flush(1.0)
+    assert all(again.worker.positions[partition] < offset for partition, offset in before.items())
+    last = Life(world)
+    last.source.sizes = lambda: 0
+    last.turns(1)
+    assert last.worker.positions == again.worker.positions
+    last.source.sizes = lambda: 1000
+    last.worker.run()
+    assert last.state() == state
