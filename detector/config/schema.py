@@ -149,7 +149,7 @@ class Streams(Section):
     """How many streams are kept and what counts as one in order."""
 
     max_streams: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
-    idle_expiry_seconds: PositiveSeconds = 604_800.0
+    idle_expiry_seconds: PositiveSeconds = 2_592_000.0
     max_future_seconds: PositiveSeconds = 3_600.0
 
 
