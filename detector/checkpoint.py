@@ -109,7 +109,7 @@ class Checkpoints:
             self._advance(self._running, now + SLICE_SECONDS)
 
     def finish(self, positions: Mapping[Partition, int]) -> None:
-        """A whole one, now."""
+        """A whole one, now, and the last: there is no next one to make up for a refused commit. Raises as `turn`."""
         self.abandon()
         self._running = self._begin(positions, wait=True)
         self._advance(self._running, None)
@@ -157,7 +157,7 @@ class Checkpoints:
             self.metrics.worker.checkpoint_failures.inc()
             if isinstance(exc, SourceError):
                 self.metrics.source.observe_error(exc.reason)
-                if exc.retriable:
+                if exc.retriable and until is not None:
                     # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
                     self.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
                     return

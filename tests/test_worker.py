@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ import structlog
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
-from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
+from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
 from detector.pipeline import Pipeline
 from detector.protocols import AssignmentChanges
-from detector.records import RawBatch
+from detector.records import Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Metrics, Notifier, new_registry
@@ -177,6 +178,37 @@ def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
     rig.worker.run()
     assert rig.worker.pipeline.table.streams == 0
     assert source.commits == []
+
+
+class RefusingSource(ListSource):
+    """A group that is being rebalanced for as long as `refusals` last."""
+
+    refusals = 1
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise CommitRefused("rebalancing")
+        super().commit(offsets)
+
+
+def test_a_refused_commit_is_made_up_for_by_the_next_checkpoint() -> None:
+    source = RefusingSource([[records(0, quiet(5))], [records(5, quiet(5))], []], frozenset({PARTITION}))
+    rig = Rig(source, interval=10.0)
+    rig.worker.turn()
+    rig.clock.advance(11)
+    rig.worker.turn()
+    assert source.commits == []
+    rig.clock.advance(11)
+    rig.worker.turn()
+    assert source.commits == [{PARTITION: 10}]
+
+
+def test_g12_an_end_whose_last_commit_is_refused_is_no_orderly_end() -> None:
+    rig = Rig(RefusingSource([[records(0, quiet(5))]], frozenset({PARTITION})))
+    with pytest.raises(CommitRefused):
+        rig.worker.run()
+    assert rig.value("detector_checkpoint_failures_total") == 1
 
 
 def test_a_spare_member_without_partitions_is_ready() -> None:
