@@ -65,7 +65,8 @@ def test_g3_a_refused_commit_is_made_up_for_and_its_snapshot_counts() -> None:
 
     life.turns(1)
     life.source.commit = refuse  # type: ignore[method-assign]
-    life.checkpoint()
+    with pytest.raises(CommitRefused):
+        life.checkpoint()
     assert world.committed == {}
     killed_here = Life(world)
     killed_here.source.sizes = lambda: 0
