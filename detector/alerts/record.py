@@ -100,8 +100,10 @@ def _label_name(name: str) -> str:
 
 
 def _summary(alert: Alert) -> str:
-    side = "above" if alert.direction == Direction.ABOVE else "below"
-    return (
-        f"{alert.series} is {alert.value:.6g}, {side} the expected {alert.expected:.6g} "
-        f"({alert.lower:.6g} to {alert.upper:.6g}); anomaly_score {alert.anomaly_score:.2f}"
-    )
+    band = f"{alert.lower:.6g} to {alert.upper:.6g}"
+    if alert.lower <= alert.value <= alert.upper:
+        what = f"within the expected {band}, but unlike this stream: stuck, or away from its daily habit"
+    else:
+        side = "above" if alert.direction == Direction.ABOVE else "below"
+        what = f"{side} the expected {alert.expected:.6g} ({band})"
+    return f"{alert.series} is {alert.value:.6g}, {what}; anomaly_score {alert.anomaly_score:.2f}"
