@@ -32,27 +32,12 @@ class ManualClock:
         self.now += seconds
 
 
-class ListSource:
-    """Delivers the given batches, one poll each; an exception among them is raised instead."""
+class _FakeSource:
+    """What the sources below share: changes that wait to be asked for, partitions that were resumed."""
 
-    def __init__(
-        self, polls: Sequence[list[RawBatch] | Exception], partitions: frozenset[Partition] | None = None
-    ) -> None:
-        self.polls = list(polls)
-        self.committed: dict[Partition, int] = {}
-        self.commits: list[dict[Partition, int]] = []
-        self.closed = False
-        self.pending_changes = [AssignmentChanges(assigned=partitions or frozenset(), settled=True)]
+    def __init__(self, changes: AssignmentChanges) -> None:
+        self.pending_changes = [changes]
         self.resumed: set[Partition] = set()
-        self.sought: dict[Partition, int] = {}
-
-    def poll(self, timeout_seconds: float) -> list[RawBatch]:
-        if not self.polls:
-            return []
-        batches = self.polls.pop(0)
-        if isinstance(batches, Exception):
-            raise batches
-        return batches
 
     def changes(self) -> AssignmentChanges:
         return self.pending_changes.pop(0) if self.pending_changes else AssignmentChanges()
@@ -65,6 +50,28 @@ class ListSource:
 
     def pause(self, partitions: frozenset[Partition]) -> None:
         self.resumed -= partitions
+
+
+class ListSource(_FakeSource):
+    """Delivers the given batches, one poll each; an exception among them is raised instead."""
+
+    def __init__(
+        self, polls: Sequence[list[RawBatch] | Exception], partitions: frozenset[Partition] | None = None
+    ) -> None:
+        super().__init__(AssignmentChanges(assigned=partitions or frozenset(), settled=True))
+        self.polls = list(polls)
+        self.committed: dict[Partition, int] = {}
+        self.commits: list[dict[Partition, int]] = []
+        self.closed = False
+        self.sought: dict[Partition, int] = {}
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:
+        if not self.polls:
+            return []
+        batches = self.polls.pop(0)
+        if isinstance(batches, Exception):
+            raise batches
+        return batches
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.sought[partition] = offset
@@ -84,7 +91,7 @@ class ListSource:
         self.closed = True
 
 
-class LogSource:
+class LogSource(_FakeSource):
     """A topic as a broker keeps it: what survives the process is `committed`, which its successor is given.
 
     Delivers nothing of a partition until it is resumed, then `sizes()` records of each a poll.
@@ -96,12 +103,11 @@ class LogSource:
         committed: dict[Partition, int],
         sizes: Callable[[], int] = lambda: 100,
     ) -> None:
+        super().__init__(AssignmentChanges(assigned=frozenset(log)))
         self.log = log
         self.committed = committed
         self.sizes = sizes
         self.positions = {partition: committed.get(partition, 0) for partition in log}
-        self.pending_changes = [AssignmentChanges(assigned=frozenset(log))]
-        self.resumed: set[Partition] = set()
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         batches = []
@@ -113,18 +119,6 @@ class LogSource:
                 offsets, times = np.arange(first, first + len(values)), np.full(len(values), np.nan)
                 batches.append(RawBatch(*partition, offsets, times, list(values), [None] * len(values)))
         return batches
-
-    def changes(self) -> AssignmentChanges:
-        return self.pending_changes.pop(0) if self.pending_changes else AssignmentChanges()
-
-    def skipped(self) -> list[SkippedRange]:
-        return []
-
-    def resume(self, partitions: frozenset[Partition]) -> None:
-        self.resumed |= partitions
-
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        self.resumed -= partitions
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.positions[partition] = offset

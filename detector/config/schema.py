@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
+
 SourceName = Literal["kafka", "file", "host"]
 DecoderName = Literal["json", "csv"]
 SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
-
-
-def _host_port(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) >= 65_536:
-        raise ValueError(f"{text!r} is not host:port")
-    return text
-
-
-def _known_port(text: str) -> str:
-    if text.endswith(":0"):
-        raise ValueError(f"{text!r}: a broker cannot listen on port 0")
-    return text
-
-
-ListenAddress = Annotated[str, AfterValidator(_host_port)]
-"""host:port; port 0 takes a free one, which the log names."""
-HostPort = Annotated[str, AfterValidator(_host_port), AfterValidator(_known_port)]
-
-
-class Section(BaseModel):
-    """Unknown keys are errors; a configuration never changes once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Sasl(Section):

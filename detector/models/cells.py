@@ -9,6 +9,7 @@ Shape legend: B rows, I inputs, H hidden size, G gates.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ FORGET_BIAS = 1.0
 """Forget gates start open, so that gradients reach far back from the start (Gers et al. 2000)."""
 
 
-class Cell(nn.Module):
+class Cell(nn.Module, ABC):
     """Parameters common to all cells: G gates over [h, x], stacked along the output.
 
     `weight_x` [G*H, I], `weight_h` [G*H, H], `bias` [G*H], uniform in +-1/sqrt(H) as torch's own recurrent modules.
@@ -39,9 +40,9 @@ class Cell(nn.Module):
         self.weight_h = nn.Parameter(torch.empty(self.gates * hidden, hidden).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(self.gates * hidden))
 
+    @abstractmethod
     def forward(self, input_BI: Tensor, state: State) -> State:
         """State after one step."""
-        raise NotImplementedError
 
     def unroll(self, input_TBI: Tensor, state: State) -> tuple[Tensor, State]:
         """T steps, for training: (hidden states [T, B, H], last state). Overridden where torch has fused it."""
