@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TextIO
 
 import numpy as np
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from detector.columns import Columns, Field, Rows
 from detector.errors import DeliveryError, StateUnavailable
@@ -30,6 +34,18 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
+
+
+def log_to(file: TextIO) -> FilteringBoundLogger:
+    """A logger that writes `key=value` lines to `file`, whatever the process's logging is configured to."""
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(file),
+        processors=[structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        context_class=dict,
+        cache_logger_on_first_use=False,
+    )
+    return log
 
 
 class _FakeSource:

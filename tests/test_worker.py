@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-import structlog
 
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
@@ -18,7 +17,7 @@ from detector.records import Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Metrics, Notifier, new_registry
-from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock
+from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock, log_to
 from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
 
 PARTITION = ("metrics", 0)
@@ -73,7 +72,7 @@ class Rig:
                 self.metrics,
                 Health(60, self.clock.monotonic),
                 Notifier({}, self.clock.monotonic),
-                structlog.wrap_logger(structlog.PrintLogger(io.StringIO())),
+                log_to(io.StringIO()),
             ),
             clock=self.clock,
             checkpoint_interval_seconds=interval,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import structlog
 
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
@@ -21,7 +20,7 @@ from detector.sinks.dead_letter import DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.state.block import encode_block
 from detector.telemetry import Health, Metrics, Notifier, new_registry
-from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore
+from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
 
 START = 1_700_000_000
@@ -118,7 +117,7 @@ class Life:
         )
         self._joined = False
         self.log = io.StringIO()
-        log = structlog.wrap_logger(structlog.PrintLogger(self.log))
+        log = log_to(self.log)
         self.metrics = Metrics(new_registry())
         self.snapshots = Snapshots(self.store, self.pipeline.table, FINGERPRINT, "refuse", log)
         self.worker = Worker(
