@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ MAX_WRITES_IN_FLIGHT = 16
 
 def checkpoint(
     source: Source,
-    sinks: Iterable[Sink],
+    sinks: Mapping[str, Sink],
     snapshots: Snapshots | None,
     positions: Mapping[Partition, int],
     timeout_seconds: float,
@@ -45,8 +45,12 @@ def checkpoint(
     the new snapshot, whatever offset is committed. A worker that lost a partition overwrites nothing, because names
     never come twice, and deletes nothing, because its commit is refused.
     """
-    for sink in sinks:
-        sink.flush(timeout_seconds)
+    for name, sink in sinks.items():
+        try:
+            sink.flush(timeout_seconds)
+        except DeliveryError as exc:
+            exc.sink = name
+            raise
     if snapshots is not None:
         with snapshots.cut(positions) as cuts:
             for cut in cuts:
@@ -77,7 +81,7 @@ class Checkpoints:
     def __init__(
         self,
         source: Source,
-        sinks: Sequence[Sink],
+        sinks: Mapping[str, Sink],
         snapshots: Snapshots | None,
         metrics: Metrics,
         log: FilteringBoundLogger,
@@ -155,6 +159,8 @@ class Checkpoints:
         except (SourceError, DeliveryError, StateError) as exc:
             self.abandon()
             self.metrics.worker.checkpoint_failures.inc()
+            if isinstance(exc, DeliveryError) and exc.sink is not None:
+                self.metrics.worker.sink_failures.labels(exc.sink).inc()
             if isinstance(exc, SourceError):
                 self.metrics.source.observe_error(exc.reason)
                 if exc.retriable and until is not None:

@@ -116,10 +116,11 @@ class DecodeError(DetectorError):
 
 
 class DeliveryError(DetectorError):
-    """A sink did not acknowledge what it was given."""
+    """A sink did not acknowledge what it was given. `sink` names it, once somebody who knows the name has seen this."""
 
     reason = "delivery"
     retriable = True
+    sink: str | None = None
 
 
 class ModelError(DetectorError):

@@ -88,7 +88,7 @@ class Worker:
         self.clock = clock
         self.checkpoints = Checkpoints(
             source,
-            [outlet.sink for outlet in alerts] + ([rejects.sink] if rejects else []),
+            {outlet.name: outlet.sink for outlet in alerts} | ({rejects.name: rejects.sink} if rejects else {}),
             snapshots,
             telemetry.metrics,
             telemetry.log,

@@ -103,6 +103,7 @@ def test_g3_nothing_is_committed_while_an_alert_is_not_acknowledged() -> None:
         rig.worker.run()
     assert rig.source.commits == []
     assert rig.value("detector_checkpoint_failures_total") == 1
+    assert rig.value("detector_sink_failures_total", sink="list") == 1
 
 
 def test_checkpoints_come_at_their_interval() -> None:

@@ -116,7 +116,7 @@ def checkpoint(load: Load, store: StateStore) -> dict[str, float]:
     source = LogSource({partition: [] for partition in load.partitions}, {})
     checkpoints = Checkpoints(
         source,
-        [],
+        {},
         snapshots,
         Metrics(new_registry()),
         structlog.get_logger(),

@@ -107,11 +107,6 @@ class Lifecycle:
         state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
 
-    @staticmethod
-    def firing(state: Columns, rows: Rows) -> Bool:
-        """[B] whose alert is firing."""
-        return np.asarray(state["alert.status"][rows] == AlertStatus.FIRING)
-
 
 def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:
     columns: list[npt.NDArray[Any]] = [

@@ -25,7 +25,7 @@ class Health:
         self._progress_at = self._monotonic()
 
     def set_ready(self) -> None:
-        """Records are being processed."""
+        """The worker has its share of the partitions, which may be none, and their state."""
         with self._lock:
             self._waiting_for = None
 
@@ -36,7 +36,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """True when records are being processed."""
+        """True when the worker has its share of the partitions."""
         return self.waiting_for is None
 
     @property

@@ -104,7 +104,7 @@ class WorkerMetrics:
     """The loop, its checkpoints and its sinks."""
 
     def __init__(self, make: Families) -> None:
-        self.ready = make.gauge("ready", "1 while records are being processed, as /-/ready says.")
+        self.ready = make.gauge("ready", "1 while the worker has its share of the partitions, as /-/ready says.")
         self.stage_seconds = make.counter("stage_seconds", "Time of the worker's loop by stage.", "stage")
         self.checkpoint_seconds = make.histogram(
             "checkpoint_duration_seconds", "Time that a checkpoint takes.", CHECKPOINT_BOUNDS
