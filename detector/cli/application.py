@@ -1,0 +1,52 @@
+"""What all commands share: the application itself, its options, and how errors leave it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detector import __version__
+from detector.errors import ConfigError, DetectorError
+
+app = typer.Typer(
+    help="Streaming anomaly detection on metrics: Kafka in, an LSTM forecast per stream, alerts and metrics out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
+]
+
+
+def main() -> None:
+    """Console script: errors of ours and of the system are a message and an exit code, not a traceback."""
+    try:
+        app()
+    except ConfigError as exc:
+        sys.exit(_complain(exc, code=2))
+    except BrokenPipeError:
+        sys.exit(1)
+    except (DetectorError, OSError) as exc:
+        sys.exit(_complain(exc, code=1))
+
+
+def _complain(exc: Exception, code: int) -> int:
+    typer.echo(f"detector: {exc}", err=True)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"detector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options that come before a command."""

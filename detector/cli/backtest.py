@@ -1,0 +1,50 @@
+"""`detector backtest`: recorded series against known anomalies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detector.cli.application import ConfigOption, app
+
+
+@app.command()
+def backtest(
+    data: Annotated[Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.")],
+    labels: Annotated[
+        Path, typer.Option(help='JSON: {"relative/path.csv": [[start, end], ...]}, known anomalies.', metavar="FILE")
+    ],
+    report: Annotated[Path, typer.Option(help="Folder for report.html and report.json.", metavar="DIR")] = Path(
+        "backtest-report"
+    ),
+    alerts_per_stream_week: Annotated[
+        list[float] | None,
+        typer.Option(min=1e-6, max=10_000, help="Alarm budget in place of the configuration's; may be repeated."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Replay recorded series and hold the alerts against what is known to have been wrong."""
+    from detector.backtest.labels import read_labels
+    from detector.backtest.run import BacktestOptions, summary, write_report
+    from detector.backtest.run import backtest as run_backtest
+    from detector.config import load
+    from detector.progress import byte_progress
+    from detector.replay import find_files
+
+    loaded = load(config)
+    files = find_files([data])
+    budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
+    options = BacktestOptions(data, labels, files, read_labels(labels, files), budgets)
+    from detector.app import build_pipeline
+    from detector.pipeline import Pipeline
+
+    def pipeline(budget: float) -> Pipeline:
+        scoring = loaded.scoring.model_copy(update={"alerts_per_stream_week": budget})
+        return build_pipeline(loaded.model_copy(update={"scoring": scoring}))
+
+    total_bytes = len(budgets) * sum(file.path.stat().st_size for file in files)
+    with byte_progress("backtest", total_bytes) as advance:
+        found = run_backtest(options, pipeline, lambda line: typer.echo(line, err=True), advance)
+    write_report(found, report)
+    typer.echo(summary(found))
+    typer.echo(f"{report / 'report.html'}, {report / 'report.json'}", err=True)

@@ -1,0 +1,36 @@
+"""`detector replay`: recorded series through the pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detector.cli.application import ConfigOption, app
+
+
+@app.command()
+def replay(
+    inputs: Annotated[list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.")],
+    scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
+    alerts: Annotated[Path | None, typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Score recorded series with the very pipeline that `run` uses."""
+    from detector.config import load
+    from detector.progress import byte_progress
+    from detector.replay import find_files
+    from detector.replay import replay as replay_files
+
+    loaded = load(config)
+    files = find_files(inputs)
+    from detector.app import build_pipeline
+
+    with byte_progress("replay", sum(file.path.stat().st_size for file in files)) as advance:
+        done = replay_files(
+            files, scores, alerts, lambda: build_pipeline(loaded), lambda line: typer.echo(line, err=True), advance
+        )
+    typer.echo(
+        f"{done.files} files, {done.rows} rows, {done.scored} scored, {done.malformed_rows} malformed, "
+        f"{done.alerts} alerts; scores in {scores}",
+        err=True,
+    )
