@@ -20,6 +20,7 @@ from detector.config import Config
 from detector.decoders import DECODERS
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
+from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
 from detector.scoring import Scorer, ScorerSettings
@@ -29,7 +30,7 @@ from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
-from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
+from detector.worker import Telemetry, Worker
 
 STALL_SECONDS = 120.0
 """A loop that did not come round for this long is reported as unhealthy."""

@@ -9,20 +9,17 @@ import numpy as np
 from structlog.typing import FilteringBoundLogger
 
 from detector.checkpoint import Checkpoints
-from detector.errors import DeliveryError, SourceError
+from detector.errors import SourceError
+from detector.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import (
-    AlertEncoder,
     AssignmentChanges,
     Clock,
     Decoder,
-    Message,
-    RejectEncoder,
-    Sink,
     SkippedRange,
     Source,
 )
-from detector.records import Alert, AlertStatus, Partition, RawBatch, Reject
+from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.snapshots import Snapshots
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
 
@@ -30,26 +27,6 @@ POLL_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
-TOMBSTONE = "tombstone"
-"""Reason of a reject that is no fault: a null value on a compacted topic. Counted, not dead-lettered."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlertOutlet:
-    """A sink for alerts, under the name that metrics and logs use."""
-
-    name: str
-    sink: Sink
-    encode: AlertEncoder
-
-
-@dataclass(frozen=True, slots=True)
-class RejectOutlet:
-    """The dead-letter sink."""
-
-    name: str
-    sink: Sink
-    encode: RejectEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +59,12 @@ class Worker:
         self.source = source
         self.decoder = decoder
         self.pipeline = pipeline
-        self.alerts = alerts
-        self.rejects = rejects
+        self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log)
         self.telemetry = telemetry
         self.clock = clock
         self.checkpoints = Checkpoints(
             source,
-            {outlet.name: outlet.sink for outlet in alerts} | ({rejects.name: rejects.sink} if rejects else {}),
+            self.outlets.sinks,
             snapshots,
             telemetry.metrics,
             telemetry.log,
@@ -200,54 +176,11 @@ class Worker:
         with metrics.stage("pipeline"):
             scored = self.pipeline.process(samples, expire=True)
         with metrics.stage("sink"):
-            self._send_alerts(scored.alerts)
-            self._send_rejects(samples.rejects)
+            self.outlets.send_alerts(scored.alerts)
+            self.outlets.send_rejects(samples.rejects)
+        self.checkpoints.undelivered += [alert.time for alert in scored.alerts]
         metrics.observe_scored(samples, scored, self.clock.time())
         self.positions[partition] = int(batch.offsets[-1]) + 1
-
-    def _send_alerts(self, alerts: tuple[Alert, ...]) -> None:
-        if not alerts:
-            return
-        for outlet in self.alerts:
-            self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
-        self.checkpoints.undelivered += [alert.time for alert in alerts]
-        for alert in alerts:
-            self.telemetry.log.info(
-                "alert",
-                status=alert.status.name.lower(),
-                series=str(alert.series),
-                anomaly_score=round(alert.anomaly_score, 3),
-                value=alert.value,
-                expected=alert.expected,
-                id=alert.id,
-            )
-
-    def _send_rejects(self, rejects: tuple[Reject, ...]) -> None:
-        dead = [reject for reject in rejects if reject.reason != TOMBSTONE]
-        if not dead:
-            return
-        if self.rejects is not None:
-            self._send(self.rejects.name, self.rejects.sink, [self.rejects.encode(reject) for reject in dead])
-        first = dead[0]
-        self.telemetry.log.warning(
-            "records cannot be decoded",
-            count=len(dead),
-            reason=first.reason,
-            detail=first.detail,
-            topic=first.topic,
-            partition=first.partition,
-            offset=first.offset,
-        )
-
-    def _send(self, name: str, sink: Sink, messages: list[Message]) -> None:
-        metrics = self.telemetry.metrics.worker
-        try:
-            for message in messages:
-                sink.send(message)
-        except DeliveryError:
-            metrics.sink_failures.labels(name).inc()
-            raise
-        metrics.sink_messages.labels(name).inc(len(messages))
 
     def _report_skipped(self, skipped: list[SkippedRange]) -> None:
         self.telemetry.metrics.source.observe_skipped(skipped)
@@ -261,7 +194,7 @@ class Worker:
                 reason=gap.reason,
             )
         rejects = (Reject(gap.topic, gap.partition, gap.first, gap.reason, _range(gap), None, None) for gap in skipped)
-        self._send_rejects(tuple(rejects))
+        self.outlets.send_rejects(tuple(rejects))
 
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())

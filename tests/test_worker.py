@@ -11,6 +11,7 @@ from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
+from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import AssignmentChanges
 from detector.records import Partition, RawBatch
@@ -18,7 +19,7 @@ from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Metrics, Notifier, new_registry
 from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock, log_to
-from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
+from detector.worker import Telemetry, Worker
 
 PARTITION = ("metrics", 0)
 START = 1_700_000_000

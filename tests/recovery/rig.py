@@ -12,6 +12,7 @@ import numpy as np
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
+from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Forecaster, Message, StateStore
 from detector.records import Partition
@@ -21,7 +22,7 @@ from detector.snapshots import Snapshots
 from detector.state.block import encode_block
 from detector.telemetry import Health, Metrics, Notifier, new_registry
 from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
-from detector.worker import AlertOutlet, RejectOutlet, Telemetry, Worker
+from detector.worker import Telemetry, Worker
 
 START = 1_700_000_000
 FINGERPRINT = {"model": "last-value"}

@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"pipeline", "snapshots"},
+    {"pipeline", "snapshots", "outlets"},
     {"checkpoint"},
     {"worker", "replay", "backtest", "produce", "demo", "train", "testing"},
     {"app"},

@@ -1,0 +1,98 @@
+"""Where alerts and dead letters go: every sink under the name that metrics and logs use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from detector.errors import DeliveryError
+from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
+from detector.records import Alert, Reject
+from detector.telemetry.metrics import WorkerMetrics
+
+TOMBSTONE = "tombstone"
+"""Reason of a reject that is no fault: a null value on a compacted topic. Counted, not dead-lettered."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOutlet:
+    """A sink for alerts, under the name that metrics and logs use."""
+
+    name: str
+    sink: Sink
+    encode: AlertEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class RejectOutlet:
+    """The dead-letter sink."""
+
+    name: str
+    sink: Sink
+    encode: RejectEncoder
+
+
+class Outlets:
+    """Hands alerts and rejects to their sinks. Raises DeliveryError."""
+
+    def __init__(
+        self,
+        alerts: Sequence[AlertOutlet],
+        rejects: RejectOutlet | None,
+        metrics: WorkerMetrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.alerts = alerts
+        self.rejects = rejects
+        self.metrics = metrics
+        self.log = log
+
+    @property
+    def sinks(self) -> dict[str, Sink]:
+        """All of them, by name."""
+        rejects = {self.rejects.name: self.rejects.sink} if self.rejects else {}
+        return {outlet.name: outlet.sink for outlet in self.alerts} | rejects
+
+    def send_alerts(self, alerts: tuple[Alert, ...]) -> None:
+        if not alerts:
+            return
+        for outlet in self.alerts:
+            self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
+        for alert in alerts:
+            self.log.info(
+                "alert",
+                status=alert.status.name.lower(),
+                series=str(alert.series),
+                anomaly_score=round(alert.anomaly_score, 3),
+                value=alert.value,
+                expected=alert.expected,
+                id=alert.id,
+            )
+
+    def send_rejects(self, rejects: tuple[Reject, ...]) -> None:
+        dead = [reject for reject in rejects if reject.reason != TOMBSTONE]
+        if not dead:
+            return
+        if self.rejects is not None:
+            self._send(self.rejects.name, self.rejects.sink, [self.rejects.encode(reject) for reject in dead])
+        first = dead[0]
+        self.log.warning(
+            "records cannot be decoded",
+            count=len(dead),
+            reason=first.reason,
+            detail=first.detail,
+            topic=first.topic,
+            partition=first.partition,
+            offset=first.offset,
+        )
+
+    def _send(self, name: str, sink: Sink, messages: list[Message]) -> None:
+        try:
+            for message in messages:
+                sink.send(message)
+        except DeliveryError:
+            self.metrics.sink_failures.labels(name).inc()
+            raise
+        self.metrics.sink_messages.labels(name).inc(len(messages))
