@@ -6,6 +6,7 @@ import base64
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,9 @@ class Cluster:
 
     `properties` are added to each broker's configuration. `client_protocol` may be SASL_PLAINTEXT and so on, with
     `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool.
+
+    Each of the `links` is one more listener a broker, of which clients are told another port than it has: for a proxy
+    to stand between. `links[link][broker]` is the port that they are told, and the broker's own.
     """
 
     def __init__(
@@ -32,10 +36,13 @@ class Cluster:
         client_protocol: str = "PLAINTEXT",
         client_options: Mapping[str, Any] | None = None,
         format_options: Sequence[str] = (),
+        links: int = 0,
     ) -> None:
         self.folder = folder
         self.brokers: list[Broker] = []
+        self.links: list[list[tuple[int, int]]] = []
         self._size = brokers
+        self._link_count = links
         self._properties = dict(properties or {})
         self._client_protocol = client_protocol
         self._client_options = client_options
@@ -75,8 +82,9 @@ class Cluster:
             shutil.rmtree(broker.folder, ignore_errors=True)
 
     def _start_once(self) -> None:
-        ports = free_ports(2 * self._size)
-        client, controller = ports[: self._size], ports[self._size :]
+        ports = iter(free_ports(2 * self._size * (1 + self._link_count)))
+        client, controller = list(islice(ports, self._size)), list(islice(ports, self._size))
+        self.links = [[(next(ports), next(ports)) for _ in client] for _ in range(self._link_count)]
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         self.brokers = [
             Broker(node_id, self.folder / f"node-{node_id}", self.folder / f"node-{node_id}.log")
@@ -99,13 +107,21 @@ class Cluster:
     def _configuration(self, node_id: int, client: list[int], controller: list[int]) -> dict[str, str | int]:
         own, voters = client[node_id - 1], [f"{i}@{HOST}:{port}" for i, port in enumerate(controller, start=1)]
         copies = min(3, self._size)
+        links = {f"LINK{number}": ports[node_id - 1] for number, ports in enumerate(self.links)}
+        told = [f"CLIENT://{HOST}:{own}", *(f"{name}://{HOST}:{front}" for name, (front, _) in links.items())]
+        bound = [f"CLIENT://{HOST}:{own}", *(f"{name}://{HOST}:{back}" for name, (_, back) in links.items())]
+        protocols = [
+            f"CLIENT:{self._client_protocol}",
+            "CONTROLLER:PLAINTEXT",
+            *(f"{name}:PLAINTEXT" for name in links),
+        ]
         return {
             **BASE_PROPERTIES,
             "node.id": node_id,
             "controller.quorum.voters": ",".join(voters),
-            "listeners": f"CLIENT://{HOST}:{own},CONTROLLER://{HOST}:{controller[node_id - 1]}",
-            "advertised.listeners": f"CLIENT://{HOST}:{own}",
-            "listener.security.protocol.map": f"CLIENT:{self._client_protocol},CONTROLLER:PLAINTEXT",
+            "listeners": ",".join([*bound, f"CONTROLLER://{HOST}:{controller[node_id - 1]}"]),
+            "advertised.listeners": ",".join(told),
+            "listener.security.protocol.map": ",".join(protocols),
             "default.replication.factor": copies,
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,
