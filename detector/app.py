@@ -18,6 +18,7 @@ import structlog
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
+from detector.errors import DeliveryError, StateUnavailable
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
 from detector.outlets import AlertOutlet, RejectOutlet
@@ -30,10 +31,8 @@ from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
+from detector.watchdog import Watchdog
 from detector.worker import Telemetry, Worker
-
-STALL_SECONDS = 120.0
-"""A loop that did not come round for this long is reported as unhealthy."""
 
 
 class SystemClock:
@@ -78,6 +77,7 @@ def build_worker(
     stack: ExitStack,
     source: Source | None = None,
     extra_alerts: tuple[AlertOutlet, ...] = (),
+    watchdog: Watchdog | None = None,
 ) -> Worker:
     """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
     clock = SystemClock()
@@ -90,8 +90,10 @@ def build_worker(
         metrics.worker.observe_log_line,
     )
     log = structlog.get_logger("detector")
-    health = Health(STALL_SECONDS, clock.monotonic)
+    health = Health(config.watchdog.stall_seconds, clock.monotonic)
     metrics.watch(health)
+    if watchdog is not None:
+        watchdog.watch(health)
     server = TelemetryServer(config.telemetry.listen, metrics.registry, health)
     server.start()
     stack.callback(server.close)
@@ -126,13 +128,31 @@ def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
 
     An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
-    standard error and the process exits with 1.
+    standard error and the process exits with 1. A loop that hangs ends the process too, see `Watchdog`. A process that
+    was frozen until its deliveries had failed begins again where its state ends.
     """
+    workers: list[Worker] = []
+
+    def stop() -> None:
+        for worker in workers[-1:]:
+            worker.stop()
+
+    patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
+    stopping = StoppingOnSignals(stop, config.checkpoint.shutdown_timeout_seconds)
     try:
-        with ExitStack() as stack:
-            worker = build_worker(config, stack)
-            with StoppingOnSignals(worker.stop, config.checkpoint.shutdown_timeout_seconds):
-                worker.run()
+        with stopping, Watchdog(config.watchdog.stall_seconds) as watchdog:
+            while True:
+                try:
+                    with ExitStack() as stack:
+                        workers.append(build_worker(config, stack, watchdog=watchdog))
+                        if stopping.asked:
+                            workers[-1].stop()
+                        workers[-1].run()
+                        return
+                except (DeliveryError, StateUnavailable) as exc:
+                    if stopping.asked or not watchdog.forgive(patience):
+                        raise
+                    structlog.get_logger("detector").warning("the process was frozen, beginning anew", error=str(exc))
     finally:
         faulthandler.cancel_dump_traceback_later()
 
@@ -143,8 +163,8 @@ class StoppingOnSignals:
     def __init__(self, stop: Callable[[], None], deadline_seconds: float | None = None) -> None:
         self._stop = stop
         self._deadline_seconds = deadline_seconds
-        self._asked = False
         self._before: dict[int, Any] = {}
+        self.asked = False
 
     def __enter__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -155,10 +175,10 @@ class StoppingOnSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self.asked:
             # 128 + signal number, as a shell reports a process that the signal killed.
             os._exit(128 + number)
-        self._asked = True
+        self.asked = True
         if self._deadline_seconds is not None:
             faulthandler.dump_traceback_later(self._deadline_seconds, exit=True)
         self._stop()

@@ -245,6 +245,13 @@ class Checkpoint(Section):
     shutdown_timeout_seconds: PositiveSeconds = 30.0
 
 
+class Watchdog(Section):
+    """What ends a process that hangs."""
+
+    stall_seconds: PositiveSeconds = 120.0
+    partition_seconds: PositiveSeconds = 300.0
+
+
 class Telemetry(Section):
     """`/metrics`, health and logs."""
 
@@ -267,10 +274,17 @@ class Config(Section):
     dead_letter: DeadLetter = DeadLetter()
     state: State = State()
     checkpoint: Checkpoint = Checkpoint()
+    watchdog: Watchdog = Watchdog()
     telemetry: Telemetry = Telemetry()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.source.type == "file" and not self.source.file.paths:
             raise ValueError("source.file.paths: is empty, so there is nothing to read")
+        longest = max(self.state.flush_timeout_seconds, self.sinks.kafka.delivery_timeout_seconds)
+        if self.watchdog.stall_seconds <= longest:
+            raise ValueError(
+                f"watchdog.stall_seconds: {self.watchdog.stall_seconds:g} would end a worker that waits for an "
+                f"acknowledgement, which may take {longest:g} s; set it higher"
+            )
         return self

@@ -24,6 +24,11 @@ class Health:
         """The processing loop came round."""
         self._progress_at = self._monotonic()
 
+    @property
+    def progress_at(self) -> float:
+        """When the loop last came round, on the clock that was given."""
+        return self._progress_at
+
     def set_ready(self) -> None:
         """The worker has its share of the partitions, which may be none, and their state."""
         with self._lock:

@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"pipeline", "snapshots", "outlets"},
+    {"pipeline", "snapshots", "outlets", "watchdog"},
     {"checkpoint"},
     {"worker", "replay", "backtest", "produce", "demo", "train", "testing"},
     {"app"},

@@ -1,0 +1,129 @@
+"""G12: a process that hangs ends with stacks and its own status; one that was frozen is told from one that hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from detector.telemetry import Health
+from detector.testing import ManualClock
+from detector.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
+
+HANGING = """
+import threading, time
+from detector.telemetry import Health
+from detector.watchdog import Watchdog
+
+def a_call_that_never_returns():
+    threading.Event().wait()
+
+with Watchdog(0.5, tick_seconds=0.1) as watchdog:
+    watchdog.watch(Health(1, time.monotonic))
+    a_call_that_never_returns()
+"""
+
+
+class Looking:
+    """A watchdog that is looked at by hand; what it would have ended is counted."""
+
+    def __init__(self, stall_seconds: float = 60.0) -> None:
+        self.clock, self.ended = ManualClock(), 0
+        self.watchdog = Watchdog(stall_seconds, now=self.clock.monotonic, end=self._end)
+        self.health = Health(stall_seconds, self.clock.monotonic)
+        self.watchdog.watch(self.health)
+
+    def _end(self) -> None:
+        self.ended += 1
+
+    def seconds(self, count: int) -> None:
+        for _ in range(count):
+            self.clock.advance(1.0)
+            self.watchdog.tick()
+
+
+def test_g12_a_loop_that_does_not_come_round_ends_the_process_once_it_is_late() -> None:
+    looking = Looking()
+    looking.seconds(60)
+    assert looking.ended == 0
+    looking.seconds(1)
+    assert looking.ended == 1
+
+
+def test_g12_progress_keeps_it_alive() -> None:
+    looking = Looking()
+    for _ in range(10):
+        looking.seconds(50)
+        looking.health.progress()
+    assert looking.ended == 0
+
+
+def test_g12_time_spent_frozen_is_no_time_without_progress() -> None:
+    looking = Looking()
+    looking.seconds(10)
+    looking.clock.advance(3600.0)
+    looking.watchdog.tick()
+    looking.seconds(59)
+    assert looking.ended == 0
+    looking.seconds(2)
+    assert looking.ended == 1
+
+
+def test_g12_a_wait_that_failed_is_forgiven_once_and_only_soon_after_the_process_was_frozen() -> None:
+    looking = Looking()
+    looking.seconds(10)
+    assert not looking.watchdog.forgive(60.0), "was never frozen"
+    looking.clock.advance(SUSPENSION_SECONDS + 2.0)
+    assert looking.watchdog.forgive(60.0), "even before the thread itself has looked"
+    assert not looking.watchdog.forgive(60.0), "the same suspension excuses no second failure"
+    looking.clock.advance(SUSPENSION_SECONDS + 2.0)
+    looking.seconds(62)
+    assert not looking.watchdog.forgive(60.0), "too long ago to be the reason"
+
+
+def test_g12_a_call_that_never_returns_ends_the_process_with_its_stack_and_status() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == EXIT_STALLED == 70
+    assert "a_call_that_never_returns" in done.stderr
+    assert "no progress for 0.5 s" in done.stderr
+
+
+def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write_end, bytes(65_536))
+    os.set_blocking(write_end, True)
+    try:
+        process = subprocess.Popen([sys.executable, "-c", HANGING], stderr=write_end)
+        assert process.wait(30) == EXIT_STALLED
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_g12_a_real_suspension_is_noticed() -> None:
+    script = """
+import time
+from detector.watchdog import Watchdog
+with Watchdog(1e9, tick_seconds=0.1) as watchdog:
+    print("up", flush=True)
+    input()
+    print(watchdog.forgive(60.0), flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(SUSPENSION_SECONDS + 1.0)
+        process.send_signal(signal.SIGCONT)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "True\n"
