@@ -12,6 +12,7 @@ from detector.errors import DeliveryError, SourceError, StateError
 from detector.protocols import Clock, Sink, Source
 from detector.records import Partition
 from detector.snapshots import Snapshots
+from detector.state.manifest import Manifest
 from detector.telemetry import Metrics
 
 SLICE_SECONDS = 0.02
@@ -52,7 +53,8 @@ def checkpoint(
             exc.sink = name
             raise
     if snapshots is not None:
-        with snapshots.cut(positions) as cuts:
+        lineages = {partition: source.lineage(partition) for partition in positions}
+        with snapshots.cut(positions, lineages) as cuts:
             for cut in cuts:
                 yield from snapshots.write_blocks(cut)
             yield from _arrive(snapshots, wait)
@@ -125,21 +127,27 @@ class Checkpoints:
             self.undelivered = self._running.alerted + self.undelivered
             self._running = None
 
-    def restore(self, partition: Partition) -> int | None:
-        """Take over a partition's last snapshot; the offset to go on from, None where there is none."""
+    def restore(self, partition: Partition) -> Manifest | None:
+        """Take over a partition's last snapshot, if any; its manifest says where to go on."""
         if self.snapshots is None:
             return None
         began = self.clock.monotonic()
-        offset = self.snapshots.restore(partition)
+        manifest = self.snapshots.restore(partition)
         seconds = self.clock.monotonic() - began
         self.metrics.state.observe_restored(seconds, self.snapshots.damaged)
         streams = len(self.snapshots.table.occupied(partition))
         where = f"{partition[0]}/{partition[1]}"
-        if offset is None:
+        if manifest is None:
             self.log.warning("no stored state, its streams start anew", partition=where)
         else:
-            self.log.info("state restored", partition=where, offset=offset, streams=streams, seconds=round(seconds, 3))
-        return offset
+            self.log.info(
+                "state restored",
+                partition=where,
+                offset=manifest.offset,
+                streams=streams,
+                seconds=round(seconds, 3),
+            )
+        return manifest
 
     def forget(self, partition: Partition) -> None:
         """The partition is not ours any more."""

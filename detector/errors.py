@@ -7,6 +7,8 @@
     │   ├── TopicMissing       a topic does not exist and is not created for you
     │   ├── AccessDenied       authentication or authorisation failed
     │   ├── OffsetLost         the position is outside the log and the policy says stop
+    │   │   ├── TopicRecreated the topic was deleted and created again: the position is of another log
+    │   │   └── LogTruncated   records before the position are not in the log any more, others are in their place
     │   ├── CommitRefused      the group is being rebalanced; commit again later (retriable)
     │   ├── MemberFenced       another process uses this member's group_instance_id
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
@@ -85,6 +87,18 @@ class OffsetLost(SourceError):
     """The position to read from is not in the log (any more)."""
 
     reason = "offset_lost"
+
+
+class TopicRecreated(OffsetLost):
+    """The topic was deleted and created again: the position is of another log."""
+
+    reason = "topic_recreated"
+
+
+class LogTruncated(OffsetLost):
+    """The log was cut below the position, which records that nobody read may have filled again."""
+
+    reason = "log_truncated"
 
 
 class CommitRefused(SourceError):

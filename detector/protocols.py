@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from detector.columns import Columns, Field, Rows
-from detector.records import Alert, Float64, Partition, RawBatch, Reject, SampleBatch, Uint8
+from detector.records import UNKNOWN_LINEAGE, Alert, Float64, Lineage, Partition, RawBatch, Reject, SampleBatch, Uint8
 from detector.series import SeriesIndex
 
 
@@ -87,8 +87,15 @@ class Source(Protocol):
         """Deliver nothing from these until `resume`d; positions stay."""
         ...
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """The next record delivered from `partition` is the one at `offset`, or the first behind it."""
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
+        """The next record delivered from `partition` is the one at `offset`, or the first behind it.
+
+        Where `lineage` says that the offset is of another log, the next `poll` finds the position lost.
+        """
+        ...
+
+    def lineage(self, partition: Partition) -> Lineage:
+        """Of the position behind the last record delivered, or sought."""
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -155,6 +162,46 @@ class Forecaster(Protocol):
 
     def fallback(self, state: Columns, rows: Rows) -> Uint8:
         """[B] index into `names`: 0 where the model is used, else the naive forecast that stands in for it."""
+        ...
+
+
+class Recorder(Protocol):
+    """Remembers what some streams are forecast from."""
+
+    def take(self, state: Columns, rows: Rows) -> None:
+        """Each of these streams has just learnt a sample and is about to be forecast. Reads only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearntWeights:
+    """Weights of the forecaster's network that did not come with it."""
+
+    sha256: str
+    tensors: bytes
+    """As safetensors; what `sha256` is of."""
+
+
+class WeightsInUse(Protocol):
+    """Which weights the streams of each partition are forecast with: those now, then those before them, if kept.
+
+    An empty tuple stands for the weights that the worker was configured with.
+    """
+
+    def coming(self, partition: Partition) -> tuple[LearntWeights, ...]:
+        """What the next snapshot should name: from its offset on these are used."""
+        ...
+
+    def now(self, partition: Partition) -> tuple[LearntWeights, ...]:
+        """What is used."""
+        ...
+
+    def use(self, partition: Partition, weights: tuple[LearntWeights, ...]) -> None:
+        """From the next record on. Raises ModelError for weights of another network."""
+        ...
+
+    def forget(self, partition: Partition) -> None:
+        """The partition is not ours any more."""
         ...
 
 

@@ -72,6 +72,19 @@ class RawBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """Which log an offset is of. It means other records in a topic that was created anew, or in a log that was cut."""
+
+    topic_id: str = ""
+    """Changes when a topic is deleted and created again; empty where it is not known."""
+    leader_epoch: int = -1
+    """Of the last record before the offset, or a later one; -1 where it is not known."""
+
+
+UNKNOWN_LINEAGE = Lineage()
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A record that could not be decoded, on its way to the dead-letter topic."""
 

@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.errors import StateDamaged, StateForeign
 from detector.protocols import StateStore
-from detector.records import Partition
+from detector.records import Lineage, Partition
 from detector.state.block import Fingerprint, encode_block
 from detector.state.history import Generation, Restored, emptied, newest, superfluous
 from detector.state.manifest import Manifest, block_name, encode_manifest, manifest_name
@@ -42,6 +42,7 @@ class Cut:
 
     partition: Partition
     offset: int
+    lineage: Lineage
     watermark: float
     numbers: list[int]
     """Blocks that changed."""
@@ -73,8 +74,8 @@ class Snapshots:
         self._writer = secrets.token_hex(6)
         self._durable: dict[Partition, _Durable] = {}
 
-    def restore(self, partition: Partition) -> int | None:
-        """Fill the table with the partition's newest snapshot; the offset to go on from, None where there is none."""
+    def restore(self, partition: Partition) -> Manifest | None:
+        """Fill the table with the partition's newest snapshot, if any; its manifest says where to go on."""
         self._durable[partition] = durable = _Durable()
         blobs = self.store.open(partition)
         restored = self._newest(blobs, partition)
@@ -86,19 +87,21 @@ class Snapshots:
         watermark = restored.manifest.watermark
         if restored.blocks or watermark is not None:
             self.table.restore(partition, -math.inf if watermark is None else watermark, restored.blocks)
-        return restored.manifest.offset
+        return restored.manifest
 
     def forget(self, partition: Partition) -> None:
         """The partition is not ours any more; what is stored of it stays."""
         self._durable.pop(partition, None)
 
     @contextmanager
-    def cut(self, positions: Mapping[Partition, int]) -> Iterator[list[Cut]]:
+    def cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage]) -> Iterator[list[Cut]]:
         """Fix the state of these partitions, which must be what it is after all records before the positions.
+
+        `lineages` says which logs the positions are of.
 
         What was not settled when the context ends is in the next cut again.
         """
-        cuts = self._cut(positions)
+        cuts = self._cut(positions, lineages)
         try:
             yield cuts
         finally:
@@ -106,7 +109,7 @@ class Snapshots:
                 if not cut.durable:
                     self.table.uncut(cut.partition, cut.numbers)
 
-    def _cut(self, positions: Mapping[Partition, int]) -> list[Cut]:
+    def _cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage]) -> list[Cut]:
         cuts = []
         for partition, offset in positions.items():
             durable = self._durable.setdefault(partition, _Durable())
@@ -118,14 +121,15 @@ class Snapshots:
             names += [""] * (self.table.blocks_of(partition) - len(names))
             for number in numbers:
                 names[number] = block_name(offset, number, self._writer)
-            cuts.append(Cut(partition, offset, self.table.watermark(partition), numbers, names))
+            watermark = self.table.watermark(partition)
+            cuts.append(Cut(partition, offset, lineages[partition], watermark, numbers, names))
         return cuts
 
     def write_blocks(self, cut: Cut) -> Iterator[bool]:
         """Hand the changed blocks to the store; a step a block."""
         for number in cut.numbers:
             block = self.table.take(cut.partition, number)
-            blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint)
+            blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint, cut.lineage)
             self.table.recycle(block)
             self.store.write(cut.partition, cut.names[number], blob)
             self.blocks_written += 1
@@ -136,7 +140,16 @@ class Snapshots:
         """Hand over what makes a snapshot of the blocks, all of which must be acknowledged."""
         topic, number = cut.partition
         watermark = cut.watermark if math.isfinite(cut.watermark) else None
-        manifest = Manifest(topic, number, cut.offset, watermark, dict(self.fingerprint), cut.names)
+        manifest = Manifest(
+            topic,
+            number,
+            cut.offset,
+            watermark,
+            dict(self.fingerprint),
+            cut.names,
+            cut.lineage.topic_id,
+            cut.lineage.leader_epoch,
+        )
         blob = encode_manifest(manifest)
         self.store.write(cut.partition, manifest_name(cut.offset, self._writer), blob)
         self.bytes_written += len(blob)

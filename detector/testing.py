@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from detector.columns import Columns, Field, Rows
 from detector.errors import DeliveryError, StateUnavailable
 from detector.protocols import AssignmentChanges, Forecast, Message, SkippedRange
-from detector.records import Float64, Partition, RawBatch, Uint8
+from detector.records import UNKNOWN_LINEAGE, Float64, Lineage, Partition, RawBatch, Uint8
 
 
 class ManualClock:
@@ -54,6 +54,10 @@ class _FakeSource:
     def __init__(self, changes: AssignmentChanges) -> None:
         self.pending_changes = [changes]
         self.resumed: set[Partition] = set()
+        self.lineages: dict[Partition, Lineage] = {}
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return self.lineages.get(partition, UNKNOWN_LINEAGE)
 
     def changes(self) -> AssignmentChanges:
         return self.pending_changes.pop(0) if self.pending_changes else AssignmentChanges()
@@ -89,7 +93,7 @@ class ListSource(_FakeSource):
             raise batches
         return batches
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         self.sought[partition] = offset
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -136,8 +140,9 @@ class LogSource(_FakeSource):
                 batches.append(RawBatch(*partition, offsets, times, list(values), [None] * len(values)))
         return batches
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         self.positions[partition] = offset
+        self.lineages[partition] = lineage
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         self.committed.update(offsets)

@@ -160,10 +160,10 @@ class Worker:
         """Streams go on where their last snapshot ends, whatever offset is committed."""
         self.telemetry.health.set_not_ready(f"restoring {len(partitions)} partitions")
         for partition in sorted(partitions):
-            offset = self.checkpoints.restore(partition)
-            if offset is not None:
-                self.source.seek(partition, offset)
-                self.positions[partition] = offset
+            snapshot = self.checkpoints.restore(partition)
+            if snapshot is not None:
+                self.source.seek(partition, snapshot.offset, snapshot.lineage)
+                self.positions[partition] = snapshot.offset
             self.telemetry.health.progress()
             self.telemetry.notifier.progress()
 

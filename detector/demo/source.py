@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from detector.protocols import AssignmentChanges, Clock, SkippedRange, Source
-from detector.records import Partition, RawBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.synthetic.fleet import Fleet
 
 PARTITION: Partition = ("fleet", 0)
@@ -76,8 +76,11 @@ class FleetSource:
     def pause(self, partitions: frozenset[Partition]) -> None:
         self._other.pause(partitions)
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """The past of the demo is not kept."""
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """The demo remembers nothing."""

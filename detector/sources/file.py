@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.errors import SourceError
 from detector.protocols import AssignmentChanges, Clock, SkippedRange
-from detector.records import Partition, RawBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.sources.lines import STDIN, FileTape, Lines, StdinTape
 
 LINES_PER_POLL = 16_384
@@ -19,7 +19,14 @@ OPEN_FILES = 256
 FOLLOW_SECONDS = 0.25
 """How often a followed file is looked at."""
 
-SUFFIXES: dict[str, tuple[str, ...]] = {"csv": (".csv",), "json": (".json", ".jsonl", ".ndjson")}
+_JSON = (".json", ".jsonl", ".ndjson")
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "json": _JSON,
+    "telegraf": _JSON,
+    "collectd": _JSON,
+    "influx": (".influx", ".lp"),
+}
 """Decoder -> the files that are taken from a folder."""
 
 _USUAL_LINE_BYTES = 32
@@ -76,7 +83,7 @@ class FileSource:
     def pause(self, partitions: frozenset[Partition]) -> None:
         self._resumed -= partitions
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """Line `offset` is next. Standard input only goes forward."""
         lines = self._open.get(partition)
         if lines is None or offset < lines.next_number:
@@ -88,6 +95,9 @@ class FileSource:
                 self._waiting.remove(partition)
             lines = self._open[partition] = self._lines(partition)
         lines.skip_to(offset)
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Files remember nothing."""

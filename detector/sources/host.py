@@ -14,7 +14,7 @@ import psutil
 
 from detector.errors import SourceError
 from detector.protocols import AssignmentChanges, Clock, SkippedRange
-from detector.records import Partition, RawBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.sources.host_readings import Group, Reading, groups
 
 TOPIC = "host"
@@ -66,9 +66,12 @@ class HostSource:
     def pause(self, partitions: frozenset[Partition]) -> None:
         self._resumed = self._resumed and PARTITION not in partitions
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """The past cannot be read again; only the numbering follows."""
         self._next_offset = max(0, offset)
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """The machine remembers nothing."""

@@ -15,10 +15,18 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
-from detector.errors import CommitRefused, DetectorError, MemberFenced, OffsetLost, TopicMissing
+from detector.errors import (
+    CommitRefused,
+    DetectorError,
+    MemberFenced,
+    OffsetLost,
+    TopicMissing,
+)
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
-from detector.records import Partition, RawBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
+from detector.sources.kafka_lineage import Lineages
+from detector.sources.kafka_lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
 from detector.sources.kafka_rebalance import Rebalances
 from detector.sources.kafka_records import PartitionRows, Quarantine
 from detector.sources.record_batch import Row
@@ -56,6 +64,7 @@ class KafkaSource:
         self._consumer._fetcher.PartitionRecords = partial(PartitionRows, quarantine=self._quarantine)
         try:
             self._require_topics()
+            self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
             self._rebalances = Rebalances(pause=self._consumer.pause)
             self._consumer.subscribe(topics=section.topics, listener=self._rebalances)
         except BaseException:
@@ -70,21 +79,31 @@ class KafkaSource:
             self._start(exc.args[0])
             return []
         except kafka_errors.OffsetOutOfRangeError as exc:
-            self._find_lost(exc.args[0], exc)
+            self._find_lost(exc.args[0], exc, {})
             return []
         except kafka_errors.LogTruncationError as exc:
-            self._find_lost({tp: self._position(tp) or 0 for tp in exc.divergent_offsets}, exc)
+            positions = {tp: self._position(tp) or 0 for tp in exc.divergent_offsets}
+            self._find_lost(positions, exc, {tp: found.offset for tp, found in exc.divergent_offsets.items() if found})
             return []
         except kafka_errors.FencedInstanceIdError as exc:
             raise self._fenced() from exc
         except kafka_errors.KafkaError as exc:
             raise translate(exc, f"reading {', '.join(self._section.topics)}", self._kafka) from exc
+        recreated = self._recreated()
+        if recreated:
+            self._find_lost({tp: self._position(tp) or 0 for tp in recreated}, None, {})
+            return []
+        for tp, rows in fetched.items():
+            if rows:
+                epoch = self._consumer._subscription.assignment[tp].position.leader_epoch
+                self._lineages.handed_out((tp.topic, tp.partition), epoch)
         return [_raw_batch(tp, rows) for tp, rows in fetched.items() if rows]
 
     def changes(self) -> AssignmentChanges:
         changes = self._rebalances.changes()
         for partition in changes.revoked | changes.lost | changes.assigned:
             self._committed.pop(partition, None)
+        self._lineages.forget(changes.revoked | changes.lost | changes.assigned)
         return changes
 
     def skipped(self) -> list[SkippedRange]:
@@ -97,9 +116,14 @@ class KafkaSource:
     def pause(self, partitions: frozenset[Partition]) -> None:
         self._consumer.pause(*self._assigned(partitions))
 
-    def seek(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         for tp in self._assigned([partition]):
-            self._consumer.seek(tp, offset)
+            # With the epoch, which the public `seek` does not take, the client asks the leader where that epoch ended.
+            self._consumer._subscription.seek(tp, OffsetAndMetadata(offset, "", lineage.leader_epoch))
+            self._lineages.sought(partition, lineage)
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return self._lineages.behind(partition)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Raises CommitRefused while the group is being rebalanced: what stays assigned is committed next time."""
@@ -167,25 +191,40 @@ class KafkaSource:
         except CommitRefused:
             log.info("first_start_not_committed", group=self._section.group_id)
 
-    def _find_lost(self, positions: Mapping[Any, int], cause: Exception) -> None:
-        policy = self._section.on_offset_lost
-        first, last = (self._log_bounds(positions, end) for end in ("earliest", "latest"))
+    def _find_lost(self, positions: Mapping[Any, int], cause: Exception | None, parted: Mapping[Any, int]) -> None:
+        """`parted` says where the log was cut, where that is known."""
+        first, end = (self._log_bounds(positions, side) for side in ("earliest", "latest"))
+        recreated = self._lineages.recreated([(tp.topic, tp.partition) for tp in positions])
         for tp, position in positions.items():
-            where = (
-                f"{tp.topic}/{tp.partition}: offset {position} is not in the log, which holds [{first[tp]}, {last[tp]})"
-            )
-            if policy == "stop":
-                raise OffsetLost(
-                    f"{where}. Records were deleted before they were read, or the topic was created anew. "
-                    "To go on, set source.kafka.on_offset_lost to earliest or latest"
-                ) from cause
-            target = first[tp] if policy == "earliest" else last[tp]
-            log.warning("offset_lost", topic=tp.topic, partition=tp.partition, position=position, moved_to=target)
-            if target > position:
-                lost = SkippedRange(tp.topic, tp.partition, position, target - 1, "offset_lost")
-                self._quarantine.ranges.append(lost)
+            place = (tp.topic, tp.partition, position, first[tp], end[tp])
+            if tuple(tp) in recreated:
+                lost: LostPosition = PositionOfAnotherTopic(*place)
+            elif isinstance(cause, kafka_errors.LogTruncationError):
+                lost = PositionCutOff(*place, parted.get(tp, 0))
+            else:
+                lost = LostPosition(*place)
+            try:
+                target = lost.target(self._section.on_offset_lost)
+            except OffsetLost as exc:
+                raise exc from cause
+            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), at=position, moved_to=target)
+            skipped = lost.skipped(target)
+            if skipped is not None:
+                self._quarantine.ranges.append(skipped)
             if tp in self._consumer.assignment():
                 self._consumer.seek(tp, target)
+                self._lineages.adopt(tuple(tp))
+
+    def _recreated(self) -> list[Any]:
+        found = self._lineages.recreated([(tp.topic, tp.partition) for tp in self._consumer.assignment()])
+        return [TopicPartition(*partition) for partition in found]
+
+    def _refresh_metadata(self) -> None:
+        consumer = self._consumer
+        try:
+            consumer._net.run(consumer._manager.wait_for, consumer._cluster.request_update(), self._timeout_ms)
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, "asking for the ids of topics", self._kafka) from exc
 
     def _log_bounds(self, partitions: Collection[Any], end: str) -> dict[Any, int]:
         ask = self._consumer.beginning_offsets if end == "earliest" else self._consumer.end_offsets

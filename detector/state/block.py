@@ -13,7 +13,7 @@ from safetensors.numpy import save as save_tensors
 
 from detector.columns import BLOCK_ROWS, BlockState, Field
 from detector.errors import StateDamaged, StateForeign
-from detector.records import Partition
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition
 from detector.series import SeriesKey
 from detector.state.format import seal, unseal
 
@@ -72,9 +72,7 @@ def encode_block(
     partition: Partition,
     offset: int,
     fingerprint: Fingerprint,
-    *,
-    topic_id: str = "",
-    leader_epoch: int = -1,
+    lineage: Lineage = UNKNOWN_LINEAGE,
 ) -> bytes:
     """The block as it is after the last record before `offset`."""
     header = BlockHeader(
@@ -82,8 +80,8 @@ def encode_block(
         partition=partition[1],
         number=block.number,
         offset=offset,
-        leader_epoch=leader_epoch,
-        topic_id=topic_id,
+        leader_epoch=lineage.leader_epoch,
+        topic_id=lineage.topic_id,
         fingerprint=dict(fingerprint),
         fields=layout(fields),
         keys=[(row, list(key.labels)) for row, key in enumerate(block.keys) if key is not None],

@@ -24,7 +24,8 @@ from crc32c import crc32c
 from detector.errors import StateDamaged, StateNewer
 
 MAGIC = b"DETSTATE"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: without `topic_id` and `leader_epoch` in the manifest."""
 MAX_HEADER_BYTES = 64 << 20
 MAX_BODY_BYTES = 1 << 30
 

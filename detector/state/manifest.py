@@ -12,7 +12,7 @@ import re
 import msgspec
 
 from detector.errors import StateDamaged
-from detector.records import Partition
+from detector.records import Lineage, Partition
 from detector.state.format import seal, unseal
 
 _MANIFEST = re.compile(r"manifest-(\d{20})-[0-9a-z]+")
@@ -31,6 +31,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fingerprint: dict[str, str]
     blocks: list[str]
     """Names of the blocks in the order of their numbers."""
+    topic_id: str = ""
+    leader_epoch: int = -1
+
+    @property
+    def lineage(self) -> Lineage:
+        """The log that `offset` is of; format 1 does not know it."""
+        return Lineage(self.topic_id, self.leader_epoch)
 
 
 def manifest_name(offset: int, writer: str) -> str:

@@ -16,9 +16,10 @@ from safetensors.numpy import save as save_tensors
 
 from detector.columns import BLOCK_ROWS, BlockState, Field
 from detector.errors import StateDamaged, StateError, StateForeign, StateNewer
+from detector.records import Lineage
 from detector.series import SeriesKey
 from detector.state.block import BlockHeader, Layout, decode_block, encode_block, layout
-from detector.state.format import seal, unseal
+from detector.state.format import SCHEMA_VERSION, seal, unseal
 from detector.state.manifest import Manifest, block_name, decode_manifest, encode_manifest, is_name, manifest_offset
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,7 +52,7 @@ def block_of(number: int = 2) -> BlockState:
 
 
 def encoded() -> bytes:
-    return encode_block(block_of(), FIELDS, PARTITION, 41, FINGERPRINT, topic_id="t", leader_epoch=7)
+    return encode_block(block_of(), FIELDS, PARTITION, 41, FINGERPRINT, Lineage("t", 7))
 
 
 def decoded(blob: bytes) -> BlockState:
@@ -64,6 +65,14 @@ def manifest_of(**changes: object) -> Manifest:
         "blocks": [block_name(41, 0, "ab"), block_name(40, 1, "ab")],
     }  # fmt: skip
     return Manifest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def write_golden() -> None:
+    """A snapshot in the present format, which must have none yet."""
+    folder = GOLDEN / f"format-{SCHEMA_VERSION}"
+    folder.mkdir()
+    (folder / "block").write_bytes(encoded())
+    (folder / "manifest").write_bytes(encode_manifest(manifest_of(topic_id="t", leader_epoch=7)))
 
 
 def assert_same(one: BlockState, other: BlockState) -> None:
@@ -83,15 +92,23 @@ def test_a_block_and_a_manifest_come_back_as_they_were() -> None:
 
 
 def test_g14_snapshots_of_every_release_are_read() -> None:
-    """To add one: write `encoded()` and the manifest under the new release's name; never change an old one."""
-    assert sorted(file.name for file in GOLDEN.iterdir()) == ["block-0.1", "manifest-0.1"]
-    assert_same(decoded((GOLDEN / "block-0.1").read_bytes()), block_of())
-    assert decode_manifest((GOLDEN / "manifest-0.1").read_bytes(), PARTITION) == manifest_of()
+    formats = sorted(folder for folder in GOLDEN.iterdir() if folder.is_dir())
+    assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
+    for folder in formats:
+        assert_same(decoded((folder / "block").read_bytes()), block_of())
+        lineage = {} if folder.name == "format-1" else {"topic_id": "t", "leader_epoch": 7}
+        assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest_of(**lineage)
+
+
+def test_g14_this_release_writes_its_golden_snapshot_to_the_byte() -> None:
+    folder = GOLDEN / f"format-{SCHEMA_VERSION}"
+    assert (folder / "block").read_bytes() == encoded()
+    assert (folder / "manifest").read_bytes() == encode_manifest(manifest_of(topic_id="t", leader_epoch=7))
 
 
 def test_g14_a_newer_format_is_refused_by_name() -> None:
     blob = bytearray(encoded())
-    blob[8:12] = struct.pack("<I", 2)
+    blob[8:12] = struct.pack("<I", SCHEMA_VERSION + 1)
     with pytest.raises(StateNewer):
         decoded(bytes(blob))
 

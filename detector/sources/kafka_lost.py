@@ -1,0 +1,93 @@
+"""A position that is of no use any more: what happened to it, and where to go on if the policy allows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detector.errors import LogTruncated, OffsetLost, TopicRecreated
+from detector.protocols import SkippedRange
+
+
+@dataclass(frozen=True, slots=True)
+class LostPosition:
+    """`position` is not in the log of its partition, which holds [first, end)."""
+
+    topic: str
+    partition: int
+    position: int
+    first: int
+    end: int
+
+    def target(self, policy: str) -> int:
+        """Where to go on: `earliest` is the oldest record that was not read. Raises OffsetLost where it is `stop`."""
+        if policy == "stop":
+            raise self.error()
+        return self.oldest if policy == "earliest" else self.end
+
+    def skipped(self, target: int) -> SkippedRange | None:
+        """What going on there leaves out."""
+        if target <= self.unread:
+            return None
+        return SkippedRange(self.topic, self.partition, self.unread, target - 1, self.error().reason)
+
+    @property
+    def oldest(self) -> int:
+        """The oldest record that is there and was not read, as far as that is known."""
+        return self.first
+
+    @property
+    def unread(self) -> int:
+        """Where what was not read begins, whether it is there or not."""
+        return self.position
+
+    def error(self) -> OffsetLost:
+        """What happened, and how to go on."""
+        return OffsetLost(
+            f"{self._where}: offset {self.position} is not in the log, which holds [{self.first}, {self.end}). "
+            f"Records were deleted before they were read, or the topic was created anew. {_MEND}"
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionOfAnotherTopic(LostPosition):
+    """The topic was deleted and created again: nothing of it was read."""
+
+    @property
+    def unread(self) -> int:
+        return self.first
+
+    def error(self) -> OffsetLost:
+        return TopicRecreated(
+            f"{self._where}: the topic was deleted and created again since offset {self.position} was read; its log "
+            f"holds [{self.first}, {self.end}) now. {_MEND}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PositionCutOff(LostPosition):
+    """The log was cut below the position; records that nobody read may have taken the place of the old ones."""
+
+    parted: int
+    """Up to here it is the log that was read."""
+
+    @property
+    def oldest(self) -> int:
+        return max(self.first, self.parted)
+
+    @property
+    def unread(self) -> int:
+        return self.oldest
+
+    def error(self) -> OffsetLost:
+        return LogTruncated(
+            f"{self._where}: records from offset {self.parted} on, read up to {self.position}, are gone from the log, "
+            f"which holds [{self.first}, {self.end}): a broker lost them, or one that lagged behind was made leader. "
+            f"{_MEND}"
+        )
+
+
+_MEND = "To go on, set source.kafka.on_offset_lost to earliest or latest"
