@@ -6,14 +6,14 @@ TORCH ?=
 ARGS ?=
 MINUTES ?= 10
 WORKERS ?= 2
-BENCH ?= $(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py))
+BENCH ?= $(filter-out peers,$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)))
 
 BIN := .venv/bin
 CODE := detector tests tools $(wildcard benchmarks deploy)
 MAKE_VENV = $(PYTHON) tools/venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test lint format types bootstrap bench soak lock dist clean distclean
+.PHONY: help setup runtime demo test lint format types bootstrap bench peers soak lock dist clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ bootstrap: setup ## what the tests need beside Python: Java, Maven, promtool and
 
 bench: setup ## the benchmarks, all or some (BENCH=throughput ARGS="--json FILE")
 	@set -e; for name in $(BENCH); do echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
+
+peers: setup ## other detectors beside this one (ARGS="nab cloud"); brings them into build/peers
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --upgrade --target build/peers \
+		--requirement benchmarks/peers/requirements.txt
+	PYTHONPATH=build/peers $(BIN)/python -m benchmarks.peers $(ARGS)
 
 soak: setup bootstrap ## run the soak tests for MINUTES=10
 	DETECTOR_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)

@@ -61,6 +61,16 @@ def main() -> None:
         entries = [lines for name, lines in sorted(full.items()) if layer(name) == chosen]
         (FOLDER / f"{chosen}.txt").write_text("# Written by `make lock`; do not edit.\n" + "".join(entries))
         print(f"requirements/{chosen}.txt: {len(entries)} packages")
+    lock_peers()
+
+
+def lock_peers() -> None:
+    """The packages of benchmarks/peers, each by itself: what they ask for beside is in .venv or not needed."""
+    folder = ROOT / "benchmarks" / "peers"
+    entries = resolve(
+        "--no-deps", folder / "requirements.in", "--output-file", folder / "requirements.txt", *sys.argv[1:]
+    )
+    (folder / "requirements.txt").write_text("# Written by `make lock`; do not edit.\n" + "".join(entries.values()))
 
 
 if __name__ == "__main__":

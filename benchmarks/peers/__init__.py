@@ -1,0 +1,1 @@
+"""Other detectors on the same series, in the same run, by the same rules."""
