@@ -25,6 +25,7 @@ EWMA_RATE = 0.01
 SPECTRAL_WINDOW = 64
 SPECTRAL_MEAN = 3
 SPECTRAL_AHEAD = 5
+SALIENCY_MEAN = 21
 PATTERN_ROWS = 32
 FOREST_TREES, FOREST_POINTS, FOREST_SHINGLE = 10, 128, 4
 
@@ -106,17 +107,25 @@ def spectral_residual(values: Float64) -> Float64:
         return scores
     windows = np.lib.stride_tricks.sliding_window_view(values, SPECTRAL_WINDOW)
     behind = np.arange(1, SPECTRAL_AHEAD + 1)
-    slope = ((windows[:, -1:] - windows[:, -1 - behind]) / behind).mean(axis=1)
-    ahead = windows[:, -SPECTRAL_AHEAD] + slope * SPECTRAL_AHEAD
+    # From the value before the newest one, as its authors' code has it: otherwise a spike extrapolates itself away.
+    slope = ((windows[:, -2:-1] - windows[:, -2 - behind]) / behind).mean(axis=1)
+    ahead = windows[:, -1 - SPECTRAL_AHEAD] + slope * SPECTRAL_AHEAD
     whole = np.concatenate((windows, np.repeat(ahead[:, None], SPECTRAL_AHEAD, axis=1)), axis=1)
     spectrum = np.fft.fft(whole, axis=1)
     size = np.abs(spectrum)
     log = np.log(np.maximum(size, 1e-8))
-    residual = np.exp(log - lfilter(np.full(SPECTRAL_MEAN, 1 / SPECTRAL_MEAN), [1], log, axis=1))
+    residual = np.exp(log - _trailing_mean(log, SPECTRAL_MEAN))
     saliency = np.abs(np.fft.ifft(spectrum * (residual / np.maximum(size, 1e-8)), axis=1))[:, :SPECTRAL_WINDOW]
-    mean = saliency[:, :-1].mean(axis=1)
+    mean = _trailing_mean(saliency, SALIENCY_MEAN)[:, -1]
     scores[SPECTRAL_WINDOW - 1 :] = (saliency[:, -1] - mean) / np.maximum(mean, 1e-8)
     return scores
+
+
+def _trailing_mean(rows: Float64, width: int) -> Float64:
+    """[R, T] mean of each entry and up to `width` - 1 before it."""
+    total = np.cumsum(rows, axis=1)
+    total[:, width:] -= total[:, :-width].copy()
+    return total / np.minimum(np.arange(1, rows.shape[1] + 1), width)
 
 
 def predictive(values: Float64) -> Float64:
