@@ -13,12 +13,16 @@ from detector.synthetic.parts import (
     bursts,
     cron,
     daily,
+    episodes,
     happens,
     held,
     noise,
     ramps,
     regimes,
+    scan,
     shifts,
+    shots,
+    volatile,
     walk,
 )
 
@@ -153,6 +157,37 @@ def heavy(grid: Grid) -> Float64:
     return grid.each(0, 50) + tails + autoregressive(grid, grid.each_log(5, 600)) * grid.each(0, 2)
 
 
+def onoff(grid: Grid) -> Float64:
+    """Network and disk: a calm level, and episodes in which it is busier and far less steady."""
+    busy = episodes(grid)
+    calm = grid.each_log(0.003, 0.5) * noise(grid)
+    raised = busy * (grid.each(0, 5) * grid.some(0.7) + grid.each_log(0.05, 3) * np.abs(volatile(grid)))
+    return grid.each(1, 20) + calm + raised * np.where(grid.some(0.2), -1.0, 1.0) + grid.each(0, 2) * daily(grid)
+
+
+def uneasy(grid: Grid) -> Float64:
+    """Prices, tweets, loads: calm and stormy times follow each other, about a level or as the steps of a path."""
+    storm = volatile(grid) * (1 + grid.each(0, 10) * episodes(grid) * grid.some(0.5))
+    keep = np.where(grid.some(0.5), grid.each(0, 0.9), 1 - grid.each_log(1e-3, 0.1))
+    return 50 + scan(storm, keep) + grid.each(0, 5) * daily(grid) * grid.some(0.5)
+
+
+def spiky(grid: Grid) -> Float64:
+    """Errors and retries: little or nothing, and sudden heights of heavy tail, alone or in clusters."""
+    floor = grid.each(0, 5) + grid.each_log(1e-3, 0.3) * np.abs(noise(grid)) * grid.some(0.7)
+    high = floor + grid.each_log(0.3, 30) * shots(grid) * np.exp(grid.each(0, 1) * daily(grid) * grid.some(0.4))
+    return np.where(grid.some(0.3), np.round(high), high)
+
+
+def jumpy(grid: Grid) -> Float64:
+    """Loads that are moved about: holds still, then jumps without notice, in some times often."""
+    jumps = grid.rng.standard_t(2.5, grid.shape).clip(-30, 30) * (
+        grid.rng.random(grid.shape) < grid.each_log(2e-3, 0.2) * np.where(grid.some(0.6), episodes(grid), 1.0)
+    )
+    path = scan(jumps * grid.events, np.where(grid.some(0.3), 1.0, 1 - grid.each_log(1e-3, 0.3)))
+    return 20 + path + grid.each_log(0.003, 0.5) * noise(grid) + grid.each(0, 2) * daily(grid) * grid.some(0.4)
+
+
 FAMILIES: dict[str, Callable[[Grid], Float64]] = {
     "utilisation": utilisation,
     "daily": seasonal,
@@ -169,5 +204,9 @@ FAMILIES: dict[str, Callable[[Grid], Float64]] = {
     "shifting": shifting,
     "quantised": quantised,
     "heavy": heavy,
+    "onoff": onoff,
+    "uneasy": uneasy,
+    "spiky": spiky,
+    "jumpy": jumpy,
 }
 """Name -> generator."""

@@ -129,6 +129,43 @@ def bursts(grid: Grid) -> Float64:
     return scan(size, np.exp(-grid.step_seconds / (60 * grid.each_log(0.3, 120))) * grid.some(0.7))
 
 
+def episodes(grid: Grid) -> Float64:
+    """[S, T] 0 while calm, the size of the episode while one lasts: calm and busy stretches of a stream's own lengths.
+
+    Lengths are in samples, from a few to hundreds, whatever the step; sizes are log-normal, anew for every episode. All
+    calm where events are off.
+    """
+    if not grid.events:
+        return np.zeros(grid.shape)
+    leave_calm, leave_busy = 1 / grid.each_log(8, 600), 1 / grid.each_log(2, 200)
+    chance_ST = grid.rng.random(grid.shape)
+    busy_ST = np.zeros(grid.shape, dtype=bool)
+    busy = np.zeros(grid.count, dtype=bool)
+    for step in range(grid.shape[1]):
+        busy = busy ^ (chance_ST[:, step] < np.where(busy, leave_busy[:, 0], leave_calm[:, 0]))
+        busy_ST[:, step] = busy
+    size = np.exp(grid.each(0.0, 0.8) * _drawn_at(grid, np.diff(busy_ST, axis=1, prepend=False)))
+    return np.where(busy_ST, size, 0.0)
+
+
+def volatile(grid: Grid) -> Float64:
+    """Noise whose spread wanders over orders of magnitude (stochastic volatility), from light to heavy tails."""
+    spread = np.zeros(grid.shape)
+    for samples in (grid.each_log(3, 30), grid.each_log(30, 1000)):
+        spread += grid.each(0, 1.0) * autoregressive(grid, samples * grid.step_seconds / 60.0)
+    tails = np.clip(grid.rng.standard_t(grid.each_log(2, 30), grid.shape), -50, 50)
+    white = tails if grid.outliers else grid.rng.standard_normal(grid.shape)
+    return white * np.exp(spread)
+
+
+def shots(grid: Grid) -> Float64:
+    """Shot noise: sudden heights of heavy tail that come alone or in clusters and last a sample or decay."""
+    chance = grid.each_log(1e-3, 0.2) * np.where(grid.some(0.5), np.minimum(episodes(grid), 3.0), 1.0) * grid.events
+    height = np.minimum(grid.rng.pareto(grid.each(1.0, 4.0), grid.shape) + 0.2, 100.0)
+    height *= grid.rng.random(grid.shape) < chance
+    return scan(height, np.exp(-1 / grid.each_log(0.2, 10)) * grid.some(0.5))
+
+
 def shifts(grid: Grid) -> Float64:
     """Level shifts: a few lasting jumps of unit scale."""
     jumps = grid.rng.standard_normal(grid.shape) * happens(grid, grid.each_log(0.02, 1))
@@ -139,8 +176,12 @@ def held(grid: Grid, per_day_S1: Array) -> Float64:
     """Piecewise constant standard normal levels, redrawn at random moments."""
     chance = np.minimum(per_day_S1 * grid.step_seconds / DAY_SECONDS, 1.0)
     change = grid.rng.random(grid.shape) < chance
-    change[:, 0] = True
-    start = np.maximum.accumulate(np.where(change, np.arange(grid.shape[1])[None, :], 0), axis=1)
+    return _drawn_at(grid, change)
+
+
+def _drawn_at(grid: Grid, change_ST: npt.NDArray[np.bool_]) -> Float64:
+    """Standard normal numbers, one at the start and at every change, held until the next."""
+    start = np.maximum.accumulate(np.where(change_ST, np.arange(grid.shape[1])[None, :], 0), axis=1)
     return np.take_along_axis(grid.rng.standard_normal(grid.shape), start, axis=1)
 
 
