@@ -12,8 +12,8 @@ from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
 from detector.records import Alert, Reject
 from detector.telemetry.metrics import WorkerMetrics
 
-TOMBSTONE = "tombstone"
-"""Reason of a reject that is no fault: a null value on a compacted topic. Counted, not dead-lettered."""
+NO_FAULTS = ("tombstone", "no_numbers")
+"""Reasons of rejects that are no faults: a null value, a record of texts only. Counted, not dead-lettered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Outlets:
             )
 
     def send_rejects(self, rejects: tuple[Reject, ...]) -> None:
-        dead = [reject for reject in rejects if reject.reason != TOMBSTONE]
+        dead = [reject for reject in rejects if reject.reason not in NO_FAULTS]
         if not dead:
             return
         if self.rejects is not None:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
-DecoderName = Literal["json", "csv"]
+DecoderName = Literal["json", "telegraf", "influx", "collectd", "csv"]
 SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
 
@@ -114,11 +114,20 @@ class JsonDecoder(Section):
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
 
 
+class CollectdDecoder(Section):
+    """What collectd's records do not say themselves."""
+
+    store_rates: bool = True
+
+
 class Decoder(Section):
     """How bytes become samples."""
 
     type: DecoderName = "json"
+    counters: list[str] = []
+    gauges: list[str] = []
     json_: JsonDecoder = Field(default=JsonDecoder(), alias="json")
+    collectd: CollectdDecoder = CollectdDecoder()
 
 
 class Streams(Section):
@@ -127,6 +136,7 @@ class Streams(Section):
     max_streams: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
     idle_expiry_seconds: PositiveSeconds = 2_592_000.0
     max_future_seconds: PositiveSeconds = 3_600.0
+    counters: Literal["rate", "raw"] = "rate"
 
 
 class Model(Section):

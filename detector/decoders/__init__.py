@@ -3,16 +3,23 @@
 from collections.abc import Callable
 
 from detector.config.schema import Decoder as Settings
+from detector.decoders.collectd import CollectdDecoder
 from detector.decoders.csv import CsvDecoder
+from detector.decoders.identity import Kinds
+from detector.decoders.influx import InfluxDecoder
 from detector.decoders.json import JsonDecoder
+from detector.decoders.telegraf import TelegrafDecoder
 from detector.protocols import Decoder
 
 Factory = Callable[[Settings], Decoder]
 
 DECODERS: dict[str, Factory] = {
-    "json": lambda settings: JsonDecoder(settings.json_),
-    "csv": lambda settings: CsvDecoder(),
+    "json": lambda settings: JsonDecoder(settings.json_, Kinds(settings.counters, settings.gauges)),
+    "telegraf": lambda settings: TelegrafDecoder(settings.counters, settings.gauges),
+    "influx": lambda settings: InfluxDecoder(settings.counters, settings.gauges),
+    "collectd": lambda settings: CollectdDecoder(settings.collectd),
+    "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
 }
 """`decoder.type` -> its maker."""
 
-__all__ = ["DECODERS", "CsvDecoder", "JsonDecoder"]
+__all__ = ["DECODERS", "CollectdDecoder", "CsvDecoder", "InfluxDecoder", "JsonDecoder", "TelegrafDecoder"]

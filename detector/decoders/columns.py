@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from detector.decoders.general import Sample
@@ -10,6 +12,10 @@ from detector.decoders.outcomes import outcomes_of
 from detector.decoders.timestamps import Unit, seconds
 from detector.errors import DecodeError
 from detector.records import RawBatch, Reject, SampleBatch
+
+MAX_RECORD_BYTES = 1 << 20
+NO_NUMBERS = "no_numbers"
+"""Reason of a record that is sound but holds no number, say one of texts only."""
 
 _DETAIL_CHARACTERS = 200
 
@@ -81,3 +87,27 @@ class Columns:
             record_times=record_times,
             rejects=tuple(self.rejects),
         )
+
+
+def checked(payload: bytes | None) -> bytes:
+    """The record's bytes. Raises DecodeError where there are none, or too many."""
+    if payload is None:
+        raise DecodeError("tombstone", "a record without a value")
+    if len(payload) > MAX_RECORD_BYTES:
+        raise DecodeError("oversize", f"{len(payload)} bytes, more than {MAX_RECORD_BYTES}")
+    return payload
+
+
+def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, bytes], None]) -> SampleBatch:
+    """Samples of all records: `read` adds those of one, or raises DecodeError, and then none of them counts."""
+    columns = Columns()
+    for row, payload in enumerate(batch.values):
+        size = len(columns.values)
+        try:
+            read(columns, row, checked(payload))
+            if len(columns.values) == size:
+                raise DecodeError(NO_NUMBERS, "no number in it")
+        except DecodeError as exc:
+            columns.cut(size)
+            columns.reject(batch, row, exc)
+    return columns.finish(batch, unit)

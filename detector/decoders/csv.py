@@ -2,7 +2,8 @@
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
 milliseconds, microseconds or nanoseconds by magnitude. A first line `timestamp,value` is a header and holds no sample;
-columns behind the second are not read.
+columns behind the second are not read. A file's name says nothing of its kind: values are levels, unless
+`decoder.counters` names the file.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (no comma), `timestamp`, `value`, and
 `identity` or `labels` for a file name that cannot name a stream.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from detector.decoders.columns import Columns
 from detector.decoders.general import Times, number_of
-from detector.decoders.identity import remember
+from detector.decoders.identity import Kinds, remember
 from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex, SeriesKey
@@ -27,7 +28,8 @@ _HEADERS = frozenset({"timestamp", "time", "datetime", "date", "ts"})
 class CsvDecoder:
     """Decoder of the lines of CSV files; a batch's offsets are line numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Kinds | None = None) -> None:
+        self._kinds = kinds or Kinds(suffixes=())
         self._times = Times(per_second=1.0)
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
@@ -40,7 +42,8 @@ class CsvDecoder:
                 time, number = self._times(stamp), number_of(value) if value else None
                 tag = series.by_raw.get(batch.topic)
                 if tag is None:
-                    tag = remember(series, batch.topic, SeriesKey.of(batch.topic))
+                    key = SeriesKey.of(batch.topic)
+                    tag = remember(series, batch.topic, key, self._kinds(key))
                 columns.extend(row, [(tag, time, number)])
             except DecodeError as exc:
                 columns.reject(batch, row, exc)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from detector.config.schema import JsonFields
-from detector.decoders.identity import key_of, parse_json, remember
+from detector.decoders.identity import Kinds, key_of, parse_json, remember
 from detector.decoders.timestamps import parse_number, time_of
 from detector.errors import DecodeError
 from detector.series import SeriesIndex
@@ -17,6 +17,9 @@ from detector.series import SeriesIndex
 _KNOWN_TIMES = 4_096
 _MISSING: Any = object()
 _TEXT = {str, type(_MISSING)}
+
+NOT_PARSED = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What the quick parser raises."""
 
 Read = Callable[[Any], Any]
 
@@ -70,7 +73,7 @@ def documents(payload: bytes) -> list[Any]:
     """The JSON values of a record: the elements of an array, the lines of a text of lines, or the one there is."""
     try:
         return _elements(msgspec.json.decode(payload))
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+    except NOT_PARSED:
         pass  # the standard library also reads NaN, and says better what is wrong
     try:
         text = payload.decode().removeprefix("\ufeff")
@@ -109,8 +112,9 @@ def _line(number: int, line: str) -> Any:
 class GeneralDecoder:
     """Samples of one record, whatever its shape."""
 
-    def __init__(self, fields: JsonFields, times: Times) -> None:
+    def __init__(self, fields: JsonFields, times: Times, kinds: Kinds) -> None:
         self._times = times
+        self._kinds = kinds
         self._read = tuple(
             _reader(path) for path in (fields.stream, fields.name, fields.labels, fields.timestamp, fields.value)
         )
@@ -140,7 +144,7 @@ class GeneralDecoder:
             if tag is not None:
                 return tag, time, number
         key = key_of(*(None if part is _MISSING else part for part in (stream, name, labels)))
-        return remember(series, spelling or key, key), time, number
+        return remember(series, spelling or key, key, self._kinds(key)), time, number
 
 
 def _reader(path: str) -> Read:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
 _LONGEST_INTEGER = 64
 _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
+"""As Prometheus uses suffixes."""
 
 
 def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
@@ -31,17 +34,40 @@ def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
     return packed >> _KIND_BITS, (packed & ((1 << _KIND_BITS) - 1)).astype(np.uint8)
 
 
-def kind_of(key: SeriesKey) -> Kind:
-    """Kind by the name's suffix, as Prometheus uses suffixes; for formats that carry no type.
+class Kinds:
+    """Kind of a series by its name, for formats that carry no type: the configured patterns, then the suffix."""
 
-    >>> kind_of(SeriesKey.of("http_requests_total")).name
-    'COUNTER'
+    def __init__(
+        self, counters: Iterable[str] = (), gauges: Iterable[str] = (), suffixes: tuple[str, ...] = _RUNNING_TOTALS
+    ) -> None:
+        self._counters = _any_of(counters)
+        self._gauges = _any_of(gauges)
+        self._suffixes = suffixes
+
+    def __call__(self, key: SeriesKey) -> Kind:
+        """A name that both lists match is a gauge's.
+
+        >>> kinds = Kinds(counters=["net_bytes_*"], gauges=["process_count"])
+        >>> [kinds(SeriesKey.of(name)).name for name in ("http_requests_total", "net_bytes_recv", "process_count")]
+        ['COUNTER', 'COUNTER', 'GAUGE']
+        """
+        name = key.name
+        if self._gauges.fullmatch(name):
+            return Kind.GAUGE
+        counts = name.endswith(self._suffixes) or self._counters.fullmatch(name)
+        return Kind.COUNTER if counts else Kind.GAUGE
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Matches what one of the shell patterns does; nothing where there are none."""
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
+
+
+def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind) -> int:
+    """Tag of `key` and `kind`, found again under `spelling` from now on.
+
+    Raises DecodeError for a key that nobody should keep.
     """
-    return Kind.COUNTER if key.name.endswith(_RUNNING_TOTALS) else Kind.GAUGE
-
-
-def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey) -> int:
-    """Tag of `key`, found again under `spelling` from now on. Raises DecodeError for a key that nobody should keep."""
     if not key.labels:
         raise DecodeError("identity", "neither a name nor a label")
     text = "".join([part for pair in key.labels for part in pair])
@@ -53,7 +79,7 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey) -> int:
         raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
     if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)):
         series.by_raw.clear()  # the same series in ever new spellings
-    tag = series.intern(key) << _KIND_BITS | kind_of(key)
+    tag = series.intern(key) << _KIND_BITS | kind
     series.by_raw[spelling] = tag
     return tag
 
@@ -81,6 +107,18 @@ _DECODER = json.JSONDecoder(parse_int=_integer)
 def parse_json(text: str) -> Any:
     """Any JSON, and the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
     return _DECODER.decode(text)
+
+
+def raw_labels(raw: bytes) -> Any:
+    """What stands in a piece of JSON that the parser has not looked into. Raises DecodeError."""
+    try:
+        return parse_json(raw.decode())
+    except UnicodeDecodeError as exc:
+        raise DecodeError("encoding", f"byte {exc.start} of the labels is not UTF-8") from exc
+    except RecursionError:
+        raise DecodeError("nesting", "labels nested too deeply") from None
+    except ValueError as exc:
+        raise DecodeError("syntax", f"labels: {exc}") from exc
 
 
 def _label_text(label: str, value: Any) -> str:

@@ -28,15 +28,13 @@ import msgspec
 
 from detector.config.schema import JsonDecoder as Settings
 from detector.config.schema import JsonFields
-from detector.decoders.columns import Columns
+from detector.decoders.columns import MAX_RECORD_BYTES, Columns, checked
 from detector.decoders.general import GeneralDecoder, Times, number_of
-from detector.decoders.identity import key_of, parse_json, remember
+from detector.decoders.identity import Kinds, key_of, parse_json, remember
 from detector.decoders.timestamps import PER_SECOND
 from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
-
-MAX_RECORD_BYTES = 1 << 20
 
 _NOT_USUAL = (msgspec.MsgspecError, RecursionError, ValueError, DecodeError, TypeError)
 """What the quick way raises where the general way reads the record, or knows what is wrong with it."""
@@ -45,10 +43,11 @@ _NOT_USUAL = (msgspec.MsgspecError, RecursionError, ValueError, DecodeError, Typ
 class JsonDecoder:
     """Decoder of JSON records; see the module for what it reads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kinds: Kinds | None = None) -> None:
         self._unit = settings.timestamp_unit
+        self._kinds = kinds or Kinds()
         self._times = Times(PER_SECOND.get(self._unit, 1.0))
-        self._general = GeneralDecoder(settings.fields, self._times)
+        self._general = GeneralDecoder(settings.fields, self._times, self._kinds)
         usual = _usual_form(settings.fields)
         self._one = msgspec.json.Decoder(usual) if usual else None
         self._many = msgspec.json.Decoder(list[usual]) if usual else None  # type: ignore[valid-type]
@@ -84,10 +83,7 @@ class JsonDecoder:
 
     def _record(self, columns: Columns, row: int, payload: bytes | None, series: SeriesIndex) -> None:
         """Every sample of a record that is not one object of the usual form. Raises DecodeError."""
-        if payload is None:
-            raise DecodeError("tombstone", "a record without a value")
-        if len(payload) > MAX_RECORD_BYTES:
-            raise DecodeError("oversize", f"{len(payload)} bytes, more than {MAX_RECORD_BYTES}")
+        payload = checked(payload)
         size = len(columns.values)
         try:
             found = self._usual(payload)
@@ -122,7 +118,7 @@ class JsonDecoder:
             if tag is None:
                 stream, name, labels = spelling
                 key = key_of(stream, name, parse_json(labels.decode()) if labels else None)
-                tag = remember(series, spelling, key)
+                tag = remember(series, spelling, key, self._kinds(key))
             if value is None:
                 columns.gaps.append(len(columns.values))
                 value = math.nan

@@ -19,12 +19,27 @@ from detector.series import SeriesIndex
 from tests.decoders.batches import raw, readable
 from tests.decoders.poison import GOOD, POISON
 
+GOODS = {
+    "json": GOOD,
+    "csv": b"1700000000,1",
+    "telegraf": b'{"name":"cpu","tags":{"host":"a"},"fields":{"idle":1.5,"state":"on"},"timestamp":1700000000}',
+    "influx": b'cpu,host=a idle=1.5,state="on" 1700000000000000000',
+    "collectd": b'[{"values":[1.5],"dstypes":["gauge"],"dsnames":["value"],"time":1.7e9,"interval":10,"host":"a",'
+    b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',
+}
+
 RECORDS = st.lists(
     st.none()
     | st.binary(max_size=60)
     | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
     | st.sampled_from([GOOD, b"2014-02-14 14:30:00,1", b"17e8,", *(record for record, _ in POISON[:60])])
-    | st.builds(lambda at, byte: GOOD[:at] + bytes([byte]) + GOOD[at + 1 :], st.integers(0, 70), st.integers(0, 255)),
+    | st.sampled_from(sorted(GOODS.values()))
+    | st.builds(
+        lambda good, at, byte: good[:at] + bytes([byte]) + good[at + 1 :],
+        st.sampled_from(sorted(GOODS.values())),
+        st.integers(0, 150),
+        st.integers(0, 255),
+    ),
     max_size=12,
 )
 
@@ -82,7 +97,7 @@ def test_g8_poll_boundaries_do_not_matter(each: str, records: list[bytes | None]
 
 
 def test_columns_have_one_length_and_their_types(name: str) -> None:
-    for batch in (raw(), raw(GOOD, b"1700000000,1", None)):
+    for batch in (raw(), raw(*GOODS.values(), None)):
         samples = decoder(name).decode(batch, SeriesIndex())
         columns = {
             "series": "int64",
@@ -101,8 +116,9 @@ def test_columns_have_one_length_and_their_types(name: str) -> None:
 
 def test_forgotten_handles_are_found_again(name: str) -> None:
     series, one = SeriesIndex(), decoder(name)
-    batch = raw(GOOD if name == "json" else b"1700000000,1", first=2)
+    batch = raw(GOODS[name], first=2)
     before = readable(one.decode(batch, series), series)
+    assert before
     series.retain([])
     assert len(series) == 0
     assert readable(one.decode(batch, series), series) == before

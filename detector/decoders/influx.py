@@ -1,0 +1,128 @@
+r"""InfluxDB line protocol, one or many lines a record: `name,tag=value field=1,other=2i 1700000000000000000`.
+
+A series is named `name_field` and labelled with the tags. Floats, integers (`i`, `u`) and booleans (0 and 1) are
+samples, texts are none. Times are nanoseconds; coarser ones are told by their magnitude; a line without one has the
+record's. Written after InfluxDB's line protocol reference: a backslash escapes comma, equals sign and space in names,
+tags and field keys, quote and backslash in texts, and stands for itself elsewhere; a text may hold line breaks.
+
+The format carries no type: see `telegraf.py` for what counts as a counter.
+
+Reasons of a `Reject`:
+    tombstone   no bytes at all
+    empty       white space and comments only
+    oversize    larger than MAX_RECORD_BYTES
+    encoding    not UTF-8
+    syntax      a line that is none
+    labels      a tag without name or value, or too many of them
+    value       a field that is neither number, boolean nor text
+    no_numbers  only texts
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from detector.decoders.columns import Columns, decode_records
+from detector.decoders.identity import Kinds, remember
+from detector.decoders.telegraf import PROMETHEUS, prefixed
+from detector.errors import DecodeError
+from detector.records import RawBatch, SampleBatch
+from detector.series import SeriesIndex, SeriesKey
+
+# Possessive: no line, however broken, costs more than one look at each of its bytes.
+_KEY = rb"(?:[^\\,= \n]|\\[^\n]?)++"
+_VALUE = rb'(?:"(?:[^"\\]|\\.)*+"|[^," \n\r]++)'
+_FIELD = re.compile(b"(%s)=(%s)(?:,|$)" % (_KEY, _VALUE), re.DOTALL)
+_LINE = re.compile(
+    rb"((?:[^\\ \n]|\\[^\n]?)++) ++(%s=%s(?:,%s=%s)*+)(?: ++(-?[0-9]{1,19})?)? *+\r?(?:\n|\Z)"
+    % (_KEY, _VALUE, _KEY, _VALUE),
+    re.DOTALL,
+)
+_NOTHING = re.compile(rb"(?:[ \t\r\n]++|#[^\n]*+)*+")
+_SPLIT_TAGS = re.compile(rb"((?:[^\\,]|\\.)++)(?:,|\Z)", re.DOTALL)
+_TAG = re.compile(rb"((?:[^\\=]|\\.)++)=(.++)", re.DOTALL)
+_ESCAPED = re.compile(r"\\([,= ])")
+_BOOLEANS = {
+    **dict.fromkeys((b"t", b"T", b"true", b"True", b"TRUE"), 1.0),
+    **dict.fromkeys((b"f", b"F", b"false", b"False", b"FALSE"), 0.0),
+}
+
+
+class InfluxDecoder:
+    """Decoder of line protocol."""
+
+    def __init__(self, counters: list[str], gauges: list[str]) -> None:
+        self._kinds = Kinds(counters, gauges, suffixes=("_total",))
+        self._prometheus_kinds = Kinds(counters, gauges)
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        def read(columns: Columns, row: int, payload: bytes) -> None:
+            for head, fields, stamp in _lines(payload):
+                self._take(columns, row, (head, fields, stamp), series)
+
+        return decode_records(batch, "auto", read)
+
+    def _take(self, columns: Columns, row: int, line: tuple[bytes, bytes, bytes | None], series: SeriesIndex) -> None:
+        head, fields, stamp = line
+        time = float(stamp) if stamp else float("nan")
+        for field, text in _FIELD.findall(fields):
+            if text[0] == 34:  # a quote
+                continue
+            value = _number(text)
+            tag = series.by_raw.get((head, field))
+            if tag is None:
+                tag = self._new(series, head, field)
+            columns.rows.append(row)
+            columns.tags.append(tag)
+            columns.times.append(time)
+            columns.values.append(value)
+
+    def _new(self, series: SeriesIndex, head: bytes, field: bytes) -> int:
+        measurement, *tags = _SPLIT_TAGS.findall(head)
+        labels = {}
+        for tag in tags:
+            pair = _TAG.fullmatch(tag)
+            if pair is None:
+                raise DecodeError("labels", f"{tag[:60]!r} is no tag")
+            labels[_text(pair[1])] = _text(pair[2])
+        name = _text(measurement)
+        key = SeriesKey.of(prefixed(name, _text(field)), labels)
+        kinds = self._prometheus_kinds if name == PROMETHEUS else self._kinds
+        return remember(series, (head, field), key, kinds(key))
+
+
+def _lines(payload: bytes) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+    """(name and tags, fields, time) of each line. Raises DecodeError."""
+    at = _NOTHING.match(payload).end()  # type: ignore[union-attr]  # it matches everything
+    if at == len(payload):
+        raise DecodeError("empty", f"{len(payload)} bytes")
+    while at < len(payload):
+        line = _LINE.match(payload, at)
+        if line is None:
+            _text(payload)
+            number = payload.count(b"\n", 0, at) + 1
+            raise DecodeError("syntax", f"line {number}: {payload[at : at + 60]!r} is no line protocol")
+        yield line.groups()  # type: ignore[misc]
+        at = _NOTHING.match(payload, line.end()).end()  # type: ignore[union-attr]
+
+
+def _number(text: bytes) -> float:
+    """Raises DecodeError."""
+    known = _BOOLEANS.get(text)
+    if known is not None:
+        return known
+    try:
+        if b"_" not in text:  # which Python takes for a grouping of digits
+            return float(int(text[:-1])) if text[-1] in b"iu" else float(text)
+    except (ValueError, OverflowError):
+        pass
+    raise DecodeError("value", f"{text[:60]!r} is no number")
+
+
+def _text(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as exc:
+        raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text

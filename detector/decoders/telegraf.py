@@ -1,0 +1,117 @@
+"""Telegraf's JSON: `{"name", "tags": {}, "fields": {}, "timestamp"}`, one series a field.
+
+Also its batches (`{"metrics": [...]}`, an array, or one metric a line) and its CloudEvents (`{"data": {...}}`). A
+series is named `name_field` and labelled with the tags; metrics of Telegraf's Prometheus inputs bear their field's name
+alone. Booleans are 0 and 1, texts hold no sample. Times are read by magnitude, so `json_timestamp_units` may be any.
+
+The format carries no type. Only names that end in `_total` count as counters, in metrics of the Prometheus inputs also
+those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others.
+
+Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `syntax`, `nesting`, `shape` (JSON, but no
+such metric), `identity`, `labels`, `timestamp`, `no_numbers` (only texts).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from detector.decoders.columns import Columns, decode_records
+from detector.decoders.general import NOT_PARSED, Times, documents
+from detector.decoders.identity import Kinds, key_of, raw_labels, remember
+from detector.errors import DecodeError
+from detector.records import RawBatch, SampleBatch
+from detector.series import SeriesIndex
+
+PROMETHEUS = "prometheus"
+"""Name that Telegraf's Prometheus inputs give to everything; its own Prometheus outputs leave it out, too."""
+
+
+class _Metric(msgspec.Struct, gc=False):
+    name: str
+    fields: dict[str, float | bool | str | None]
+    timestamp: float | str | None = None
+    tags: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Wrapped(msgspec.Struct, gc=False):
+    """A batch, or an event."""
+
+    metrics: list[_Metric] = []
+    data: _Metric | None = None
+
+
+_ONE = msgspec.json.Decoder(_Metric)
+_SEVERAL = msgspec.json.Decoder(list[_Metric])
+_WRAPPED = msgspec.json.Decoder(_Wrapped)
+
+
+class TelegrafDecoder:
+    """Decoder of Telegraf's `json` and `cloudevents` formats."""
+
+    def __init__(self, counters: list[str], gauges: list[str]) -> None:
+        self._kinds = Kinds(counters, gauges, suffixes=("_total",))
+        self._prometheus_kinds = Kinds(counters, gauges)
+        self._times = Times(per_second=1.0)
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        def read(columns: Columns, row: int, payload: bytes) -> None:
+            for metric in _metrics(payload):
+                self._take(columns, row, metric, series)
+
+        return decode_records(batch, "auto", read)
+
+    def _take(self, columns: Columns, row: int, metric: _Metric, series: SeriesIndex) -> None:
+        time, name, tags = self._times(metric.timestamp), metric.name, bytes(metric.tags)
+        for field, value in metric.fields.items():
+            if value.__class__ is str:
+                continue
+            tag = series.by_raw.get((tags, name, field))
+            if tag is None:
+                tag = self._new(series, tags, name, field)
+            if value is None:
+                columns.gaps.append(len(columns.values))
+                value = float("nan")
+            columns.rows.append(row)
+            columns.tags.append(tag)
+            columns.times.append(time)
+            columns.values.append(value)  # type: ignore[arg-type]  # True is 1
+
+    def _new(self, series: SeriesIndex, tags: bytes, name: str, field: str) -> int:
+        labels = raw_labels(tags) if tags else None
+        if name == PROMETHEUS:
+            key = key_of(None, field, labels)
+            return remember(series, (tags, name, field), key, self._prometheus_kinds(key))
+        key = key_of(None, prefixed(name, field), labels)
+        kinds = self._prometheus_kinds if name == PROMETHEUS else self._kinds
+        return remember(series, (tags, name, field), key, kinds(key))
+
+
+def prefixed(name: str, field: str) -> str:
+    """A series' name.
+
+    >>> prefixed("cpu", "usage_idle"), prefixed("prometheus", "up")
+    ('cpu_usage_idle', 'up')
+    """
+    return field if name == PROMETHEUS else "_".join(filter(None, (name, field)))
+
+
+def _metrics(payload: bytes) -> list[_Metric]:
+    """Raises DecodeError."""
+    try:
+        return [_ONE.decode(payload)]
+    except NOT_PARSED as exc:
+        why = str(exc)
+    for way in (_wrapped, _SEVERAL.decode, _ONE.decode_lines):
+        try:
+            found = way(payload)
+        except NOT_PARSED:
+            continue
+        if found:
+            return found
+    documents(payload)  # says what is wrong, unless it is sound JSON
+    raise DecodeError("shape", why)
+
+
+def _wrapped(payload: bytes) -> list[_Metric]:
+    found = _WRAPPED.decode(payload)
+    return [*found.metrics, found.data] if found.data else found.metrics

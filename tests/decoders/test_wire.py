@@ -1,0 +1,93 @@
+"""Records of real producers mean what the producers themselves say, by another way, that they mean."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from detector.config.schema import Decoder as Settings
+from detector.decoders import DECODERS
+from detector.records import Kind, Outcome, SampleBatch
+from detector.series import SeriesIndex, SeriesKey
+from tests.wire.records import batch, expected, records
+
+TELEGRAF = {
+    "telegraf-json": "telegraf",
+    "telegraf-json-ns": "telegraf",
+    "telegraf-cloudevents": "telegraf",
+    "telegraf-influx": "influx",
+}
+
+
+def decoded(name: str, **settings: Any) -> tuple[SampleBatch, SeriesIndex]:
+    series, config = SeriesIndex(), Settings.model_validate(settings)
+    samples = DECODERS[config.type](config).decode(batch(records(name)), series)
+    assert samples.rejects == ()
+    return samples, series
+
+
+def cut_down(value: float) -> float:
+    return min(value, 2**63 - 1) if isinstance(value, int) else value
+
+
+def telegraf_key(each: dict[str, Any]) -> SeriesKey:
+    return SeriesKey.of(f"{each['name']}_{each['field']}", each["labels"])
+
+
+@pytest.mark.parametrize("name", TELEGRAF)
+def test_telegraf_by_its_own_file_output(name: str) -> None:
+    samples, series = decoded(name, type=TELEGRAF[name])
+    found = Counter(
+        (series.key(handle), time, value)
+        for handle, time, value in zip(
+            samples.series.tolist(), samples.times.tolist(), samples.values.tolist(), strict=True
+        )
+    )
+    # Without `influx_uint_support`, Telegraf itself cuts unsigned integers down to what int64 holds.
+    cut = name == "telegraf-influx"
+    assert found == Counter(
+        (telegraf_key(each), each["timestamp_ns"] / 1e9, float(cut_down(each["value"]) if cut else each["value"]))
+        for each in expected("telegraf")
+    )
+    assert len(samples) == 1_134
+
+
+def collectd_key(each: dict[str, Any]) -> tuple[SeriesKey, float]:
+    """Identity in collectd's csv file names: plugin-instance/type-instance and the data source."""
+    plugin, _, plugin_instance = each["plugin"].partition("-")
+    type_, _, type_instance = each["type"].partition("-")
+    name = "_".join([plugin] + [type_] * (type_ != plugin) + [each["ds"]] * (each["ds"] != "value"))
+    labels = {"host": each["host"], "plugin_instance": plugin_instance, "type_instance": type_instance}
+    return SeriesKey.of(name, labels), round(each["time"], 2)
+
+
+@pytest.mark.parametrize("rates", [True, False])
+def test_collectd_by_its_own_csv_output(rates: bool) -> None:
+    name = f"collectd-json-rates-{str(rates).lower()}"
+    samples, series = decoded(name, type="collectd", collectd={"store_rates": rates})
+    told = {collectd_key(each): float(each["value"]) for each in expected(name)}
+    for handle, time, value in zip(
+        samples.series.tolist(), samples.times.tolist(), samples.values.tolist(), strict=True
+    ):
+        other = told.pop((series.key(handle), round(time, 2)))
+        assert value == pytest.approx(other, rel=1e-5, abs=1e-6, nan_ok=True)
+    # The csv file of the run with totals has one more step, at its end.
+    assert len({time for _, time in told}) == (0 if rates else 1)
+    assert len(samples) == 404
+
+
+def test_a_gap_is_where_collectd_knows_no_rate_yet() -> None:
+    samples, _ = decoded("collectd-json-rates-true", type="collectd")
+    gaps = samples.outcomes == Outcome.GAP
+    assert int(gaps.sum()) == sum(math.isnan(float(each["value"])) for each in expected("collectd-json-rates-true")) > 0
+    assert set(samples.kinds.tolist()) == {Kind.GAUGE}
+
+
+def test_collectd_tells_counters_from_gauges() -> None:
+    samples, series = decoded("collectd-json-rates-false", type="collectd", collectd={"store_rates": False})
+    kinds = {series.key(handle).name: kind for handle, kind in zip(samples.series, samples.kinds, strict=True)}
+    assert kinds["interface_if_octets_rx"] == kinds["cpu"] == Kind.COUNTER
+    assert kinds["load_shortterm"] == kinds["memory"] == kinds["df_df_complex"] == Kind.GAUGE
