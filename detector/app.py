@@ -69,6 +69,7 @@ def build_pipeline(config: Config) -> Pipeline:
         max_future_seconds=config.streams.max_future_seconds,
         critical_score=alerts.critical_score,
         model=forecaster.name,
+        raw_counters=config.streams.counters == "raw",
     )
 
 

@@ -12,7 +12,8 @@ from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
 from detector.records import Alert, Reject
 from detector.telemetry.metrics import WorkerMetrics
 
-NO_FAULTS = ("tombstone", "no_numbers")
+TOMBSTONE = "tombstone"
+NO_FAULTS = (TOMBSTONE, "no_numbers")
 """Reasons of rejects that are no faults: a null value, a record of texts only. Counted, not dead-lettered."""
 
 

@@ -31,6 +31,7 @@ from detector.records import (
 from detector.scoring import Scorer
 from detector.streams.ordering import judge, rounds, screen
 from detector.streams.partition import NO_ROW
+from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
 
@@ -62,6 +63,7 @@ class Pipeline:
         scorer: Scorer,
         lifecycle: Lifecycle,
         *,
+        raw_counters: bool = False,
         max_streams: int,
         idle_expiry_seconds: float,
         max_future_seconds: float,
@@ -71,8 +73,9 @@ class Pipeline:
         self.forecaster = forecaster
         self.scorer = scorer
         self.lifecycle = lifecycle
+        self.rates = Rates(raw=raw_counters)
         self.table = StreamTable(
-            (*forecaster.fields, *scorer.fields, *lifecycle.fields), max_streams, idle_expiry_seconds
+            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields), max_streams, idle_expiry_seconds
         )
         self.max_future_seconds = max_future_seconds
         self.critical_score = critical_score
@@ -118,6 +121,14 @@ class Pipeline:
             return
         times, values = batch.times[picks], batch.values[picks]
         self._restart_idle((batch.topic, batch.partition), picks, rows, times, results)
+        values = self.rates.values(state, rows, times, values, batch.kinds[picks])
+        starts = np.isnan(values)
+        if starts.any():
+            results.outcomes[picks[starts]] = Outcome.COUNTER_START
+            state[LATEST.name][rows[starts]] = times[starts]
+            picks, rows, times, values = (column[~starts] for column in (picks, rows, times, values))
+            if not len(picks):
+                return
 
         forecast = self.forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)

@@ -37,6 +37,7 @@ class Outcome(IntEnum):
     OUT_OF_RANGE = 6
     BAD_TIMESTAMP = 7
     STREAM_LIMIT = 8
+    COUNTER_START = 9
 
     @property
     def is_discard(self) -> bool:
