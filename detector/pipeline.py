@@ -7,6 +7,7 @@ they were cut into batches. Shape legend: N samples of a batch, B rows of a roun
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,13 +70,18 @@ class Pipeline:
         max_future_seconds: float,
         critical_score: float,
         model: str,
+        evict_idle_seconds: float = math.inf,
     ) -> None:
+        """`max_streams` of each partition; for the times see `StreamTable` and `screen`."""
         self.forecaster = forecaster
         self.scorer = scorer
         self.lifecycle = lifecycle
         self.rates = Rates(raw=raw_counters)
         self.table = StreamTable(
-            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields), max_streams, idle_expiry_seconds
+            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields),
+            max_streams,
+            idle_expiry_seconds,
+            evict_idle_seconds,
         )
         self.max_future_seconds = max_future_seconds
         self.critical_score = critical_score
@@ -85,7 +91,8 @@ class Pipeline:
         """Verdicts for every sample, and the alerts that began or ended, in the order of the samples.
 
         With `expire`, streams that fell silent are forgotten, measured by the partition's newest event time, and their
-        open alerts end. Without it a stream starts anew only where it comes back: for recordings of many ages at once.
+        open alerts end; sooner where the partition is full. Without it a stream starts anew only where it comes back:
+        for recordings of many ages at once.
         """
         partition = (batch.topic, batch.partition)
         results = _Results.of(screen(batch, self.max_future_seconds))
@@ -195,7 +202,14 @@ class Pipeline:
 
     def _expire_idle(self, partition: Partition, pick: int, now: float, results: _Results) -> None:
         """Before the sample `pick`, which brings event time to `now`."""
-        rows = self.table.idle_rows(partition, now)
+        expired = self.table.idle_rows(partition, now)
+        self._forget(partition, pick, expired, results)
+        self.table.expired += len(expired)
+        evicted = self.table.surplus_rows(partition, now)
+        self._forget(partition, pick, evicted, results)
+        self.table.evicted += len(evicted)
+
+    def _forget(self, partition: Partition, pick: int, rows: Rows, results: _Results) -> None:
         results.alerts += [(pick, self._ended(partition, row)) for row in rows.tolist() if self._is_firing(row)]
         self.table.release(partition, rows)
 

@@ -18,7 +18,7 @@ STEP_SECONDS = 60.0
 START = 1_700_000_000.0
 
 
-def pipeline_of(max_streams: int = 1000, expiry: float = 1e6) -> Pipeline:
+def pipeline_of(max_streams: int = 1000, expiry: float = 1e6, evict: float = 1e9) -> Pipeline:
     return Pipeline(
         LastValueForecaster(),
         Scorer(ScorerSettings(warmup_samples=20)),
@@ -30,6 +30,7 @@ def pipeline_of(max_streams: int = 1000, expiry: float = 1e6) -> Pipeline:
         max_future_seconds=3600.0,
         critical_score=2.0,
         model="last-value",
+        evict_idle_seconds=evict,
     )
 
 
@@ -92,21 +93,22 @@ def test_g8_results_do_not_depend_on_batch_boundaries(seed: int, cuts: list[int]
         assert held.tobytes() == pieces.table.columns[name].tobytes(), name
 
 
-def comers_and_goers(seed: int, count: int = 700) -> tuple[list[int], np.ndarray, np.ndarray]:
+def comers_and_goers(seed: int, streams: int, count: int = 700) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Streams that appear, fall silent (some while they fire) and come back, in slightly disordered event time."""
     rng = np.random.default_rng(seed)
     names, times, values = [], np.empty(count), rng.normal(size=count)
     for i in range(count):
         first = i // 200 * 3
-        names.append(int(first + rng.integers(0, 5)) % 9)
+        names.append(int(first + rng.integers(0, streams - 4)) % streams)
         times[i] = START + 10.0 * i + rng.choice([0.0, 0.0, 0.0, -30.0, 25.0])
     values[rng.integers(0, count, 30)] = 1e4
     return names, times, values
 
 
-def restarted(pipeline: Pipeline, expiry: float) -> Pipeline:
+def restarted(pipeline: Pipeline) -> Pipeline:
     """Another process' pipeline, with the state of this one by way of bytes."""
-    fresh, table, partition = pipeline_of(6, expiry), pipeline.table, ("t", 0)
+    table, partition = pipeline.table, ("t", 0)
+    fresh = pipeline_of(table.max_streams, table.idle_expiry_seconds, table.evict_idle_seconds)
     table.cut(partition)
     table.uncut(partition, range(table.blocks_of(partition)))
     blobs = [
@@ -122,16 +124,18 @@ def restarted(pipeline: Pipeline, expiry: float) -> Pipeline:
     seed=st.integers(0, 1000),
     cuts=st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=12),
     expiry=st.sampled_from([200.0, 500.0, 1e6]),
+    limit=st.sampled_from([6, 16]),
+    evict=st.sampled_from([60.0, 1e9]),
 )
-def test_g8_neither_batches_nor_restarts_nor_the_moment_of_expiry_show(
-    seed: int, cuts: list[tuple[int, bool]], expiry: float
+def test_g8_g10_neither_batches_nor_restarts_nor_the_moment_of_expiry_or_eviction_show(
+    seed: int, cuts: list[tuple[int, bool]], expiry: float, limit: int, evict: float
 ) -> None:
-    names, times, values = comers_and_goers(seed)
-    whole, pieces = pipeline_of(6, expiry), pipeline_of(6, expiry)
+    names, times, values = comers_and_goers(seed, streams=limit + 3)
+    whole, pieces = pipeline_of(limit, expiry, evict), pipeline_of(limit, expiry, evict)
     one = [whole.process(batch_of(whole, names, times, values, 0), expire=True)]
     many = []
     for (a, restart), (b, _) in pairwise([(0, False), *sorted(cuts), (len(names), False)]):
-        pieces = restarted(pieces, expiry) if restart else pieces
+        pieces = restarted(pieces) if restart else pieces
         many.append(pieces.process(batch_of(pieces, names[a:b], times[a:b], values[a:b], a), expire=True))
     for column in ("outcomes", "expected", "lower", "upper", "scores", "statuses"):
         np.testing.assert_array_equal(

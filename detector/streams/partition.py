@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.records import Int64
 from detector.series import SeriesIndex
@@ -15,7 +16,11 @@ class PartitionStreams:
 
     def __init__(self) -> None:
         self.series = SeriesIndex()
+        self.streams = 0
+        """How many of them have a row."""
         self.row_of: Int64 = np.empty(0, dtype=np.int64)
+        self.hashes: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
+        """[handles] of the keys, 0 where it was not asked for yet."""
         self.blocks: list[int] = []
         """Block number within the partition -> block of the table."""
         self.free: list[int] = []
@@ -25,8 +30,15 @@ class PartitionStreams:
         """True when streams lost their rows since their handles were last looked through."""
 
     def fit(self) -> None:
-        """Make `row_of` cover every handle of the index."""
+        """Make `row_of` and `hashes` cover every handle of the index."""
         missing = self.series.capacity - len(self.row_of)
         if missing > 0:
             grown = np.full(max(missing, len(self.row_of) // 2), NO_ROW, dtype=np.int64)
             self.row_of = np.concatenate((self.row_of, grown))
+            self.hashes = np.concatenate((self.hashes, np.zeros(len(grown), dtype=np.uint64)))
+
+    def hashes_of(self, handles_N: Int64) -> npt.NDArray[np.uint64]:
+        """[N] 64 bits of each key's fingerprint."""
+        for handle in np.unique(handles_N[self.hashes[handles_N] == 0]).tolist():
+            self.hashes[handle] = int(self.series.key(handle).fingerprint[:16], 16)
+        return self.hashes[handles_N]

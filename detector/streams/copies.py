@@ -1,0 +1,78 @@
+"""Copy on write for blocks: a cut gets them as they were, and only what is about to change is copied early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import BlockState
+from detector.records import Int64
+
+SPARE_BLOCKS = 64
+"""Memory of block copies that is kept for the next ones."""
+
+
+class BlockCopies:
+    """Which blocks of a table changed since they were last cut out, and which a cut has yet to copy."""
+
+    def __init__(self, copy: Callable[[int], BlockState]) -> None:
+        """`copy` makes the copy of a block as it is now."""
+        self._copy = copy
+        self._changed: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self._promised: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self._early: dict[int, BlockState] = {}
+        """Promised blocks that were copied because a sample was about to change them."""
+        self.spare: list[dict[str, npt.NDArray[Any]]] = []
+        """Columns that `copy` may use: fresh memory costs three times as much as the copying itself."""
+
+    def grow(self, blocks: int) -> None:
+        """There are so many more blocks."""
+        nothing = np.zeros(blocks, dtype=np.bool_)
+        self._changed = np.concatenate((self._changed, nothing))
+        self._promised = np.concatenate((self._promised, nothing))
+
+    def touch(self, blocks: Int64) -> None:
+        """These blocks, each named any number of times, are about to change."""
+        self._changed[blocks] = True
+        due = self._promised[blocks]
+        if due.any():
+            for block in np.unique(blocks[due]).tolist():
+                self._early[block] = self._copy(block)
+            self._promised[blocks] = False
+
+    def touch_one(self, block: int) -> None:
+        """The same for one block."""
+        self._changed[block] = True
+        if self._promised[block]:
+            self._early[block] = self._copy(block)
+            self._promised[block] = False
+
+    def promise(self, blocks: Int64) -> Int64:
+        """Positions in `blocks` of those that changed; from now on each is promised as it is now."""
+        positions = np.flatnonzero(self._changed[blocks])
+        self._promised[blocks[positions]] = True
+        self._changed[blocks[positions]] = False
+        return positions
+
+    def take(self, block: int) -> BlockState:
+        """A promised block as it was when it was promised."""
+        self._promised[block] = False
+        return self._early.pop(block, None) or self._copy(block)
+
+    def recycle(self, state: BlockState) -> None:
+        """A taken block is not needed any more; its memory serves for others."""
+        if len(self.spare) < SPARE_BLOCKS:
+            self.spare.append(state.columns)
+
+    def put_back(self, block: int) -> None:
+        """What was promised did not become durable: the block counts as changed."""
+        self._changed[block], self._promised[block] = True, False
+        self._early.pop(block, None)
+
+    def forget(self, block: int) -> None:
+        """Nobody's block any more."""
+        self._changed[block] = self._promised[block] = False
+        self._early.pop(block, None)

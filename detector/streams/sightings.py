@@ -1,0 +1,64 @@
+"""Names that were seen while a partition had no room for them, so that one that comes again can be told from a flood.
+
+A slot remembers the last name that fell on it, by a hash: a name is known again for as long as no other one took its
+slot. The slots lie in a column of the partition's first blocks, so that they are part of its snapshots; they say
+nothing about the streams that live there, and stay when those go.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import BLOCK_ROWS, Field
+from detector.records import Int64
+
+SLOTS_PER_ROW = 4
+SIGHTED = Field("table.sighted", (SLOTS_PER_ROW,), "uint32")
+"""Tags of names, 0 where a slot is empty."""
+BLOCKS_PER_SLOT_BLOCK = 8
+"""Slots lie in one of so many blocks: few blocks change under a flood, and there are half as many slots as streams."""
+
+Uint64 = npt.NDArray[np.uint64]
+Uint32 = npt.NDArray[np.uint32]
+Bool = npt.NDArray[np.bool_]
+
+
+class Slots:
+    """The slots that names fall on, in the order in which the names come."""
+
+    def __init__(self, blocks: list[int], streams: int, hashes_N: Uint64) -> None:
+        """`blocks` are a partition's, at least as many as `streams` need; more of them change nothing."""
+        needed = -(-streams // BLOCK_ROWS)
+        holding = np.array(blocks[: -(-needed // BLOCKS_PER_SLOT_BLOCK)], dtype=np.int64)
+        places_N = (hashes_N % np.uint64(len(holding) * BLOCK_ROWS * SLOTS_PER_ROW)).astype(np.int64)
+        rows_N, self.entries = np.divmod(places_N, SLOTS_PER_ROW)
+        self.rows: Int64 = holding[rows_N // BLOCK_ROWS] * BLOCK_ROWS + rows_N % BLOCK_ROWS
+        """[N] row of the table."""
+        self.tags: Uint32 = ((hashes_N >> np.uint64(32)) | np.uint64(1)).astype(np.uint32)
+        self._places = places_N
+
+    def known(self, sighted: Uint32) -> Bool:
+        """[N] whether the name was the last one on its slot; `sighted` is the column before the first of them came."""
+        return again(self._places, self.tags, sighted[self.rows, self.entries])
+
+    def leave(self, sighted: Uint32, some: Int64) -> None:
+        """The names at the positions `some` leave their tags; of those that share a slot, the last one stays."""
+        sighted[self.rows[some], self.entries[some]] = self.tags[some]
+
+
+def again(places_N: Int64, tags_N: Uint32, held_N: Uint32) -> Bool:
+    """[N] whether each tag finds itself in its place, where the tag stays that came last.
+
+    `held_N` is what the places hold before the first one comes.
+
+    >>> again(np.array([5, 5, 7, 5, 5]), np.array([1, 2, 3, 2, 1]), np.array([1, 1, 0, 1, 1])).tolist()
+    [True, False, False, True, False]
+    """
+    by_place = np.argsort(places_N, kind="stable")
+    places, tags, before = places_N[by_place], tags_N[by_place], held_N[by_place]
+    follows = np.flatnonzero(places[1:] == places[:-1]) + 1
+    before[follows] = tags[follows - 1]
+    found = np.empty(len(places_N), dtype=np.bool_)
+    found[by_place] = before == tags
+    return found
