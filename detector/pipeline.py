@@ -133,7 +133,7 @@ class Pipeline:
         if starts.any():
             results.outcomes[picks[starts]] = Outcome.COUNTER_START
             state[LATEST.name][rows[starts]] = times[starts]
-            picks, rows, times, values = (column[~starts] for column in (picks, rows, times, values))
+            picks, rows, times, values = picks[~starts], rows[~starts], times[~starts], values[~starts]
             if not len(picks):
                 return
 
