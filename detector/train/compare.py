@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -60,20 +60,32 @@ def compare(
     """Train networks alike and judge them on synthetic streams and on `folders`.
 
     `names` are CELLxSIZE[xLAYERS], or weights files to load. Weights, `comparison.json` and `comparison.md` are written
-    into the folder `options.output`, anew after each network. Raises ModelError, SourceError.
+    into the folder `options.output`, anew after each network; with `options.resume` the rows that an interrupted
+    comparison of the same options has finished are kept. Raises ModelError, SourceError.
     """
     torch.set_num_threads(options.threads)
     for name in names:
         _shape(name)
     panels = _panels(folders, options)
+    finished = _finished(options, panels) if options.resume else {}
     material = _Shared(material_of(options, progress), bar(progress, "draw streams"))
     rows: list[Row] = []
     for name in names:
-        backbone, updates = _network(name, material, options, progress)
-        rows.append(_row(name, backbone, updates, panels))
+        rows.append(finished.get(name) or _row(name, *_network(name, material, options, progress), panels))
         progress("compare", len(rows), len(names), name)
         _write(rows, options)
     return rows
+
+
+def _finished(options: TrainOptions, panels: Iterable[str]) -> dict[str, Row]:
+    """Name -> row that a comparison of the same options and panels has left in the output folder."""
+    try:
+        report = json.loads((options.output / "comparison.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    same = report["options"] == json.loads(json.dumps(options.facts()))
+    rows = [Row(**network) for network in report["networks"]] if same else []
+    return {row.name: row for row in rows if set(row.found) == set(panels)}
 
 
 def _panels(folders: Sequence[Path], options: TrainOptions) -> dict[str, Panel]:

@@ -1,6 +1,7 @@
 """The table of networks: naive errors as they should be, references, names, weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,17 @@ def test_a_comparison(tmp_path):
     again = compare([str(tmp_path / "out" / "grux4.safetensors")], [], options)
     assert again[0].found == rows[0].found
     assert len(table(rows).splitlines()) == 6
+
+
+def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
+    options = TrainOptions(tmp_path / "out", resume=True, **SMALL)
+    first = compare(["grux4"], [], options)
+    (tmp_path / "out" / "grux4.safetensors").unlink()
+    both = compare(["grux4", "rnnx4"], [], options)
+    assert both[0] == first[0]
+    assert not (tmp_path / "out" / "grux4.safetensors").exists()
+    other = compare(["grux4"], [], replace(options, seed=2))
+    assert other[0].found != first[0].found
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstmx0", "lstmx8x1x1", "transformerx8", "lstmxbig"])
