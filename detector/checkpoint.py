@@ -37,14 +37,15 @@ def checkpoint(
 
     1. Every alert and dead letter that was handed over is acknowledged.
     2. The blocks of streams that changed are written,
-    3. and acknowledged.
-    4. A manifest makes them the partition's snapshot; it is acknowledged.
+    3. and acknowledged. Where weights are to be swapped, the group confirms that the partitions are still ours.
+    4. A manifest makes them the partition's snapshot; it is acknowledged, and swapped weights are in use.
     5. The offset that the snapshot goes up to is committed.
     6. Snapshots that are not needed any more are deleted.
 
     A crash before 4 goes back to the last snapshot and repeats alerts with equal ids and bytes; one after 4 goes on at
     the new snapshot, whatever offset is committed. A worker that lost a partition overwrites nothing, because names
-    never come twice, and deletes nothing, because its commit is refused.
+    never come twice, and deletes nothing, because its commit is refused. Weights are swapped only where it waits: from
+    the snapshot's offset on they are part of what a replay depends on.
     """
     for name, sink in sinks.items():
         try:
@@ -54,11 +55,13 @@ def checkpoint(
             raise
     if snapshots is not None:
         lineages = {partition: source.lineage(partition) for partition in positions}
-        with snapshots.cut(positions, lineages) as cuts:
+        with snapshots.cut(positions, lineages, swap=wait) as cuts:
             for cut in cuts:
                 yield from snapshots.write_blocks(cut)
             yield from _arrive(snapshots, wait)
             snapshots.store.flush(timeout_seconds)
+            if proven := snapshots.proven(cuts):
+                source.commit(proven)
             for cut in cuts:
                 snapshots.write_manifest(cut)
             yield from _arrive(snapshots, wait)
@@ -106,19 +109,35 @@ class Checkpoints:
         self._running: _Running | None = None
 
     def turn(self, positions: Mapping[Partition, int]) -> None:
-        """Begin one when it is due, and go on with it for a slice. Raises DeliveryError, StateError or SourceError."""
+        """Begin one when it is due, and go on with it for a slice; one that swaps weights is made as a whole.
+
+        Raises DeliveryError, StateError or SourceError.
+        """
         now = self.clock.monotonic()
         if self._running is None and now >= self._due_at:
             self._due_at = now + self.interval_seconds
-            self._running = self._begin(positions, wait=False)
+            whole = self.snapshots is not None and self.snapshots.swaps(positions)
+            self._running = self._begin(positions, wait=whole)
+            if whole:
+                self._advance(self._running, None)
         if self._running is not None:
             self._advance(self._running, now + SLICE_SECONDS)
 
     def finish(self, positions: Mapping[Partition, int]) -> None:
         """A whole one, now, and the last: there is no next one to make up for a refused commit. Raises as `turn`."""
         self.abandon()
+        self._running = self._begin(positions, wait=True, last=True)
+        self._advance(self._running, None)
+
+    def settle(self, positions: Mapping[Partition, int]) -> None:
+        """A whole one, now: partitions may be about to go. Where the commit is refused, the next one makes up for it.
+
+        Whoever gets a partition goes on here, and reads nothing again. Raises as `turn`.
+        """
+        self.abandon()
         self._running = self._begin(positions, wait=True)
         self._advance(self._running, None)
+        self._due_at = self.clock.monotonic() + self.interval_seconds
 
     def abandon(self) -> None:
         """Give up the one that is under way, if any: the assignment changed, or it failed."""
@@ -154,11 +173,11 @@ class Checkpoints:
         if self.snapshots is not None:
             self.snapshots.forget(partition)
 
-    def _begin(self, positions: Mapping[Partition, int], *, wait: bool) -> _Running:
+    def _begin(self, positions: Mapping[Partition, int], *, wait: bool, last: bool = False) -> _Running:
         now = dict(positions)
         steps = checkpoint(self.source, self.sinks, self.snapshots, now, self.timeout_seconds, wait=wait)
         alerted, self.undelivered = self.undelivered, []
-        return _Running(steps, now, alerted, self.clock.monotonic())
+        return _Running(steps, now, alerted, self.clock.monotonic(), last)
 
     def _advance(self, running: _Running, until: float | None) -> None:
         try:
@@ -171,7 +190,7 @@ class Checkpoints:
                 self.metrics.worker.sink_failures.labels(exc.sink).inc()
             if isinstance(exc, SourceError):
                 self.metrics.source.observe_error(exc.reason)
-                if exc.retriable and until is not None:
+                if exc.retriable and not running.last:
                     # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
                     self.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
                     return
@@ -208,3 +227,5 @@ class _Running:
     positions: Mapping[Partition, int]
     alerted: list[float]
     began_at: float
+    last: bool
+    """There is no next one to make up for a refused commit."""

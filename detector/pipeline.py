@@ -15,7 +15,7 @@ import numpy as np
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.alerts.record import alert_id
 from detector.columns import Rows
-from detector.protocols import Forecaster
+from detector.protocols import Forecaster, Recorder
 from detector.records import (
     Alert,
     AlertStatus,
@@ -34,6 +34,14 @@ from detector.streams.ordering import judge, rounds, screen
 from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A forecaster under the name that alerts give it."""
+
+    name: str
+    forecaster: Forecaster
 
 
 @dataclass(slots=True)
@@ -86,6 +94,14 @@ class Pipeline:
         self.max_future_seconds = max_future_seconds
         self.critical_score = critical_score
         self.model = model
+        self.models: dict[Partition, Model] = {}
+        """Partitions whose streams are forecast with other weights, of the same shape."""
+        self.recorder: Recorder | None = None
+        self._usual = Model(model, forecaster)
+
+    def model_of(self, partition: Partition) -> Model:
+        """What forecasts the partition's streams."""
+        return self.models.get(partition, self._usual)
 
     def process(self, batch: SampleBatch, *, expire: bool = False) -> ScoredBatch:
         """Verdicts for every sample, and the alerts that began or ended, in the order of the samples.
@@ -137,7 +153,8 @@ class Pipeline:
             if not len(picks):
                 return
 
-        forecast = self.forecaster.stored(state, rows)
+        forecaster = self.model_of((batch.topic, batch.partition)).forecaster
+        forecast = forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
         seen = Observation(
@@ -147,14 +164,16 @@ class Pipeline:
         status = self.lifecycle.decide(state, rows, seen)
 
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
-        self.forecaster.learn(state, rows, times, values)
+        forecaster.learn(state, rows, times, values)
+        if self.recorder is not None:
+            self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
 
         changed = (status != before) & ((status == AlertStatus.FIRING) | (status == AlertStatus.RESOLVED))
         for at in np.flatnonzero(changed).tolist():
             alert = self._alert(batch.topic, batch.partition, int(rows[at]), AlertStatus(status[at]), times[at])
             results.alerts.append((int(picks[at]), alert))
-        self.forecaster.forecast(state, rows)
+        forecaster.forecast(state, rows)
 
         results.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
         results.expected[picks] = forecast.loc
@@ -186,7 +205,7 @@ class Pipeline:
             topic=topic,
             partition=partition,
             offset=int(state["alert.worst_offset"][row]),
-            model=self.model,
+            model=self.model_of((topic, partition)).name,
             forecaster=self.forecaster.names[fallback],
             skill=float(self.forecaster.skill(state, rows)[0]),
         )

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import StateDamaged, StateForeign
-from detector.protocols import StateStore
+from detector.protocols import LearntWeights, StateStore, WeightsInUse
 from detector.records import Lineage, Partition
 from detector.state.block import Fingerprint, encode_block
 from detector.state.history import Generation, Restored, emptied, newest, superfluous
 from detector.state.manifest import Manifest, block_name, encode_manifest, manifest_name
+from detector.state.weights import encode_weights, weights_name
 from detector.streams.table import StreamTable
 
 KEPT_GENERATIONS = 2
@@ -48,6 +49,10 @@ class Cut:
     """Blocks that changed."""
     names: list[str]
     """Of all blocks, by number."""
+    weights: tuple[LearntWeights, ...] = ()
+    """Those that the records from `offset` on are forecast with, and those before them."""
+    swaps: bool = False
+    """They are others than before: no record from `offset` on may be processed until the snapshot is durable."""
     durable: bool = False
 
 
@@ -61,13 +66,18 @@ class Snapshots:
         fingerprint: Fingerprint,
         on_foreign: str,
         log: FilteringBoundLogger,
+        weights: WeightsInUse | None = None,
     ) -> None:
-        """`on_foreign` is refuse, rewarm (forget, and start anew at the same offset) or adopt (keep the state)."""
+        """`on_foreign` is refuse, rewarm (forget, and start anew at the same offset) or adopt (keep the state).
+
+        Without `weights` every stream is forecast with the configured ones, whatever was learnt.
+        """
         self.store = store
         self.table = table
         self.fingerprint = fingerprint
         self.on_foreign = on_foreign
         self.log = log
+        self.weights = weights
         self.blocks_written = 0
         self.bytes_written = 0
         self.damaged = 0
@@ -87,21 +97,41 @@ class Snapshots:
         watermark = restored.manifest.watermark
         if restored.blocks or watermark is not None:
             self.table.restore(partition, -math.inf if watermark is None else watermark, restored.blocks)
+        if self.weights is not None:
+            self.weights.use(partition, restored.weights)
+        elif restored.weights:
+            self.log.warning("learnt weights are put aside, learning.mode is off", partition=partition)
         return restored.manifest
 
     def forget(self, partition: Partition) -> None:
         """The partition is not ours any more; what is stored of it stays."""
         self._durable.pop(partition, None)
+        if self.weights is not None:
+            self.weights.forget(partition)
+
+    def swaps(self, positions: Mapping[Partition, int]) -> bool:
+        """Whether a cut here could bring a partition other weights."""
+        return any(self._swaps(partition, offset) for partition, offset in positions.items())
+
+    def _swaps(self, partition: Partition, offset: int) -> bool:
+        """Not before its first snapshot: a commit that is repeated proves that the partition is ours."""
+        durable = self._durable.get(partition)
+        if self.weights is None or durable is None or not durable.generations:
+            return False
+        moved = durable.generations[-1].offset != offset
+        return moved and self.weights.coming(partition) != self.weights.now(partition)
 
     @contextmanager
-    def cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage]) -> Iterator[list[Cut]]:
+    def cut(
+        self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage], *, swap: bool
+    ) -> Iterator[list[Cut]]:
         """Fix the state of these partitions, which must be what it is after all records before the positions.
 
-        `lineages` says which logs the positions are of.
+        `lineages` says which logs the positions are of. With `swap` weights that were proposed are named from here on.
 
         What was not settled when the context ends is in the next cut again.
         """
-        cuts = self._cut(positions, lineages)
+        cuts = self._cut(positions, lineages, swap)
         try:
             yield cuts
         finally:
@@ -109,7 +139,7 @@ class Snapshots:
                 if not cut.durable:
                     self.table.uncut(cut.partition, cut.numbers)
 
-    def _cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage]) -> list[Cut]:
+    def _cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage], swap: bool) -> list[Cut]:
         cuts = []
         for partition, offset in positions.items():
             durable = self._durable.setdefault(partition, _Durable())
@@ -122,11 +152,17 @@ class Snapshots:
             for number in numbers:
                 names[number] = block_name(offset, number, self._writer)
             watermark = self.table.watermark(partition)
-            cuts.append(Cut(partition, offset, lineages[partition], watermark, numbers, names))
+            cut = Cut(partition, offset, lineages[partition], watermark, numbers, names)
+            cut.swaps = swap and self._swaps(partition, offset)
+            if self.weights is not None:
+                cut.weights = self.weights.coming(partition) if cut.swaps else self.weights.now(partition)
+            cuts.append(cut)
         return cuts
 
     def write_blocks(self, cut: Cut) -> Iterator[bool]:
-        """Hand the changed blocks to the store; a step a block."""
+        """Hand the changed blocks to the store, and weights that it does not hold yet; a step a block."""
+        for weights in cut.weights if cut.swaps else ():
+            self.store.write(cut.partition, weights_name(weights.sha256), encode_weights(weights))
         for number in cut.numbers:
             block = self.table.take(cut.partition, number)
             blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint, cut.lineage)
@@ -149,6 +185,7 @@ class Snapshots:
             cut.names,
             cut.lineage.topic_id,
             cut.lineage.leader_epoch,
+            [weights_name(weights.sha256) for weights in cut.weights],
         )
         blob = encode_manifest(manifest)
         self.store.write(cut.partition, manifest_name(cut.offset, self._writer), blob)
@@ -158,12 +195,20 @@ class Snapshots:
         """The manifest is acknowledged: this is the newest snapshot now."""
         cut.durable = True
         durable = self._durable[cut.partition]
-        this = Generation(cut.offset, manifest_name(cut.offset, self._writer), tuple(cut.names))
+        names = tuple(weights_name(weights.sha256) for weights in cut.weights)
+        this = Generation(cut.offset, manifest_name(cut.offset, self._writer), tuple(cut.names), names)
         # After a step back in the log, what lies ahead is of another history.
         before = [generation for generation in durable.generations if generation.offset < cut.offset]
         kept = [*before, this][-KEPT_GENERATIONS:]
-        durable.waste |= superfluous(set[str]().union(*(one.names for one in durable.generations)), kept)
+        durable.waste |= set[str]().union(*(one.names for one in durable.generations))
+        durable.waste = superfluous(durable.waste, kept)
         durable.generations = kept
+        if cut.swaps and self.weights is not None:
+            self.weights.use(cut.partition, cut.weights)
+
+    def proven(self, cuts: Iterable[Cut]) -> dict[Partition, int]:
+        """Offsets of the snapshots behind those that swap, which were committed before."""
+        return {cut.partition: self._durable[cut.partition].generations[-1].offset for cut in cuts if cut.swaps}
 
     def clean(self, committed: Iterable[Partition]) -> None:
         """Delete what the kept snapshots do not need. The partitions' offsets were just committed, so they are ours."""

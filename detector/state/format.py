@@ -25,7 +25,7 @@ from detector.errors import StateDamaged, StateNewer
 
 MAGIC = b"DETSTATE"
 SCHEMA_VERSION = 2
-"""1: without `topic_id` and `leader_epoch` in the manifest."""
+"""1: without `topic_id`, `leader_epoch` and `weights` in the manifest."""
 MAX_HEADER_BYTES = 64 << 20
 MAX_BODY_BYTES = 1 << 30
 

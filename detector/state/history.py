@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from detector.columns import BlockState, Field
 from detector.errors import StateDamaged, StateForeign
+from detector.protocols import LearntWeights
 from detector.records import Partition
 from detector.state.block import Fingerprint, decode_block, difference
 from detector.state.manifest import Manifest, decode_manifest, manifest_offset
+from detector.state.weights import decode_weights, weights_sha256
 
 Complain = Callable[[str, StateDamaged], None]
 
@@ -21,11 +23,12 @@ class Generation:
     offset: int
     manifest: str
     blocks: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
     @property
     def names(self) -> set[str]:
         """Everything that it consists of."""
-        return {self.manifest, *self.blocks}
+        return {self.manifest, *self.blocks, *self.weights}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Restored:
 
     manifest: Manifest
     blocks: list[BlockState]
+    weights: tuple[LearntWeights, ...]
+    """Those that its streams are forecast with, and those before them."""
     generations: list[Generation]
     """The restored one last, before it the one that could stand in for it."""
 
@@ -62,12 +67,13 @@ def newest(
                 decode_block(_blob(blobs, block), fields, partition, number, {})
                 for number, block in enumerate(manifest.blocks)
             ]
+            weights = [decode_weights(_blob(blobs, one), weights_sha256(one)) for one in manifest.weights]
         except StateDamaged as exc:
             complain(name, exc)
             continue
         before = _before(blobs, partition, names[position + 1 :])
-        this = Generation(manifest.offset, name, tuple(manifest.blocks))
-        return Restored(manifest, blocks, [*before, this])
+        this = Generation(manifest.offset, name, tuple(manifest.blocks), tuple(manifest.weights))
+        return Restored(manifest, blocks, tuple(weights), [*before, this])
     if names:
         raise StateDamaged(
             f"{partition[0]}/{partition[1]}: none of its {len(names)} snapshots is whole; "
@@ -80,7 +86,7 @@ def emptied(blobs: Mapping[str, bytes], partition: Partition, complain: Complain
     """The newest snapshot without its streams: where it ended in the log and in event time. Raises StateNewer."""
     for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
         try:
-            return Restored(decode_manifest(blobs[name], partition), [], [])
+            return Restored(decode_manifest(blobs[name], partition), [], (), [])
         except StateDamaged as exc:
             complain(name, exc)
     return None
@@ -97,8 +103,8 @@ def _before(blobs: Mapping[str, bytes], partition: Partition, names: list[str]) 
             manifest = decode_manifest(blobs[name], partition)
         except StateDamaged:
             continue
-        if blobs.keys() >= set(manifest.blocks):
-            return [Generation(manifest.offset, name, tuple(manifest.blocks))]
+        if blobs.keys() >= {*manifest.blocks, *manifest.weights}:
+            return [Generation(manifest.offset, name, tuple(manifest.blocks), tuple(manifest.weights))]
     return []
 
 
@@ -106,4 +112,4 @@ def _blob(blobs: Mapping[str, bytes], name: str) -> bytes:
     try:
         return blobs[name]
     except KeyError:
-        raise StateDamaged(f"block {name} is missing") from None
+        raise StateDamaged(f"{name} is missing") from None

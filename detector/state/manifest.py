@@ -14,6 +14,7 @@ import msgspec
 from detector.errors import StateDamaged
 from detector.records import Lineage, Partition
 from detector.state.format import seal, unseal
+from detector.state.weights import is_weights_name
 
 _MANIFEST = re.compile(r"manifest-(\d{20})-[0-9a-z]+")
 _NAME = re.compile(r"(manifest|block)-\d{20}-[0-9a-z-]+")
@@ -33,6 +34,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names of the blocks in the order of their numbers."""
     topic_id: str = ""
     leader_epoch: int = -1
+    weights: list[str] = []
+    """Names of the learnt weights that the records from `offset` on are forecast with, and of those before them. None
+    where they are the configured ones, which `fingerprint` tells."""
 
     @property
     def lineage(self) -> Lineage:
@@ -52,7 +56,7 @@ def block_name(offset: int, number: int, writer: str) -> str:
 
 def is_name(text: str) -> bool:
     """True for what the functions above make: such a name is safe as a file's."""
-    return _NAME.fullmatch(text) is not None
+    return _NAME.fullmatch(text) is not None or is_weights_name(text)
 
 
 def manifest_offset(name: str) -> int | None:
@@ -75,4 +79,6 @@ def decode_manifest(blob: bytes, partition: Partition) -> Manifest:
         raise StateDamaged("its watermark is not finite")
     if not all(map(is_name, manifest.blocks)) or len(set(manifest.blocks)) != len(manifest.blocks):
         raise StateDamaged("its blocks have no proper names")
+    if not all(map(is_weights_name, manifest.weights)) or len(set(manifest.weights)) != len(manifest.weights):
+        raise StateDamaged("its weights have no proper names")
     return manifest

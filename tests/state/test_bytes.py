@@ -21,6 +21,7 @@ from detector.series import SeriesKey
 from detector.state.block import BlockHeader, Layout, decode_block, encode_block, layout
 from detector.state.format import SCHEMA_VERSION, seal, unseal
 from detector.state.manifest import Manifest, block_name, decode_manifest, encode_manifest, is_name, manifest_offset
+from detector.state.weights import weights_name
 
 GOLDEN = Path(__file__).parent / "golden"
 PARTITION = ("metrics", 3)
@@ -67,12 +68,16 @@ def manifest_of(**changes: object) -> Manifest:
     return Manifest(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def newest_manifest() -> Manifest:
+    return manifest_of(topic_id="t", leader_epoch=7, weights=[weights_name("ab" * 32)])
+
+
 def write_golden() -> None:
     """A snapshot in the present format, which must have none yet."""
     folder = GOLDEN / f"format-{SCHEMA_VERSION}"
     folder.mkdir()
     (folder / "block").write_bytes(encoded())
-    (folder / "manifest").write_bytes(encode_manifest(manifest_of(topic_id="t", leader_epoch=7)))
+    (folder / "manifest").write_bytes(encode_manifest(newest_manifest()))
 
 
 def assert_same(one: BlockState, other: BlockState) -> None:
@@ -96,14 +101,14 @@ def test_g14_snapshots_of_every_release_are_read() -> None:
     assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
     for folder in formats:
         assert_same(decoded((folder / "block").read_bytes()), block_of())
-        lineage = {} if folder.name == "format-1" else {"topic_id": "t", "leader_epoch": 7}
-        assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest_of(**lineage)
+        manifest = manifest_of() if folder.name == "format-1" else newest_manifest()
+        assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest
 
 
 def test_g14_this_release_writes_its_golden_snapshot_to_the_byte() -> None:
     folder = GOLDEN / f"format-{SCHEMA_VERSION}"
     assert (folder / "block").read_bytes() == encoded()
-    assert (folder / "manifest").read_bytes() == encode_manifest(manifest_of(topic_id="t", leader_epoch=7))
+    assert (folder / "manifest").read_bytes() == encode_manifest(newest_manifest())
 
 
 def test_g14_a_newer_format_is_refused_by_name() -> None:

@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"pipeline", "snapshots", "outlets", "watchdog"},
+    {"pipeline", "snapshots", "outlets", "watchdog", "learning"},
     {"checkpoint"},
     {"worker", "replay", "backtest", "produce", "demo", "train", "testing"},
     {"app"},

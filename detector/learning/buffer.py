@@ -1,0 +1,115 @@
+"""What the network saw of some streams lately: a sample of them, the newest samples of each.
+
+A stream's place in the sample depends on its row alone: the rows with the lowest hash are remembered, so that the
+sample is one of the whole fleet however it grew.
+
+Shape legend: B rows of one call, R rows of the table, S slots, T samples of a slot, W numbers of a sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Rows
+from detector.models.features import FEATURES, features
+from detector.models.naive import Slot, unpack
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+WIDTH = FEATURES + 2
+"""The network's inputs, then the last value (from the stream's first one on), then its unit s."""
+LAST, UNIT = FEATURES, FEATURES + 1
+NONE = -1
+
+
+class Buffer:
+    """A ring of samples for each of a bounded number of streams; `nbytes` is all that it ever takes."""
+
+    def __init__(self, streams: int, samples: int) -> None:
+        self.ring_STW: Float32 = np.zeros((streams, samples, WIDTH), np.float32)
+        self.row_S: Int64 = np.full(streams, NONE)
+        """Whose samples they are; NONE for a slot that is free."""
+        self.taken_S: Int64 = np.zeros(streams, np.int64)
+        """Samples of its stream that a slot has taken."""
+        self.fresh_S: Int64 = np.zeros(streams, np.int64)
+        """Those among them since the last `mark`."""
+        self._slot_R: Int64 = np.empty(0, np.int64)
+
+    @property
+    def streams(self) -> int:
+        """Slots."""
+        return len(self.ring_STW)
+
+    @property
+    def samples(self) -> int:
+        """Samples that a slot remembers."""
+        return int(self.ring_STW.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the samples."""
+        return self.ring_STW.nbytes
+
+    @property
+    def length_S(self) -> Int64:
+        """Samples that each slot holds."""
+        return np.minimum(self.taken_S, self.samples)
+
+    def choose(self, rows: Rows) -> None:
+        """Remember as many as there is room for of the streams in `rows`, and no others."""
+        lowest = rows[np.argsort(_hash(rows), kind="stable")[: self.streams]]
+        self.forget(np.setdiff1d(self.row_S[self.row_S != NONE], lowest))
+        fresh = lowest[~np.isin(lowest, self.row_S)]
+        slots = np.flatnonzero(self.row_S == NONE)[: len(fresh)]
+        self.row_S[slots] = fresh
+        self._reach(int(rows.max(initial=NONE)) + 1)
+        self._slot_R[fresh] = slots
+
+    def forget(self, rows: Rows) -> None:
+        """What was remembered of these streams; their slots are free."""
+        slots = self._slot_R[rows[rows < len(self._slot_R)]]
+        slots = slots[slots != NONE]
+        self._slot_R[self.row_S[slots]] = NONE
+        self.row_S[slots] = NONE
+        self.taken_S[slots] = self.fresh_S[slots] = 0
+
+    def take(self, state: Columns, rows: Rows) -> None:
+        """The streams in `rows` have just learnt a sample: remember what the network is about to see of the chosen."""
+        self._reach(len(state["bank"]))
+        slots_B = self._slot_R.take(rows)
+        here = np.flatnonzero(slots_B != NONE)
+        if not len(here):
+            return
+        slots = slots_B[here]
+        bank = unpack(state, rows[here])
+        inputs_FB, unit_B = features(bank)
+        # A row whose stream was forgotten may be another one's by now.
+        self.taken_S[slots[bank[Slot.AGE] <= 1]] = 0
+        at = self.taken_S[slots] % self.samples
+        self.ring_STW[slots, at] = np.concatenate((inputs_FB, bank[Slot.LAST][None], unit_B[None])).T
+        self.taken_S[slots] += 1
+        self.fresh_S[slots] += 1
+
+    def mark(self) -> None:
+        """From here on samples are `fresh_S`."""
+        self.fresh_S[:] = 0
+
+    def stretch(self, slot: int) -> Float32:
+        """[T, W] copy of what a slot holds, oldest first; T is its length."""
+        length, taken = int(self.length_S[slot]), int(self.taken_S[slot])
+        return np.ascontiguousarray(self.ring_STW[slot, np.arange(taken - length, taken) % self.samples])
+
+    def _reach(self, rows: int) -> None:
+        more = rows - len(self._slot_R)
+        if more > 0:
+            self._slot_R = np.concatenate((self._slot_R, np.full(more, NONE)))
+
+
+def _hash(rows: Rows) -> npt.NDArray[np.uint64]:
+    """Finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

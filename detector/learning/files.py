@@ -1,0 +1,83 @@
+"""What the worker and its learning process hand each other: files in a folder of their own.
+
+The worker writes `stretches` (float32 [S, T, W], what the network saw of each stream, the oldest first), a file for
+each network that the streams are, were or could be forecast with, and `request.json`; the process answers with
+`candidate.safetensors` and `answer.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector.learning.buffer import WIDTH
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the learning process is asked."""
+
+    shape: dict[str, str | int]
+    """Of the network."""
+    samples: int
+    """That a slot holds at most: T."""
+    lengths: list[int]
+    """Samples of each stream."""
+    running: list[str]
+    """SHA-256 of the weights that each stream is forecast with."""
+    networks: list[str]
+    learning_rate: float
+    cpu_share: float
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What it found."""
+
+    chosen: str | None
+    """`candidate`, the SHA-256 of another network, or None to go on as before."""
+    loss: dict[str, float]
+    cpu_seconds: float
+
+
+def stretches(folder: Path, streams: int, samples: int, mode: str = "r") -> Float32:
+    """[S, T, W] file of the folder: mode `w+` creates it, `r` reads it."""
+    shape = (streams, samples, WIDTH)
+    if mode == "r":
+        return np.memmap(folder / "stretches", np.float32, "r", shape=shape)
+    return np.memmap(folder / "stretches", np.float32, "w+", shape=shape)
+
+
+def write_networks(folder: Path, networks: Mapping[str, bytes]) -> None:
+    """Name -> safetensors."""
+    for name, tensors in networks.items():
+        network_path(folder, name).write_bytes(tensors)
+
+
+def network_path(folder: Path, name: str) -> Path:
+    """File of a network."""
+    return folder / f"{name}.safetensors"
+
+
+def write_request(folder: Path, request: Request) -> None:
+    """The last that the worker writes."""
+    (folder / "request.json").write_bytes(msgspec.json.encode(request))
+
+
+def read_request(folder: Path) -> Request:
+    """Raises OSError, ValueError."""
+    return msgspec.json.decode((folder / "request.json").read_bytes(), type=Request)
+
+
+def write_answer(folder: Path, answer: Answer) -> None:
+    """The last that the process writes."""
+    (folder / "answer.json").write_bytes(msgspec.json.encode(answer))
+
+
+def read_answer(folder: Path) -> Answer:
+    """Raises OSError, ValueError."""
+    return msgspec.json.decode((folder / "answer.json").read_bytes(), type=Answer)

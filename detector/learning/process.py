@@ -1,0 +1,77 @@
+"""The learning process as the worker sees it: started, asked whether it is done, and ended with the worker."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+MESSAGE_BYTES = 2_000
+
+
+class Process(Protocol):
+    """A round of learning under way."""
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs; never blocks."""
+        ...
+
+    def complaint(self) -> str:
+        """What it said last, after it failed."""
+        ...
+
+    def kill(self) -> None:
+        """End it; idempotent."""
+        ...
+
+
+class ChildProcess:
+    """`python -m detector.learning` over a folder. Raises OSError where it cannot be started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._errors = folder / "errors"
+        with self._errors.open("wb") as errors:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "detector.learning", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, **ONE_THREAD},
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._child.pid
+
+    def poll(self) -> int | None:
+        return self._child.poll()
+
+    def complaint(self) -> str:
+        try:
+            lines = self._errors.read_bytes()[-MESSAGE_BYTES:].decode(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def kill(self) -> None:
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        self._child.kill()
+        self._child.wait()
+
+
+def children_seconds() -> float:
+    """CPU time of all child processes that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def discard(folder: Path) -> None:
+    """Remove a round's files."""
+    shutil.rmtree(folder, ignore_errors=True)
