@@ -1,0 +1,123 @@
+"""G5: offsets that are of another log, although the log has records there."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from detector.errors import LogTruncated, OffsetLost, TopicRecreated
+from detector.protocols import SkippedRange
+from detector.records import UNKNOWN_LINEAGE, Lineage
+from detector.sources.kafka import KafkaSource
+from tests.integration.driving import MakeSource, drive, read, values
+from tests.kafka.cluster import Cluster
+from tests.kafka.endpoint import Endpoint, eventually
+
+pytestmark = pytest.mark.integration
+
+
+def read_and_recreate(kafka: Endpoint, make_source: MakeSource) -> tuple[str, Lineage]:
+    """A topic with 12 records, made anew after 10 of its predecessor's were read; the lineage of those."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"old %d" % i for i in range(10)])
+    source = make_source(topic)
+    read(source, 10)
+    lineage = source.lineage((topic, 0))
+    source.close(timeout_seconds=5)
+    recreate(kafka, topic)
+    return topic, lineage
+
+
+def recreate(kafka: Endpoint, topic: str) -> None:
+    kafka.delete_topic(topic)
+    eventually(lambda: topic not in kafka.admin.list_topics(timeout=10).topics, "the topic is gone")
+    kafka.create_topic(topic)
+    kafka.produce(topic, [b"new %d" % i for i in range(12)])
+
+
+def go_on(source: KafkaSource, topic: str, lineage: Lineage) -> None:
+    """As a worker does that has just restored ten records' worth of state."""
+    drive(source, until=lambda: len(source._consumer.assignment()) == 1)
+    source.pause(frozenset({(topic, 0)}))
+    source.seek((topic, 0), 10, lineage)
+    source.resume(frozenset({(topic, 0)}))
+
+
+def test_g5_a_topic_created_anew_is_not_taken_for_its_predecessor(kafka: Endpoint, make_source: MakeSource):
+    topic, lineage = read_and_recreate(kafka, make_source)
+    assert lineage.topic_id
+
+    source = make_source(topic)
+    go_on(source, topic, lineage)
+    with pytest.raises(TopicRecreated, match=r"created again since offset \d+ was read; its log holds \[0, 12\)"):
+        read(source, 1)
+
+    source = make_source(topic, group_id=kafka.name())
+    go_on(source, topic, UNKNOWN_LINEAGE)
+    assert values(read(source, 2)) == [b"new 10", b"new 11"], "without the lineage nobody could know"
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+def test_g5_the_policy_says_where_to_go_on_in_the_new_topic(kafka: Endpoint, make_source: MakeSource, policy: str):
+    topic, lineage = read_and_recreate(kafka, make_source)
+    source = make_source(topic, on_offset_lost=policy)
+    go_on(source, topic, lineage)
+
+    if policy == "earliest":
+        assert values(read(source, 12)) == [b"new %d" % i for i in range(12)]
+        assert source.skipped() == []
+    else:
+        skipped: list[SkippedRange] = []
+
+        def has_skipped() -> bool:
+            skipped.extend(source.skipped())
+            return bool(skipped)
+
+        drive(source, until=has_skipped)
+        assert skipped == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
+        kafka.produce(topic, [b"later"])
+        assert values(read(source, 1)) == [b"later"]
+    assert source.lineage((topic, 0)).topic_id not in ("", lineage.topic_id)
+
+
+def cut_log(cluster: Cluster, topic: str, batches: int) -> None:
+    """The broker dies and loses all but the first batches of a partition, as a disk that lied about a sync."""
+    (broker,) = cluster.brokers
+    broker.kill()
+    folder: Path = broker.folder / "log" / f"{topic}-0"
+    (segment,) = folder.glob("*.log")
+    blob, end = segment.read_bytes(), 0
+    for _ in range(batches):
+        (size,) = struct.unpack_from(">i", blob, end + 8)
+        end += 12 + size
+    assert end < len(blob), "there is something to lose"
+    segment.write_bytes(blob[:end])
+    for name in ("recovery-point-offset-checkpoint", "replication-offset-checkpoint"):
+        (broker.folder / "log" / name).unlink(missing_ok=True)
+    broker.restart()
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest"])
+def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_source: MakeSource, policy: str):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    for number in range(10):
+        cluster.endpoint.produce(topic, [b"old %d" % number])
+    first = make_source(topic, bootstrap=cluster.bootstrap)
+    read(first, 10)
+    lineage = first.lineage((topic, 0))
+    first.close(timeout_seconds=5)
+    cut_log(cluster, topic, batches=4)
+    cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
+
+    source = make_source(topic, bootstrap=cluster.bootstrap, on_offset_lost=policy)
+    go_on(source, topic, lineage)
+    if policy == "earliest":
+        assert values(read(source, 10)) == [b"new %d" % number for number in range(4, 14)]
+        assert source.lineage((topic, 0)).leader_epoch > lineage.leader_epoch
+    else:
+        with pytest.raises(LogTruncated, match="records from offset 4 on, read up to 10, are gone") as caught:
+            read(source, 1)
+        assert isinstance(caught.value, OffsetLost)
