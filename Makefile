@@ -5,6 +5,7 @@ PYTHON ?= $(shell test -x .venv/bin/python -a -e .venv/installed.json && echo .v
 TORCH ?=
 ARGS ?=
 MINUTES ?= 10
+SEED ?=
 WORKERS ?= 2
 BENCH ?= $(filter-out peers,$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)))
 
@@ -56,8 +57,8 @@ peers: setup ## other detectors beside this one (ARGS="nab cloud"); brings them 
 		--requirement benchmarks/peers/requirements.txt
 	PYTHONPATH=build/peers $(BIN)/python -m benchmarks.peers $(ARGS)
 
-soak: setup bootstrap ## run the soak tests for MINUTES=10
-	DETECTOR_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+soak: setup bootstrap ## break everything for MINUTES=10 and compare with the oracle (SEED=1)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock: setup ## write requirements/*.txt anew (ARGS=--upgrade)
 	$(BIN)/python tools/lock.py $(ARGS)

@@ -1,0 +1,86 @@
+"""The rig itself: its faults are real, and its checker sees what it is there to see."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from detector.columns import BlockState
+from detector.protocols import Message
+from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, schedule
+from tests.soak.load import BROKEN, step_records
+from tests.soak.machine import FAILING, FULL, SOUND, Machine, build_shim
+from tests.soak.oracle import Comparison, Fact, block_differences, judge
+
+TELL = """
+import os, sys, time
+print(time.time() - os.stat(sys.argv[1]).st_mtime)
+print(time.monotonic())
+try:
+    with open(sys.argv[1], "wb") as file:
+        file.write(bytes(100_000))
+        file.flush()
+        os.fsync(file.fileno())
+except OSError as exc:
+    print(exc.strerror)
+"""
+
+
+def test_a_seed_is_a_schedule_with_every_kind_of_fault_and_one_broker_down_at_a_time() -> None:
+    faults = schedule(4, 3_600, 4.5, 6, 3)
+    assert faults == schedule(4, 3_600, 4.5, 6, 3) != schedule(5, 3_600, 4.5, 6, 3)
+    assert {fault.kind for fault in faults} == DECK.keys() == MEANING.keys()
+    assert sum(fault.kind == "kill" for fault in faults) >= 300
+    brokers = [fault for fault in faults if fault.kind in ONE_AT_A_TIME]
+    rests = [after.at - before.at - before.seconds for before, after in pairwise(brokers)]
+    assert min(rests) >= BROKER_REST_SECONDS - 0.1
+
+
+def test_a_seed_is_an_input_with_broken_records_in_it() -> None:
+    values = [value for step in range(20) for _, value in step_records(4, step)]
+    assert values == [value for step in range(20) for _, value in step_records(4, step)]
+    assert sum(value in BROKEN for value in values) > 10
+
+
+def test_a_machine_has_its_own_clock_and_its_own_trouble_with_the_disk(tmp_path: Path) -> None:
+    machine, file = Machine(build_shim(tmp_path), tmp_path / "control"), tmp_path / "file"
+
+    def tell() -> tuple[float, float, str]:
+        file.touch()
+        command = [sys.executable, "-c", TELL, str(file)]
+        told = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=True).stdout
+        ahead, monotonic, *trouble = told.splitlines()
+        return round(float(ahead) / 60), float(monotonic), "".join(trouble)
+
+    _, before, _ = tell()
+    machine.clock_ahead_seconds, machine.disk = 7_200, FULL
+    minutes_ahead, after, trouble = tell()
+    assert (minutes_ahead, trouble) == (120, "No space left on device")
+    assert 0 < file.stat().st_size < 100_000
+    assert 0 < after - before < 60
+    machine.disk = FAILING
+    assert tell()[2] == "Input/output error"
+    machine.clock_ahead_seconds, machine.disk = 0, SOUND
+    minutes_ahead, _, trouble = tell()
+    assert (minutes_ahead, trouble) == (0, "")
+
+
+def test_the_checker_sees_what_is_lost_invented_different_and_doubled() -> None:
+    expected = [Message(b"key", name, ()) for name in (b"1 lost", b"2 same", b"3 twice", b"4 other")]
+    values = (b"2 same", b"3 twice", b"3 twice", b"4 bytes", b"5 more")
+    published: list[Fact] = [(b"key", value, ()) for value in values]
+    found = Comparison()
+    assert judge(found, expected, iter(published), lambda fact: (fact[1] or b"")[:1].decode()) == (4, 1)
+    assert (found.lost, found.invented, found.other_bytes) == (["1"], ["5"], ["4"])
+
+
+def test_the_checker_sees_one_changed_bit_of_state() -> None:
+    ours = BlockState(0, {"mean": np.zeros((256, 2), dtype=np.float32)}, [None] * 256)
+    theirs = BlockState(0, {"mean": np.zeros((256, 2), dtype=np.float32)}, [None] * 256)
+    assert not list(block_differences(ours, theirs))
+    theirs.columns["mean"][7, 1] = -0.0
+    assert list(block_differences(ours, theirs)) == ["column mean differs in 1 rows, from 7"]

@@ -1,0 +1,21 @@
+"""The quick schedule, on every run of the tests. `make soak` runs longer ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.run import Plan, Run
+
+PLAN = Plan(seed=5, seconds=75.0, mean_gap_seconds=2.0)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_g1_g2_g4_g13_g16_everything_fails_in_turn_and_nothing_is_lost_doubled_or_different(tmp_path: Path) -> None:
+    verdict = Run(PLAN, tmp_path, print).go()
+    print(verdict.markdown())
+    again = f"python -m tests.soak --seed {PLAN.seed} --minutes {PLAN.seconds / 60:g} --gap {PLAN.mean_gap_seconds:g}"
+    assert not verdict.findings, f"logs: {tmp_path}, again: {again}"
+    assert verdict.faults["kill"] >= 10
