@@ -64,7 +64,8 @@ def build_pipeline(config: Config) -> Pipeline:
             max_firing_seconds=alerts.max_firing_seconds,
             cooldown_seconds=alerts.cooldown_seconds,
         ),
-        max_streams=config.streams.max_streams,
+        max_streams=config.streams.max_streams_per_partition,
+        evict_idle_seconds=config.streams.evict_idle_seconds,
         idle_expiry_seconds=config.streams.idle_expiry_seconds,
         max_future_seconds=config.streams.max_future_seconds,
         critical_score=alerts.critical_score,
@@ -187,7 +188,6 @@ class StoppingOnSignals:
 
 def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.alerts.budget.set(config.scoring.alerts_per_stream_week)
-    metrics.streams.limit.set(config.streams.max_streams)
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
 
 

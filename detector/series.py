@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NAME_LABEL = "__name__"
+KIND_BITS = 2
+"""Of a tag, which holds what a decoder wants to know of a series: its handle and the kind of its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class SeriesIndex:
     """Dense integer handles for the series keys of one partition, so that samples travel as columns.
 
     Handles are a matter of one process and of arrival order; nothing durable refers to them. Decoders map the raw bytes
-    of a series to its handle through `by_raw`, which they may fill at will; `retain` is the only thing that shrinks
-    either, and is called between batches when no handle is in flight.
+    of a series to its tag, `handle << KIND_BITS | kind`, through `by_raw`, which they may fill and clear at will;
+    `retain` is the only thing that takes handles back, and is called between batches when none is in flight.
     """
 
     def __init__(self) -> None:
@@ -95,11 +97,13 @@ class SeriesIndex:
         return key
 
     def retain(self, live: Iterable[int]) -> None:
-        """Forget every handle that is not in `live`, and all raw spellings (they are found again at their next use)."""
+        """Forget every handle that is not in `live`, and its raw spellings."""
         keep = set(live)
         for handle, key in enumerate(self._keys):
             if key is not None and handle not in keep:
                 del self._by_key[key]
                 self._keys[handle] = None
                 self._free.append(handle)
-        self.by_raw.clear()
+        gone = [spelling for spelling, tag in self.by_raw.items() if tag >> KIND_BITS not in keep]
+        for spelling in gone:
+            del self.by_raw[spelling]

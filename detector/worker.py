@@ -208,6 +208,8 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
     status = table.columns["alert.status"][rows]
     return StreamCounts(
         tracked=table.streams,
+        limit=table.max_streams * len(partitions),
+        fullest=max((table.streams_of(partition) for partition in partitions), default=0) / table.max_streams,
         warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
         fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
         firing=int((status == AlertStatus.FIRING).sum()),
@@ -215,6 +217,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
         blocks=table.blocks,
         state_bytes=sum(column.nbytes for column in table.columns.values()),
         expired=table.expired,
+        evicted=table.evicted,
         skill=pipeline.forecaster.skill(table.columns, rows),
     )
 

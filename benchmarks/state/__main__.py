@@ -48,7 +48,7 @@ class Load:
     """Samples of all streams, one after the other, in batches of one partition."""
 
     def __init__(self, streams: int, partitions: int) -> None:
-        self.pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams": streams}}))
+        self.pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams_per_partition": streams}}))
         self.partitions: list[Partition] = [(TOPIC, number) for number in range(partitions)]
         self.positions = dict.fromkeys(self.partitions, 0)
         self.batches: list[SampleBatch] = []
@@ -146,7 +146,7 @@ def checkpoint(load: Load, store: StateStore) -> dict[str, float]:
 
 def restore(streams: int, load: Load, store: StateStore) -> float:
     """Seconds until a fresh process has all partitions."""
-    pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams": streams}}))
+    pipeline = build_pipeline(Config.model_validate({"streams": {"max_streams_per_partition": streams}}))
     snapshots = snapshots_of(pipeline, store)
     began = perf_counter()
     for partition in load.partitions:

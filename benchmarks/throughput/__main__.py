@@ -41,7 +41,7 @@ def config_for(bootstrap: str, topic: str, streams: int, group: str) -> Config:
             "kafka": {"bootstrap_servers": [bootstrap]},
             "source": {"kafka": {"topics": [topic], "group_id": group, "start": "earliest"}},
             "sinks": {"kafka": {"enabled": False}},
-            "streams": {"max_streams": streams},
+            "streams": {"max_streams_per_partition": streams},
             "state": {"type": "none"},
             "telemetry": {"listen": "127.0.0.1:0", "log_level": "error"},
         }

@@ -133,7 +133,8 @@ class Decoder(Section):
 class Streams(Section):
     """How many streams are kept and what counts as one in order."""
 
-    max_streams: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
+    max_streams_per_partition: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
+    evict_idle_seconds: PositiveSeconds = 90_000.0
     idle_expiry_seconds: PositiveSeconds = 2_592_000.0
     max_future_seconds: PositiveSeconds = 3_600.0
     counters: Literal["rate", "raw"] = "rate"

@@ -15,12 +15,11 @@ import numpy as np
 
 from detector.errors import DecodeError
 from detector.records import Int64, Kind, Uint8
-from detector.series import SeriesIndex, SeriesKey
+from detector.series import KIND_BITS, SeriesIndex, SeriesKey
 
 MAX_LABEL_CHARACTERS = 16_384
 """In names and values of one series together: every label stays in memory."""
 
-_KIND_BITS = 2
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
 _LONGEST_INTEGER = 64
@@ -31,7 +30,7 @@ _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
 def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
     """Handles [N] and kinds [N] of tags."""
     packed = np.array(tags, dtype=np.int64)
-    return packed >> _KIND_BITS, (packed & ((1 << _KIND_BITS) - 1)).astype(np.uint8)
+    return packed >> KIND_BITS, (packed & ((1 << KIND_BITS) - 1)).astype(np.uint8)
 
 
 class Kinds:
@@ -79,7 +78,7 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
         raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
     if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)):
         series.by_raw.clear()  # the same series in ever new spellings
-    tag = series.intern(key) << _KIND_BITS | kind
+    tag = series.intern(key) << KIND_BITS | kind
     series.by_raw[spelling] = tag
     return tag
 

@@ -22,6 +22,10 @@ class StreamCounts:
     """What the stream table holds now."""
 
     tracked: int
+    limit: int
+    """Streams that there may be in the partitions that are owned."""
+    fullest: float
+    """Share of its limit that the fullest partition has reached."""
     warmup: int
     fallback: int
     """Streams whose forecast is a naive one because the model does worse."""
@@ -30,6 +34,8 @@ class StreamCounts:
     blocks: int
     state_bytes: int
     expired: int
+    """Since the process started."""
+    evicted: int
     """Since the process started."""
     skill: Float64 = field(default_factory=lambda: np.empty(0))
     """[streams] forecast error over the last-value forecast's; NaN where not known yet."""
@@ -132,10 +138,14 @@ class StreamMetrics:
 
     def __init__(self, make: Families) -> None:
         self.tracked = make.gauge("streams", "Streams with state in this worker.")
-        self.limit = make.gauge("streams_limit", "Streams that this worker keeps at most.")
+        self.limit = make.gauge("streams_limit", "Streams that this worker may keep in its partitions.")
+        self.fullest = make.gauge(
+            "streams_fullest_partition_ratio", "Streams of the fullest partition, of those that it may have."
+        )
         self.warmup = make.gauge("streams_warmup", "Streams that are too young to be scored.")
         self.fallback = make.gauge("streams_fallback", "Streams forecast naively because the model does worse.")
         self.expired = make.counter("streams_expired", "Streams forgotten after a silence.")
+        self.evicted = make.counter("streams_evicted", "Streams that gave way to new ones in a full partition.")
         self.blocks = make.gauge("stream_blocks", "Blocks of 256 streams in use.")
         self.state_bytes = make.gauge("stream_state_bytes", "Memory held for the state of streams.")
         self.skill = make.gauge(
@@ -143,16 +153,20 @@ class StreamMetrics:
         )
         self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
         self._expired = 0
+        self._evicted = 0
 
     def observe_counts(self, now: StreamCounts) -> None:
         """What the table holds."""
         self.tracked.set(now.tracked)
+        self.limit.set(now.limit)
+        self.fullest.set(now.fullest)
         self.warmup.set(now.warmup)
         self.fallback.set(now.fallback)
         self.blocks.set(now.blocks)
         self.state_bytes.set(now.state_bytes)
         self.expired.inc(max(0, now.expired - self._expired))
-        self._expired = now.expired
+        self.evicted.inc(max(0, now.evicted - self._evicted))
+        self._expired, self._evicted = now.expired, now.evicted
         known = now.skill[np.isfinite(now.skill)]
         if len(known):
             values = np.quantile(known, list(SKILL_QUANTILES.values())).tolist()

@@ -90,8 +90,8 @@ CASES = {
     ),
     "DetectorStreamLimit": Case(
         {'detector_samples_discarded_total{reason="stream_limit"}': rising(1)},
-        {"detector_streams": steady(900), "detector_streams_limit": steady(1_000)},
-        extra=[{"detector_streams": steady(990), "detector_streams_limit": steady(1_000)}],
+        {"detector_streams_fullest_partition_ratio": steady(0.9)},
+        extra=[{"detector_streams_fullest_partition_ratio": steady(0.99)}],
     ),
     "DetectorSamplesUnaccounted": Case(
         {SAMPLES: rising(100), 'detector_samples_total{outcome="scored"}': rising(99)},

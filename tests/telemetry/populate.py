@@ -81,6 +81,8 @@ def alert(status: AlertStatus, severity: Severity = Severity.WARNING) -> Alert:
 def counts(tracked: int = 1_000, expired: int = 0) -> StreamCounts:
     return StreamCounts(
         tracked=tracked,
+        limit=100_000,
+        fullest=tracked / 100_000,
         warmup=tracked // 10,
         fallback=tracked // 5,
         firing=3,
@@ -88,6 +90,7 @@ def counts(tracked: int = 1_000, expired: int = 0) -> StreamCounts:
         blocks=-(-tracked // 256),
         state_bytes=tracked * 4_096,
         expired=expired,
+        evicted=expired // 2,
         skill=np.linspace(0.5, 1.2, tracked),
     )
 
@@ -96,7 +99,6 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
     """One of everything."""
     owned = frozenset((TOPIC, number) for number in range(partitions))
     metrics.observe_changes(AssignmentChanges(assigned=owned), assigned=partitions)
-    metrics.streams.limit.set(100_000)
     metrics.streams.model.info({"name": "lstm-32-0123456789ab", "device": "cpu"})
     metrics.alerts.budget.set(0.1)
     metrics.observe_streams(counts(tracked, expired=2))

@@ -144,10 +144,11 @@ def test_reasons_that_somebody_invents_stay_bounded(metrics: Metrics) -> None:
     assert sum(sample.value for sample in found) == 500
 
 
-def test_expired_streams_are_a_total_of_the_process(metrics: Metrics) -> None:
+def test_expired_and_evicted_streams_are_totals_of_the_process(metrics: Metrics) -> None:
     for expired in (5, 5, 8):
         metrics.observe_streams(counts(expired=expired))
     assert value(metrics, "streams_expired_total") == 8
+    assert value(metrics, "streams_evicted_total") == 4
 
 
 def test_skill_where_none_is_known_yet(metrics: Metrics) -> None:
