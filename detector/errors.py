@@ -9,6 +9,8 @@
     │   ├── OffsetLost         the position is outside the log and the policy says stop
     │   │   ├── TopicRecreated the topic was deleted and created again: the position is of another log
     │   │   └── LogTruncated   records before the position are not in the log any more, others are in their place
+    │   ├── PartitionsChanged  a topic got more partitions and the policy says stop
+    │   ├── PartitionStalled   a partition has records that do not come (retriable for a while)
     │   ├── CommitRefused      the group is being rebalanced; commit again later (retriable)
     │   ├── MemberFenced       another process uses this member's group_instance_id
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
@@ -99,6 +101,18 @@ class LogTruncated(OffsetLost):
     """The log was cut below the position, which records that nobody read may have filled again."""
 
     reason = "log_truncated"
+
+
+class PartitionsChanged(SourceError):
+    """A topic that the group knows has got more partitions: keyed producers have moved streams between them."""
+
+    reason = "partitions_changed"
+
+
+class PartitionStalled(SourceError):
+    """The log of a partition goes on, and nothing of it is delivered."""
+
+    reason = "partition_stalled"
 
 
 class CommitRefused(SourceError):

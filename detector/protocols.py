@@ -26,6 +26,8 @@ class AssignmentChanges:
     """Taken away: somebody else may own them already, nothing may be committed."""
     settled: bool = False
     """The assignment is known, and may well be empty: a spare member has joined too."""
+    imminent: bool = False
+    """The next poll joins a rebalance: what was read until now can still be made durable before partitions go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
+    partition: int | None = None
+    """Where to; None where the key decides."""
 
 
 class Clock(Protocol):

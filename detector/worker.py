@@ -13,7 +13,6 @@ from detector.errors import SourceError
 from detector.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import (
-    AssignmentChanges,
     Clock,
     Decoder,
     SkippedRange,
@@ -74,6 +73,7 @@ class Worker:
         )
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
+        self._rebalance_is_imminent = False
         self._stopping = False
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._housekeeping_at = clock.monotonic()
@@ -99,7 +99,10 @@ class Worker:
         if now >= self._housekeeping_at:
             self._housekeep()
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
-        self.checkpoints.turn(self.positions)
+        if self._rebalance_is_imminent:
+            self.checkpoints.settle(self.positions)
+        else:
+            self.checkpoints.turn(self.positions)
         self.telemetry.health.progress()
         self.telemetry.notifier.progress()
 
@@ -131,7 +134,8 @@ class Worker:
         """Drop the state of partitions that are gone, restore and begin to read those that came; the ones that went."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
-        if changes == AssignmentChanges():
+        self._rebalance_is_imminent = changes.imminent
+        if not (gone or changes.assigned or changes.settled):
             return gone
         self.checkpoints.abandon()
         self._assigned = (self._assigned - gone) | changes.assigned

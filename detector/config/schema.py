@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
-DecoderName = Literal["json", "telegraf", "influx", "collectd", "csv"]
+DecoderName = Literal["json", "telegraf", "influx", "collectd", "csv", "routed"]
 SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
 
@@ -69,7 +69,10 @@ class KafkaSource(Section):
     group_id: Annotated[str, Field(min_length=1, max_length=255)] = "detector"
     group_instance_id: str | None = None
     start: Literal["earliest", "latest"] = "latest"
+    partitioning: Literal["trusted", "repartition"] = "trusted"
+    repartition_topic: TopicName = "detector-samples"
     on_offset_lost: Literal["stop", "earliest", "latest"] = "stop"
+    on_new_partition: Literal["stop", "earliest", "latest"] = "earliest"
     session_timeout_seconds: PositiveSeconds = 45.0
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216

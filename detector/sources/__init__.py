@@ -10,7 +10,7 @@ from detector.protocols import Source
 def _kafka(config: Config) -> Source:
     from detector.sources.kafka import KafkaSource
 
-    return KafkaSource(config.kafka, config.source.kafka)
+    return KafkaSource(config.kafka, config.source.kafka, config.watchdog.partition_seconds)
 
 
 def _file(config: Config) -> Source:

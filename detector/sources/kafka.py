@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import structlog
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
-from detector.errors import (
-    CommitRefused,
-    DetectorError,
-    MemberFenced,
-    OffsetLost,
-    TopicMissing,
-)
+from detector.errors import CommitRefused, DetectorError, MemberFenced, TopicMissing
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.sources.kafka_lineage import Lineages
-from detector.sources.kafka_lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
+from detector.sources.kafka_membership import Membership
+from detector.sources.kafka_offsets import Offsets, committed_form
+from detector.sources.kafka_progress import Progress, require_answers
 from detector.sources.kafka_rebalance import Rebalances
 from detector.sources.kafka_records import PartitionRows, Quarantine
 from detector.sources.record_batch import Row
@@ -36,6 +34,7 @@ log = structlog.get_logger(__name__)
 _MAX_PARTITION_FETCH_BYTES = 4 << 20
 _MAX_FETCH_WAIT_MS = 500
 _MAX_HEARTBEAT_MS = 3_000
+_LOOK_TIMEOUT_MS = 5_000
 _REBALANCING = (
     kafka_errors.CommitFailedError,
     kafka_errors.RebalanceInProgressError,
@@ -52,12 +51,19 @@ class KafkaSource:
 
     exhausted = False
 
-    def __init__(self, kafka: Kafka, section: KafkaSourceSection) -> None:
+    def __init__(self, kafka: Kafka, section: KafkaSourceSection, stall_seconds: float = 300.0) -> None:
+        """A partition that is not read on for `stall_seconds` although records wait in it is an error."""
         self._kafka = kafka
+        self._where = ", ".join(kafka.bootstrap_servers)
         self._section = section
         self._timeout_ms = milliseconds(kafka.request_timeout_seconds)
         self._quarantine = Quarantine()
         self._committed: dict[Partition, int] = {}
+        self._resumed: frozenset[Partition] = frozenset()
+        self._unplaced: frozenset[Partition] = frozenset()
+        """Assigned, and nobody has said where to read on."""
+        self._without_offset: set[Partition] = set()
+        self._progress = Progress(stall_seconds)
         self._closed = False
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
         # The seam that makes a record cost a fifth; the version of the library is pinned for its sake.
@@ -65,6 +71,8 @@ class KafkaSource:
         try:
             self._require_topics()
             self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
+            self._offsets = Offsets(self._consumer, kafka, section, self._lineages, self._quarantine)
+            self._membership = Membership(self._consumer._coordinator)
             self._rebalances = Rebalances(pause=self._consumer.pause)
             self._consumer.subscribe(topics=section.topics, listener=self._rebalances)
         except BaseException:
@@ -73,17 +81,31 @@ class KafkaSource:
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         """Also settles where to start, and what to do where the position is not in the log any more."""
+        self._find_what_is_wrong()
+        unplaced = self._assigned(self._unplaced & self._resumed)
+        if unplaced:
+            self._offsets.place(unplaced)
+            self._unplaced -= self._resumed
+        self._membership.poll_begins()
+        try:
+            return self._fetch(timeout_seconds)
+        finally:
+            self._membership.poll_ended(bool(self._consumer.assignment()))
+
+    def _fetch(self, timeout_seconds: float) -> list[RawBatch]:
         try:
             fetched: dict[Any, list[Row]] = self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
         except kafka_errors.NoOffsetForPartitionError as exc:
-            self._start(exc.args[0])
+            self._without_offset |= {(tp.topic, tp.partition) for tp in exc.args[0]}
             return []
         except kafka_errors.OffsetOutOfRangeError as exc:
-            self._find_lost(exc.args[0], exc, {})
+            self._offsets.find_lost(exc.args[0], exc, {})
             return []
         except kafka_errors.LogTruncationError as exc:
             positions = {tp: self._position(tp) or 0 for tp in exc.divergent_offsets}
-            self._find_lost(positions, exc, {tp: found.offset for tp, found in exc.divergent_offsets.items() if found})
+            self._offsets.find_lost(
+                positions, exc, {tp: found.offset for tp, found in exc.divergent_offsets.items() if found}
+            )
             return []
         except kafka_errors.FencedInstanceIdError as exc:
             raise self._fenced() from exc
@@ -91,7 +113,7 @@ class KafkaSource:
             raise translate(exc, f"reading {', '.join(self._section.topics)}", self._kafka) from exc
         recreated = self._recreated()
         if recreated:
-            self._find_lost({tp: self._position(tp) or 0 for tp in recreated}, None, {})
+            self._offsets.find_lost({tp: self._position(tp) or 0 for tp in recreated}, None, {})
             return []
         for tp, rows in fetched.items():
             if rows:
@@ -100,11 +122,15 @@ class KafkaSource:
         return [_raw_batch(tp, rows) for tp, rows in fetched.items() if rows]
 
     def changes(self) -> AssignmentChanges:
+        """The group's word, and whether the next poll joins a rebalance."""
         changes = self._rebalances.changes()
-        for partition in changes.revoked | changes.lost | changes.assigned:
+        concerned = changes.revoked | changes.lost | changes.assigned
+        for partition in concerned:
             self._committed.pop(partition, None)
-        self._lineages.forget(changes.revoked | changes.lost | changes.assigned)
-        return changes
+        self._lineages.forget(concerned)
+        self._resumed -= concerned
+        self._unplaced = self._unplaced - concerned | changes.assigned
+        return replace(changes, imminent=self._membership.announced)
 
     def skipped(self) -> list[SkippedRange]:
         ranges, self._quarantine.ranges = self._quarantine.ranges, []
@@ -112,15 +138,20 @@ class KafkaSource:
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         self._consumer.resume(*self._assigned(partitions))
+        self._resumed |= partitions
 
     def pause(self, partitions: frozenset[Partition]) -> None:
         self._consumer.pause(*self._assigned(partitions))
+        self._resumed -= partitions
 
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         for tp in self._assigned([partition]):
-            # With the epoch, which the public `seek` does not take, the client asks the leader where that epoch ended.
-            self._consumer._subscription.seek(tp, OffsetAndMetadata(offset, "", lineage.leader_epoch))
-            self._lineages.sought(partition, lineage)
+            self._offsets.seek(tp, offset, lineage)
+            self._unplaced -= {partition}
+            if partition in self._without_offset:
+                # Expired or deleted; what is stored goes further than what the group remembers, as always.
+                log.warning("group_has_no_offset", partition=partition, group=self._section.group_id, going_on=offset)
+                self._without_offset.discard(partition)
 
     def lineage(self, partition: Partition) -> Lineage:
         return self._lineages.behind(partition)
@@ -135,9 +166,8 @@ class KafkaSource:
         if not due:
             return
         try:
-            self._consumer.commit(
-                {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in due.items()}, timeout_ms=self._timeout_ms
-            )
+            forms = {tp: committed_form(offset, self._lineages.behind(tuple(tp))) for tp, offset in due.items()}
+            self._consumer.commit(forms, timeout_ms=self._timeout_ms)
         except _REBALANCING as exc:
             raise CommitRefused(f"group {self._section.group_id} is being rebalanced ({type(exc).__name__})") from exc
         except kafka_errors.FencedInstanceIdError as exc:
@@ -177,43 +207,21 @@ class KafkaSource:
                     f"{self._kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it; create it or grant that"
                 )
 
-    def _start(self, partitions: Collection[Any]) -> None:
-        """First start: commit the configured end of the log at once, so that an early crash skips nothing."""
-        starts = self._log_bounds(partitions, self._section.start)
-        for tp, offset in starts.items():
-            if tp in self._consumer.assignment():
-                self._consumer.seek(tp, offset)
-                log.info(
-                    "first_start", topic=tp.topic, partition=tp.partition, offset=offset, start=self._section.start
-                )
-        try:
-            self.commit({(tp.topic, tp.partition): offset for tp, offset in starts.items()})
-        except CommitRefused:
-            log.info("first_start_not_committed", group=self._section.group_id)
-
-    def _find_lost(self, positions: Mapping[Any, int], cause: Exception | None, parted: Mapping[Any, int]) -> None:
-        """`parted` says where the log was cut, where that is known."""
-        first, end = (self._log_bounds(positions, side) for side in ("earliest", "latest"))
-        recreated = self._lineages.recreated([(tp.topic, tp.partition) for tp in positions])
-        for tp, position in positions.items():
-            place = (tp.topic, tp.partition, position, first[tp], end[tp])
-            if tuple(tp) in recreated:
-                lost: LostPosition = PositionOfAnotherTopic(*place)
-            elif isinstance(cause, kafka_errors.LogTruncationError):
-                lost = PositionCutOff(*place, parted.get(tp, 0))
-            else:
-                lost = LostPosition(*place)
-            try:
-                target = lost.target(self._section.on_offset_lost)
-            except OffsetLost as exc:
-                raise exc from cause
-            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), at=position, moved_to=target)
-            skipped = lost.skipped(target)
-            if skipped is not None:
-                self._quarantine.ranges.append(skipped)
-            if tp in self._consumer.assignment():
-                self._consumer.seek(tp, target)
-                self._lineages.adopt(tuple(tp))
+    def _find_what_is_wrong(self) -> None:
+        """What the library does not say by itself. Raises SourceError."""
+        if self._membership.fenced:
+            raise self._fenced()
+        if not self._progress.due():
+            return
+        cluster = self._consumer._cluster
+        age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
+        require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
+        positions = {(tp.topic, tp.partition): self._position(tp) for tp in self._assigned(self._resumed)}
+        standing = self._progress.standing(positions)
+        if standing:
+            asked = [TopicPartition(*partition) for partition in standing]
+            ends = self._offsets.bounds(asked, "latest", min(self._timeout_ms, _LOOK_TIMEOUT_MS))
+            self._progress.judge({(tp.topic, tp.partition): end for tp, end in ends.items()})
 
     def _recreated(self) -> list[Any]:
         found = self._lineages.recreated([(tp.topic, tp.partition) for tp in self._consumer.assignment()])
@@ -225,14 +233,6 @@ class KafkaSource:
             consumer._net.run(consumer._manager.wait_for, consumer._cluster.request_update(), self._timeout_ms)
         except kafka_errors.KafkaError as exc:
             raise translate(exc, "asking for the ids of topics", self._kafka) from exc
-
-    def _log_bounds(self, partitions: Collection[Any], end: str) -> dict[Any, int]:
-        ask = self._consumer.beginning_offsets if end == "earliest" else self._consumer.end_offsets
-        try:
-            found: dict[Any, int] = ask(list(partitions), timeout_ms=self._timeout_ms)
-        except kafka_errors.KafkaError as exc:
-            raise translate(exc, f"asking for the {end} offsets", self._kafka) from exc
-        return found
 
     def _position(self, tp: Any) -> int | None:
         try:

@@ -55,18 +55,19 @@ class Lineages:
 
     def adopt(self, partition: Partition) -> None:
         """The position was moved to the topic that there is now."""
-        self._reading[partition] = self._now(partition)
+        self._reading[partition] = self.topic_id(partition)
 
     def _differing(self, partitions: Collection[Partition]) -> set[Partition]:
         found = set()
         for partition in partitions:
-            now = self._now(partition)
+            now = self.topic_id(partition)
             before = self._reading.get(partition) or now
             self._reading[partition] = before
             if now and before != now:
                 found.add(partition)
         return found
 
-    def _now(self, partition: Partition) -> str:
+    def topic_id(self, partition: Partition) -> str:
+        """Of the topic that there is now, as far as known; empty where it is not."""
         topic_id = self._topic_id(partition[0])
         return str(topic_id) if topic_id is not None and topic_id.int else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from detector.protocols import AssignmentChanges
 from detector.records import RawBatch
@@ -50,10 +51,11 @@ def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
 
 
 def wait_for_change(source: KafkaSource, seconds: float = 20) -> AssignmentChanges:
+    """The next change of the assignment; that one is imminent is not one yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         source.poll(0.1)
         changes = source.changes()
-        if changes != AssignmentChanges():
+        if replace(changes, imminent=False) != AssignmentChanges():
             return changes
     raise AssertionError("no rebalance")

@@ -1,0 +1,160 @@
+"""Where to read on: committed offsets, first starts, new partitions, and positions that are of no use any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import structlog
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+
+from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as KafkaSourceSection
+from detector.errors import OffsetLost, PartitionsChanged
+from detector.kafka_client import milliseconds, translate
+from detector.protocols import SkippedRange
+from detector.records import Lineage
+from detector.sources.kafka_lineage import Lineages
+from detector.sources.kafka_lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
+from detector.sources.kafka_records import Quarantine
+
+log = structlog.get_logger(__name__)
+
+_TOPIC_ID = "topic-id:"
+
+
+def committed_form(offset: int, lineage: Lineage) -> Any:
+    """An offset as the group keeps it, so that a later reader can tell whether it is of the log that there is then."""
+    return OffsetAndMetadata(offset, f"{_TOPIC_ID}{lineage.topic_id}" if lineage.topic_id else "", lineage.leader_epoch)
+
+
+def committed_lineage(found: Any) -> Lineage:
+    """The lineage that was committed with an offset; unknown where another program committed it."""
+    _, _, topic_id = (found.metadata or "").partition(_TOPIC_ID)
+    return Lineage(topic_id, found.leader_epoch if found.leader_epoch is not None else -1)
+
+
+class Offsets:
+    """Sets positions of a consumer. Raises SourceError."""
+
+    def __init__(
+        self,
+        consumer: Any,
+        kafka: Kafka,
+        section: KafkaSourceSection,
+        lineages: Lineages,
+        quarantine: Quarantine,
+    ) -> None:
+        """What is stepped past is noted in `quarantine`."""
+        self._consumer = consumer
+        self._kafka = kafka
+        self._section = section
+        self._lineages = lineages
+        self._quarantine = quarantine
+        self._timeout_ms = milliseconds(kafka.request_timeout_seconds)
+
+    def seek(self, tp: Any, offset: int, lineage: Lineage) -> None:
+        """With the epoch, which the public `seek` does not take, the client asks the leader where that epoch ended."""
+        self._consumer._subscription.seek(tp, OffsetAndMetadata(offset, "", lineage.leader_epoch))
+        self._lineages.sought(tuple(tp), lineage)
+
+    def place(self, partitions: Collection[Any]) -> None:
+        """Go on at the committed offsets; where there is none, begin.
+
+        The library would do it too, but forget the epoch, and not know a new partition from a first start.
+        """
+        topics = {tp.topic for tp in partitions}
+        every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
+        try:
+            committed = self._consumer._coordinator.fetch_committed_offsets(every, timeout_ms=self._timeout_ms)
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, f"asking for the offsets of group {self._section.group_id}", self._kafka) from exc
+        known = {tp: found for tp, found in committed.items() if found.offset >= 0}
+        for tp in partitions:
+            if tp in known:
+                self.seek(tp, known[tp].offset, committed_lineage(known[tp]))
+        new = [tp for tp in partitions if tp not in known]
+        of_known_topics = {tp.topic for tp in known}
+        self._begin_new([tp for tp in new if tp.topic in of_known_topics])
+        self._begin_first({tp.topic for tp in new} - of_known_topics)
+
+    def bounds(self, partitions: Collection[Any], end: str, timeout_ms: int | None = None) -> dict[Any, int]:
+        """The earliest or latest offsets of the logs."""
+        ask = self._consumer.beginning_offsets if end == "earliest" else self._consumer.end_offsets
+        try:
+            found: dict[Any, int] = ask(list(partitions), timeout_ms=timeout_ms or self._timeout_ms)
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, f"asking for the {end} offsets", self._kafka) from exc
+        return found
+
+    def find_lost(self, positions: Mapping[Any, int], cause: Exception | None, parted: Mapping[Any, int]) -> None:
+        """Move positions that are of no use, as the policy says. `parted` says where a log was cut, where known."""
+        first, end = (self.bounds(positions, side) for side in ("earliest", "latest"))
+        recreated = self._lineages.recreated([tuple(tp) for tp in positions])
+        for tp, position in positions.items():
+            place = (tp.topic, tp.partition, position, first[tp], end[tp])
+            if tuple(tp) in recreated:
+                lost: LostPosition = PositionOfAnotherTopic(*place)
+            elif isinstance(cause, kafka_errors.LogTruncationError):
+                lost = PositionCutOff(*place, parted.get(tp, 0))
+            else:
+                lost = LostPosition(*place)
+            try:
+                target = lost.target(self._section.on_offset_lost)
+            except OffsetLost as exc:
+                raise exc from cause
+            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), at=position, moved_to=target)
+            skipped = lost.skipped(target)
+            if skipped is not None:
+                self._quarantine.ranges.append(skipped)
+            if tp in self._consumer.assignment():
+                self._consumer.seek(tp, target)
+                self._lineages.adopt(tuple(tp))
+
+    def _begin_first(self, topics: Collection[str]) -> None:
+        """The group reads these topics for the first time.
+
+        Where it begins is committed at once and for every partition, ours or not: an early crash skips nothing, and
+        a partition that has no offset later on is known to be new.
+        """
+        every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
+        if not every:
+            return
+        starts = self.bounds(every, self._section.start)
+        forms = {}
+        for tp, offset in starts.items():
+            lineage = Lineage(self._lineages.topic_id(tuple(tp)))
+            forms[tp] = committed_form(offset, lineage)
+            if tp in self._consumer.assignment():
+                self.seek(tp, offset, lineage)
+                log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=self._section.start)
+        try:
+            self._consumer.commit(forms, timeout_ms=self._timeout_ms)
+        except kafka_errors.KafkaError as exc:  # the next checkpoint commits, too
+            log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
+
+    def _begin_new(self, partitions: Collection[Any]) -> None:
+        """The group knows the topic, and not these partitions of it."""
+        if not partitions:
+            return
+        policy, names = self._section.on_new_partition, ", ".join(f"{tp.topic}/{tp.partition}" for tp in partitions)
+        if policy == "stop":
+            raise PartitionsChanged(
+                f"{names}: group {self._section.group_id} has read other partitions of the topic and has no offset "
+                "for this one, so the topic has got more partitions. Producers that go by key have moved "
+                "streams, which warm up anew. To go on, set source.kafka.on_new_partition to earliest (leaves "
+                "nothing out) or latest"
+            )
+        starts = self.bounds(partitions, policy)
+        oldest = self.bounds(partitions, "earliest")
+        for tp, offset in starts.items():
+            self.seek(tp, offset, Lineage(self._lineages.topic_id(tuple(tp))))
+            if offset > oldest[tp]:
+                self._quarantine.ranges.append(
+                    SkippedRange(tp.topic, tp.partition, oldest[tp], offset - 1, PartitionsChanged.reason)
+                )
+        log.warning("new_partitions", partitions=names, begin=policy, streams="those that moved here warm up anew")
+
+    def _numbers(self, topic: str) -> list[int]:
+        return sorted(self._consumer.partitions_for_topic(topic) or ())
