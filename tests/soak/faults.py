@@ -31,7 +31,7 @@ MEANING = {
     "cut": "connections of a daemon to all brokers reset, new ones refused, for 1 to 8 s",
     "stall": "nothing passes between a daemon and the brokers for 2 to 15 s",
     "slow": "20 to 200 kB/s between a daemon and the brokers for 5 to 15 s",
-    "clock": "a daemon's clock jumps by up to a day, forth or back",
+    "clock": "a daemon's clock jumps by up to a day, forth or back, and returns after 5 to 30 s",
     "disk_full": "no space left for a daemon's state for 2 to 8 s",
     "disk_failing": "fsync fails for a daemon for 2 to 8 s",
     "broker_kill": "`kill -9` of a broker, started again after 2 to 10 s",
@@ -45,6 +45,7 @@ SECONDS = {
     "cut": (1, 8),
     "stall": (2, 15),
     "slow": (5, 15),
+    "clock": (5, 30),
     "disk_full": (2, 8),
     "disk_failing": (2, 8),
     "broker_kill": (2, 10),
@@ -52,7 +53,7 @@ SECONDS = {
     "sink_refuses": (2, 8),
     "scale": (20, 40),
 }
-JUMPS_SECONDS = (-86_400, -3_600, -30, 0, 0, 90, 7_200, 86_400)
+JUMPS_SECONDS = (-86_400, -3_600, -30, 90, 1_800, 86_400)
 BROKER_REST_SECONDS = 25.0
 """Between the end of one broker's fault and the next: until its copies have caught up."""
 ONE_AT_A_TIME = {"broker_kill", "broker_freeze"}
@@ -68,7 +69,7 @@ class Fault:
     """A daemon by number, or a broker."""
     seconds: float = 0.0
     amount: float = 0.0
-    """How far the clock is ahead from now on, how many bytes a second pass."""
+    """How far the clock is ahead, how many bytes a second pass."""
 
 
 def schedule(seed: int, seconds: float, mean_gap_seconds: float, daemons: int, brokers: int) -> list[Fault]:

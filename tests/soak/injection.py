@@ -119,8 +119,10 @@ class Injection:
         self._after(fault.seconds, lambda: self.rig.network.do(link, "mend"))
 
     def _clock(self, fault: Fault) -> None:
-        self.rig.slots[fault.target].machine.clock_ahead_seconds = int(fault.amount)
+        machine = self.rig.slots[fault.target].machine
+        machine.clock_ahead_seconds = int(fault.amount)
         self.happened["clock"] += 1
+        self._after(fault.seconds, lambda: setattr(machine, "clock_ahead_seconds", 0))
 
     def _disk_full(self, fault: Fault) -> None:
         self._hurt_disk(fault, FULL)
