@@ -21,7 +21,7 @@ from detector.decoders import DECODERS
 from detector.errors import DeliveryError, StateUnavailable
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
-from detector.outlets import AlertOutlet, RejectOutlet
+from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
 from detector.scoring import Scorer, ScorerSettings
@@ -90,6 +90,7 @@ def build_worker(
         sys.stderr,
         clock.monotonic,
         metrics.worker.observe_log_line,
+        {ALERT_EVENT: config.telemetry.alert_lines_per_minute},
     )
     log = structlog.get_logger("detector")
     health = Health(config.watchdog.stall_seconds, clock.monotonic)

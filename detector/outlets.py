@@ -16,6 +16,9 @@ TOMBSTONE = "tombstone"
 NO_FAULTS = (TOMBSTONE, "no_numbers")
 """Reasons of rejects that are no faults: a null value, a record of texts only. Counted, not dead-lettered."""
 
+ALERT_EVENT = "alert"
+"""What the log calls an alert."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlertOutlet:
@@ -63,7 +66,7 @@ class Outlets:
             self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
         for alert in alerts:
             self.log.info(
-                "alert",
+                ALERT_EVENT,
                 status=alert.status.name.lower(),
                 series=str(alert.series),
                 anomaly_score=round(alert.anomaly_score, 3),

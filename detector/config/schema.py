@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from detector.config.alerts import Alerts
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
@@ -162,45 +163,6 @@ class Scoring(Section):
     min_rel_dev_from_expected: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Trigger(Section):
-    """Fire when `anomalous` of the last `of` samples are anomalous."""
-
-    anomalous: Annotated[int, Field(ge=1, le=32)] = 1
-    of: Annotated[int, Field(ge=1, le=32)] = 1
-
-    @model_validator(mode="after")
-    def _possible(self) -> Trigger:
-        if self.anomalous > self.of:
-            raise ValueError(f"anomalous ({self.anomalous}) can never be reached in {self.of} samples")
-        return self
-
-
-class Recovery(Section):
-    """Resolve after `normal` samples in a row with a score below `below`."""
-
-    normal: Annotated[int, Field(ge=1, le=255)] = 5
-    below: Annotated[float, Field(gt=0, le=1)] = 0.8
-
-
-class Alerts(Section):
-    """Life of an alert."""
-
-    trigger: Trigger = Trigger()
-    recovery: Recovery = Recovery()
-    max_firing_seconds: PositiveSeconds = 86_400.0
-    cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
-    critical_score: Annotated[float, Field(gt=1)] = 2.0
-    labels: dict[str, str] = {}
-
-    @field_validator("labels")
-    @classmethod
-    def _not_ours(cls, labels: dict[str, str]) -> dict[str, str]:
-        taken = sorted(labels.keys() & {"alertname", "severity", "metric"})
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: every alert sets this itself, choose another name")
-        return labels
-
-
 class KafkaSink(Section):
     """Alerts as records, keyed by series fingerprint."""
 
@@ -272,6 +234,7 @@ class Telemetry(Section):
     listen: ListenAddress = "127.0.0.1:9464"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    alert_lines_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
 
 
 class Config(Section):

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -33,28 +33,35 @@ OnLine = Callable[[str, bool], None]
 
 
 class RepeatLimit(logging.Filter):
-    """Lets `repeats` lines of an event through per interval; the first one after says how many were dropped.
+    """Lets some lines of an event through per interval; the first one after says how many were dropped.
 
     An event is a logger, a level and a text before its values are filled in. Errors are limited like the rest: a
     million of them say no more than ten and a number.
     """
 
-    def __init__(self, monotonic: Callable[[], float], on_line: OnLine | None = None) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        on_line: OnLine | None = None,
+        allowed: Mapping[str, int] | None = None,
+    ) -> None:
+        """`allowed` are the lines of some events; of all others there are `REPEATS`."""
         super().__init__()
+        self._allowed = allowed or {}
         self._monotonic = monotonic
         self._on_line = on_line or (lambda level, written: None)
         self._seen: OrderedDict[tuple[str, int, str], list[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = record.msg.get("event", "") if isinstance(record.msg, dict) else record.msg
-        dropped = self._admit((record.name, record.levelno, str(event)[:200]))
+        event = str(record.msg.get("event", "") if isinstance(record.msg, dict) else record.msg)[:200]
+        dropped = self._admit((record.name, record.levelno, event), self._allowed.get(event, REPEATS))
         self._on_line(record.levelname.lower(), dropped is not None)
         if dropped:
             setattr(record, DROPPED, dropped)
         return dropped is not None
 
-    def _admit(self, key: tuple[str, int, str]) -> int | None:
+    def _admit(self, key: tuple[str, int, str], allowed: int) -> int | None:
         """None to drop; else how many were dropped since the last line of this event."""
         now = self._monotonic()
         with self._lock:
@@ -63,10 +70,10 @@ class RepeatLimit(logging.Filter):
             if len(self._seen) > MAX_EVENTS:
                 self._seen.popitem(last=False)
             started, written, dropped = entry
-            if now - started >= REPEAT_SECONDS:
+            if now - started >= REPEAT_SECONDS and allowed:
                 entry[:] = [now, 1, 0]
                 return int(dropped)
-            if written < REPEATS:
+            if written < allowed:
                 entry[1] += 1
                 return 0
             entry[2] += 1
@@ -88,9 +95,17 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def configure_logging(
-    level: str, style: str, stream: TextIO, monotonic: Callable[[], float], on_line: OnLine | None = None
+    level: str,
+    style: str,
+    stream: TextIO,
+    monotonic: Callable[[], float],
+    on_line: OnLine | None = None,
+    allowed: Mapping[str, int] | None = None,
 ) -> None:
-    """Send every log line of the process to `stream` as `style`, json or console. May be called again."""
+    """Send every log line of the process to `stream` as `style`, json or console. May be called again.
+
+    Of an event there are at most `REPEATS` lines a minute, or as many as `allowed` says for its text.
+    """
     common: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_logger]
     handler = _Handler(stream)
     handler.setFormatter(
@@ -104,7 +119,7 @@ def configure_logging(
             ],
         )
     )
-    handler.addFilter(RepeatLimit(monotonic, on_line))
+    handler.addFilter(RepeatLimit(monotonic, on_line, allowed))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

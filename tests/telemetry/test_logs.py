@@ -13,8 +13,13 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.telemetry import configure_logging
+from detector.alerts import AlertRecord
+from detector.outlets import ALERT_EVENT, AlertOutlet, Outlets
+from detector.records import AlertStatus
+from detector.telemetry import Metrics, configure_logging, new_registry
 from detector.telemetry.logs import REPEAT_SECONDS, REPEATS
+from detector.testing import ListSink
+from tests.telemetry.populate import alert
 
 
 class Log:
@@ -137,6 +142,22 @@ def test_repeats_are_dropped_and_their_number_is_told() -> None:
     assert log.lines[-2]["dropped_repeats"] == 90
     assert "dropped_repeats" not in log.lines[-1]
     assert log.counted.count(("warning", False)) == 90
+
+
+@pytest.mark.parametrize(("allowed", "lines"), [(600, 600), (5, 5), (0, 0)])
+def test_every_alert_is_sent_and_has_its_line_up_to_a_limit_of_its_own(allowed: int, lines: int) -> None:
+    log, sink = Log(), ListSink()
+    configure_logging("info", "json", log.stream, lambda: log.now, None, {ALERT_EVENT: allowed})
+    metrics = Metrics(new_registry())
+    outlet = AlertOutlet("list", sink, AlertRecord({}, "test"))
+    outlets = Outlets([outlet], None, metrics.worker, structlog.get_logger("detector"))
+    for _ in range(700):
+        outlets.send_alerts((alert(AlertStatus.FIRING),))
+    assert len(sink.sent) == 700
+    assert [line["event"] for line in log.lines] == ["alert"] * lines
+    log.now = REPEAT_SECONDS
+    outlets.send_alerts((alert(AlertStatus.FIRING),))
+    assert [line["dropped_repeats"] for line in log.lines[lines:]] == ([700 - lines] if allowed else [])
 
 
 def test_repeats_of_the_standard_library_are_known_by_their_template() -> None:
