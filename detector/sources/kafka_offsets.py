@@ -53,11 +53,14 @@ class Offsets:
         self._lineages = lineages
         self._quarantine = quarantine
         self._timeout_ms = milliseconds(kafka.request_timeout_seconds)
+        self._read_as: dict[str, str] = {}
+        """Topic -> its id when this process last placed a position in it."""
 
     def seek(self, tp: Any, offset: int, lineage: Lineage) -> None:
         """With the epoch, which the public `seek` does not take, the client asks the leader where that epoch ended."""
         self._consumer._subscription.seek(tp, OffsetAndMetadata(offset, "", lineage.leader_epoch))
         self._lineages.sought(tuple(tp), lineage)
+        self._read_as[tp.topic] = lineage.topic_id or self._topic_id(tp)
 
     def place(self, partitions: Collection[Any]) -> None:
         """Go on at the committed offsets; where there is none, begin.
@@ -113,18 +116,20 @@ class Offsets:
                 self._lineages.adopt(tuple(tp))
 
     def _begin_first(self, topics: Collection[str]) -> None:
-        """The group reads these topics for the first time.
+        """The group has no offset of these topics: it reads them for the first time, or they were created anew.
 
         Where it begins is committed at once and for every partition, ours or not: an early crash skips nothing, and
         a partition that has no offset later on is known to be new.
         """
         every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
-        if not every:
+        first_read = [tp for tp in every if self._read_as.get(tp.topic, self._topic_id(tp)) == self._topic_id(tp)]
+        starts = self.bounds(first_read, self._section.start) if first_read else {}
+        starts |= self._of_new_logs([tp for tp in every if tp not in first_read])
+        if not starts:
             return
-        starts = self.bounds(every, self._section.start)
         forms = {}
         for tp, offset in starts.items():
-            lineage = Lineage(self._lineages.topic_id(tuple(tp)))
+            lineage = Lineage(self._topic_id(tp))
             forms[tp] = committed_form(offset, lineage)
             if tp in self._consumer.assignment():
                 self.seek(tp, offset, lineage)
@@ -133,6 +138,24 @@ class Offsets:
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as exc:  # the next checkpoint commits, too
             log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
+
+    def _of_new_logs(self, partitions: Collection[Any]) -> dict[Any, int]:
+        """Where to begin in topics that this process has read before they were deleted and created again."""
+        if not partitions:
+            return {}
+        first, end = (self.bounds(partitions, side) for side in ("earliest", "latest"))
+        starts = {}
+        for tp in partitions:
+            lost = PositionOfAnotherTopic(tp.topic, tp.partition, first[tp], first[tp], end[tp])
+            starts[tp] = lost.target(self._section.on_offset_lost)
+            skipped = lost.skipped(starts[tp])
+            if skipped is not None and tp in self._consumer.assignment():
+                self._quarantine.ranges.append(skipped)
+            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), moved_to=starts[tp])
+        return starts
+
+    def _topic_id(self, tp: Any) -> str:
+        return self._lineages.topic_id(tuple(tp))
 
     def _begin_new(self, partitions: Collection[Any]) -> None:
         """The group knows the topic, and not these partitions of it."""
@@ -149,7 +172,7 @@ class Offsets:
         starts = self.bounds(partitions, policy)
         oldest = self.bounds(partitions, "earliest")
         for tp, offset in starts.items():
-            self.seek(tp, offset, Lineage(self._lineages.topic_id(tuple(tp))))
+            self.seek(tp, offset, Lineage(self._topic_id(tp)))
             if offset > oldest[tp]:
                 self._quarantine.ranges.append(
                     SkippedRange(tp.topic, tp.partition, oldest[tp], offset - 1, PartitionsChanged.reason)

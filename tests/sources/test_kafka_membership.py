@@ -1,0 +1,95 @@
+"""When a member may join a rebalance, over a coordinator that only has what the library's has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detector.sources.kafka_membership import Membership
+
+
+class Coordinator:
+    """The part of the library's coordinator that is looked at."""
+
+    def __init__(self) -> None:
+        self.due, self.rejoining, self._heartbeat_enabled, self.is_stable = False, False, True, True
+        self.joins = 0
+
+    def need_rejoin(self) -> bool:
+        return self.due
+
+    def stable(self) -> bool:
+        return self.is_stable
+
+    def request_rejoin(self) -> None:
+        self.due = True
+
+
+def poll(coordinator: Any, membership: Membership, owns: bool = True) -> bool:
+    """Whether this poll joined."""
+    membership.poll_begins()
+    joined = bool(coordinator.need_rejoin())
+    if joined:
+        coordinator.due = False
+    membership.poll_ended(owns)
+    return joined
+
+
+def announced(membership: Membership) -> bool:
+    return membership.announced
+
+
+def fenced(membership: Membership) -> bool:
+    return membership.fenced
+
+
+def test_a_rebalance_is_announced_by_one_poll_and_joined_by_the_next() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    assert not poll(coordinator, membership)
+    coordinator.due = True
+    assert not poll(coordinator, membership)
+    assert announced(membership)
+    assert poll(coordinator, membership)
+    assert not announced(membership)
+    coordinator.due = True
+    assert not poll(coordinator, membership), "and the next one is announced again"
+
+
+def test_who_has_nothing_to_make_durable_joins_at_once() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    poll(coordinator, membership, owns=False)
+    coordinator.due = True
+    poll(coordinator, membership, owns=False)
+    assert not announced(membership)
+    assert poll(coordinator, membership, owns=False)
+
+
+def test_who_was_thrown_out_joins_at_once() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    poll(coordinator, membership)
+    coordinator.due, coordinator.is_stable = True, False
+    poll(coordinator, membership)
+    assert not announced(membership)
+    assert poll(coordinator, membership)
+
+
+def test_g12_a_join_that_the_library_forgot_is_asked_for_again() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    coordinator.rejoining, coordinator.is_stable = True, False
+    membership.poll_ended(True)
+    assert coordinator.need_rejoin()
+
+
+def test_pitfall_9_heartbeats_that_stopped_for_good_are_noticed() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    assert not fenced(membership)
+    coordinator._heartbeat_enabled = False
+    assert fenced(membership)
+    coordinator.due = True
+    assert not fenced(membership), "they rest while a rebalance is joined"
+    coordinator.due, coordinator.is_stable = False, False
+    assert not fenced(membership)
