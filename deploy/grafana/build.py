@@ -264,7 +264,10 @@ MODEL = [
         "Skill",
         "none",
         "Forecast error over the last-value forecast's; below 1 the model helps.",
-        Query("avg by (streams) (detector_model_skill_ratio{})", "{{streams}}"),
+        *(
+            Query(f"histogram_quantile({share}, sum by (le) (detector_stream_skill_bucket{{}}))", name)
+            for share, name in ((0.1, "best tenth"), (0.5, "half"), (0.9, "worst tenth"))
+        ),
     ),
     panel(
         "timeseries",

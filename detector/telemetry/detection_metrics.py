@@ -14,7 +14,7 @@ OUTCOMES = ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered
 WEEK_SECONDS = 604_800.0
 DELAY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
 SCORE_BOUNDS = (0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.25, 1.5, 2, 3, 5, 10)
-SKILL_QUANTILES = {"best_tenth": 0.1, "median": 0.5, "worst_tenth": 0.9}
+SKILL_BOUNDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.5, 2, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,10 @@ class StreamMetrics:
         self.evicted = make.counter("streams_evicted", "Streams that gave way to new ones in a full partition.")
         self.blocks = make.gauge("stream_blocks", "Blocks of 256 streams in use.")
         self.state_bytes = make.gauge("stream_state_bytes", "Memory held for the state of streams.")
-        self.skill = make.gauge(
-            "model_skill_ratio", "Forecast error over the last-value forecast's; below 1 the model helps.", "streams"
+        self.skill = make.column_distribution(
+            "stream_skill",
+            "Streams by forecast error over the last-value forecast's; below 1 the model helps.",
+            SKILL_BOUNDS,
         )
         self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
         self._expired = 0
@@ -167,8 +169,4 @@ class StreamMetrics:
         self.expired.inc(max(0, now.expired - self._expired))
         self.evicted.inc(max(0, now.evicted - self._evicted))
         self._expired, self._evicted = now.expired, now.evicted
-        known = now.skill[np.isfinite(now.skill)]
-        if len(known):
-            values = np.quantile(known, list(SKILL_QUANTILES.values())).tolist()
-            for name, value in zip(SKILL_QUANTILES, values, strict=True):
-                self.skill.labels(name).set(value)
+        self.skill.set(now.skill)

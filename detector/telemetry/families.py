@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detector.records import Partition
-from detector.telemetry.histogram import ColumnHistogram
+from detector.telemetry.histogram import ColumnDistribution, ColumnHistogram
 
 PREFIX = "detector_"
 PARTITION = ("topic", "partition")
@@ -36,6 +36,10 @@ class Families:
     def column_histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> ColumnHistogram:
         """A distribution of things that come in columns."""
         return ColumnHistogram(PREFIX + name, documentation, bounds, self.registry)
+
+    def column_distribution(self, name: str, documentation: str, bounds: Sequence[float]) -> ColumnDistribution:
+        """How what is there now is spread, set as a column."""
+        return ColumnDistribution(PREFIX + name, documentation, bounds, self.registry)
 
 
 class BoundedWords:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,9 +152,16 @@ def test_expired_and_evicted_streams_are_totals_of_the_process(metrics: Metrics)
     assert value(metrics, "streams_evicted_total") == 4
 
 
-def test_skill_where_none_is_known_yet(metrics: Metrics) -> None:
+def test_skill_is_how_the_streams_of_now_are_spread(metrics: Metrics) -> None:
+    def below(bound: str) -> float | None:
+        return metrics.registry.get_sample_value("detector_stream_skill_bucket", {"le": bound})
+
+    metrics.observe_streams(counts(tracked=100))
+    assert (below("0.4"), below("1.0"), below("+Inf")) == (0, 71, 100)
+    metrics.observe_streams(replace(counts(tracked=3), skill=np.array([np.nan, 0.7, 1.4])))
+    assert (below("0.6"), below("1.0"), below("+Inf")) == (0, 1, 2)
     metrics.observe_streams(counts(tracked=0))
-    assert metrics.registry.get_sample_value("detector_model_skill_ratio", {"streams": "median"}) is None
+    assert below("+Inf") == 0
 
 
 def test_a_stage_is_booked_also_when_it_fails() -> None:
