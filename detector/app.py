@@ -24,6 +24,7 @@ from detector.models.forecaster import Forecaster
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
+from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks import SINKS, kafka_topic_sink
 from detector.sinks.dead_letter import DeadLetterRecord
@@ -109,8 +110,13 @@ def build_worker(
         # A counter that appears with its first failure shows no increase.
         metrics.worker.sink_failures.labels(name)
         metrics.worker.sink_messages.labels(name)
+    router = None
+    if source is None and is_routed(config):
+        router = build_router(config, stack, rejects, metrics, log, clock)
+        config = behind_router(config)
     snapshots = None if source else _snapshots(config, stack, pipeline, log)
     source = source or SOURCES[config.source.type](config)
+    source = RoutingSource(router, source) if router else source
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
     return Worker(

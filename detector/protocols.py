@@ -50,6 +50,8 @@ class Message:
     headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
     partition: int | None = None
     """Where to; None where the key decides."""
+    partition: int | None = None
+    """Where to; None where the key decides."""
 
 
 class Clock(Protocol):

@@ -72,6 +72,8 @@ class KafkaSource(Section):
     start: Literal["earliest", "latest"] = "latest"
     partitioning: Literal["trusted", "repartition"] = "trusted"
     repartition_topic: TopicName = "detector-samples"
+    partitioning: Literal["trusted", "repartition"] = "trusted"
+    repartition_topic: TopicName = "detector-samples"
     on_offset_lost: Literal["stop", "earliest", "latest"] = "stop"
     on_new_partition: Literal["stop", "earliest", "latest"] = "earliest"
     session_timeout_seconds: PositiveSeconds = 45.0

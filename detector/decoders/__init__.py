@@ -8,6 +8,7 @@ from detector.decoders.csv import CsvDecoder
 from detector.decoders.identity import Kinds
 from detector.decoders.influx import InfluxDecoder
 from detector.decoders.json import JsonDecoder
+from detector.decoders.routed import RoutedDecoder
 from detector.decoders.telegraf import TelegrafDecoder
 from detector.protocols import Decoder
 
@@ -19,7 +20,16 @@ DECODERS: dict[str, Factory] = {
     "influx": lambda settings: InfluxDecoder(settings.counters, settings.gauges),
     "collectd": lambda settings: CollectdDecoder(settings.collectd),
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
+    "routed": lambda settings: RoutedDecoder(),
 }
 """`decoder.type` -> its maker."""
 
-__all__ = ["DECODERS", "CollectdDecoder", "CsvDecoder", "InfluxDecoder", "JsonDecoder", "TelegrafDecoder"]
+__all__ = [
+    "DECODERS",
+    "CollectdDecoder",
+    "CsvDecoder",
+    "InfluxDecoder",
+    "JsonDecoder",
+    "RoutedDecoder",
+    "TelegrafDecoder",
+]

@@ -48,6 +48,11 @@ class KafkaSink:
             raise
 
     @property
+    def partitions(self) -> int:
+        """Partitions of the topic."""
+        return len(self._producer.partitions_for(self._topic))
+
+    @property
     def in_flight(self) -> int:
         """Messages handed over and not known to be acknowledged."""
         self._reap()
@@ -62,7 +67,9 @@ class KafkaSink:
         # Kafka knows no record without key and value.
         value = b"" if message.key is None and message.value is None else message.value
         try:
-            future = self._producer.send(self._topic, value, message.key, headers=list(message.headers))
+            future = self._producer.send(
+                self._topic, value, message.key, headers=list(message.headers), partition=message.partition
+            )
         except (kafka_errors.KafkaError, ValueError, TypeError) as exc:
             raise self._fail(exc) from exc
         self._in_flight.append(future)

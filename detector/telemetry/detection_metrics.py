@@ -50,6 +50,7 @@ class SampleMetrics:
         )
         self.outcomes = make.counter("samples", "Samples by what became of them.", "outcome")
         self.discarded = make.counter("samples_discarded", "Samples with the outcome discarded.", "reason")
+        self.routed = make.counter("samples_routed", "Samples handed to the internal topic.")
         self.anomalous = make.counter("samples_anomalous", "Samples with an anomaly_score above 1.")
         self.scores = make.column_histogram("anomaly_score", "anomaly_score of scored samples.", SCORE_BOUNDS)
         self.delay = make.column_histogram(
@@ -62,8 +63,13 @@ class SampleMetrics:
 
     def observe_decoded(self, batch: SampleBatch) -> None:
         """A batch was decoded. A record that could not be counts as one sample, so that it is missing nowhere."""
-        self.consumed.inc(len(batch) + len(batch.rejects))
-        self.outcomes.labels("dead_lettered").inc(len(batch.rejects))
+        self.consumed.inc(len(batch))
+        self.observe_rejects(len(batch.rejects))
+
+    def observe_rejects(self, count: int) -> None:
+        """So many records could not be decoded."""
+        self.consumed.inc(count)
+        self.outcomes.labels("dead_lettered").inc(count)
 
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
         """The batch got its verdicts at `now`, unix seconds."""

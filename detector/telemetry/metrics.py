@@ -7,7 +7,7 @@ only (topic, partition) of what is assigned, and words from short lists. One thr
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, GCCollector, Info, ProcessColle
 
 from detector import __version__
 from detector.protocols import AssignmentChanges
-from detector.records import Float64, Partition, SampleBatch, ScoredBatch
+from detector.records import Float64, Partition, Reject, SampleBatch, ScoredBatch
 from detector.telemetry.detection_metrics import AlertMetrics, SampleMetrics, StreamCounts, StreamMetrics
 from detector.telemetry.families import PREFIX, Families
 from detector.telemetry.health import Health
@@ -57,6 +57,11 @@ class Metrics:
         """A batch was decoded."""
         self.samples.observe_decoded(batch)
         self.source.observe_rejects(batch.rejects)
+
+    def observe_rejects(self, rejects: Sequence[Reject]) -> None:
+        """Records could not be decoded, and whoever decodes the samples beside them does so elsewhere."""
+        self.samples.observe_rejects(len(rejects))
+        self.source.observe_rejects(rejects)
 
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
         """The batch got its verdicts at `now`, unix seconds."""

@@ -58,7 +58,11 @@ class SourceMetrics:
         for change, partitions in zip(CHANGES, (changes.assigned, changes.revoked, changes.lost), strict=True):
             self.changes.labels(change).inc(len(partitions))
         self.assigned.set(assigned)
-        for partition in (changes.revoked | changes.lost) - changes.assigned:
+        self.forget((changes.revoked | changes.lost) - changes.assigned)
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """These partitions are somebody else's now."""
+        for partition in partitions:
             self.lag.remove_by_labels(partition_labels(partition))
             self.committed.remove_by_labels(partition_labels(partition))
 

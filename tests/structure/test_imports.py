@@ -26,7 +26,7 @@ LAYERS = [
         "synthetic",
     },
     {"pipeline", "snapshots", "outlets", "watchdog", "learning"},
-    {"checkpoint"},
+    {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "train", "testing"},
     {"app"},
     {"cli"},

@@ -1,0 +1,6 @@
+"""`partitioning: repartition`: every series on one partition of an internal topic, whatever partition it came on."""
+
+from detector.routing.build import before_router, behind_router, build_router, is_routed
+from detector.routing.router import Router, RoutingSource
+
+__all__ = ["Router", "RoutingSource", "before_router", "behind_router", "build_router", "is_routed"]

@@ -1,0 +1,80 @@
+"""What `partitioning: repartition` makes of a configuration: one for the router, one for the worker behind it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from structlog.typing import FilteringBoundLogger
+
+from detector.config import Config
+from detector.config.schema import Decoder, KafkaSource
+from detector.decoders import DECODERS
+from detector.outlets import Outlets, RejectOutlet
+from detector.protocols import Clock
+from detector.routing.lanes import Lanes
+from detector.routing.router import Router
+from detector.sources import SOURCES
+from detector.telemetry import Metrics
+
+MAX_IN_FLIGHT = 100
+"""Records, of half a MiB at most."""
+SERIES_PER_LIMIT = 8
+"""Series that a router knows at a time, over the streams that a worker keeps of a partition."""
+
+
+def is_routed(config: Config) -> bool:
+    """True where samples go through the internal topic."""
+    return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
+
+
+def before_router(config: Config) -> Config:
+    """What the router reads: the input, as a group of its own."""
+    kafka = config.source.kafka
+    return _reading(config, kafka.model_copy(update={"group_id": f"{kafka.group_id}-router"}))
+
+
+def behind_router(config: Config) -> Config:
+    """What the worker reads: the internal topic, from its beginning, since nobody else writes to it."""
+    kafka = config.source.kafka
+    inner = _reading(config, kafka.model_copy(update={"topics": [kafka.repartition_topic], "start": "earliest"}))
+    return inner.model_copy(update={"decoder": Decoder(type="routed")})
+
+
+def build_router(
+    config: Config,
+    stack: ExitStack,
+    rejects: RejectOutlet | None,
+    metrics: Metrics,
+    log: FilteringBoundLogger,
+    clock: Clock,
+) -> Router:
+    """A router whose parts close with `stack`. Raises SourceError."""
+    from detector.sinks.kafka import KafkaSink
+
+    timeout_seconds = config.sinks.kafka.delivery_timeout_seconds
+    sink = KafkaSink(
+        config.kafka,
+        config.source.kafka.repartition_topic,
+        max_in_flight=MAX_IN_FLIGHT,
+        delivery_timeout_seconds=timeout_seconds,
+    )
+    stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
+    source = SOURCES["kafka"](before_router(config))
+    stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
+    return Router(
+        source,
+        DECODERS[config.decoder.type](config.decoder),
+        sink,
+        Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition),
+        Outlets((), rejects, metrics.worker, log),
+        metrics,
+        log,
+        clock,
+        interval_seconds=config.checkpoint.interval_seconds,
+        timeout_seconds=timeout_seconds,
+        max_pending=4 * config.source.kafka.max_poll_records,
+    )
+
+
+def _reading(config: Config, kafka: KafkaSource) -> Config:
+    return config.model_copy(update={"source": config.source.model_copy(update={"kafka": kafka})})

@@ -1,0 +1,80 @@
+"""Which partition of the internal topic a series belongs to, and samples as records of those partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detector.decoders.routed import pack, pack_series
+from detector.protocols import Message
+from detector.records import Int64, Outcome, SampleBatch
+from detector.series import SeriesIndex, SeriesKey
+
+RECORD_BYTES = 1 << 19
+"""A record is not much larger than this; brokers take a MiB unless told otherwise."""
+_SAMPLE_BYTES = 32
+_UNKNOWN = -1
+
+
+def lane_of(key: SeriesKey, lanes: int) -> int:
+    """Partition of a series: a matter of its labels and the number of partitions.
+
+    >>> lane_of(SeriesKey.of("cpu", {"host": "a"}), 8)
+    1
+    """
+    return int(key.fingerprint[:16], 16) % lanes
+
+
+class Lanes:
+    """Lane and packed labels of each series that passes."""
+
+    def __init__(self, lanes: int, max_series: int) -> None:
+        self.lanes = lanes
+        self.max_series = max_series
+        self.series = SeriesIndex()
+        """Of all input partitions together."""
+        self._lane: Int64 = np.empty(0, dtype=np.int64)
+        self._packed: list[bytes] = []
+
+    def records(self, samples: SampleBatch) -> Iterator[Message]:
+        """The samples as records; those of one lane keep their order."""
+        lanes_N = self._of(samples.series)
+        for lane in np.unique(lanes_N).tolist():
+            picks = np.flatnonzero(lanes_N == lane)
+            sizes = np.array([len(self._packed[handle]) for handle in samples.series[picks].tolist()]) + _SAMPLE_BYTES
+            chunk_of = np.cumsum(sizes) // RECORD_BYTES
+            for chunk in np.split(picks, np.flatnonzero(np.diff(chunk_of)) + 1):
+                yield Message(None, self._record(samples, chunk), partition=lane)
+
+    def trim(self, in_flight: Int64) -> None:
+        """Forget series if they are too many; they are found again when they are seen again."""
+        if len(self.series) > self.max_series:
+            self.series.retain(in_flight.tolist())
+            self._lane[:] = _UNKNOWN
+
+    def _of(self, handles_N: Int64) -> Int64:
+        missing = self.series.capacity - len(self._lane)
+        if missing > 0:
+            self._lane = np.concatenate((self._lane, np.full(max(missing, len(self._lane)), _UNKNOWN, dtype=np.int64)))
+            self._packed += [b""] * (len(self._lane) - len(self._packed))
+        lanes_N = self._lane[handles_N]
+        new_N = lanes_N == _UNKNOWN
+        if new_N.any():
+            for handle in np.unique(handles_N[new_N]).tolist():
+                key = self.series.key(handle)
+                self._lane[handle], self._packed[handle] = lane_of(key, self.lanes), pack_series(key)
+            lanes_N = self._lane[handles_N]
+        return lanes_N
+
+    def _record(self, samples: SampleBatch, picks: Int64) -> bytes:
+        handles, which = np.unique(samples.series[picks], return_inverse=True)
+        return pack(
+            [self._packed[handle] for handle in handles.tolist()],
+            which,
+            samples.times[picks],
+            samples.values[picks],
+            samples.kinds[picks],
+            np.flatnonzero(samples.outcomes[picks] == Outcome.GAP),
+            samples.record_times[picks],
+        )

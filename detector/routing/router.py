@@ -1,0 +1,190 @@
+"""The router: input topics in, samples by series to the partitions of an internal topic out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from structlog.typing import FilteringBoundLogger
+
+from detector.errors import DetectorError, SourceError
+from detector.outlets import Outlets
+from detector.protocols import AssignmentChanges, Clock, Decoder, Sink, SkippedRange, Source
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
+from detector.routing.lanes import Lanes
+from detector.routing.merge import Merge
+from detector.telemetry import Metrics
+
+POLL_SECONDS = 0.05
+"""Longest wait of either consumer while the other may have something."""
+PATIENCE_SECONDS = 5.0
+"""A partition that has more, but delivers nothing for this long, is not waited for."""
+LAST_FLUSH_SECONDS = 5.0
+
+
+class Router:
+    """Decodes the input, merges its partitions by record time, and hands every sample to its series' partition.
+
+    Offsets are committed after the samples before them were acknowledged. What a crash makes it route again is late or
+    a duplicate for its stream, and changes nothing there.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        sink: Sink,
+        lanes: Lanes,
+        outlets: Outlets,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        clock: Clock,
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
+        max_pending: int,
+    ) -> None:
+        """`max_pending` samples of a partition may wait for other partitions before it is paused."""
+        self.source = source
+        self.decoder = decoder
+        self.sink = sink
+        self.lanes = lanes
+        self.outlets = outlets
+        self.metrics = metrics
+        self.log = log
+        self.clock = clock
+        self.interval_seconds = interval_seconds
+        self.timeout_seconds = timeout_seconds
+        self.max_pending = max_pending
+        self.merge = Merge()
+        self._assigned: frozenset[Partition] = frozenset()
+        self._paused: frozenset[Partition] = frozenset()
+        self._heard: dict[Partition, float] = {}
+        self._due_at = clock.monotonic() + interval_seconds
+
+    def turn(self) -> None:
+        """Route what there is. Raises SourceError, DeliveryError."""
+        batches = self.source.poll(POLL_SECONDS)
+        self._follow_assignment()
+        for batch in batches:
+            if (batch.topic, batch.partition) in self._assigned:
+                self._take_in(batch)
+        merged = self.merge.take(self._behind())
+        if merged is not None:
+            for message in self.lanes.records(merged):
+                self.sink.send(message)
+            self.metrics.samples.routed.inc(len(merged))
+            self.lanes.trim(self.merge.series())
+        self._hold_back()
+        if self.clock.monotonic() >= self._due_at:
+            self.checkpoint(self.timeout_seconds)
+
+    def checkpoint(self, timeout_seconds: float) -> None:
+        """Commit what was routed, once it is acknowledged. Raises SourceError, DeliveryError."""
+        self._due_at = self.clock.monotonic() + self.interval_seconds
+        for sink in (self.sink, *self.outlets.sinks.values()):
+            sink.flush(timeout_seconds)
+        positions = self.merge.positions()
+        try:
+            if positions:
+                self.source.commit(positions)
+        except SourceError as exc:
+            if not exc.retriable:
+                raise
+            self.metrics.source.observe_error(exc.reason)
+            self.log.warning("commit of the router failed, the next one covers it", error=str(exc))
+            return
+        self.metrics.source.observe_commit(positions)
+
+    def _follow_assignment(self) -> None:
+        changes = self.source.changes()
+        gone = changes.revoked | changes.lost
+        if not (gone or changes.assigned):
+            return
+        self._assigned = (self._assigned - gone) | changes.assigned
+        self._paused -= gone | changes.assigned
+        for partition in gone:
+            self.merge.drop(partition)
+            self._heard.pop(partition, None)
+        self.metrics.source.forget(gone - changes.assigned)
+        self._heard |= dict.fromkeys(changes.assigned, self.clock.monotonic())
+        self.source.resume(changes.assigned)
+        self.log.info("partitions to route changed", assigned=sorted(changes.assigned), now=len(self._assigned))
+
+    def _take_in(self, batch: RawBatch) -> None:
+        self.metrics.source.observe_records(batch)
+        samples = self.decoder.decode(batch, self.lanes.series)
+        self.metrics.observe_rejects(samples.rejects)
+        self.outlets.send_rejects(samples.rejects)
+        self.merge.add(samples, int(batch.offsets[-1]) + 1)
+        self._heard[batch.topic, batch.partition] = self.clock.monotonic()
+
+    def _behind(self) -> frozenset[Partition]:
+        """Partitions that have more than was read of them, and are worth waiting for."""
+        lag, now = self.source.lag(), self.clock.monotonic()
+        return frozenset(
+            partition
+            for partition in self._assigned
+            if lag.get(partition) != 0
+            and (self.merge.pending(partition) or now - self._heard[partition] < PATIENCE_SECONDS)
+        )
+
+    def _hold_back(self) -> None:
+        """Read no further in partitions that are far ahead of others."""
+        full = frozenset(p for p in self._assigned if self.merge.pending(p) > self.max_pending)
+        if full - self._paused:
+            self.source.pause(full - self._paused)
+        if self._paused - full:
+            self.source.resume(self._paused - full)
+        self._paused = full
+
+
+class RoutingSource:
+    """The internal topic as a source, whose every poll routes first: one loop, one thread, as without it."""
+
+    def __init__(self, router: Router, routed: Source) -> None:
+        self.router = router
+        self.routed = routed
+        self._closed = False
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:
+        """Also raises DeliveryError."""
+        self.router.turn()
+        return self.routed.poll(min(timeout_seconds, POLL_SECONDS))
+
+    def changes(self) -> AssignmentChanges:
+        return self.routed.changes()
+
+    def skipped(self) -> list[SkippedRange]:
+        return self.router.source.skipped() + self.routed.skipped()
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        self.routed.resume(partitions)
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        self.routed.pause(partitions)
+
+    def lineage(self, partition: Partition) -> Lineage:
+        return self.routed.lineage(partition)
+
+    def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
+        self.routed.seek(partition, offset, lineage)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.routed.commit(offsets)
+
+    def lag(self) -> Mapping[Partition, int]:
+        return {**self.router.source.lag(), **self.routed.lag()}
+
+    @property
+    def exhausted(self) -> bool:
+        return self.routed.exhausted and self.router.source.exhausted
+
+    def close(self, timeout_seconds: float) -> None:
+        """What was routed and cannot be committed any more is routed again by the next one."""
+        if not self._closed:
+            self._closed = True
+            with suppress(DetectorError):
+                self.router.checkpoint(min(timeout_seconds, LAST_FLUSH_SECONDS))
+        self.router.source.close(timeout_seconds)
+        self.routed.close(timeout_seconds)
