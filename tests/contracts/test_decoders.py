@@ -8,14 +8,15 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.config.schema import Decoder as Settings
 from detector.decoders import DECODERS
+from detector.decoders.routed import pack, pack_series
 from detector.protocols import Decoder
 from detector.records import Kind, Outcome
-from detector.series import SeriesIndex
+from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw, readable
 from tests.decoders.poison import GOOD, POISON
 
@@ -24,6 +25,15 @@ GOODS = {
     "csv": b"1700000000,1",
     "telegraf": b'{"name":"cpu","tags":{"host":"a"},"fields":{"idle":1.5,"state":"on"},"timestamp":1700000000}',
     "influx": b'cpu,host=a idle=1.5,state="on" 1700000000000000000',
+    "routed": pack(
+        [pack_series(SeriesKey.of("cpu", {"host": "a"}))],
+        np.zeros(1, dtype=np.int64),
+        np.array([1.7e9]),
+        np.array([1.5]),
+        np.zeros(1, dtype=np.uint8),
+        np.zeros(0, dtype=np.int64),
+        np.array([np.nan]),
+    ),
     "collectd": b'[{"values":[1.5],"dstypes":["gauge"],"dsnames":["value"],"time":1.7e9,"interval":10,"host":"a",'
     b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',
 }
@@ -61,6 +71,7 @@ def reasons(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("each", sorted(DECODERS))
+@settings(deadline=None)
 @given(records=RECORDS)
 def test_never_raises_and_loses_nothing(each: str, records: list[bytes | None]) -> None:
     samples = decoder(each).decode(raw(*records, first=2), SeriesIndex())
@@ -73,6 +84,7 @@ def test_never_raises_and_loses_nothing(each: str, records: list[bytes | None]) 
 
 
 @pytest.mark.parametrize("each", sorted(DECODERS))
+@settings(deadline=None)
 @given(records=RECORDS)
 def test_what_is_to_be_scored_is_finite(each: str, records: list[bytes | None]) -> None:
     samples = decoder(each).decode(raw(*records), SeriesIndex())
@@ -85,6 +97,7 @@ def test_what_is_to_be_scored_is_finite(each: str, records: list[bytes | None]) 
 
 
 @pytest.mark.parametrize("each", sorted(DECODERS))
+@settings(deadline=None)
 @given(records=RECORDS, cuts=st.sets(st.integers(0, 12)))
 def test_g8_poll_boundaries_do_not_matter(each: str, records: list[bytes | None], cuts: set[int]) -> None:
     whole, parts = SeriesIndex(), SeriesIndex()

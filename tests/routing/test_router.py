@@ -1,0 +1,120 @@
+"""Series that are spread over partitions come together, in order and each sample once, whatever dies and whenever."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from detector.errors import DeliveryError
+from detector.protocols import AssignmentChanges
+from detector.records import Outcome, Partition
+from tests.routing.worlds import RouterLife, Topic, alerts, make_input, scored, states, undisturbed
+from tests.test_pipeline import pipeline_of
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_g1_a_routed_series_is_what_it_is_on_a_single_partition(seed: int) -> None:
+    log, topic, rng = make_input(seed), Topic(), np.random.default_rng(seed)
+    life = RouterLife(log, {}, topic, rng)
+    life.run()
+    ours, theirs = pipeline_of(), pipeline_of()
+    one, other = scored(ours, topic, lambda: int(rng.integers(1, 9))), undisturbed(theirs, log)
+    assert states(ours) == states(theirs)
+    assert len(states(ours)) == 7
+    assert alerts(one) == alerts(other) != []
+    assert Counter(np.concatenate([each.outcomes for each in one]).tolist()) == Counter(
+        np.concatenate([each.outcomes for each in other]).tolist()
+    )
+    assert [message.value for message in life.rejects.sent] == [b"{broken"] * len(life.rejects.sent) != []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_g1_g2_kills_neither_lose_nor_double_a_sample(seed: int) -> None:
+    log, topic, rng = make_input(seed, steps=150), Topic(), np.random.default_rng(seed)
+    committed: dict[Partition, int] = {}
+    for _ in range(12):
+        life = RouterLife(log, committed, topic, rng, interval_seconds=0.25)
+        life.turns(int(rng.integers(2, 7)))
+        life.sink.crash(rng)
+    RouterLife(log, committed, topic, rng).run()
+    ours, theirs = pipeline_of(), pipeline_of()
+    one, other = scored(ours, topic), undisturbed(theirs, log)
+    assert states(ours) == states(theirs)
+    assert alerts(one) == alerts(other)
+    outcomes, expected = (
+        Counter(np.concatenate([each.outcomes for each in batches]).tolist()) for batches in (one, other)
+    )
+    assert sum(outcomes.values()) > sum(expected.values()), "something was routed twice"
+    drops = {Outcome.LATE, Outcome.DUPLICATE}
+    assert {o: n for o, n in outcomes.items() if o not in drops} == {
+        o: n for o, n in expected.items() if o not in drops
+    }
+
+
+def test_g3_nothing_is_committed_that_was_not_acknowledged() -> None:
+    committed: dict[Partition, int] = {}
+    life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
+    life.turns(5)
+    assert committed == {}
+    life.sink.fail = True
+    with pytest.raises(DeliveryError, match="told to fail"):
+        life.router.checkpoint(1.0)
+    assert committed == {}
+    life.sink.fail = False
+    life.router.checkpoint(1.0)
+    assert committed
+    left = {partition: life.source.positions[partition] - offset for partition, offset in committed.items()}
+    assert min(left.values()) >= 0
+    assert max(left.values()) > 0, "what waits is not committed"
+
+
+def test_a_partition_far_ahead_is_paused_and_goes_on() -> None:
+    log = make_input(2)
+    life = RouterLife(log, {}, Topic(), np.random.default_rng(2), max_pending=5)
+    paused = set()
+    while any(life.source.lag().values()) or life.source.pending_changes:
+        life.turns(1)
+        paused |= set(log) - life.source.resumed
+        pending = max(life.router.merge.pending(partition) for partition in log)
+        assert pending <= 5 + 40, "bounded by the limit and one poll"
+    assert paused
+
+
+def test_a_partition_that_is_gone_takes_what_waits_along() -> None:
+    life = RouterLife(make_input(3), {}, Topic(), np.random.default_rng(3))
+    life.turns(5)
+    gone = max(life.source.log, key=life.router.merge.pending)
+    assert life.router.merge.pending(gone)
+    life.source.pending_changes.append(AssignmentChanges(revoked=frozenset([gone])))
+    life.source.resumed.discard(gone)
+    life.turns(1)
+    assert not life.router.merge.pending(gone)
+    assert gone not in life.router.merge.positions()
+
+
+def test_a_partition_that_delivers_nothing_is_not_waited_for_for_ever() -> None:
+    log = make_input(4)
+    life = RouterLife(log, {}, Topic(), np.random.default_rng(4))
+    life.turns(1)
+    stuck = ("in", 0)
+    life.source.resumed.discard(stuck)
+    life.turns(20)
+    routed = life.metrics.samples.routed._value.get()
+    life.turns(20)
+    assert life.metrics.samples.routed._value.get() == routed, "it waits"
+    life.clock.advance(5.0)
+    life.turns(3)
+    assert life.metrics.samples.routed._value.get() > routed
+
+
+def test_series_that_are_gone_are_forgotten() -> None:
+    log, topic = make_input(5, streams=30), Topic()
+    life = RouterLife(log, {}, topic, np.random.default_rng(5), max_series=10)
+    life.run()
+    assert len(life.router.lanes.series) <= 30
+    ours, theirs = pipeline_of(), pipeline_of()
+    scored(ours, topic)
+    undisturbed(theirs, log)
+    assert states(ours) == states(theirs)
