@@ -19,6 +19,7 @@
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
     ├── ModelError             weights are missing, foreign or damaged
     └── StateError             the state of streams cannot be stored or restored
+        ├── StateMissing       nothing is stored of what was asked for
         ├── StateUnavailable   the store cannot be read or written, or did not acknowledge in time
         ├── StateDamaged       no snapshot of a partition is whole, although there are some
         ├── StateForeign       a snapshot was made by another model, or on another kind of machine
@@ -161,6 +162,12 @@ class StateError(DetectorError):
     """The state of streams cannot be stored or restored."""
 
     reason = "state"
+
+
+class StateMissing(StateError):
+    """Nothing is stored of what was asked for."""
+
+    reason = "state_missing"
 
 
 class StateUnavailable(StateError):

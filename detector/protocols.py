@@ -6,7 +6,7 @@ One thread, the worker's, calls all of them, unless a docstring says otherwise.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,8 +48,6 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
-    partition: int | None = None
-    """Where to; None where the key decides."""
     partition: int | None = None
     """Where to; None where the key decides."""
 
@@ -256,6 +254,33 @@ class StateStore(Protocol):
 
     def close(self, timeout_seconds: float) -> None:
         """Idempotent; does not stand in for `flush`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store holds of one partition."""
+
+    partition: Partition
+    blobs: Mapping[str, bytes]
+    """A value may be read when it is asked for."""
+    written_at: Mapping[str, float]
+    """Unix time at which each blob was written, by the store's own clock."""
+
+
+class StateReader(Protocol):
+    """A look into a store from outside, where a worker may be at work. Writes nothing. Raises StateUnavailable."""
+
+    def partitions(self) -> Iterator[Stored]:
+        """Every input partition of the consumer group that there is anything of."""
+        ...
+
+    def open(self, partition: Partition) -> Stored:
+        """One of them; no blobs where there is nothing of it."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Idempotent."""
         ...
 
 

@@ -20,6 +20,19 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
 ]
+PartitionOption = Annotated[
+    str | None, typer.Option("--partition", help="One partition of the input, TOPIC/NUMBER.", metavar="PARTITION")
+]
+
+
+def partition_of(text: str | None) -> tuple[str, int] | None:
+    """`TOPIC/NUMBER` as topic and number."""
+    if text is None:
+        return None
+    topic, _, number = text.rpartition("/")
+    if not topic or not number.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not TOPIC/NUMBER", param_hint="--partition")
+    return topic, int(number)
 
 
 def main() -> None:

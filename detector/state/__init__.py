@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from detector.config import Config
-from detector.protocols import StateStore
+from detector.protocols import StateReader, StateStore
 
 
 def _directory(config: Config) -> StateStore:
@@ -31,3 +31,20 @@ def _none(config: Config) -> None:
 
 STORES: dict[str, Callable[[Config], StateStore | None]] = {"directory": _directory, "kafka": _kafka, "none": _none}
 """`state.type` -> its maker."""
+
+
+def _read_directory(config: Config) -> StateReader:
+    from detector.state.directory import DirectoryReader
+
+    return DirectoryReader(Path(config.state.directory.path), config.source.kafka.group_id)
+
+
+def _read_kafka(config: Config) -> StateReader:
+    from detector.state.kafka_read import KafkaReader
+
+    group, timeout_seconds = config.source.kafka.group_id, config.state.flush_timeout_seconds
+    return KafkaReader(config.kafka, config.state.kafka.topic, group, timeout_seconds=timeout_seconds)
+
+
+READERS: dict[str, Callable[[Config], StateReader]] = {"directory": _read_directory, "kafka": _read_kafka}
+"""`state.type` -> a look into it from outside; there is nothing to be seen of `none`."""

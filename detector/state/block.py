@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -61,6 +62,16 @@ class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """(row, labels)."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A block as it was stored, whatever the columns of this version are."""
+
+    offset: int
+    """Of the snapshot that wrote it."""
+    fields: tuple[Field, ...]
+    block: BlockState
+
+
 def layout(fields: Iterable[Field]) -> list[Layout]:
     """How these fields are stored."""
     return [Layout(spec.name, str(np.dtype(spec.dtype)), tuple(spec.shape)) for spec in fields]
@@ -106,6 +117,17 @@ def decode_block(
         raise StateForeign(difference(theirs, required))
     columns = _columns(body, fields)
     return BlockState(number, columns, _keys(header))
+
+
+def read_block(blob: bytes, partition: Partition, number: int) -> StoredBlock:
+    """The block of that number with the columns that it says it has. Raises StateDamaged, StateNewer."""
+    header, body = unseal(blob, BlockHeader)
+    if (header.topic, header.partition, header.number) != (*partition, number):
+        raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
+    if not all(entry.dtype in _DTYPES and all(size > 0 for size in entry.shape) for entry in header.fields):
+        raise StateDamaged("its columns are of no known kind")
+    fields = tuple(Field(entry.name, entry.shape, entry.dtype) for entry in header.fields)
+    return StoredBlock(header.offset, fields, BlockState(number, _columns(body, fields), _keys(header)))
 
 
 def _keys(header: BlockHeader) -> list[SeriesKey | None]:

@@ -14,15 +14,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from detector.errors import StateDamaged, StateUnavailable
+from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name
 
 _MAX_IN_FLIGHT = 32
 _STALE_SECONDS = 3_600.0
 _SUFFIX = ".part"
+_TOPIC = "topic="
 
 
 class DirectoryStore:
@@ -32,7 +34,7 @@ class DirectoryStore:
     """
 
     def __init__(self, root: Path, group: str) -> None:
-        self._root = root / f"group={quote(group, safe='')}"
+        self._root = group_folder(root, group)
         self._unsynced: set[Path] = set()
         self._in_flight: deque[Future[None]] = deque()
         try:
@@ -49,16 +51,12 @@ class DirectoryStore:
 
     def open(self, partition: Partition) -> Mapping[str, bytes]:
         folder = self.folder(partition)
-        names = []
-        try:
-            for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if is_name(file.name):
-                    names.append(file.name)
-                elif file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
-                    file.unlink(missing_ok=True)  # of a writer that was killed
-        except OSError as exc:
-            raise StateUnavailable(f"{folder} cannot be read ({exc.strerror})") from exc
-        return _Folder(folder, names)
+        files = _files(folder)
+        for file in files:
+            with suppress(OSError):  # gone: another worker does the same
+                if file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                    file.unlink()  # of a writer that was killed
+        return _Folder(folder, [file.name for file in files if is_name(file.name)])
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         if len(self._in_flight) >= _MAX_IN_FLIGHT:
@@ -89,8 +87,7 @@ class DirectoryStore:
 
     def folder(self, partition: Partition) -> Path:
         """Where the blobs of a partition lie."""
-        topic, number = partition
-        return self._root / f"topic={quote(topic, safe='')}" / str(number)
+        return partition_folder(self._root, partition)
 
     def _write(self, folder: Path, name: str, blob: bytes) -> None:
         part = folder / (name + _SUFFIX)
@@ -116,6 +113,54 @@ class DirectoryStore:
             raise StateUnavailable(
                 f"{exc.filename or self._root}: the state cannot be written ({exc.strerror})"
             ) from exc
+
+
+class DirectoryReader:
+    """The same place, without writing to it. Raises StateUnavailable where it cannot be read."""
+
+    def __init__(self, root: Path, group: str) -> None:
+        self._root = group_folder(root, group)
+
+    def partitions(self) -> Iterator[Stored]:
+        for topic in _files(self._root):
+            if not topic.name.startswith(_TOPIC):
+                continue
+            for folder in sorted(_files(topic), key=lambda file: (len(file.name), file.name)):
+                if folder.name.isdecimal():
+                    yield self.open((unquote(topic.name.removeprefix(_TOPIC)), int(folder.name)))
+
+    def open(self, partition: Partition) -> Stored:
+        folder = partition_folder(self._root, partition)
+        written_at: dict[str, float] = {}
+        for file in _files(folder):
+            with suppress(FileNotFoundError):  # a worker deletes what it does not need any more
+                if is_name(file.name):
+                    written_at[file.name] = file.stat().st_mtime
+        return Stored(partition, _Folder(folder, list(written_at)), written_at)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing is open."""
+
+
+def group_folder(root: Path, group: str) -> Path:
+    """Where everything of a consumer group lies."""
+    return root / f"group={quote(group, safe='')}"
+
+
+def partition_folder(group: Path, partition: Partition) -> Path:
+    """Where the blobs of one of its partitions lie."""
+    topic, number = partition
+    return group / f"{_TOPIC}{quote(topic, safe='')}" / str(number)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is in the folder, by name; nothing where there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise StateUnavailable(f"{folder} cannot be read ({exc.strerror})") from exc
 
 
 class _Folder(Mapping[str, bytes]):

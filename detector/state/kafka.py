@@ -1,8 +1,7 @@
 """State in a compacted Kafka topic, so that it follows its partition from worker to worker.
 
-The state of input partition n is in partition n of the topic: keys `GROUP/TOPIC/PARTITION/NAME`, values the blobs, a
-tombstone for what nothing refers to any more. Names are never used twice, so compaction takes only what was deleted. A
-blob that is larger than a record may be is written in pieces, NAME, NAME/1, NAME/2, ...
+How it lies there is in `kafka_read`. Names are never used twice, so compaction takes only what was deleted, by a
+tombstone for each piece.
 """
 
 from __future__ import annotations
@@ -14,19 +13,17 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
-from detector.errors import SourceError, StateUnavailable
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka_client import client_options, connect, milliseconds
 from detector.records import Partition
+from detector.state.kafka_read import KafkaReader, joined, unavailable
 from detector.state.kafka_topic import require_topic
-from detector.state.manifest import is_name
 
 _MAX_IN_FLIGHT = 32
 _PIECE_BYTES = 512 << 10
-_FETCH_BYTES = 16 << 20
 _LOOKUP_TIMEOUT_MS = 10_000
 
 
@@ -48,53 +45,19 @@ class KafkaStore:
         """Of what was read or written here."""
         self._closed = False
         require_topic(kafka, topic, inputs)
-        self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka), f"state topic {topic}", kafka)
+        self._reader = KafkaReader(kafka, topic, group, timeout_seconds=timeout_seconds)
         try:
             options = _producer_options(kafka, timeout_seconds)
             self._producer: Any = connect(KafkaProducer, options, f"state topic {topic}", kafka)
         except BaseException:
-            self._consumer.close(timeout_ms=1_000)
+            self._reader.close(1.0)
             raise
 
     def open(self, partition: Partition) -> Mapping[str, bytes]:
-        """Reads the partition of the topic to the end that it has now, aborted or not."""
-        place = TopicPartition(self._topic, partition[1])
-        prefix = self._key(partition, "")
-        found: dict[str, dict[int, bytes]] = {}
-        try:
-            self._consumer.assign([place])
-            # Of read_uncommitted: the last stable offset could hide what is written already.
-            (end,) = self._consumer.end_offsets([place], timeout_ms=self._timeout_ms()).values()
-            self._consumer.seek_to_beginning(place)
-            self._read_to(place, end, prefix, found)
-        except kafka_errors.KafkaError as exc:
-            raise self._unavailable(exc, "reading") from exc
-        finally:
-            with suppress(kafka_errors.KafkaError):
-                self._consumer.unsubscribe()
+        """Reads the partition of the topic to the end that it has now."""
+        found = self._reader.pieces(partition)
         self._pieces |= {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
-        # One that lacks a piece is found damaged by whoever reads it.
-        return {name: b"".join(piece for _, piece in sorted(pieces.items())) for name, pieces in found.items()}
-
-    def _read_to(self, place: Any, end: int, prefix: bytes, found: dict[str, dict[int, bytes]]) -> None:
-        heard_at = time.monotonic()
-        while self._consumer.position(place, timeout_ms=self._timeout_ms()) < end:
-            for record in self._consumer.poll(timeout_ms=500).get(place, ()):
-                heard_at = time.monotonic()
-                if record.key is None or not record.key.startswith(prefix):
-                    continue
-                name, _, piece = record.key[len(prefix) :].decode("ascii", "replace").partition("/")
-                if not is_name(name) or not (piece == "" or piece.isdigit()):
-                    continue
-                pieces = found.setdefault(name, {})
-                if record.value is not None:
-                    pieces[int(piece or 0)] = record.value
-                else:
-                    pieces.pop(int(piece or 0), None)
-                    if not pieces:
-                        del found[name]
-            if time.monotonic() - heard_at > self._timeout_seconds:
-                raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
+        return joined(found)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         pieces = [blob[start : start + _PIECE_BYTES] for start in range(0, len(blob), _PIECE_BYTES)]
@@ -126,8 +89,7 @@ class KafkaStore:
             self._producer.close(timeout=timeout_seconds / 3)
         self._producer._sender.force_close()
         self._producer._sender.join(timeout_seconds / 3)
-        with suppress(kafka_errors.KafkaError):
-            self._consumer.close(timeout_ms=milliseconds(timeout_seconds / 3))
+        self._reader.close(timeout_seconds / 3)
 
     def _key(self, partition: Partition, name: str) -> bytes:
         return f"{self._group}/{partition[0]}/{partition[1]}/{name}".encode("ascii")
@@ -139,34 +101,14 @@ class KafkaStore:
         try:
             future = self._producer.send(self._topic, piece, key, partition=partition[1])
         except (kafka_errors.KafkaError, ValueError, AssertionError) as exc:
-            raise self._unavailable(exc, "writing to") from exc
+            raise unavailable(exc, f"writing to state topic {self._topic}", self._kafka) from exc
         self._in_flight.append(future)
 
     def _settle(self, future: Any, timeout_seconds: float) -> None:
         try:
             future.get(timeout=max(0.0, timeout_seconds))
         except kafka_errors.KafkaError as exc:
-            raise self._unavailable(exc, "writing to") from exc
-
-    def _timeout_ms(self) -> int:
-        return milliseconds(self._timeout_seconds)
-
-    def _unavailable(self, error: Exception, doing: str) -> StateUnavailable:
-        told: SourceError = translate(error, f"{doing} state topic {self._topic}", self._kafka)
-        return StateUnavailable(str(told))
-
-
-def _consumer_options(kafka: Kafka) -> dict[str, Any]:
-    return {
-        **client_options(kafka),
-        "group_id": None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "earliest",
-        "isolation_level": "read_uncommitted",
-        "check_crcs": True,
-        "fetch_max_bytes": 4 * _FETCH_BYTES,
-        "max_partition_fetch_bytes": _FETCH_BYTES,
-    }
+            raise unavailable(exc, f"writing to state topic {self._topic}", self._kafka) from exc
 
 
 def _producer_options(kafka: Kafka, timeout_seconds: float) -> dict[str, Any]:

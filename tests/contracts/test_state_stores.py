@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from detector.protocols import StateStore
+from detector.config.schema import Kafka
+from detector.protocols import StateReader, StateStore
 from detector.records import Partition
 from detector.state.manifest import block_name, manifest_name
 from detector.testing import MemoryStore
+from tests.kafka.endpoint import Endpoint
 
 Make = Callable[[], StateStore]
 TOPIC = "metrics"
@@ -41,14 +44,37 @@ def _maker(request: pytest.FixtureRequest, folder: Path) -> Make:
         from detector.state.directory import DirectoryStore
 
         return lambda: DirectoryStore(folder, "group")
-    from detector.config.schema import Kafka
     from detector.state.kafka import KafkaStore
 
     kafka = request.getfixturevalue("kafka")
-    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
     metrics = kafka.create_topic(partitions=2)
     topic = kafka.create_topic(partitions=2, cleanup_policy="compact")
-    return lambda: KafkaStore(connection, topic, [metrics], "group", timeout_seconds=10)
+    return lambda: KafkaStore(_connection(kafka), topic, [metrics], "group", timeout_seconds=10)
+
+
+@pytest.fixture(params=["directory", pytest.param("kafka", marks=pytest.mark.integration)])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[StateStore, StateReader]]:
+    """A store, and a look into it from outside."""
+    if request.param == "directory":
+        from detector.state.directory import DirectoryReader, DirectoryStore
+
+        store: StateStore = DirectoryStore(tmp_path, "group")
+        reader: StateReader = DirectoryReader(tmp_path, "group")
+    else:
+        from detector.state.kafka import KafkaStore
+        from detector.state.kafka_read import KafkaReader
+
+        kafka = request.getfixturevalue("kafka")
+        topic = kafka.create_topic(partitions=2, cleanup_policy="compact")
+        store = KafkaStore(_connection(kafka), topic, [], "group", timeout_seconds=10)
+        reader = KafkaReader(_connection(kafka), topic, "group", timeout_seconds=10)
+    yield store, reader
+    store.close(2.0)
+    reader.close(2.0)
+
+
+def _connection(kafka: Endpoint) -> Kafka:
+    return Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
 
 
 def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
@@ -111,3 +137,21 @@ def test_closing_twice_is_no_fault_and_an_empty_flush_returns(make: Make) -> Non
     store.flush(1.0)
     store.close(1.0)
     store.close(1.0)
+
+
+def test_a_reader_sees_what_is_stored_and_since_when(pair: tuple[StateStore, StateReader]) -> None:
+    store, reader = pair
+    assert list(reader.partitions()) == []
+    large = os.urandom(1_500_000)
+    store.write(B, block_name(1, 0, "w"), large)
+    store.write(A, manifest_name(1, "w"), b"a")
+    store.flush(30.0)
+    found = {stored.partition: dict(stored.blobs) for stored in reader.partitions()}
+    assert found == {A: {manifest_name(1, "w"): b"a"}, B: {block_name(1, 0, "w"): large}}
+    assert list(reader.open(A).written_at) == [manifest_name(1, "w")]
+    assert abs(reader.open(A).written_at[manifest_name(1, "w")] - time.time()) < 60.0
+    assert dict(reader.open((TOPIC + "-other", 0)).blobs) == {}
+    assert dict(reader.open((TOPIC, 7)).blobs) == {}
+    store.delete(A, [manifest_name(1, "w")])
+    store.flush(30.0)
+    assert dict(reader.open(A).blobs) == {}

@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"pipeline", "snapshots", "outlets", "watchdog", "learning"},
     {"checkpoint", "routing"},
-    {"worker", "replay", "backtest", "produce", "demo", "train", "testing"},
+    {"worker", "replay", "backtest", "produce", "demo", "train", "testing", "inspect"},
     {"app"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,39 @@
+"""`detector inspect`: what is stored, while a worker may be at work."""
+
+from typing import Annotated
+
+import typer
+
+from detector.cli.application import ConfigOption, PartitionOption, app, partition_of
+
+
+@app.command()
+def inspect(
+    config: ConfigOption = None,
+    partition: PartitionOption = None,
+    stream: Annotated[
+        str | None, typer.Option(help='One stream: `name{label="value"}`, or its fingerprint.', metavar="STREAM")
+    ] = None,
+    offset: Annotated[int | None, typer.Option(min=0, help="Another snapshot than the newest, for --stream.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
+) -> None:
+    """Show the state in the configured store: snapshots, the blocks of a partition, or one stream. Writes nothing."""
+    import time
+
+    from detector.config import load
+    from detector.inspect import look
+
+    loaded = load(config)
+    wanted = partition_of(partition)
+    if stream is None:
+        surveys = look.surveys(loaded, wanted)
+        lines = look.described(surveys, wanted, time.time(), as_json=as_json)
+    else:
+        from detector.app import build_pipeline
+
+        found = look.streams(loaded, wanted, stream, offset, build_pipeline(loaded))
+        lines = look.told(found, as_json=as_json)
+    for line in lines:
+        typer.echo(line)
+    if stream is None:
+        look.require_whole(surveys)

@@ -1,0 +1,98 @@
+"""The questions of `detector inspect`, put to the configured store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from detector.config import Config
+from detector.errors import StateDamaged, StateMissing
+from detector.inspect import render
+from detector.inspect.stream import StoredStream, find
+from detector.inspect.survey import Survey, at_offset, survey
+from detector.pipeline import Pipeline
+from detector.protocols import StateReader
+from detector.records import Partition
+from detector.state import READERS
+
+_ATTEMPTS = 3
+"""A worker may delete an old snapshot while it is looked at."""
+
+
+def surveys(config: Config, partition: Partition | None) -> list[Survey]:
+    """All partitions, or one. Raises StateMissing where nothing is stored."""
+    with _reader(config) as reader:
+        if partition is None:
+            found = [_settled(reader, one.partition, survey(one)) for one in reader.partitions()]
+        else:
+            found = [_settled(reader, partition, survey(reader.open(partition)))]
+    if not any(one.snapshots or one.other_blobs for one in found):
+        what = "" if partition is None else f" of {partition[0]}/{partition[1]}"
+        raise StateMissing(
+            f"nothing is stored{what} for group {config.source.kafka.group_id} in the {config.state.type} store; "
+            "check state and source.kafka.group_id, or wait for the first checkpoint"
+        )
+    return found
+
+
+def streams(
+    config: Config, partition: Partition | None, wanted: str, offset: int | None, pipeline: Pipeline
+) -> list[StoredStream]:
+    """The stream in every partition that has it. Raises StateMissing where none does."""
+    found, missing = [], []
+    with _reader(config) as reader:
+        for stored in reader.partitions() if partition is None else [reader.open(partition)]:
+            try:
+                found.append(find(stored, at_offset(survey(stored), offset), wanted, pipeline))
+            except StateMissing as exc:
+                missing.append(str(exc))
+    if not found:
+        raise StateMissing("; ".join(missing) or f"nothing is stored for group {config.source.kafka.group_id}")
+    return found
+
+
+def described(found: Sequence[Survey], partition: Partition | None, now: float, *, as_json: bool) -> Iterator[str]:
+    """Surveys as lines of text."""
+    if as_json:
+        yield render.as_json(found)
+    elif partition is None:
+        yield from render.overview(found, now)
+    else:
+        yield from render.partition(found[0], now)
+
+
+def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
+    """Streams as lines of text."""
+    if as_json:
+        yield render.as_json(found)
+        return
+    for one in found:
+        yield from render.stream(one)
+
+
+def require_whole(found: Sequence[Survey]) -> None:
+    """Raises StateDamaged where a partition has snapshots and none can be restored."""
+    lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.whole is None]
+    if lost:
+        raise StateDamaged(f"no snapshot is whole of {', '.join(lost)}")
+
+
+@contextmanager
+def _reader(config: Config) -> Iterator[StateReader]:
+    make = READERS.get(config.state.type)
+    if make is None:
+        raise StateMissing(f"state.type is {config.state.type}: nothing is stored")
+    reader = make(config)
+    try:
+        yield reader
+    finally:
+        reader.close(5.0)
+
+
+def _settled(reader: StateReader, partition: Partition, found: Survey) -> Survey:
+    """Looked at again where something is damaged: it may just have been deleted."""
+    for _ in range(_ATTEMPTS - 1):
+        if all(snapshot.damaged is None for snapshot in found.snapshots):
+            break
+        found = survey(reader.open(partition))
+    return found

@@ -1,0 +1,115 @@
+"""What was found in a store, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from detector.alerts.record import rfc3339
+from detector.inspect.stream import StoredStream
+from detector.inspect.survey import Snapshot, Survey
+
+_AGES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def as_json(found: Sequence[Survey] | Sequence[StoredStream]) -> str:
+    """One JSON array; what is not finite is null, since JSON has no words for it."""
+    return json.dumps([_plain(asdict(one)) for one in found], indent=2)
+
+
+def overview(surveys: Iterable[Survey], now: float) -> Iterator[str]:
+    """A table of the snapshots of every partition."""
+    rows: list[tuple[str, ...]] = [("PARTITION", "OFFSET", "WRITTEN", "NEWEST SAMPLE", "STREAMS", "BYTES", "MODEL", "")]
+    for one in surveys:
+        where = f"{one.topic}/{one.partition}"
+        rows += [(where, *_snapshot_row(snapshot, now)) for snapshot in one.snapshots]
+        if not one.snapshots:
+            rows.append((where, "none", *[""] * 5, f"{one.other_blobs} blobs without a snapshot"))
+    yield from _table(rows)
+
+
+def partition(one: Survey, now: float) -> Iterator[str]:
+    """The snapshots of a partition, and the blocks of the newest."""
+    yield from overview([one], now)
+    yield f"other blobs: {one.other_blobs}"
+    if not one.snapshots:
+        return
+    newest = one.whole or one.snapshots[0]
+    if newest.topic_id:
+        yield f"topic id: {newest.topic_id}, leader epoch: {newest.leader_epoch}"
+    for number, sha256 in enumerate(newest.learnt_weights):
+        yield f"learnt weights, {'in use' if number == 0 else 'before those'}: {sha256}"
+    yield "made with: " + ", ".join(f"{name} {value}" for name, value in newest.fingerprint.items())
+    yield ""
+    yield f"blocks of the snapshot at {newest.offset}:"
+    rows: list[tuple[str, ...]] = [("BLOCK", "WRITTEN AT", "STREAMS", "BYTES", "")]
+    rows += [
+        (str(block.number), str(block.offset or "?"), str(block.streams), _size(block.bytes), block.damaged or "")
+        for block in newest.blocks
+    ]
+    yield from _table(rows)
+
+
+def stream(found: StoredStream) -> Iterator[str]:
+    """What a stream's state means."""
+    yield found.series
+    where = f"{found.topic}/{found.partition}, snapshot at {found.offset}, block {found.block}, row {found.row}"
+    lines: list[tuple[str, ...]] = [("stored in", where), ("fingerprint", found.fingerprint)]
+    if found.meaning is None:
+        note = "of another version's columns; --json shows them as they are stored"
+        yield from _table([*lines, ("state", note)])
+        return
+    for name, value in found.meaning.items():
+        entries = value.items() if isinstance(value, dict) else [("", value)]
+        lines += [(f"{name} {inner}".strip().replace("_", " "), _value(part)) for inner, part in entries]
+    yield from _table(lines)
+
+
+def _snapshot_row(snapshot: Snapshot, now: float) -> tuple[str, ...]:
+    newest = "none" if snapshot.newest_sample is None else rfc3339(snapshot.newest_sample)[:19] + "Z"
+    learnt = f" + {snapshot.learnt_weights[0][:12]}" if snapshot.learnt_weights else ""
+    return (
+        str(snapshot.offset),
+        f"{_age(now - snapshot.written_at)} ago",
+        newest,
+        str(snapshot.streams),
+        _size(snapshot.bytes),
+        (snapshot.model or "?") + learnt,
+        f"DAMAGED: {snapshot.damaged}" if snapshot.damaged else "whole",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _age(seconds: float) -> str:
+    for length, unit in _AGES:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / 1024:.1f} KiB"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_value, value))
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none yet"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,111 @@
+"""One stream of a snapshot: what its columns mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from detector.alerts.record import rfc3339
+from detector.errors import StateMissing
+from detector.inspect.survey import Snapshot, streams
+from detector.pipeline import Pipeline
+from detector.protocols import Stored
+from detector.records import AlertStatus
+from detector.series import SeriesKey
+from detector.state.block import StoredBlock, layout
+from detector.streams.rates import TOTAL
+from detector.streams.table import LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStream:
+    """A stream in a snapshot."""
+
+    topic: str
+    partition: int
+    offset: int
+    """The snapshot's."""
+    block: int
+    row: int
+    series: str
+    fingerprint: str
+    labels: dict[str, str]
+    meaning: dict[str, Any] | None
+    """What this version makes of its columns; None where they are another version's."""
+    columns: dict[str, Any]
+    """Every column as it is stored."""
+
+
+def find(stored: Stored, snapshot: Snapshot, wanted: str, pipeline: Pipeline) -> StoredStream:
+    """The stream of a fingerprint, or written as alerts write it: `name{label="value"}`. Raises StateMissing."""
+    others = []
+    for key, row, read in streams(stored, snapshot):
+        if wanted in (key.fingerprint, str(key)):
+            return _described(stored, snapshot, key, row, read, pipeline)
+        others.append(str(key))
+    near = get_close_matches(wanted, others, n=3, cutoff=0.5)
+    hint = f"; there are {', '.join(near)}" if near else ""
+    raise StateMissing(f"{stored.partition[0]}/{stored.partition[1]}: no stream {wanted}{hint}")
+
+
+def _described(
+    stored: Stored, snapshot: Snapshot, key: SeriesKey, row: int, read: StoredBlock, pipeline: Pipeline
+) -> StoredStream:
+    ours = layout(read.fields) == layout(pipeline.table.fields)
+    return StoredStream(
+        *stored.partition,
+        offset=snapshot.offset,
+        block=read.block.number,
+        row=row,
+        series=str(key),
+        fingerprint=key.fingerprint,
+        labels=dict(key.labels),
+        meaning=_meaning(read, row, pipeline) if ours else None,
+        columns={name: column[row].tolist() for name, column in read.block.columns.items()},
+    )
+
+
+def _meaning(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
+    """Asks the parts of the pipeline, none of which write here."""
+    state, rows = read.block.columns, np.array([row], dtype=np.int64)
+    latest, status = float(state[LATEST.name][row]), AlertStatus(int(state["alert.status"][row]))
+    forecaster = pipeline.forecaster
+    found: dict[str, Any] = {
+        "last_time": _time(latest),
+        "last_value": float(state["flat_last"][row]),
+        "samples": int(state["value_count"][row]),
+        "interval_seconds": float(state["interval_seconds"][row]),
+        "warming_up": bool(pipeline.scorer.warming(state, rows)[0]),
+        **_expectation(read, row, pipeline),
+        "forecaster": forecaster.names[int(forecaster.fallback(state, rows)[0])],
+        "skill": float(forecaster.skill(state, rows)[0]),
+        "alert": status.name.lower(),
+    }
+    if status in (AlertStatus.PENDING, AlertStatus.FIRING):
+        found["alert_since"] = _time(float(state["alert.starts_at"][row]))
+        worst = dict(zip(_WORST, state["alert.worst"][row].tolist(), strict=True))
+        found["alert_worst"] = {**worst, "time": _time(worst["time"]), "offset": int(state["alert.worst_offset"][row])}
+    if np.isfinite(state[TOTAL.name][row]):
+        found["last_total"] = float(state[TOTAL.name][row])
+    return found
+
+
+def _expectation(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
+    """The forecast of the next sample, and the band outside of which it would be unusual."""
+    state, rows = read.block.columns, np.array([row], dtype=np.int64)
+    forecast = pipeline.forecaster.stored(state, rows)
+    if not np.isfinite(forecast.loc[0]):
+        return {"forecast": None, "band": None}
+    times = state[LATEST.name][rows] + np.maximum(state["interval_seconds"][rows], 0.0)
+    score = pipeline.scorer.score(state, rows, times, forecast.loc, forecast.loc, forecast.scale)
+    return {"forecast": float(forecast.loc[0]), "band": [float(score.lower[0]), float(score.upper[0])]}
+
+
+def _time(unix_seconds: float) -> str | None:
+    return rfc3339(unix_seconds) if np.isfinite(unix_seconds) else None
+
+
+_WORST = ("time", "value", "expected", "lower", "upper", "anomaly_score")

@@ -1,0 +1,142 @@
+"""Reading the state topic: as a store that is restored from, or as a look from outside.
+
+The state of input partition n is in partition n of the topic: keys `GROUP/TOPIC/PARTITION/NAME`, values the blobs. A
+blob that is larger than a record may be is in pieces, NAME, NAME/1, NAME/2, ...; a tombstone takes one away.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+
+from detector.config.schema import Kafka
+from detector.errors import SourceError, StateUnavailable
+from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.protocols import Stored
+from detector.records import Partition
+from detector.state.manifest import is_name
+
+_FETCH_BYTES = 16 << 20
+_KEY = re.compile(r"([^/]+)/(\d+)/([^/]+)(?:/(\d+))?")
+Pieces = dict[str, dict[int, tuple[bytes, float]]]
+"""Name of a blob -> number of a piece -> its bytes, and when they were written."""
+
+
+class KafkaReader:
+    """The blobs of one consumer group. No member of any group itself; it writes nothing."""
+
+    def __init__(self, kafka: Kafka, topic: str, group: str, *, timeout_seconds: float) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._prefix = f"{quote(group, safe='')}/"
+        self._timeout_seconds = timeout_seconds
+        self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka), f"state topic {topic}", kafka)
+
+    def partitions(self) -> Iterator[Stored]:
+        for number in self._numbers():
+            found = self.read(number)
+            for partition in sorted(found):
+                yield _stored(partition, found[partition])
+
+    def open(self, partition: Partition) -> Stored:
+        if partition[1] not in self._numbers():
+            return _stored(partition, {})
+        return _stored(partition, self.read(partition[1]).get(partition, {}))
+
+    def pieces(self, partition: Partition) -> Pieces:
+        """What there is of a partition, as it lies in the topic."""
+        return self.read(partition[1], f"{partition[0]}/").get(partition, {})
+
+    def read(self, number: int, topic_prefix: str = "") -> dict[Partition, Pieces]:
+        """A partition of the topic, to the end that it has now, aborted or not; only of keys that begin so."""
+        place = TopicPartition(self._topic, number)
+        found: dict[Partition, Pieces] = {}
+        try:
+            self._consumer.assign([place])
+            # Of read_uncommitted: the last stable offset could hide what is written already.
+            (end,) = self._consumer.end_offsets([place], timeout_ms=self._timeout_ms).values()
+            self._consumer.seek_to_beginning(place)
+            self._read_to(place, end, self._prefix + topic_prefix, found)
+        except kafka_errors.KafkaError as exc:
+            raise unavailable(exc, f"reading state topic {self._topic}", self._kafka) from exc
+        finally:
+            with suppress(kafka_errors.KafkaError):
+                self._consumer.unsubscribe()
+        return found
+
+    def close(self, timeout_seconds: float) -> None:
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.close(timeout_ms=milliseconds(timeout_seconds))
+
+    @property
+    def _timeout_ms(self) -> int:
+        return milliseconds(self._timeout_seconds)
+
+    def _numbers(self) -> list[int]:
+        try:
+            found = self._consumer.partitions_for_topic(self._topic)
+        except kafka_errors.KafkaError as exc:
+            raise unavailable(exc, f"looking up state topic {self._topic}", self._kafka) from exc
+        if not found:
+            raise StateUnavailable(f"state.kafka.topic: {self._topic} does not exist; `detector admin init` creates it")
+        return sorted(found)
+
+    def _read_to(self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces]) -> None:
+        wanted, heard_at = prefix.encode(), time.monotonic()
+        while self._consumer.position(place, timeout_ms=self._timeout_ms) < end:
+            for record in self._consumer.poll(timeout_ms=500).get(place, ()):
+                heard_at = time.monotonic()
+                if record.key is not None and record.key.startswith(wanted):
+                    _take(record, record.key[len(self._prefix) :], found)
+            if time.monotonic() - heard_at > self._timeout_seconds:
+                raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
+
+
+def _take(record: Any, key: bytes, found: dict[Partition, Pieces]) -> None:
+    parts = _KEY.fullmatch(key.decode("ascii", "replace"))
+    if parts is None or not is_name(parts[3]):
+        return
+    blobs = found.setdefault((parts[1], int(parts[2])), {})
+    pieces, number = blobs.setdefault(parts[3], {}), int(parts[4] or 0)
+    if record.value is not None:
+        pieces[number] = (record.value, record.timestamp / 1_000)
+        return
+    pieces.pop(number, None)
+    if not pieces:
+        del blobs[parts[3]]
+
+
+def joined(pieces: Pieces) -> dict[str, bytes]:
+    """The blobs. One that lacks a piece is found damaged by whoever decodes it."""
+    return {name: b"".join(piece for _, (piece, _) in sorted(parts.items())) for name, parts in pieces.items()}
+
+
+def unavailable(error: Exception, doing: str, kafka: Kafka) -> StateUnavailable:
+    """What went wrong with the state topic, as an error of the store."""
+    told: SourceError = translate(error, doing, kafka)
+    return StateUnavailable(str(told))
+
+
+def _stored(partition: Partition, pieces: Pieces) -> Stored:
+    written_at = {name: max(at for _, at in parts.values()) for name, parts in pieces.items()}
+    return Stored(partition, joined(pieces), written_at)
+
+
+def _consumer_options(kafka: Kafka) -> dict[str, Any]:
+    return {
+        **client_options(kafka),
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_uncommitted",
+        "check_crcs": True,
+        "fetch_max_bytes": 4 * _FETCH_BYTES,
+        "max_partition_fetch_bytes": _FETCH_BYTES,
+    }

@@ -1,0 +1,118 @@
+"""`detector inspect`: what is shown of a store, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from detector.cli import app
+from detector.errors import StateDamaged, StateMissing
+from detector.inspect import look
+from tests.state.stocked import LINEAGE, Stock, directory_config, key
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of state that nobody changes."""
+    folder = tmp_path_factory.mktemp("state")
+    Stock(directory_config(folder)).two_snapshots()
+    return folder
+
+
+def inspect(folder: Path, *arguments: str) -> Result:
+    file = folder.parent / f"{folder.name}.yaml"
+    file.write_text(yaml.safe_dump({"state": {"type": "directory", "directory": {"path": str(folder)}}}))
+    return CliRunner().invoke(app, ["inspect", "-c", str(file), *arguments])
+
+
+def as_json(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    result = inspect(folder, "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_overview_shows_every_snapshot_of_every_partition(stocked: Path) -> None:
+    first, second = as_json(stocked)
+    assert (first["topic"], first["partition"], second["partition"]) == ("metrics", 0, 1)
+    assert [snapshot["offset"] for snapshot in first["snapshots"]] == [80, 70]
+    newest = first["snapshots"][0]
+    assert (newest["streams"], len(newest["blocks"]), newest["damaged"]) == (300, 2, None)
+    assert newest["bytes"] > 300 * 3000
+    assert (newest["topic_id"], newest["leader_epoch"]) == (LINEAGE.topic_id, LINEAGE.leader_epoch)
+    text = inspect(stocked).stdout.splitlines()
+    assert len(text) == 5
+    assert text[0].split()[:3] == ["PARTITION", "OFFSET", "WRITTEN"]
+    assert "whole" in text[1]
+    assert "lstm-32x1" in text[1]
+
+
+def test_a_partition_shows_its_blocks(stocked: Path) -> None:
+    text = inspect(stocked, "--partition", "metrics/0").stdout
+    assert "topic id: 11111111" in text
+    assert [line.split()[:3] for line in text.splitlines()[-2:]] == [["0", "80", "256"], ["1", "80", "44"]]
+
+
+@pytest.mark.parametrize("name", [str(key(0)), key(0).fingerprint])
+def test_a_stream_is_found_by_labels_or_fingerprint_wherever_it_is(stocked: Path, name: str) -> None:
+    found = as_json(stocked, "--stream", name)
+    assert [(one["partition"], one["offset"]) for one in found] == [(0, 80), (1, 80)]
+    meaning = found[0]["meaning"]
+    assert meaning["alert"] == "firing"
+    assert meaning["alert_worst"]["value"] == pytest.approx(1e3, abs=2)
+    assert (meaning["samples"], meaning["interval_seconds"], meaning["warming_up"]) == (80, 60.0, False)
+    assert meaning["last_value"] == pytest.approx(1e3, abs=2)
+    assert meaning["band"][0] < meaning["forecast"] < meaning["band"][1]
+    assert meaning["forecaster"] in ("lstm", "last_value", "running_mean", "best_naive")
+    assert found[0]["labels"] == {"__name__": "cpu", "host": "h0"}
+    text = inspect(stocked, "--stream", name, "--partition", "metrics/1").stdout
+    assert "alert worst value" in text.replace("  ", " ")
+
+
+def test_a_stream_in_an_older_snapshot(stocked: Path) -> None:
+    (found, _) = as_json(stocked, "--stream", str(key(0)), "--offset", "70")
+    assert (found["offset"], found["meaning"]["samples"], found["meaning"]["alert"]) == (70, 70, "none")
+
+
+def test_looking_writes_nothing(stocked: Path) -> None:
+    before = files(stocked)
+    for arguments in ([], ["--partition", "metrics/0"], ["--stream", str(key(5))]):
+        assert inspect(stocked, *arguments).exit_code == 0
+    assert files(stocked) == before
+
+
+def test_what_is_not_there_is_said_by_name(stocked: Path, tmp_path: Path) -> None:
+    empty = directory_config(tmp_path / "nothing")
+    with pytest.raises(StateMissing, match="nothing is stored for group detector in the directory store"):
+        look.surveys(empty, None)
+    assert not (tmp_path / "nothing").exists(), "not even a folder"
+    with pytest.raises(StateMissing, match="nothing is stored of metrics/7"):
+        look.surveys(directory_config(stocked), ("metrics", 7))
+    with pytest.raises(StateMissing, match=r'metrics/0: no stream cpu\{host="h01"\}; there are cpu\{host="h'):
+        look.streams(directory_config(stocked), ("metrics", 0), 'cpu{host="h01"}', None, Stock(empty).pipeline)
+    assert inspect(stocked, "--partition", "metrics").exit_code == 2
+
+
+def test_g13_damage_is_shown_and_is_an_error_where_nothing_is_whole(tmp_path: Path) -> None:
+    Stock(directory_config(tmp_path)).two_snapshots()
+    folder = tmp_path / "group=detector" / "topic=metrics" / "1"
+    newest, older = sorted(folder.glob("block-*"), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    found = as_json(tmp_path)
+    assert "bytes long instead of" in found[1]["snapshots"][0]["damaged"]
+    assert found[1]["snapshots"][1]["damaged"] is None
+    os.remove(older)
+    result = inspect(tmp_path)
+    assert "DAMAGED" in result.stdout
+    assert isinstance(result.exception, StateDamaged)
+    assert str(result.exception) == "no snapshot is whole of metrics/1"
