@@ -1,0 +1,201 @@
+"""G5 and the commits before a rebalance: where a group goes on when offsets, topics or partitions are not as before."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from detector.errors import LogTruncated, PartitionsChanged, TopicRecreated
+from detector.protocols import SkippedRange
+from detector.sources.kafka import KafkaSource
+from tests.integration.driving import MakeSource, drive, read, values
+from tests.integration.test_kafka_lineage import cut_log, recreate
+from tests.kafka.endpoint import Endpoint
+
+pytestmark = pytest.mark.integration
+
+
+def commit_as_before(kafka: Endpoint, group: str, topic: str, offset: int, metadata: str) -> None:
+    """An offset of the topic's predecessor that outlived it, as when a group's offsets are copied or restored."""
+    consumer = Consumer({**kafka.options, "group.id": group})
+    try:
+        consumer.commit(offsets=[TopicPartition(topic, 0, offset, metadata)], asynchronous=False)
+    finally:
+        consumer.close()
+
+
+def metadata_of(kafka: Endpoint, group: str, topic: str) -> str:
+    consumer = Consumer({**kafka.options, "group.id": group})
+    try:
+        (found,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        return str(found.metadata)
+    finally:
+        consumer.close()
+
+
+def add_partition(kafka: Endpoint, source: KafkaSource, topic: str) -> None:
+    kafka.set_partitions(topic, 2)
+    kafka.produce(topic, [b"new"], partition=1)
+    source._consumer._cluster.request_update()  # else within a minute
+
+
+def skips_of(source: KafkaSource) -> list[SkippedRange]:
+    """What it steps past next."""
+    skipped: list[SkippedRange] = []
+
+    def has_skipped() -> bool:
+        skipped.extend(source.skipped())
+        return bool(skipped)
+
+    drive(source, until=has_skipped)
+    return skipped
+
+
+def test_g5_a_topic_created_anew_is_noticed_where_only_offsets_are_kept(kafka: Endpoint, make_source: MakeSource):
+    topic, group = kafka.create_topic(), kafka.name("group")
+    kafka.produce(topic, [b"old %d" % i for i in range(10)])
+    first = make_source(topic, group_id=group)
+    read(first, 10)
+    first.commit({(topic, 0): 10})
+    first.close(timeout_seconds=5)
+    metadata = metadata_of(kafka, group, topic)
+    assert metadata.startswith("topic-id:")
+    recreate(kafka, topic)
+    commit_as_before(kafka, group, topic, 10, metadata)
+
+    with pytest.raises(TopicRecreated, match=r"its log holds \[0, 12\) now"):
+        read(make_source(topic, group_id=group), 1)
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest", "latest"])
+def test_g5_a_topic_created_anew_while_it_is_read_is_not_a_first_start(
+    kafka: Endpoint, make_source: MakeSource, policy: str
+):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"old"])
+    source = make_source(topic, start="latest" if policy == "earliest" else "earliest", on_offset_lost=policy)
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    recreate(kafka, topic)
+    source._consumer._cluster.request_update()
+
+    if policy == "stop":
+        with pytest.raises(TopicRecreated):
+            read(source, 1)
+    elif policy == "earliest":
+        assert values(read(source, 12)) == [b"new %d" % i for i in range(12)]
+    else:
+        assert skips_of(source) == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
+
+
+def test_g5_records_of_a_new_partition_are_all_read_although_a_first_start_begins_at_the_end(
+    kafka: Endpoint, make_source: MakeSource
+):
+    topic = kafka.create_topic()
+    source = make_source(topic, start="latest")
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    add_partition(kafka, source, topic)
+
+    (batch,) = read(source, 1)
+    assert (batch.partition, batch.values) == (1, [b"new"])
+
+
+def test_g5_a_new_partition_may_be_refused(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    source = make_source(topic, on_new_partition="stop")
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    add_partition(kafka, source, topic)
+
+    with pytest.raises(PartitionsChanged, match=rf"{topic}/1: group .* source\.kafka\.on_new_partition to earliest"):
+        read(source, 1)
+
+
+def test_g5_what_is_left_out_of_a_new_partition_is_recorded(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    source = make_source(topic, on_new_partition="latest")
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    add_partition(kafka, source, topic)
+
+    assert skips_of(source) == [SkippedRange(topic, 1, 0, 0, "partitions_changed")]
+
+
+def test_g5_a_first_start_is_one_for_every_member(kafka: Endpoint, make_source: MakeSource):
+    """The second one's partition is not taken for a new one, of which everything would be read."""
+    topic, group = kafka.create_topic(partitions=2), kafka.name("group")
+    for partition in range(2):
+        kafka.produce(topic, [b"before"], partition=partition)
+    first = make_source(topic, group_id=group, start="latest")
+    drive(first, until=lambda: kafka.committed(group, topic, 0) == kafka.committed(group, topic, 1) == 1)
+    first.close(timeout_seconds=5)
+    for partition in range(2):
+        kafka.produce(topic, [b"behind"], partition=partition)
+
+    assert values(read(make_source(topic, group_id=group, start="latest"), 2)) == [b"behind"] * 2
+
+
+def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
+    kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str]
+):
+    topic, group = kafka.create_topic(), kafka.name("group")
+    kafka.produce(topic, [b"%d" % i for i in range(6)])
+    source = make_source(topic, group_id=group, start="latest")
+    restored = False
+    deadline = time.monotonic() + 20
+    while not restored:
+        assert time.monotonic() < deadline
+        source.poll(0.1)
+        assigned = source.changes().assigned
+        if assigned:
+            source.seek((topic, 0), 4)
+            source.resume(assigned)
+            restored = True
+
+    assert values(read(source, 2)) == [b"4", b"5"]
+    assert "group_has_no_offset" in capsys.readouterr().out
+    source.commit({(topic, 0): 6})
+    assert kafka.committed(group, topic) == 6
+
+
+def test_pitfall_13_the_leader_epoch_is_kept_with_the_committed_offset(own_cluster, make_source: MakeSource):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    for number in range(10):
+        cluster.endpoint.produce(topic, [b"old %d" % number])
+    first = make_source(topic, bootstrap=cluster.bootstrap)
+    read(first, 10)
+    first.commit({(topic, 0): 10})
+    first.close(timeout_seconds=5)
+    cut_log(cluster, topic, batches=4)
+    cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
+
+    with pytest.raises(LogTruncated, match="records from offset 4 on, read up to 10, are gone"):
+        read(make_source(topic, bootstrap=cluster.bootstrap), 1)
+
+
+def test_what_was_read_can_be_committed_between_the_news_of_a_rebalance_and_the_rebalance(
+    kafka: Endpoint, make_source: MakeSource
+):
+    topic = kafka.create_topic(partitions=2)
+    for partition in range(2):
+        kafka.produce(topic, [b"%d" % partition] * 3, partition=partition)
+    first = make_source(topic)
+    read(first, 6)
+    second = make_source(topic)
+
+    given = frozenset[tuple[str, int]]()
+    imminent, deadline = 0, time.monotonic() + 20
+    while not given:
+        assert time.monotonic() < deadline, "no rebalance"
+        second.poll(0.1)
+        given |= second.changes().assigned
+        first.poll(0.1)
+        changes = first.changes()
+        if changes.imminent:
+            imminent += 1
+            assert not changes.revoked
+            first.commit({(topic, 0): 3, (topic, 1): 3})  # raises where it is too late
+    assert imminent == 1
+    second.resume(given)
+    kafka.produce(topic, [b"behind"], partition=next(iter(given))[1])
+    assert values(read(second, 1)) == [b"behind"], "nothing is read twice"
