@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from detector.config.alerts import Alerts
+from detector.config.learning import Learning
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
@@ -70,8 +71,6 @@ class KafkaSource(Section):
     group_id: Annotated[str, Field(min_length=1, max_length=255)] = "detector"
     group_instance_id: str | None = None
     start: Literal["earliest", "latest"] = "latest"
-    partitioning: Literal["trusted", "repartition"] = "trusted"
-    repartition_topic: TopicName = "detector-samples"
     partitioning: Literal["trusted", "repartition"] = "trusted"
     repartition_topic: TopicName = "detector-samples"
     on_offset_lost: Literal["stop", "earliest", "latest"] = "stop"
@@ -247,6 +246,7 @@ class Config(Section):
     decoder: Decoder = Decoder()
     streams: Streams = Streams()
     model: Model = Model()
+    learning: Learning = Learning()
     scoring: Scoring = Scoring()
     alerts: Alerts = Alerts()
     sinks: Sinks = Sinks()

@@ -21,7 +21,6 @@ from detector.learning.buffer import NONE, Buffer, Float32
 from detector.learning.process import ChildProcess, Process, children_seconds, discard
 from detector.learning.tuning import CANDIDATE, judged
 from detector.learning.versions import Versions, learnt
-from detector.pipeline import Pipeline
 from detector.protocols import Clock, LearntWeights
 from detector.records import Partition
 from detector.streams.table import LATEST
@@ -66,7 +65,6 @@ class Learning:
     def __init__(
         self,
         settings: LearningSettings,
-        pipeline: Pipeline,
         versions: Versions,
         metrics: LearningMetrics,
         log: FilteringBoundLogger,
@@ -79,7 +77,7 @@ class Learning:
         self.settings = settings
         self.versions = versions
         self.buffer = Buffer(settings.streams, settings.samples)
-        self._pipeline = pipeline
+        self._pipeline = pipeline = versions.pipeline
         self._metrics = metrics
         self._log = log
         self._clock = clock

@@ -38,7 +38,7 @@ class Versions:
     def __init__(self, pipeline: Pipeline, base: Weights, make: Callable[[Weights], Forecaster]) -> None:
         """`base` are the weights that the pipeline was built with; `make` builds a forecaster like its own."""
         self.base = base
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._make = make
         self._chains: dict[Partition, Chain] = {}
         self._proposed: LearntWeights | None = None
@@ -71,14 +71,14 @@ class Versions:
     def use(self, partition: Partition, weights: Chain) -> None:
         self._chains[partition] = weights
         if weights:
-            self._pipeline.models[partition] = self._model(weights[0])
+            self.pipeline.models[partition] = self._model(weights[0])
         else:
-            self._pipeline.models.pop(partition, None)
+            self.pipeline.models.pop(partition, None)
         self._tidy()
 
     def forget(self, partition: Partition) -> None:
         self._chains.pop(partition, None)
-        self._pipeline.models.pop(partition, None)
+        self.pipeline.models.pop(partition, None)
         self._tidy()
 
     def rivals(self, partitions: Iterable[Partition]) -> dict[str, LearntWeights]:
@@ -88,7 +88,7 @@ class Versions:
 
     def _model(self, weights: LearntWeights) -> Model:
         if weights.sha256 == self.base.sha256:
-            return Model(self._pipeline.model, self._pipeline.forecaster)
+            return Model(self.pipeline.model, self.pipeline.forecaster)
         if weights.sha256 not in self._models:
             loaded = replace(self.base, backbone=network(weights.tensors, self.base.backbone), sha256=weights.sha256)
             forecaster = self._make(loaded)

@@ -20,6 +20,7 @@ from detector.records import Float64, Partition, Reject, SampleBatch, ScoredBatc
 from detector.telemetry.detection_metrics import AlertMetrics, SampleMetrics, StreamCounts, StreamMetrics
 from detector.telemetry.families import PREFIX, Families
 from detector.telemetry.health import Health
+from detector.telemetry.learning_metrics import LearningMetrics
 from detector.telemetry.source_metrics import SourceMetrics
 from detector.telemetry.state_metrics import StateMetrics
 
@@ -49,6 +50,7 @@ class Metrics:
         self.alerts = AlertMetrics(make)
         self.streams = StreamMetrics(make)
         self.state = StateMetrics(make)
+        self.learning = LearningMetrics(make)
         self.worker = WorkerMetrics(make)
         self._seconds = seconds
         self._tracked = 0
