@@ -1,0 +1,112 @@
+"""Lives whose weights change: what is used from which offset on is recorded, and an oracle repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detector.columns import Columns, Rows
+from detector.learning.versions import learnt
+from detector.pipeline import Model, Pipeline
+from detector.protocols import Forecast, LearntWeights
+from detector.records import Float64, Partition
+from detector.testing import LastValueForecaster
+from tests.recovery.rig import Life, Log, World, alerts
+
+
+class Scaled(LastValueForecaster):
+    """Persistence whose errors weigh differently with each version of its weights."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        forecast = super().stored(state, rows)
+        return Forecast(forecast.loc * self.weight, forecast.scale)
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        super().learn(state, rows, times, values * self.weight)
+
+
+def version(number: int) -> LearntWeights:
+    return learnt(str(number).encode())
+
+
+@dataclass
+class Plan:
+    """Partition -> offset -> what was in use from there on, as lives tell."""
+
+    used: dict[Partition, dict[int, LearntWeights | None]] = field(default_factory=dict)
+
+
+class Weights:
+    """`WeightsInUse` of one life."""
+
+    def __init__(self, life: Life, plan: Plan) -> None:
+        self.life = life
+        self.plan = plan
+        self.proposed: LearntWeights | None = None
+        self.chains: dict[Partition, tuple[LearntWeights, ...]] = {}
+
+    def coming(self, partition: Partition) -> tuple[LearntWeights, ...]:
+        chain = self.now(partition)
+        if self.proposed is None or self.proposed in chain[:1]:
+            return chain
+        return (self.proposed, *chain)[:2]
+
+    def now(self, partition: Partition) -> tuple[LearntWeights, ...]:
+        return self.chains.get(partition, ())
+
+    def use(self, partition: Partition, weights: tuple[LearntWeights, ...]) -> None:
+        self.chains[partition] = weights
+        apply(self.life.pipeline, partition, weights[0] if weights else None)
+        offset = self.life.worker.positions.get(partition)
+        if offset is None:  # restored: the manifest says where
+            offset = self.life.snapshots._durable[partition].generations[-1].offset
+        self.plan.used.setdefault(partition, {})[offset] = weights[0] if weights else None
+
+    def forget(self, partition: Partition) -> None:
+        self.chains.pop(partition, None)
+
+
+def apply(pipeline: Pipeline, partition: Partition, weights: LearntWeights | None) -> None:
+    if weights is None:
+        pipeline.models.pop(partition, None)
+    else:
+        forecaster = Scaled(1 + 0.25 * int(weights.tensors))
+        pipeline.models[partition] = Model(f"v{weights.tensors.decode()}", forecaster)
+
+
+def swapping_life(world: World, plan: Plan, **options: object) -> tuple[Life, Weights]:
+    life = Life(world, forecaster=Scaled(1.0), **options)  # type: ignore[arg-type]
+    life.snapshots.weights = weights = Weights(life, plan)
+    return life, weights
+
+
+def oracle_of(log: Log, plan: Plan) -> tuple[dict[Partition, list[bytes]], dict[bytes, set[bytes]]]:
+    """State and alerts of a process that nobody disturbs, and that swaps weights where the plan says."""
+    state, expected = {}, {}
+    for partition, records in log.items():
+        life = Life(World({partition: records}), forecaster=Scaled(1.0))
+        used = plan.used.get(partition, {})
+        life.source.sizes = lambda: 0
+        life.turns(1)
+        for start, end in stretches(sorted({0, *used}), len(records)):
+            if start in used:
+                apply(life.pipeline, partition, used[start])
+            life.source.sizes = lambda count=end - start: count  # type: ignore[misc]
+            life.turns(1)
+        life.worker.run()
+        state |= life.state()
+        expected |= alerts(life.world.delivered)
+    return state, expected
+
+
+def stretches(starts: list[int], end: int) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in zip(starts, [*starts[1:], end], strict=True) if b > a]
+
+
+def seeded(rng: np.random.Generator) -> Callable[[], LearntWeights]:
+    return lambda: version(int(rng.integers(1, 5)))
