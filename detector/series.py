@@ -71,6 +71,9 @@ class SeriesIndex:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def __contains__(self, key: SeriesKey) -> bool:
+        return key in self._by_key
+
     @property
     def capacity(self) -> int:
         """One more than the largest handle ever given out."""

@@ -75,6 +75,7 @@ class Worker:
         self._assigned: frozenset[Partition] = frozenset()
         self._rebalance_is_imminent = False
         self._stopping = False
+        self._splits_reported = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._housekeeping_at = clock.monotonic()
 
@@ -203,6 +204,19 @@ class Worker:
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
         self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned))
+        self._report_splits()
+
+    def _report_splits(self) -> None:
+        splits = self.pipeline.table.splits
+        if splits.count > self._splits_reported and splits.example is not None:
+            self._splits_reported = splits.count
+            self.telemetry.log.warning(
+                "series on several partitions: each part is a stream of its own",
+                streams=splits.count,
+                example=str(splits.example),
+                partitions=splits.where(splits.example),
+                mend="let producers key records by series, or set source.kafka.partitioning to repartition",
+            )
 
 
 def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> StreamCounts:
@@ -222,6 +236,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
         state_bytes=sum(column.nbytes for column in table.columns.values()),
         expired=table.expired,
         evicted=table.evicted,
+        split=table.splits.count,
         skill=pipeline.forecaster.skill(table.columns, rows),
     )
 

@@ -18,6 +18,7 @@ from detector.records import Int64, Partition
 from detector.series import SeriesIndex, SeriesKey
 from detector.streams.copies import BlockCopies
 from detector.streams.partition import NO_ROW, PartitionStreams
+from detector.streams.splits import Splits
 
 
 class BlockTable:
@@ -27,6 +28,7 @@ class BlockTable:
         self.fields = tuple(fields)
         self.columns: dict[str, npt.NDArray[Any]] = allocate(self.fields, 0)
         self._partitions: dict[Partition, PartitionStreams] = {}
+        self.splits = Splits(self._partitions)
         self._free_blocks: list[int] = []
         self._handles: Int64 = np.empty(0, dtype=np.int64)
         """[rows] handle in the owning partition, NO_ROW where the row is free."""
@@ -125,7 +127,10 @@ class BlockTable:
                 self.columns[name][rows] = column
             self._keys[rows[0] : rows[-1] + 1] = state.keys
             taken = np.flatnonzero(np.array([key is not None for key in state.keys]))
-            handles = np.array([owned.series.intern(key) for key in state.keys if key is not None], dtype=np.int64)
+            keys = [key for key in state.keys if key is not None]
+            handles = np.array([owned.series.intern(key) for key in keys], dtype=np.int64)
+            for key in keys:
+                self.splits.look(owned, key)
             owned.fit()
             owned.row_of[handles], self._handles[rows[taken]] = rows[taken], handles
             owned.free += (np.setdiff1d(np.arange(BLOCK_ROWS), taken) + number * BLOCK_ROWS).tolist()

@@ -179,7 +179,8 @@ class StreamTable(BlockTable):
         self._copies.touch_one(owned.blocks[number])
         owned.row_of[handle] = row
         self._handles[row] = handle
-        self._keys[row] = owned.series.key(handle)
+        self._keys[row] = key = owned.series.key(handle)
+        self.splits.look(owned, key)
         owned.streams += 1
 
 

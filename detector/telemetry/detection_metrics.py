@@ -37,6 +37,8 @@ class StreamCounts:
     """Since the process started."""
     evicted: int
     """Since the process started."""
+    split: int = 0
+    """Streams whose series has one on another partition, too, since the process started."""
     skill: Float64 = field(default_factory=lambda: np.empty(0))
     """[streams] forecast error over the last-value forecast's; NaN where not known yet."""
 
@@ -160,7 +162,11 @@ class StreamMetrics:
             SKILL_BOUNDS,
         )
         self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
+        self.split = make.counter(
+            "streams_split", "Streams that began while their series had one on another partition of this worker."
+        )
         self._expired = 0
+        self._split = 0
         self._evicted = 0
 
     def observe_counts(self, now: StreamCounts) -> None:
@@ -175,4 +181,6 @@ class StreamMetrics:
         self.expired.inc(max(0, now.expired - self._expired))
         self.evicted.inc(max(0, now.evicted - self._evicted))
         self._expired, self._evicted = now.expired, now.evicted
+        self.split.inc(max(0, now.split - self._split))
+        self._split = now.split
         self.skill.set(now.skill)

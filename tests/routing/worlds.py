@@ -114,7 +114,7 @@ class RouterLife:
         max_series: int = 1_000,
     ) -> None:
         self.sink, self.rejects, self.clock = TopicSink(topic), ListSink(), ManualClock()
-        self.source = TimedLog(log, committed, lambda: int(rng.integers(1, 40)))
+        self.source = TimedLog(log, committed, lambda: max(0, int(rng.integers(-20, 40))))
         self.metrics, self.log = Metrics(new_registry()), io.StringIO()
         logger = log_to(self.log)
         outlets = Outlets(

@@ -1,0 +1,33 @@
+"""Series that have a stream on two partitions of one worker: producers that were trusted to keep them on one do not.
+
+Every stream is compared, when it begins or is restored, with the series that the worker's other partitions know. What
+lies on the partitions of another worker cannot be seen from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from detector.records import Partition
+from detector.series import SeriesKey
+from detector.streams.partition import PartitionStreams
+
+
+class Splits:
+    """Counts streams that began while their series had one on another partition."""
+
+    def __init__(self, partitions: Mapping[Partition, PartitionStreams]) -> None:
+        self.count = 0
+        self.example: SeriesKey | None = None
+        """The last of them."""
+        self._partitions = partitions
+
+    def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
+        """`key` has a stream on the partition `owned` from now on."""
+        if any(key in other.series for other in self._partitions.values() if other is not owned):
+            self.count += 1
+            self.example = key
+
+    def where(self, key: SeriesKey) -> list[Partition]:
+        """Partitions that know the series."""
+        return [partition for partition, owned in sorted(self._partitions.items()) if key in owned.series]

@@ -1,0 +1,53 @@
+"""A series on two partitions is seen, whichever comes first, and also where it comes back from a snapshot."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from detector.columns import BLOCK_ROWS
+from detector.series import SeriesKey
+from detector.streams.table import StreamTable
+
+A, B, C = (("t", number) for number in range(3))
+SPLIT, WHOLE = SeriesKey.of("cpu", {"host": "a"}), SeriesKey.of("cpu", {"host": "b"})
+
+
+def table_of(*seen: tuple[tuple[str, int], SeriesKey]) -> StreamTable:
+    table = StreamTable((), 2 * BLOCK_ROWS, 1e9)
+    for partition, key in seen:
+        handle = table.series(partition).intern(key)
+        table.rows(partition, np.array([handle]), np.array([1.7e9]))
+    return table
+
+
+@pytest.mark.parametrize("order", list(permutations([(A, SPLIT), (B, SPLIT), (C, SPLIT), (A, WHOLE)])))
+def test_the_count_does_not_depend_on_the_order(order: tuple[tuple[tuple[str, int], SeriesKey], ...]) -> None:
+    splits = table_of(*order).splits
+    assert splits.count == 2
+    assert splits.example == SPLIT
+    assert splits.where(SPLIT) == [A, B, C]
+    assert splits.where(WHOLE) == [A]
+
+
+def test_a_stream_that_goes_on_is_counted_once() -> None:
+    assert table_of((A, SPLIT), (B, SPLIT), (A, SPLIT), (B, SPLIT)).splits.count == 1
+
+
+def test_a_partition_that_is_gone_is_not_compared_with() -> None:
+    table = table_of((A, SPLIT))
+    table.drop(A)
+    handle = table.series(B).intern(SPLIT)
+    table.rows(B, np.array([handle]), np.array([1.7e9]))
+    assert table.splits.count == 0
+
+
+def test_restored_streams_are_compared_too() -> None:
+    before = table_of((A, SPLIT), (A, WHOLE))
+    blocks = [before.take(A, number) for number in before.cut(A)]
+    after = table_of((B, SPLIT))
+    after.restore(A, 1.7e9, blocks)
+    assert after.splits.count == 1
+    assert after.splits.example == SPLIT
