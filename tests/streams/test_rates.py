@@ -90,7 +90,7 @@ def test_g1_g8_neither_batches_nor_restarts_show_and_every_rate_is_finite(
     outcomes: list[str] = []
     expected: list[float] = []
     for first, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(times)), len(times)]):
-        pieces = restarted(pieces, 1e6)
+        pieces = restarted(pieces)
         part = run(pieces, counter(pieces, times[first:end], totals[first:end]))
         outcomes, expected = outcomes + part[0], expected + part[1]
     assert (outcomes, repr(expected)) == (one[0], repr(one[1]))
