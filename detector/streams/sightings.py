@@ -1,8 +1,9 @@
 """Names that were seen while a partition had no room for them, so that one that comes again can be told from a flood.
 
-A slot remembers the last name that fell on it, by a hash: a name is known again for as long as no other one took its
-slot. The slots lie in a column of the partition's first blocks, so that they are part of its snapshots; they say
-nothing about the streams that live there, and stay when those go.
+A slot holds the tag of a name. Every second time that a name comes, by a coin that it and the moment decide, it takes
+its slot, and it is known again for as long as no other one does: without the coin, two names that share a slot and take
+turns would keep each other out for ever. The slots lie in a column of the partition's first blocks, so that they are
+part of its snapshots; they say nothing about the streams that live there, and stay when those go.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import BLOCK_ROWS, Field
-from detector.records import Int64
+from detector.records import Float64, Int64
 
 SLOTS_PER_ROW = 4
 SIGHTED = Field("table.sighted", (SLOTS_PER_ROW,), "uint32")
@@ -27,7 +28,7 @@ Bool = npt.NDArray[np.bool_]
 class Slots:
     """The slots that names fall on, in the order in which the names come."""
 
-    def __init__(self, blocks: list[int], streams: int, hashes_N: Uint64) -> None:
+    def __init__(self, blocks: list[int], streams: int, hashes_N: Uint64, times_N: Float64) -> None:
         """`blocks` are a partition's, at least as many as `streams` need; more of them change nothing."""
         needed = -(-streams // BLOCK_ROWS)
         holding = np.array(blocks[: -(-needed // BLOCKS_PER_SLOT_BLOCK)], dtype=np.int64)
@@ -37,28 +38,46 @@ class Slots:
         """[N] row of the table."""
         self.tags: Uint32 = ((hashes_N >> np.uint64(32)) | np.uint64(1)).astype(np.uint32)
         self._places = places_N
+        self._takes = coin(hashes_N, times_N)
 
     def known(self, sighted: Uint32) -> Bool:
-        """[N] whether the name was the last one on its slot; `sighted` is the column before the first of them came."""
-        return again(self._places, self.tags, sighted[self.rows, self.entries])
+        """[N] whether the name finds itself in its slot; `sighted` is the column before the first of them came."""
+        return again(self._places, self.tags, self._takes, sighted[self.rows, self.entries])
+
+    def takers(self, known_N: Bool) -> Int64:
+        """Positions of the names that take their slot from another one."""
+        return np.flatnonzero(self._takes[: len(known_N)] & ~known_N)
 
     def leave(self, sighted: Uint32, some: Int64) -> None:
         """The names at the positions `some` leave their tags; of those that share a slot, the last one stays."""
         sighted[self.rows[some], self.entries[some]] = self.tags[some]
 
 
-def again(places_N: Int64, tags_N: Uint32, held_N: Uint32) -> Bool:
-    """[N] whether each tag finds itself in its place, where the tag stays that came last.
+def coin(hashes_N: Uint64, times_N: Float64) -> Bool:
+    """[N] a coin for each name and moment, by multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
+    mixed = hashes_N ^ np.ascontiguousarray(times_N).view(np.uint64)
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed >> np.uint64(63)).astype(np.bool_)
+
+
+def again(places_N: Int64, tags_N: Uint32, takes_N: Bool, held_N: Uint32) -> Bool:
+    """[N] whether each tag finds itself in its place, which holds the last one that took it.
 
     `held_N` is what the places hold before the first one comes.
 
-    >>> again(np.array([5, 5, 7, 5, 5]), np.array([1, 2, 3, 2, 1]), np.array([1, 1, 0, 1, 1])).tolist()
-    [True, False, False, True, False]
+    >>> places, tags, takes = np.array([5, 5, 7, 5, 5, 5]), np.array([1, 2, 3, 2, 1, 2]), np.ones(6, dtype=bool)
+    >>> takes[4] = False
+    >>> again(places, tags, takes, np.array([1, 1, 0, 1, 1, 1])).tolist()
+    [True, False, False, True, False, True]
     """
+    count = len(places_N)
     by_place = np.argsort(places_N, kind="stable")
     places, tags, before = places_N[by_place], tags_N[by_place], held_N[by_place]
-    follows = np.flatnonzero(places[1:] == places[:-1]) + 1
-    before[follows] = tags[follows - 1]
-    found = np.empty(len(places_N), dtype=np.bool_)
+    # The position of the last taker before each one, if it is one of the same place.
+    taker = np.maximum.accumulate(np.where(takes_N[by_place], np.arange(count), -1))
+    taker = np.concatenate(([-1], taker[:-1]))
+    taken = np.flatnonzero((taker >= 0) & (places[taker] == places))
+    before[taken] = tags[taker[taken]]
+    found = np.empty(count, dtype=np.bool_)
     found[by_place] = before == tags
     return found

@@ -67,7 +67,7 @@ class StreamTable(BlockTable):
         if len(new):
             new = self._admit_at_first_sight(owned, handles_N, rows_N, new)
         while len(new):
-            new = self._admit_at_second_sight(owned, handles_N, rows_N, new)
+            new = self._admit_at_second_sight(owned, handles_N, times_N, rows_N, new)
         self._touch(rows_N[rows_N != NO_ROW])
         if len(times_N):
             owned.watermark = max(owned.watermark, float(times_N.max()))
@@ -150,9 +150,11 @@ class StreamTable(BlockTable):
         rows_N[new] = owned.row_of[handles_N[new]]
         return _without_row(new, rows_N)
 
-    def _admit_at_second_sight(self, owned: PartitionStreams, handles_N: Int64, rows_N: Rows, new: Int64) -> Int64:
+    def _admit_at_second_sight(
+        self, owned: PartitionStreams, handles_N: Int64, times_N: Float64, rows_N: Rows, new: Int64
+    ) -> Int64:
         """Rows for streams that are seen again, from that sample on; the samples that are to be asked for again."""
-        slots = Slots(owned.blocks, self.open_streams, owned.hashes_of(handles_N[new]))
+        slots = Slots(owned.blocks, self.open_streams, owned.hashes_of(handles_N[new]), times_N[new])
         known, end = slots.known(self.columns[SIGHTED.name]), len(new)
         for at in np.flatnonzero(known).tolist():
             handle = int(handles_N[new[at]])
@@ -164,9 +166,9 @@ class StreamTable(BlockTable):
                 rows_N[new[later]] = owned.row_of[handle]
                 # A stream that has its row leaves no more tags, but one did here: what follows is to be seen anew.
                 end = min([end, *later[~known[later]].tolist()])
-        fresh = np.flatnonzero(~known[:end])
-        self._touch(slots.rows[fresh])
-        slots.leave(self.columns[SIGHTED.name], fresh)
+        takers = slots.takers(known[:end])
+        self._touch(slots.rows[takers])
+        slots.leave(self.columns[SIGHTED.name], takers)
         return _without_row(new[end:], rows_N)
 
     def _admit(self, owned: PartitionStreams, handle: int) -> None:

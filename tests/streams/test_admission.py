@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detector.columns import BLOCK_ROWS, Field
 from detector.series import SeriesKey
 from detector.streams.partition import NO_ROW
-from detector.streams.sightings import BLOCKS_PER_SLOT_BLOCK, SIGHTED, SLOTS_PER_ROW
+from detector.streams.sightings import BLOCKS_PER_SLOT_BLOCK, SIGHTED, SLOTS_PER_ROW, coin
 from detector.streams.table import LATEST, StreamTable
 
 A, B = ("topic", 0), ("topic", 1)
@@ -30,6 +30,15 @@ def colliding(count: int) -> list[str]:
     return found
 
 
+def taking(time: float) -> list[str]:
+    """Names that take their slot at this time, each another one."""
+    found = [f"t{number}" for number in range(40)]
+    hashes = np.array([int(SeriesKey.of(name).fingerprint[:16], 16) for name in found], dtype=np.uint64)
+    winners = [name for name, takes in zip(found, coin(hashes, np.full(40, time)), strict=True) if takes]
+    assert len({int(SeriesKey.of(name).fingerprint[:16], 16) % SLOTS for name in winners}) == len(winners) > 10
+    return winners
+
+
 NAMES = [*colliding(12), *(f"x{number}" for number in range(24))]
 
 
@@ -41,17 +50,20 @@ class Model:
         self.known: set[str] = set()
         self.slots: dict[int, str] = {}
 
-    def admits(self, name: str) -> bool:
+    def admits(self, name: str, time: float) -> bool:
         if name not in self.known:
-            seen = len(self.known) >= self.open and not self._sighted(name)
-            if seen or len(self.known) >= self.limit:
+            if len(self.known) >= self.open and not self._sighted(name, time):
+                return False
+            if len(self.known) >= self.limit:
                 return False
             self.known.add(name)
         return True
 
-    def _sighted(self, name: str) -> bool:
-        slot = int(SeriesKey.of(name).fingerprint[:16], 16) % SLOTS
-        last, self.slots[slot] = self.slots.get(slot), name
+    def _sighted(self, name: str, time: float) -> bool:
+        number = int(SeriesKey.of(name).fingerprint[:16], 16)
+        last = self.slots.get(number % SLOTS)
+        if coin(np.array([number], dtype=np.uint64), np.array([time]))[0]:
+            self.slots[number % SLOTS] = name
         return last == name
 
 
@@ -59,10 +71,13 @@ def table_of(limit: int, expiry: float = 1e9, evict: float = 1e9) -> StreamTable
     return StreamTable((Field("x"),), limit, expiry, evict)
 
 
-def rows_of(table: StreamTable, names: list[str], time: float = 1.0, partition: tuple[str, int] = A) -> np.ndarray:
+def rows_of(
+    table: StreamTable, names: list[str], time: float | list[float] = 1.0, partition: tuple[str, int] = A
+) -> np.ndarray:
     handles = np.array([table.series(partition).intern(SeriesKey.of(name)) for name in names], dtype=np.int64)
-    rows = table.rows(partition, handles, np.full(len(names), time))
-    table.columns[LATEST.name][rows[rows != NO_ROW]] = time
+    times = np.broadcast_to(np.asarray(time, dtype=np.float64), len(names))
+    rows = table.rows(partition, handles, times)
+    table.columns[LATEST.name][rows[rows != NO_ROW]] = times[rows != NO_ROW]
     table.trim(partition)
     return rows
 
@@ -78,17 +93,19 @@ def test_g10_g8_admission_is_its_model_however_the_samples_are_cut(
 ) -> None:
     table, model = table_of(limit), Model(limit)
     edges = [0, *sorted(min(cut, len(names)) for cut in cuts), len(names)]
-    admitted = [row != NO_ROW for a, b in pairwise(edges) for row in rows_of(table, names[a:b]).tolist()]
-    assert admitted == [model.admits(name) for name in names]
+    times = [float(at) for at in range(len(names))]
+    admitted = [row != NO_ROW for a, b in pairwise(edges) for row in rows_of(table, names[a:b], times[a:b]).tolist()]
+    assert admitted == [model.admits(name, time) for name, time in zip(names, times, strict=True)]
     assert table.streams == len(model.known) <= limit
 
 
 def test_g10_the_last_sixteenth_is_for_streams_that_were_seen_before() -> None:
     table = table_of(32)
     rows_of(table, [f"a{i}" for i in range(30)])
-    assert rows_of(table, ["b", "c"]).tolist() == [NO_ROW, NO_ROW]
-    assert (rows_of(table, ["b", "d"]) == NO_ROW).tolist() == [False, True]
-    assert (rows_of(table, ["d", "e", "e"]) == NO_ROW).tolist() == [False, True, True], "there is no place left"
+    b, c, d, e, *_ = taking(1.0)
+    assert rows_of(table, [b, c]).tolist() == [NO_ROW, NO_ROW]
+    assert (rows_of(table, [b, d]) == NO_ROW).tolist() == [False, True]
+    assert (rows_of(table, [d, e, e]) == NO_ROW).tolist() == [False, True, True], "there is no place left"
     assert table.streams == 32
 
 
@@ -97,20 +114,22 @@ def test_g10_a_full_partition_evicts_those_that_were_silent_longest() -> None:
     for stream in range(30):
         rows_of(table, [f"a{stream}"], time=1.0 + (stream * 7) % 30)
     assert len(table.surplus_rows(A, 1e6)) == 0, "it is not full"
-    rows_of(table, ["b", "b", "c", "c"], time=31.0)
+    b, c, *_ = taking(31.0)
+    rows_of(table, [b, b, c, c], time=31.0)
     assert len(table.surplus_rows(A, 101.0)) == 0, "nobody was silent for long enough"
     assert [str(table.key(A, row)) for row in table.surplus_rows(A, 101.5).tolist()] == ["a0"]
     assert [str(table.key(A, row)) for row in table.surplus_rows(A, 1e6).tolist()] == ["a0", "a13"]
     table.release(A, table.surplus_rows(A, 1e6))
     table.trim(A)
     assert table.streams_of(A) == 30
-    assert (rows_of(table, ["d", "d"]) == NO_ROW).tolist() == [True, False]
+    d, *_ = set(taking(1.0)) - {b, c}
+    assert (rows_of(table, [d, d]) == NO_ROW).tolist() == [True, False]
 
 
 def test_g10_streams_silent_since_the_same_moment_go_in_the_order_of_their_rows() -> None:
     table = table_of(64, evict=10.0)
     rows = rows_of(table, [f"a{i}" for i in range(60)])
-    rows_of(table, [f"b{i // 2}" for i in range(8)], time=5.0)
+    rows_of(table, 2 * taking(5.0)[:4], time=5.0)
     assert table.surplus_rows(A, 100.0).tolist() == rows[:4].tolist()
 
 
@@ -129,14 +148,26 @@ def test_what_was_seen_is_part_of_the_blocks_and_changes_few_of_them() -> None:
     rows_of(table, [f"flood{i}" for i in range(5_000)])
     assert table.cut(A) == list(range(-(-open_blocks // BLOCKS_PER_SLOT_BLOCK)))
     assert np.count_nonzero(table.columns[SIGHTED.name]) > 1_000
-    rows_of(table, ["flood4999"])
-    assert table.cut(A) == [open_blocks], "known again: the one new row, in a block of its own"
+    rows_of(table, [f"flood{i}" for i in range(4_990, 5_000)])
+    assert table.cut(A)[-1] == open_blocks, "known again: new rows, in a block of their own"
 
 
 @pytest.mark.parametrize("what", ["release", "restart"])
 def test_what_was_seen_stays_when_the_stream_of_its_row_goes(what: str) -> None:
     table = table_of(16)
     rows = rows_of(table, [f"a{i}" for i in range(15)])
-    rows_of(table, ["late"])
+    rows_of(table, taking(1.0)[:1])
     table.release(A, rows) if what == "release" else table.restart(rows)
     assert np.count_nonzero(table.columns[SIGHTED.name]) == 1
+
+
+def test_g10_two_names_that_share_a_slot_and_take_turns_do_not_keep_each_other_out() -> None:
+    table = table_of(32)
+    rows_of(table, [f"a{i}" for i in range(30)])
+    slots: dict[int, list[str]] = {}
+    for name in colliding(12):
+        slots.setdefault(int(SeriesKey.of(name).fingerprint[:16], 16) % SLOTS, []).append(name)
+    pair = next(names[:2] for names in slots.values() if len(names) > 1)
+    for step in range(20):
+        rows = rows_of(table, pair, time=60.0 * step)
+    assert (rows != NO_ROW).all()
