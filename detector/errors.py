@@ -20,6 +20,7 @@
     ├── ModelError             weights are missing, foreign or damaged
     └── StateError             the state of streams cannot be stored or restored
         ├── StateMissing       nothing is stored of what was asked for
+        ├── StateOccupied      there is state already where some is to be put
         ├── StateUnavailable   the store cannot be read or written, or did not acknowledge in time
         ├── StateDamaged       no snapshot of a partition is whole, although there are some
         ├── StateForeign       a snapshot was made by another model, or on another kind of machine
@@ -168,6 +169,12 @@ class StateMissing(StateError):
     """Nothing is stored of what was asked for."""
 
     reason = "state_missing"
+
+
+class StateOccupied(StateError):
+    """There is state already where some is to be put."""
+
+    reason = "state_occupied"
 
 
 class StateUnavailable(StateError):

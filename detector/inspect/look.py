@@ -9,11 +9,11 @@ from detector.config import Config
 from detector.errors import StateDamaged, StateMissing
 from detector.inspect import render
 from detector.inspect.stream import StoredStream, find
-from detector.inspect.survey import Survey, at_offset, survey
 from detector.pipeline import Pipeline
 from detector.protocols import StateReader
 from detector.records import Partition
 from detector.state import READERS
+from detector.state.survey import Survey, at_offset, survey
 
 _ATTEMPTS = 3
 """A worker may delete an old snapshot while it is looked at."""
@@ -21,7 +21,7 @@ _ATTEMPTS = 3
 
 def surveys(config: Config, partition: Partition | None) -> list[Survey]:
     """All partitions, or one. Raises StateMissing where nothing is stored."""
-    with _reader(config) as reader:
+    with reader_of(config) as reader:
         if partition is None:
             found = [_settled(reader, one.partition, survey(one)) for one in reader.partitions()]
         else:
@@ -40,7 +40,7 @@ def streams(
 ) -> list[StoredStream]:
     """The stream in every partition that has it. Raises StateMissing where none does."""
     found, missing = [], []
-    with _reader(config) as reader:
+    with reader_of(config) as reader:
         for stored in reader.partitions() if partition is None else [reader.open(partition)]:
             try:
                 found.append(find(stored, at_offset(survey(stored), offset), wanted, pipeline))
@@ -78,7 +78,8 @@ def require_whole(found: Sequence[Survey]) -> None:
 
 
 @contextmanager
-def _reader(config: Config) -> Iterator[StateReader]:
+def reader_of(config: Config) -> Iterator[StateReader]:
+    """A look into the configured store. Raises StateMissing where none is configured."""
     make = READERS.get(config.state.type)
     if make is None:
         raise StateMissing(f"state.type is {config.state.type}: nothing is stored")

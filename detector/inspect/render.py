@@ -10,7 +10,7 @@ from typing import Any
 
 from detector.alerts.record import rfc3339
 from detector.inspect.stream import StoredStream
-from detector.inspect.survey import Snapshot, Survey
+from detector.state.survey import Snapshot, Survey
 
 _AGES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 

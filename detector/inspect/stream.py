@@ -10,12 +10,12 @@ import numpy as np
 
 from detector.alerts.record import rfc3339
 from detector.errors import StateMissing
-from detector.inspect.survey import Snapshot, streams
 from detector.pipeline import Pipeline
 from detector.protocols import Stored
 from detector.records import AlertStatus
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
+from detector.state.survey import Snapshot, streams
 from detector.streams.rates import TOTAL
 from detector.streams.table import LATEST
 

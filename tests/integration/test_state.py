@@ -195,7 +195,7 @@ def test_a_state_topic_that_would_lose_state_is_refused(kafka: Endpoint) -> None
     def store(topic: str) -> None:
         KafkaStore(connection, topic, [metrics], "group", timeout_seconds=10)
 
-    with pytest.raises(StateUnavailable, match=r"does not exist; create it: kafka-topics\.sh .* --partitions 2"):
+    with pytest.raises(StateUnavailable, match=r"does not exist; `detector admin init` .* --partitions 2"):
         store("nowhere")
     with pytest.raises(StateUnavailable, match=r"cleanup\.policy=delete"):
         store(kafka.create_topic(partitions=2))

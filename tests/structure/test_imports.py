@@ -12,7 +12,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 LAYERS = [
     {"errors", "series", "records", "columns"},
     {"config", "protocols", "stats", "progress"},
-    {"kafka_client"},
+    {"kafka_client", "kafka_admin"},
     {
         "sources",
         "decoders",
@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"pipeline", "snapshots", "outlets", "watchdog", "learning"},
+    {"pipeline", "snapshots", "outlets", "portions", "watchdog", "learning"},
     {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "train", "testing", "inspect"},
     {"app"},
@@ -37,7 +37,7 @@ LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in laye
 
 # A client library -> the modules that know it: the file that is named for it, and its neighbours of that name.
 SEAMS = {
-    "kafka": re.compile(r"detector\.(kafka_client|(sources|sinks|state)\.kafka(_\w+)?)"),
+    "kafka": re.compile(r"detector\.(kafka_(client|admin)|(sources|sinks|state)\.kafka(_\w+)?)"),
     "confluent_kafka": re.compile(r"detector\.(sources|sinks|state)\.confluent(_\w+)?"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detector.errors import StateDamaged, StateMissing, StateNewer
 from detector.protocols import Stored
@@ -73,13 +73,18 @@ def survey(stored: Stored) -> Survey:
     names = sorted((name for name in stored.blobs if manifest_offset(name) is not None), reverse=True)
     blocks: dict[tuple[int, str], Block] = {}
     snapshots = tuple(_snapshot(stored, name, blocks) for name in names)
-    needed = {
-        name
-        for snapshot in snapshots
-        if snapshot.damaged is None
-        for name in (snapshot.name, *(block.name for block in snapshot.blocks), *_weights_names(stored, snapshot))
-    }
-    return Survey(*stored.partition, snapshots, len(set(stored.blobs) - needed))
+    found = Survey(*stored.partition, snapshots, 0)
+    return replace(found, other_blobs=len(set(stored.blobs) - whole_names(stored, found)))
+
+
+def whole_names(stored: Stored, found: Survey, up_to: int | None = None) -> set[str]:
+    """The blobs that the whole snapshots consist of, or those up to an offset."""
+    names = set()
+    for snapshot in found.snapshots:
+        if snapshot.damaged is None and (up_to is None or snapshot.offset <= up_to):
+            manifest = decode_manifest(_blob(stored, snapshot.name), stored.partition)
+            names |= {snapshot.name, *manifest.blocks, *manifest.weights}
+    return names
 
 
 def streams(stored: Stored, snapshot: Snapshot) -> Iterator[tuple[SeriesKey, int, StoredBlock]]:
@@ -159,10 +164,6 @@ def _weights_faults(stored: Stored, manifest: Manifest) -> list[str]:
         except (StateDamaged, StateNewer) as exc:
             faults.append(f"{name}: {exc}")
     return faults
-
-
-def _weights_names(stored: Stored, snapshot: Snapshot) -> list[str]:
-    return decode_manifest(_blob(stored, snapshot.name), stored.partition).weights
 
 
 def _blob(stored: Stored, name: str) -> bytes:

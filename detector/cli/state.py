@@ -1,0 +1,79 @@
+"""`detector state`: move stored state, or go back to an earlier snapshot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detector.cli.application import ConfigOption, PartitionOption, app, partition_of
+
+state = typer.Typer(
+    help="Move stored state to another store, or go back to an earlier snapshot. Stop the workers first.",
+    no_args_is_help=True,
+)
+app.add_typer(state, name="state")
+WhileRunning = Annotated[
+    bool, typer.Option("--while-running", help="Do not ask whether workers of the group are running.")
+]
+
+
+@state.command("export")
+def export_(
+    archive: Annotated[Path, typer.Argument(help="File to write; a tar archive.", metavar="ARCHIVE")],
+    config: ConfigOption = None,
+    partition: PartitionOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write the whole snapshots of the configured store to a file. Workers may be running."""
+    from detector.config import load
+    from detector.inspect import move
+
+    _tell(move.export_to(load(config), archive, partition_of(partition), force=force))
+
+
+@state.command("import")
+def import_(
+    archive: Annotated[Path, typer.Argument(help="What `detector state export` wrote.", metavar="ARCHIVE")],
+    config: ConfigOption = None,
+    partition: PartitionOption = None,
+    at: Annotated[
+        int | None, typer.Option(min=0, help="The snapshot at this offset, not the newest. Needs --partition.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
+    while_running: WhileRunning = False,
+) -> None:
+    """Put the snapshots of a file into the configured store. Everything is checked before anything is written."""
+    from detector.config import load
+    from detector.inspect import move
+
+    where = partition_of(partition)
+    _require_partition(at, where)
+    _tell(move.import_from(load(config), archive, where, at=at, force=force, while_running=while_running))
+
+
+@state.command()
+def revert(
+    config: ConfigOption = None,
+    partition: PartitionOption = None,
+    at: Annotated[
+        int | None, typer.Option(min=0, help="The snapshot at this offset, not the one before. Needs --partition.")
+    ] = None,
+    while_running: WhileRunning = False,
+) -> None:
+    """Go back to the snapshot before the newest: newer ones are deleted, and records since are read again."""
+    from detector.config import load
+    from detector.inspect import move
+
+    where = partition_of(partition)
+    _require_partition(at, where)
+    _tell(move.revert(load(config), where, at=at, while_running=while_running))
+
+
+def _require_partition(at: int | None, partition: tuple[str, int] | None) -> None:
+    if at is not None and partition is None:
+        raise typer.BadParameter("an offset is of one partition: name it with --partition", param_hint="--at")
+
+
+def _tell(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)

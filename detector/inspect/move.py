@@ -1,0 +1,108 @@
+"""What `detector state` does, between the configured store and a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from detector.config import Config
+from detector.errors import StateMissing, StateOccupied
+from detector.inspect.look import reader_of
+from detector.protocols import StateStore, Stored
+from detector.records import Partition
+from detector.state import STORES
+from detector.state.archive import export, opened
+from detector.state.survey import Snapshot, at_offset, survey
+from detector.state.transfer import put, revert_to
+
+
+def export_to(config: Config, archive: Path, partition: Partition | None, *, force: bool) -> list[str]:
+    """All partitions or one to a file; what was done. Raises StateOccupied, StateMissing, StateDamaged."""
+    if archive.exists() and not force:
+        raise StateOccupied(f"{archive} exists; --force replaces it")
+    with reader_of(config) as reader:
+        stored = reader.partitions() if partition is None else iter([reader.open(partition)])
+        found = [one for one in export(stored, config.source.kafka.group_id, archive) if one.snapshots]
+    if not found:
+        archive.unlink()
+        raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}, so there is nothing to export")
+    return [
+        f"{one.topic}/{one.partition}: {sum(snapshot.damaged is None for snapshot in one.snapshots)} snapshots, "
+        f"the newest at {at_offset(one, None).offset}"
+        for one in found
+    ]
+
+
+def import_from(
+    config: Config, archive: Path, partition: Partition | None, *, at: int | None, force: bool, while_running: bool
+) -> list[str]:
+    """A file into the store; what was done. Raises StateError, SourceError."""
+    with ExitStack() as stack:
+        _, held = stack.enter_context(opened(archive))
+        chosen = [stored for stored in held if partition in (None, stored.partition)]
+        if not chosen:
+            there = ", ".join(f"{stored.partition[0]}/{stored.partition[1]}" for stored in held) or "nothing"
+            raise StateMissing(f"{archive} holds {there}")
+        for stored in chosen:
+            at_offset(survey(stored), at)
+        store = stack.enter_context(_store(config, while_running=while_running))
+        if not force:
+            _require_room(store, chosen)
+        timeout_seconds = config.state.flush_timeout_seconds
+        return [
+            _told(one, "goes on", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
+            for one in chosen
+        ]
+
+
+def revert(config: Config, partition: Partition | None, *, at: int | None, while_running: bool) -> list[str]:
+    """The store back to an earlier snapshot; what was done. Raises StateError, SourceError."""
+    with ExitStack() as stack:
+        reader = stack.enter_context(reader_of(config))
+        held = list(reader.partitions()) if partition is None else [reader.open(partition)]
+        if not any(stored.blobs for stored in held):
+            raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}")
+        store = stack.enter_context(_store(config, while_running=while_running))
+        timeout_seconds = config.state.flush_timeout_seconds
+        return [_told(one, "goes back", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held]
+
+
+@contextmanager
+def _store(config: Config, *, while_running: bool) -> Iterator[StateStore]:
+    """The configured store, when nobody else writes to it."""
+    if not while_running:
+        _require_nobody(config)
+    store = STORES[config.state.type](config)
+    if store is None:
+        raise StateMissing(f"state.type is {config.state.type}: nothing is stored")
+    try:
+        yield store
+    finally:
+        store.close(5.0)
+
+
+def _require_nobody(config: Config) -> None:
+    from detector.kafka_admin import KafkaAdmin
+
+    group = config.source.kafka.group_id
+    with KafkaAdmin(config.kafka, f"group {group}") as admin:
+        members = admin.members(group)
+    if members:
+        raise StateOccupied(
+            f"group {group} has {len(members)} running members ({', '.join(members[:3])}): stop them first. One with a "
+            f"group_instance_id counts for {config.source.kafka.session_timeout_seconds:g} s after its end. "
+            "--while-running goes on all the same"
+        )
+
+
+def _require_room(store: StateStore, chosen: Sequence[Stored]) -> None:
+    """Before anything is written: all partitions, or none."""
+    full = [f"{one.partition[0]}/{one.partition[1]}" for one in chosen if store.open(one.partition)]
+    if full:
+        raise StateOccupied(f"there is state of {', '.join(full)} in the store; --force replaces it")
+
+
+def _told(stored: Stored, does: str, snapshot: Snapshot) -> str:
+    topic, number = stored.partition
+    return f"{topic}/{number} {does} to offset {snapshot.offset}, {snapshot.streams} streams"

@@ -1,0 +1,70 @@
+"""Putting snapshots into a store, and taking newer ones out, from outside of a worker.
+
+Whatever moment it is interrupted at, the partition has one of the two states whole, and doing it again ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from detector.errors import StateMissing, StateOccupied
+from detector.protocols import StateStore, Stored
+from detector.state.manifest import manifest_offset
+from detector.state.survey import Snapshot, at_offset, survey, whole_names
+
+
+def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeout_seconds: float) -> Snapshot:
+    """Write the whole snapshots of a partition up to offset `at` (None: all) to `store`; the one that now counts.
+
+    What the store held of the partition is deleted afterwards, if `force` allows it. Raises StateOccupied where it
+    does not, StateMissing, StateDamaged, StateUnavailable.
+    """
+    found = survey(stored)
+    chosen = at_offset(found, at)
+    wanted = {name: stored.blobs[name] for name in whole_names(stored, found, up_to=chosen.offset)}
+    there = store.open(stored.partition)
+    if there and not force:
+        offsets = sorted({offset for offset in map(manifest_offset, there) if offset is not None}, reverse=True)
+        raise StateOccupied(
+            f"{found.topic}/{found.partition}: there is state in the store, at offsets "
+            f"{', '.join(map(str, offsets)) or 'unknown'}; --force replaces it"
+        )
+    partition = stored.partition
+    for last in (False, True):  # the manifests, with which it counts, when everything else is durable
+        for name, blob in wanted.items():
+            if (manifest_offset(name) is not None) == last and not _holds(there, name, blob):
+                store.write(partition, name, blob)
+        store.flush(timeout_seconds)
+    _delete(store, stored, set(there) - set(wanted), timeout_seconds)
+    return chosen
+
+
+def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seconds: float) -> Snapshot:
+    """Delete what is newer than the snapshot at offset `at` (None: the whole one before the newest); the chosen one.
+
+    Raises StateMissing, StateDamaged, StateUnavailable.
+    """
+    found = survey(stored)
+    if at is None:
+        whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
+        if len(whole) < 2:
+            raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier snapshot that is whole")
+        at = whole[1].offset
+    chosen = at_offset(found, at)
+    store.open(stored.partition)
+    wanted = whole_names(stored, found, up_to=chosen.offset)
+    _delete(store, stored, set(stored.blobs) - wanted, timeout_seconds)
+    return chosen
+
+
+def _delete(store: StateStore, stored: Stored, names: set[str], timeout_seconds: float) -> None:
+    """Manifests first: from then on nothing refers to the rest."""
+    manifests = {name for name in names if manifest_offset(name) is not None}
+    for some in (manifests, names - manifests):
+        if some:
+            store.delete(stored.partition, sorted(some))
+            store.flush(timeout_seconds)
+
+
+def _holds(there: Mapping[str, bytes], name: str, blob: bytes) -> bool:
+    return name in there and there[name] == blob
