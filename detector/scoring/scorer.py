@@ -1,11 +1,11 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = the largest novelty of the value, of the residual, and, where a stream has a daily habit, of its departure from
-that; in deviations of the value over the whole history, and for a history of n samples times n / (n + 500). Its tail
-probability, or that of the present run of repeats where it is smaller, is held against the alarm budget:
-anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it grows with the
-logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows
-share a call. Finite for every finite |value| <= 1e30.
+raw = the largest novelty of the value, of the residual, of an unheard-of calm, and, where a stream has a daily habit,
+of its departure from that; each in its own standard deviations over the whole history, and for a history of n samples
+times n / (n + 500). Its tail probability, or that of the present run of repeats where it is smaller, is held against
+the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it
+grows with the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on
+which rows share a call. Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
+from detector.scoring.calm import Calm, Level
 from detector.scoring.flatline import FlatLine
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
@@ -34,10 +35,10 @@ RECURRENCE = 1.0
 """Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
-HABIT_WEIGHT = 1.5
-"""A departure from the daily habit is a mean of samples, so it varies less than one value does."""
+LEAST_SHARE = 0.05
+"""Least deviation of residual and departure as a share of the value's: what is foretold exactly must not explode."""
 HABIT_SIZE = 32
-TAIL = PooledTail(threshold=0.1, rate=0.0046, mean_excess=0.196)
+TAIL = PooledTail(threshold=0.1, rate=0.0052, mean_excess=0.208)
 """Of quiet synthetic streams at 1, 5 and 60 minutes, counted in episodes; `python -m benchmarks.detection quiet`."""
 
 
@@ -71,6 +72,8 @@ class Score:
     habit_distance: Distance
     """Of the rows whose habit is open, in their order."""
     flat_run: Float64
+    level: Level
+    """Of the rows whose value moved, in their order."""
 
 
 class Scorer:
@@ -83,11 +86,14 @@ class Scorer:
         self._habit = DailyHabit()
         self._departures = NoveltyMemory("departure", HABIT_SIZE)
         self._moments = Moments("value")
+        self._residual_moments = Moments("residual")
         self._flat = FlatLine()
+        self._calm = Calm()
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
         memories = (self._values, self._residuals, self._departures)
-        others = (self._habit, self._moments, self._flat, self._budget, self._band)
+        learners = (self._habit, self._moments, self._residual_moments, self._flat, self._calm)
+        others = (*learners, self._budget, self._band)
         self.fields = tuple(field for part in (*memories, *others) for field in part.fields)
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
@@ -95,22 +101,27 @@ class Scorer:
         expected_B = _expected(values, loc)
         residual_B = _residual(values, expected_B)
         deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
+        least_B = LEAST_SHARE * deviation_B
+        residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows, 0.0), least_B)
         value_distance = self._values.distance(state, rows, values)
         residual_distance = self._residuals.distance(state, rows, residual_B)
         departure = self._habit.departure(state, rows, times, values)
         is_open = departure.is_open
         habit_distance = self._departures.distance(state, rows[is_open], departure.smoothed[is_open])
+        run_B = self._flat.run(state, rows, values)
+        moved = run_B == 0.0
+        level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved])
         count_B = self._moments.count(state, rows)
         # The residuals of a stream that never moved are rounding errors of its forecaster.
-        novelty_B = np.maximum(
-            _novelty(value_distance, deviation_B),
-            _novelty(residual_distance, deviation_B) * self._moments.varies(state, rows),
-        ) * _trust(count_B)
+        residual_novelty_B = _novelty(residual_distance, residual_deviation_B)
+        residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], level.novelty)
+        residual_novelty_B *= self._moments.varies(state, rows)
+        novelty_B = np.maximum(_novelty(value_distance, deviation_B), residual_novelty_B) * _trust(count_B)
         seen_B = self._departures.seen(state, rows[is_open])
-        habit_B = HABIT_WEIGHT * _novelty(habit_distance, deviation_B[is_open]) * _trust(seen_B)
+        habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
+        habit_B = _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
-        run_B = self._flat.run(state, rows, values)
         surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
@@ -128,6 +139,7 @@ class Scorer:
             departure=departure,
             habit_distance=habit_distance,
             flat_run=run_B,
+            level=level,
         )
 
     def learn(
@@ -141,7 +153,9 @@ class Scorer:
         self._departures.update(state, rows[is_open], score.departure.smoothed[is_open], score.habit_distance)
         self._habit.update(state, rows, times, values, self._budget.interval(state, rows), score.departure)
         self._moments.update(state, rows, values)
+        self._residual_moments.update(state, rows, residual_B)
         self._flat.update(state, rows, values, score.flat_run)
+        self._calm.update(state, rows[score.flat_run == 0.0], score.level)
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
 

@@ -78,6 +78,10 @@ class DailyHabit:
         explained_B = state["habit_error"][rows] < (1.0 - EXPLAINED) * state["habit_variance"][rows]
         return Departure(error_B, smoothed_B, judged_B, judged_B & explained_B)
 
+    def deviation(self, state: Columns, rows: Rows) -> Float64:
+        """[B] what the profile leaves of a value, as a standard deviation."""
+        return np.sqrt(state["habit_error"][rows])
+
     def update(
         self,
         state: Columns,

@@ -162,11 +162,39 @@ def test_a_recurrence_alerts_again() -> None:
         assert hot[start : start + 20].any(axis=0).mean() >= 0.9, start
 
 
+def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None:
+    rng = np.random.default_rng(9)
+    values = noise(1600, 20)
+    usual = values.copy()
+    for start in range(100, 1600, 200):
+        usual[start : start + 60] = 50.0 + 0.1 * rng.standard_normal((60, 20))
+    values[1400:1440] = 50.0 + 0.1 * rng.standard_normal((40, 20))
+    level = np.full(values.shape, 50.0)
+    said, _ = play(values, loc=level)
+    hot = said["anomaly_score"] > 1.0
+    assert hot[1400:1440].any(axis=0).all()
+    assert hot[:1400].any(axis=0).sum() <= 1
+    said, _ = play(usual, loc=level)
+    assert not (said["anomaly_score"][1000:] > 1.0).any()
+
+
+def test_a_residual_is_measured_by_the_residuals() -> None:
+    """A small departure from what is foretold well is as rare as a large one from what is not."""
+    rng = np.random.default_rng(10)
+    wave = 100.0 * np.sin(np.arange(900) / 9.0)[:, None] + np.zeros((900, 20))
+    values = wave + rng.standard_normal(wave.shape)
+    values[850] += 15.0 * np.where(wave[850] > 0.0, -1.0, 1.0)
+    said, _ = play(values, loc=wave)
+    hot = said["anomaly_score"] > 1.0
+    assert hot[850].all()
+    assert hot[:850].any(axis=0).sum() <= 1
+
+
 def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
     rng = np.random.default_rng(6)
-    plateaus = np.repeat(rng.integers(1, 4, (60, 20)).astype(float), 20, axis=0)
+    plateaus = np.repeat(rng.integers(1, 4, (100, 20)).astype(float), 20, axis=0)
     said, _ = play(plateaus)
-    assert not (said["anomaly_score"][300:] > 1.0).any()
+    assert not (said["anomaly_score"][1000:] > 1.0).any()
 
 
 def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:

@@ -1,0 +1,81 @@
+"""A stream that is calmer than it ever was: noise that dies away, a season or jobs that do not come.
+
+The activity of a stream is the mean size of its last residuals, in units of their deviation over the whole history;
+what is followed is its logarithm. Novelty is how far that is below the lowest it has been, in deviations of its own,
+and counts half, because neighbouring levels share their samples. A level enters the record a window late, so that a
+calm does not excuse itself. Repeats of a value say nothing here: `flatline.py` judges them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Columns, Field, Rows
+
+Float64 = npt.NDArray[np.float64]
+
+WINDOW = 16
+FIRST = 100.0
+"""Samples before levels count, and before they are judged."""
+LEAST_LEVEL, LARGEST_LEVEL = np.log(1e-3), 3.0
+LEAST_DEVIATION = 0.1
+WEIGHT = 0.5
+NONE_YET = 10.0
+"""A lowest level that every level is below."""
+
+
+class Level(NamedTuple):
+    """What `learn` needs to know again; all [B]."""
+
+    activity: Float64
+    """Mean size of the last residuals, this one included, in the stream's units."""
+    level: Float64
+    """Its logarithm in units of the residuals' deviation."""
+    novelty: Float64
+    """Half the deviations below the lowest level on record; 0 before there is one."""
+
+
+class Calm:
+    """Columns `calm_*`."""
+
+    fields = (
+        Field("calm_activity", dtype="float64"),
+        Field("calm_seen", dtype="int32"),
+        Field("calm_lowest", initial=NONE_YET),
+        Field("calm_mean", dtype="float64"),
+        Field("calm_squares", dtype="float64"),
+        Field("calm_waiting", (WINDOW,), initial=NONE_YET),
+    )
+
+    def level(self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64) -> Level:
+        """How active the streams are with these residuals; changes nothing. Deviations are positive."""
+        seen_B = state["calm_seen"][rows].astype(np.float64)
+        activity_B = state["calm_activity"][rows]
+        activity_B = activity_B + np.maximum(1.0 / WINDOW, 1.0 / (seen_B + 1.0)) * (np.abs(residual_B) - activity_B)
+        ratio_B = activity_B / np.maximum(deviation_B, np.finfo(np.float32).tiny)
+        level_B = np.log(np.clip(ratio_B, np.exp(LEAST_LEVEL), np.exp(LARGEST_LEVEL)))
+        counted_B = np.maximum(seen_B - FIRST, 1.0)
+        deviation_B = np.maximum(np.sqrt(state["calm_squares"][rows] / counted_B), LEAST_DEVIATION)
+        lowest_B = state["calm_lowest"][rows]
+        known_B = (seen_B >= 2.0 * FIRST) & (lowest_B < NONE_YET)
+        novelty_B = np.where(known_B, WEIGHT * np.maximum(lowest_B - level_B, 0.0) / deviation_B, 0.0)
+        return Level(activity_B, level_B, novelty_B)
+
+    def update(self, state: Columns, rows: Rows, level: Level) -> None:
+        """Take in what `level` said of this round."""
+        seen_B = state["calm_seen"][rows]
+        counts_B = seen_B >= FIRST
+        place_B = seen_B % WINDOW
+        waiting = state["calm_waiting"]
+        lowest_B = state["calm_lowest"][rows]
+        state["calm_lowest"][rows] = np.minimum(lowest_B, waiting[rows, place_B])
+        waiting[rows, place_B] = np.where(counts_B, level.level, NONE_YET)
+        away_B = np.where(counts_B, level.level - state["calm_mean"][rows], 0.0)
+        mean_B = state["calm_mean"][rows] + away_B / np.maximum(seen_B - FIRST + 1.0, 1.0)
+        state["calm_squares"][rows] += away_B * (level.level - mean_B)
+        state["calm_mean"][rows] = mean_B
+        state["calm_activity"][rows] = level.activity
+        state["calm_seen"][rows] = np.minimum(seen_B, np.iinfo(np.int32).max - 1) + 1
