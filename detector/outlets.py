@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -47,11 +47,14 @@ class Outlets:
         rejects: RejectOutlet | None,
         metrics: WorkerMetrics,
         log: FilteringBoundLogger,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
+        """`progress` hears of every message that a sink took, however long it made us wait."""
         self.alerts = alerts
         self.rejects = rejects
         self.metrics = metrics
         self.log = log
+        self.progress = progress
 
     @property
     def sinks(self) -> dict[str, Sink]:
@@ -96,6 +99,7 @@ class Outlets:
         try:
             for message in messages:
                 sink.send(message)
+                self.progress()
         except DeliveryError:
             self.metrics.sink_failures.labels(name).inc()
             raise

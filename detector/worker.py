@@ -10,14 +10,11 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.checkpoint import Checkpoints
 from detector.errors import SourceError
+from detector.learning.continual import Learning
 from detector.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.pipeline import Pipeline
-from detector.protocols import (
-    Clock,
-    Decoder,
-    SkippedRange,
-    Source,
-)
+from detector.portions import Portions
+from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.snapshots import Snapshots
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
@@ -37,6 +34,11 @@ class Telemetry:
     notifier: Notifier
     log: FilteringBoundLogger
 
+    def progress(self) -> None:
+        """Something was done: the watchdogs may rest."""
+        self.health.progress()
+        self.notifier.progress()
+
 
 class Worker:
     """Reads until it is told to stop, its source is exhausted, or an error that a retry cannot mend is raised."""
@@ -54,13 +56,15 @@ class Worker:
         checkpoint_interval_seconds: float,
         flush_timeout_seconds: float,
         snapshots: Snapshots | None = None,
+        learning: Learning | None = None,
     ) -> None:
         self.source = source
         self.decoder = decoder
         self.pipeline = pipeline
-        self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log)
+        self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log, telemetry.progress)
         self.telemetry = telemetry
         self.clock = clock
+        self.learning = learning
         self.checkpoints = Checkpoints(
             source,
             self.outlets.sinks,
@@ -73,6 +77,7 @@ class Worker:
         )
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
+        self._portions = Portions(clock)
         self._rebalance_is_imminent = False
         self._stopping = False
         self._splits_reported = 0
@@ -93,19 +98,23 @@ class Worker:
         self._housekeep()
 
     def turn(self) -> None:
-        """One turn of the loop."""
-        for batch in self._poll():
-            self._process(batch)
+        """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on."""
+        for portion in self._portions.of(self._poll()):
+            self._process(portion)
+            self.telemetry.progress()
+            if self._stopping:
+                break
         now = self.clock.monotonic()
         if now >= self._housekeeping_at:
             self._housekeep()
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+        if self.learning is not None:
+            self.learning.turn(self._assigned)
         if self._rebalance_is_imminent:
             self.checkpoints.settle(self.positions)
         else:
             self.checkpoints.turn(self.positions)
-        self.telemetry.health.progress()
-        self.telemetry.notifier.progress()
+        self.telemetry.progress()
 
     def _poll(self) -> list[RawBatch]:
         try:
@@ -141,6 +150,8 @@ class Worker:
         self.checkpoints.abandon()
         self._assigned = (self._assigned - gone) | changes.assigned
         for partition in gone:
+            if self.learning is not None:
+                self.learning.forget(partition)
             self.pipeline.table.drop(partition)
             self.positions.pop(partition, None)
             self.checkpoints.forget(partition)
@@ -169,8 +180,7 @@ class Worker:
             if snapshot is not None:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset
-            self.telemetry.health.progress()
-            self.telemetry.notifier.progress()
+            self.telemetry.progress()
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)

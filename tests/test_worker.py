@@ -2,19 +2,21 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from detector.alerts import AlertRecord, Lifecycle
+from detector.columns import Columns, Rows
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
 from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
-from detector.protocols import AssignmentChanges
-from detector.records import Partition, RawBatch
+from detector.protocols import AssignmentChanges, Forecaster
+from detector.records import Float64, Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Metrics, Notifier, new_registry
@@ -48,11 +50,11 @@ def quiet(count: int) -> list[float]:
 
 
 class Rig:
-    def __init__(self, source: ListSource, interval: float = 1e9) -> None:
+    def __init__(self, source: ListSource, interval: float = 1e9, forecaster: Forecaster | None = None) -> None:
         self.source, self.sink, self.dead, self.clock = source, ListSink(), ListSink(), ManualClock()
         self.metrics = Metrics(new_registry())
         pipeline = Pipeline(
-            LastValueForecaster(),
+            forecaster or LastValueForecaster(),
             Scorer(ScorerSettings(warmup_samples=20)),
             Lifecycle(
                 anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0
@@ -228,3 +230,56 @@ def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:
     rig.worker.run()
     assert source.committed == {PARTITION: 5}
     assert not rig.worker.telemetry.health.ready
+
+
+class Slow(LastValueForecaster):
+    """Takes time for every sample it learns, and may be asked to stop the worker by the way."""
+
+    def __init__(self, seconds: float) -> None:
+        self.clock, self.seconds = ManualClock(), seconds
+        self.learnt = 0
+        self.stop_after = 1 << 60
+        self.stop: Callable[[], None] = lambda: None
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        super().learn(state, rows, times, values)
+        self.clock.advance(self.seconds * len(rows))
+        self.learnt += len(rows)
+        if self.learnt >= self.stop_after:
+            self.stop()
+
+
+class Noting(Health):
+    """Keeps the times of progress."""
+
+    def __init__(self, stall_seconds: float, monotonic: Callable[[], float]) -> None:
+        super().__init__(stall_seconds, monotonic)
+        self.noted = [monotonic()]
+
+    def progress(self) -> None:
+        super().progress()
+        self.noted.append(self.progress_at)
+
+
+def test_g12_the_loop_comes_round_within_a_large_batch_of_one_stream_that_takes_long() -> None:
+    slow = Slow(0.01)
+    rig = Rig(ListSource([[records(0, quiet(20_000))]], frozenset({PARTITION})), forecaster=slow)
+    slow.clock = rig.clock
+    health = Noting(60, rig.clock.monotonic)
+    rig.worker.telemetry = replace(rig.worker.telemetry, health=health)
+    rig.worker.turn()
+    silences = np.diff(health.noted)
+    assert slow.learnt == 20_000
+    assert silences.max() < 15.0, "the first portion is a guess"
+    assert np.median(silences) < 2.0
+
+
+def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> None:
+    source = ListSource([[records(0, quiet(20_000))]], frozenset({PARTITION}))
+    slow = Slow(0.01)
+    rig = Rig(source, forecaster=slow)
+    slow.clock, slow.stop_after, slow.stop = rig.clock, 3_000, rig.worker.stop
+    rig.worker.run()
+    assert 3_000 <= slow.learnt < 4_500
+    assert source.committed == {PARTITION: slow.learnt}
+    assert rig.accounted()

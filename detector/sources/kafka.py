@@ -213,11 +213,11 @@ class KafkaSource:
             raise self._fenced()
         if not self._progress.due():
             return
+        positions = {(tp.topic, tp.partition): self._position(tp) for tp in self._assigned(self._resumed)}
+        standing = self._progress.standing(positions)
         cluster = self._consumer._cluster
         age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
         require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
-        positions = {(tp.topic, tp.partition): self._position(tp) for tp in self._assigned(self._resumed)}
-        standing = self._progress.standing(positions)
         if standing:
             asked = [TopicPartition(*partition) for partition in standing]
             ends = self._offsets.bounds(asked, "latest", min(self._timeout_ms, _LOOK_TIMEOUT_MS))

@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"pipeline", "snapshots", "outlets", "portions", "watchdog", "learning"},
     {"checkpoint", "routing"},
-    {"worker", "replay", "backtest", "produce", "demo", "train", "testing", "inspect"},
+    {"worker", "replay", "backtest", "produce", "demo", "train", "testing", "inspect", "admin"},
     {"app"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,176 @@
+"""G12 and the pitfalls of a client that says nothing: frozen brokers, fenced members, partitions that do not come."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as Section
+from detector.errors import BrokerUnreachable, MemberFenced, PartitionStalled
+from detector.sources.kafka import KafkaSource
+from tests.integration.daemon import Daemon
+from tests.integration.driving import MakeSource, drive, read, values, wait_for_change
+from tests.kafka.endpoint import Endpoint, eventually
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_SECONDS = 4.0
+MARGIN_SECONDS = 6.0
+
+
+def settings(kafka: Endpoint) -> dict[str, Any]:
+    """A daemon that has something to do and little time to end."""
+    metrics = kafka.create_topic(partitions=2)
+    kafka.produce(metrics, [b'{"name":"m","timestamp":%d,"value":1}' % (1_700_000_000 + i) for i in range(2_000)])
+    return {
+        "kafka": {"bootstrap_servers": [kafka.bootstrap], "request_timeout_seconds": 20.0},
+        "source": {"kafka": {"topics": [metrics], "group_id": kafka.name("group"), "start": "earliest"}},
+        "sinks": {"kafka": {"topic": kafka.create_topic()}},
+        "dead_letter": {"topic": kafka.create_topic()},
+        "checkpoint": {"interval_seconds": 0.1, "shutdown_timeout_seconds": DEADLINE_SECONDS},
+    }
+
+
+def end(daemon: Daemon) -> int:
+    """SIGTERM; the exit status, which must come within the deadline."""
+    return daemon.terminate(DEADLINE_SECONDS + MARGIN_SECONDS)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(3))
+def test_g12_sigterm_at_any_moment_ends_in_order(kafka: Endpoint, tmp_path: Path, seed: int):
+    with Daemon(tmp_path, settings(kafka)) as daemon:
+        eventually(lambda: daemon.get("/-/healthy")[0] != 0, "it has begun", 60.0)
+        time.sleep(random.Random(seed).uniform(0.0, 3.0))
+        assert end(daemon) == 0
+
+
+@pytest.mark.timeout(180)
+def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path: Path):
+    cluster = own_cluster
+    config = settings(cluster.endpoint)
+    with Daemon(tmp_path, config) as daemon:
+        daemon.wait_until_ready()
+        eventually(lambda: daemon.metric("detector_samples_consumed_total") > 0, "it reads")
+        cluster.brokers[0].pause()
+        cluster_is_silent_for = random.Random(7).uniform(0.0, 2.0)
+        time.sleep(cluster_is_silent_for)
+        assert daemon.get("/-/healthy")[0] == 200, "waiting for a broker is no hang"
+        assert end(daemon) in (0, 1)
+
+
+@pytest.mark.timeout(180)
+def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluster, tmp_path: Path):
+    cluster = own_cluster
+    config = settings(cluster.endpoint)
+    cluster.brokers[0].pause()
+    with Daemon(tmp_path, config) as daemon:
+        eventually(lambda: daemon.get("/-/healthy")[0] == 200, "it has begun", 60.0)
+        assert end(daemon) == 1
+        assert "most recent call first" in daemon.log.read_text()
+
+
+@pytest.mark.timeout(180)
+def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_path: Path):
+    cluster = own_cluster
+    config = settings(cluster.endpoint)
+    (topic,) = config["source"]["kafka"]["topics"]
+    with Daemon(tmp_path, config) as daemon:
+        daemon.wait_until_ready()
+        cluster.brokers[0].pause()
+        time.sleep(3.0)
+        cluster.brokers[0].resume()
+        cluster.endpoint.produce(topic, [b'{"name":"m","timestamp":1700009999,"value":1}'])
+        eventually(lambda: daemon.metric("detector_samples_consumed_total") == 2_001, "all is read", 60.0)
+        assert end(daemon) == 0
+
+
+def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoint):
+    topic = kafka.create_topic()
+    section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest")
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=5)
+    source = KafkaSource(connection, section, stall_seconds=1.0)
+    try:
+        kafka.produce(topic, [b"a"])
+        read(source, 1)
+        source._consumer.pause(*source._consumer.assignment())  # behind its back: the library delivers nothing
+        kafka.produce(topic, [b"b"])
+        with pytest.raises(PartitionStalled, match=f"{topic}/0: nothing is read from offset 1 on") as caught:
+            drive(source, until=lambda: False)
+        assert caught.value.retriable
+        source._consumer.resume(*source._consumer.assignment())
+        assert values(read(source, 1)) == [b"b"]
+        drive_seconds(source, 2.0)
+    finally:
+        source.close(timeout_seconds=2)
+
+
+def drive_seconds(source: KafkaSource, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    drive(source, until=lambda: time.monotonic() > until)
+
+
+def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns(
+    kafka: Endpoint, make_source: MakeSource
+):
+    topic = kafka.create_topic()
+    source = make_source(topic)
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    source._consumer._cluster._last_successful_refresh_ms -= 200_000
+    source._progress._looked_at -= 200
+
+    with pytest.raises(BrokerUnreachable, match=r"has answered for 20\d s") as caught:
+        source.poll(0.1)
+    assert caught.value.retriable
+    assert source.poll(0.1) == []
+
+
+def test_pitfall_9_a_fenced_member_is_told_although_it_only_polls(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    first = make_source(topic, group_instance_id="same", session_timeout_seconds=3.0)
+    read(first, 1)
+    wait_for_change(make_source(topic, group_instance_id="same", session_timeout_seconds=3.0))
+
+    with pytest.raises(MemberFenced, match="group_instance_id"):
+        drive(first, until=lambda: False)
+
+
+def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_partitions(
+    kafka: Endpoint, make_source: MakeSource
+):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    source = make_source(topic, session_timeout_seconds=1.5)
+    assigned = wait_for_change(source).assigned
+    time.sleep(4.0)  # the callback has returned long ago; heartbeats go on, and nothing is fetched
+    source.resume(assigned)
+
+    assert values(read(source, 1)) == [b"a"]
+    source.commit({(topic, 0): 1})
+
+
+def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"a"])
+    source = make_source(topic)
+    wait_for_change(source)
+    for _ in range(10):
+        assert source.poll(0.05) == []
+
+
+@pytest.mark.timeout(120)
+def test_g12_a_daemon_that_is_stopped_while_frozen_ends_when_it_thaws(kafka: Endpoint, tmp_path: Path):
+    with Daemon(tmp_path, settings(kafka)) as daemon:
+        daemon.wait_until_ready()
+        daemon.process.send_signal(signal.SIGSTOP)
+        daemon.process.send_signal(signal.SIGTERM)
+        time.sleep(1.0)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert daemon.process.wait(DEADLINE_SECONDS + MARGIN_SECONDS) == 0
