@@ -5,6 +5,7 @@
     ├── SourceError            records cannot be read
     │   ├── BrokerUnreachable  no broker answers (retriable)
     │   ├── TopicMissing       a topic does not exist and is not created for you
+    │   ├── TopicUnfit         a topic exists and is not what it must be
     │   ├── AccessDenied       authentication or authorisation failed
     │   ├── OffsetLost         the position is outside the log and the policy says stop
     │   │   ├── TopicRecreated the topic was deleted and created again: the position is of another log
@@ -79,6 +80,12 @@ class TopicMissing(SourceError):
     """A configured topic does not exist."""
 
     reason = "topic_missing"
+
+
+class TopicUnfit(SourceError):
+    """A topic exists, and the daemon could not work with it as it is."""
+
+    reason = "topic_unfit"
 
 
 class AccessDenied(SourceError):

@@ -1,6 +1,19 @@
 """The command line, a module a command. They import what they need when they run, so that `--help` is quick."""
 
-from detector.cli import backtest, check_config, demo, inspect, produce, replay, run, state, train
+from detector.cli import admin, backtest, check_config, demo, inspect, produce, replay, run, state, train
 from detector.cli.application import app, main
 
-__all__ = ["app", "backtest", "check_config", "demo", "inspect", "main", "produce", "replay", "run", "state", "train"]
+__all__ = [
+    "admin",
+    "app",
+    "backtest",
+    "check_config",
+    "demo",
+    "inspect",
+    "main",
+    "produce",
+    "replay",
+    "run",
+    "state",
+    "train",
+]

@@ -1,0 +1,167 @@
+"""The topics that a configuration needs: what each must be like, which are missing, and what is wrong with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from detector.config import Config
+from detector.errors import TopicMissing, TopicUnfit
+from detector.kafka_admin import KafkaAdmin, TopicDescription
+
+BROKERS_CHOICE = -1
+STATE_MESSAGE_BYTES = 600_000
+"""State, and samples on their way to their partition, are written in pieces of half a MiB."""
+ENVELOPE_BYTES = 65_536
+"""Headers, key and framing of a dead letter."""
+USUAL_REPLICAS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a topic."""
+
+    name: str
+    wanted: str
+    fits: Callable[[str], bool]
+    needed: bool
+    """False where another value is only worse."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A topic that the configuration names."""
+
+    key: str
+    """Where the configuration names it."""
+    topic: str
+    partitions: int
+    """To make it with; BROKERS_CHOICE leaves it to the brokers."""
+    least_partitions: int
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something about a topic that is not as it should be."""
+
+    key: str
+    topic: str
+    what: str
+    mend: str
+    needed: bool
+
+
+def plans(config: Config, input_partitions: int) -> Iterator[Plan]:
+    """Every topic that is ours; `input_partitions` is the largest number of an input topic."""
+    source = config.source
+    from_kafka = source.type == "kafka"
+    routed = from_kafka and source.kafka.partitioning == "repartition"
+    if routed:
+        yield Plan("source.kafka.repartition_topic", source.kafka.repartition_topic, input_partitions, 1, _SAMPLES)
+    if from_kafka and config.state.type == "kafka":
+        yield Plan("state.kafka.topic", config.state.kafka.topic, input_partitions, input_partitions, _STATE)
+    if config.sinks.kafka.enabled:
+        yield Plan("sinks.kafka.topic", config.sinks.kafka.topic, 1, 1, _ALERTS)
+    if config.dead_letter.topic is not None:
+        least = config.dead_letter.max_value_bytes + ENVELOPE_BYTES
+        room = _at_least("max.message.bytes", least, "so large may dead letters be")
+        yield Plan("dead_letter.topic", config.dead_letter.topic, 1, 1, (_DELETED, room))
+
+
+def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: str) -> Iterator[Difference]:
+    """How a topic that exists differs from its plan."""
+    tool = f"--bootstrap-server {bootstrap}"
+    if found.partitions < plan.least_partitions:
+        yield Difference(
+            plan.key,
+            plan.topic,
+            f"it has {found.partitions} partitions, the input has {plan.least_partitions}",
+            f"name another topic under {plan.key}, which this command then creates",
+            needed=True,
+        )
+    for setting in plan.settings:
+        value = found.settings.get(setting.name)
+        if value is not None and not setting.fits(value):
+            yield Difference(
+                plan.key,
+                plan.topic,
+                f"{setting.name} is {value}, not {setting.wanted}: {setting.why}",
+                f"kafka-configs.sh {tool} --entity-type topics --entity-name {plan.topic} --alter "
+                f"--add-config {setting.name}=[{setting.wanted}]",
+                setting.needed,
+            )
+    usual = min(USUAL_REPLICAS, brokers)
+    if found.replicas < usual:
+        yield Difference(
+            plan.key,
+            plan.topic,
+            f"it has {found.replicas} replicas of {brokers} brokers: it is lost with them",
+            f"kafka-reassign-partitions.sh {tool}, to {usual} replicas",
+            needed=False,
+        )
+
+
+def init(config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool) -> Iterator[str]:
+    """Create what is missing, look at the rest, and say so, a line each; what exists is never changed.
+
+    Raises TopicMissing for an input topic, AccessDenied, TopicUnfit where the daemon could not work with a topic.
+    """
+    serious = []
+    bootstrap, brokers = ",".join(config.kafka.bootstrap_servers), admin.brokers()
+    for plan in plans(config, _input_partitions(config, admin)):
+        where = f"{plan.key}: {plan.topic}"
+        found = admin.describe(plan.topic)
+        if found is None:
+            settings = {setting.name: setting.wanted for setting in plan.settings}
+            admin.create(plan.topic, plan.partitions, replicas, settings, dry_run=dry_run)
+            told = ", ".join(f"{name}={value}" for name, value in settings.items())
+            done = "would be created" if dry_run else "created"
+            yield f"{where} {done}, {plan.partitions} partitions, {told}"
+            continue
+        wrong = list(differences(plan, found, brokers, bootstrap))
+        serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]
+        for one in wrong:
+            yield f"{where} {'MUST BE MENDED' if one.needed else 'could be better'}: {one.what}. {one.mend}"
+        if not wrong:
+            yield f"{where} is as it should be, {found.partitions} partitions"
+    if serious:
+        raise TopicUnfit("; ".join(serious))
+
+
+def _input_partitions(config: Config, admin: KafkaAdmin) -> int:
+    if config.source.type != "kafka":
+        return 1
+    counts = {topic: len(admin.partitions(topic)) for topic in config.source.kafka.topics}
+    missing = [topic for topic, count in counts.items() if not count]
+    if missing:
+        raise TopicMissing(
+            f"source.kafka.topics: {', '.join(missing)} does not exist, or may not be described; it is the "
+            "producers' to create, since the number of its partitions is a matter of the load"
+        )
+    return max(counts.values())
+
+
+def _policy(wanted: str, *, needed: bool, why: str) -> Setting:
+    parts = set(wanted.split(","))
+    return Setting("cleanup.policy", wanted, lambda value: set(value.split(",")) == parts, needed, why)
+
+
+def _at_least(name: str, least: int, why: str) -> Setting:
+    return Setting(name, str(least), lambda value: int(value) >= least, needed=True, why=why)
+
+
+def _at_most(name: str, most: float, why: str) -> Setting:
+    return Setting(name, f"{most:.12g}", lambda value: float(value) <= most, needed=False, why=why)
+
+
+_DELETED = _policy("delete", needed=True, why="records without a key cannot be compacted")
+_STATE = (
+    _policy("compact", needed=True, why="the state of streams would be lost"),
+    _at_least("max.message.bytes", STATE_MESSAGE_BYTES, "state is written in pieces of half a MiB"),
+    _at_most("segment.ms", 600_000, "compaction begins late, and a restore reads all that was not compacted"),
+    _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that was not compacted"),
+)
+_ALERTS = (_policy("compact,delete", needed=False, why="the last word on each stream would not be kept"),)
+_SAMPLES = (_DELETED, _at_least("max.message.bytes", STATE_MESSAGE_BYTES, "samples travel in records of half a MiB"))

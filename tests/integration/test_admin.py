@@ -1,0 +1,165 @@
+"""`detector admin init` and the tools for state against real brokers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from detector.cli import app
+from detector.config import Config
+from detector.errors import AccessDenied, StateMissing, StateOccupied, TopicMissing, TopicUnfit
+from detector.inspect import look, move
+from detector.state.directory import DirectoryReader
+from detector.state.kafka_topic import require_topic
+from tests.integration.driving import MakeSource, read
+from tests.integration.test_kafka_security import ADMIN, LOGIN
+from tests.kafka.endpoint import Endpoint
+from tests.state.stocked import PARTITIONS, Stock, directory_config
+
+pytestmark = pytest.mark.integration
+
+
+class Setting:
+    """An input topic, and a configuration whose other topics do not exist yet."""
+
+    def __init__(self, kafka: Endpoint, folder: Path) -> None:
+        self.kafka, self.folder = kafka, folder
+        self.settings: dict[str, Any] = {
+            "kafka": {"bootstrap_servers": [kafka.bootstrap], "request_timeout_seconds": 10},
+            "source": {
+                "kafka": {
+                    "topics": [kafka.create_topic(partitions=3)],
+                    "group_id": kafka.name("group"),
+                    "partitioning": "repartition",
+                    "repartition_topic": kafka.name("samples"),
+                }
+            },
+            "sinks": {"kafka": {"topic": kafka.name("alerts")}},
+            "dead_letter": {"topic": kafka.name("dead")},
+            "state": {"type": "kafka", "kafka": {"topic": kafka.name("state")}},
+        }
+        source = self.settings["source"]["kafka"]
+        self.state: str = self.settings["state"]["kafka"]["topic"]
+        self.topics = {source["repartition_topic"], self.state, self.settings["sinks"]["kafka"]["topic"]}
+        self.topics |= {self.settings["dead_letter"]["topic"]}
+
+    @property
+    def config(self) -> Config:
+        return Config.model_validate(self.settings)
+
+    def init(self, *arguments: str) -> Result:
+        file = self.folder / "config.yaml"
+        file.write_text(yaml.safe_dump(self.settings))
+        return CliRunner().invoke(app, ["admin", "init", "-c", str(file), *arguments])
+
+    def there(self) -> set[str]:
+        return self.topics & self.kafka.admin.list_topics(timeout=10).topics.keys()
+
+
+@pytest.fixture
+def setting(kafka: Endpoint, tmp_path: Path) -> Setting:
+    return Setting(kafka, tmp_path)
+
+
+def test_init_makes_what_is_missing_once_and_the_daemon_accepts_it(setting: Setting) -> None:
+    first = setting.init("--dry-run")
+    assert first.exit_code == 0, first.output
+    assert (first.stdout.count("would be created"), setting.there()) == (4, set())
+    made = setting.init()
+    assert (made.exit_code, made.stdout.count(" created, ")) == (0, 4), made.output
+    assert setting.there() == setting.topics
+    require_topic(setting.config.kafka, setting.state, setting.config.source.kafka.topics)
+    again = setting.init()
+    assert (again.exit_code, again.stdout.count("is as it should be")) == (0, 4), again.output
+
+
+def test_init_names_what_must_be_mended_and_changes_nothing(setting: Setting) -> None:
+    setting.kafka.create_topic(setting.state, partitions=1)
+    for _ in range(2):
+        result = setting.init()
+        assert f"{setting.state} MUST BE MENDED: it has 1 partitions, the input has 3" in result.stdout
+        assert f"{setting.state} MUST BE MENDED: cleanup.policy is delete, not compact" in result.stdout
+        assert "--add-config cleanup.policy=[compact]" in result.stdout
+        assert f"{setting.state} could be better: segment.ms is" in result.stdout
+        assert isinstance(result.exception, TopicUnfit)
+    assert setting.there() == setting.topics, "the others were made"
+
+
+def test_init_makes_no_input_topic(setting: Setting) -> None:
+    setting.settings["source"]["kafka"]["topics"] = ["nowhere"]
+    assert isinstance(setting.init().exception, TopicMissing)
+    assert setting.there() == set()
+
+
+def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path) -> None:
+    cluster = make_cluster(
+        client_protocol="SASL_PLAINTEXT",
+        client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
+        properties={
+            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.mechanism.inter.broker.protocol": "PLAIN",
+            "listener.name.client.plain.sasl.jaas.config": LOGIN,
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:admin;User:ANONYMOUS",
+        },
+    )
+    (tmp_path / "right").write_text("right\n")
+    setting = Setting(cluster.endpoint, tmp_path)
+    setting.settings["source"]["type"] = "host"
+    setting.settings["kafka"] |= {
+        "allow_plaintext_credentials": True,
+        "sasl": {"mechanism": "PLAIN", "username": "detector", "password_file": str(tmp_path / "right")},
+    }
+    for arguments in (["--dry-run"], []):
+        result = setting.init(*arguments)
+        assert isinstance(result.exception, AccessDenied)
+        assert "does not allow it to detector; grant" in str(result.exception)
+    setting.settings["kafka"]["sasl"]["username"] = "admin"
+    (tmp_path / "right").write_text("admin-secret")
+    assert setting.init().exit_code == 0
+
+
+def test_state_moves_to_a_topic_and_back_to_the_byte(setting: Setting, tmp_path: Path) -> None:
+    setting.settings["source"]["kafka"] |= {"group_id": "detector", "partitioning": "trusted"}
+    setting.init()
+    folder, config = directory_config(tmp_path / "one"), setting.config
+    Stock(folder).two_snapshots()
+    move.export_to(folder, tmp_path / "a.tar", None, force=False)
+    with pytest.raises(StateMissing, match="nothing is stored for group detector in the kafka store"):
+        look.surveys(config, None)
+    move.import_from(config, tmp_path / "a.tar", None, at=None, force=False, while_running=False)
+    surveys = look.surveys(config, None)
+    assert [[one.offset for one in found.snapshots] for found in surveys] == [[80, 70], [80, 70]]
+    move.export_to(config, tmp_path / "b.tar", None, force=False)
+    two = directory_config(tmp_path / "two")
+    move.import_from(two, tmp_path / "b.tar", None, at=None, force=False, while_running=True)
+    for partition in PARTITIONS:
+        first, second = (DirectoryReader(tmp_path / name, "detector").open(partition) for name in ("one", "two"))
+        assert dict(first.blobs) == dict(second.blobs)
+    assert move.revert(config, PARTITIONS[0], at=None, while_running=False) == [
+        "metrics/0 goes back to offset 70, 300 streams"
+    ]
+    assert [[one.offset for one in found.snapshots] for found in look.surveys(config, None)] == [[70], [80, 70]]
+
+
+def test_nothing_is_put_or_taken_under_a_running_worker(
+    setting: Setting, make_source: MakeSource, tmp_path: Path
+) -> None:
+    topic, group = setting.settings["source"]["kafka"]["topics"][0], setting.kafka.name("group")
+    setting.kafka.produce(topic, [b"a"])
+    stored = directory_config(
+        tmp_path / "state", kafka=setting.settings["kafka"], source={"kafka": {"group_id": group}}
+    )
+    Stock(stored).two_snapshots()
+    source = make_source(topic, group_id=group)
+    read(source, 1)
+    with pytest.raises(StateOccupied, match=rf"group {group} has 1 running members \(detector at .*--while-running"):
+        move.revert(stored, PARTITIONS[0], at=None, while_running=False)
+    assert len(look.surveys(stored, PARTITIONS[0])[0].snapshots) == 2, "looking is allowed, and nothing is gone"
+    source.close(5.0)
+    move.revert(stored, PARTITIONS[0], at=None, while_running=False)
+    assert len(look.surveys(stored, PARTITIONS[0])[0].snapshots) == 1

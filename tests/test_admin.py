@@ -1,0 +1,82 @@
+"""Which topics a configuration needs, and what is said of those that there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detector.admin import Difference, Plan, differences, plans
+from detector.config import Config
+from detector.kafka_admin import TopicDescription
+
+
+def planned(**settings: Any) -> dict[str, Plan]:
+    return {plan.key: plan for plan in plans(Config.model_validate(settings), input_partitions=8)}
+
+
+def test_only_what_the_configuration_uses_is_planned() -> None:
+    assert planned().keys() == {"sinks.kafka.topic"}
+    assert planned(sinks={"kafka": {"enabled": False}}) == {}
+    assert planned(source={"type": "host"}, state={"type": "kafka"}).keys() == {"sinks.kafka.topic"}
+    everything = planned(
+        source={"kafka": {"partitioning": "repartition"}}, state={"type": "kafka"}, dead_letter={"topic": "dead"}
+    )
+    assert {key: plan.partitions for key, plan in everything.items()} == {
+        "source.kafka.repartition_topic": 8,
+        "state.kafka.topic": 8,
+        "sinks.kafka.topic": 1,
+        "dead_letter.topic": 1,
+    }
+
+
+STATE = planned(state={"type": "kafka"})["state.kafka.topic"]
+GOOD = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": "1048588",
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.2",
+}
+
+
+def found(plan: Plan = STATE, partitions: int = 8, replicas: int = 3, **settings: str) -> list[Difference]:
+    in_force = {**GOOD, **{name.replace("_", "."): value for name, value in settings.items()}}
+    return list(differences(plan, TopicDescription(plan.topic, partitions, replicas, in_force), 5, "b:9092"))
+
+
+def test_a_topic_as_it_should_be_has_no_differences() -> None:
+    assert found() == []
+    assert found(partitions=12) == []
+    alerts = planned()["sinks.kafka.topic"]
+    assert found(alerts, cleanup_policy="delete,compact") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "needed"),
+    [
+        (
+            {"cleanup_policy": "delete"},
+            "cleanup.policy is delete, not compact: the state of",
+            True,
+        ),
+        ({"cleanup_policy": "compact,delete"}, "cleanup.policy is compact,delete, not compact", True),
+        ({"max_message_bytes": "1000"}, "max.message.bytes is 1000, not 600000", True),
+        ({"segment_ms": "604800000"}, "segment.ms is 604800000, not 600000", False),
+        ({"min_cleanable_dirty_ratio": "0.5"}, "min.cleanable.dirty.ratio is 0.5, not 0.2", False),
+        ({"partitions": 4}, "it has 4 partitions, the input has 8", True),
+        ({"replicas": 1}, "it has 1 replicas of 5 brokers", False),
+    ],
+)
+def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], what: str, needed: bool) -> None:
+    (one,) = found(**change)
+    assert (one.key, one.topic, one.needed) == ("state.kafka.topic", "detector-state", needed)
+    assert one.what.startswith(what)
+    assert "kafka-configs.sh --bootstrap-server b:9092" in one.mend or change.keys() & {"partitions", "replicas"}
+
+
+def test_a_dead_letter_topic_takes_what_the_configuration_lets_through() -> None:
+    plan = planned(dead_letter={"topic": "dead", "max_value_bytes": 2_000_000})["dead_letter.topic"]
+    settings = {setting.name: setting for setting in plan.settings}
+    assert settings["max.message.bytes"].fits("3000000")
+    assert not settings["max.message.bytes"].fits("2000000")
+    assert not settings["cleanup.policy"].fits("compact")
