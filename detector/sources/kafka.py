@@ -93,6 +93,10 @@ class KafkaSource:
             self._membership.poll_ended(bool(self._consumer.assignment()))
 
     def _fetch(self, timeout_seconds: float) -> list[RawBatch]:
+        fetcher = self._consumer._fetcher
+        if not fetcher._next_partition_records:
+            # The library hands out what it kept of a paused partition where this is None, but not where it is empty.
+            fetcher._next_partition_records = None
         try:
             fetched: dict[Any, list[Row]] = self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
         except kafka_errors.NoOffsetForPartitionError as exc:
