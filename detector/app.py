@@ -19,8 +19,11 @@ from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import DeliveryError, StateUnavailable
+from detector.learning.continual import Learning, LearningSettings
+from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
+from detector.models.weights import load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
@@ -114,7 +117,8 @@ def build_worker(
     if source is None and is_routed(config):
         router = build_router(config, stack, rejects, metrics, log, clock)
         config = behind_router(config)
-    snapshots = None if source else _snapshots(config, stack, pipeline, log)
+    versions = _versions(config, pipeline)
+    snapshots = None if source else _snapshots(config, stack, pipeline, log, versions)
     source = source or SOURCES[config.source.type](config)
     source = RoutingSource(router, source) if router else source
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
@@ -130,6 +134,7 @@ def build_worker(
         checkpoint_interval_seconds=config.checkpoint.interval_seconds,
         flush_timeout_seconds=max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds),
         snapshots=snapshots,
+        learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
     )
 
 
@@ -210,7 +215,11 @@ def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
 
 
 def _snapshots(
-    config: Config, stack: ExitStack, pipeline: Pipeline, log: structlog.typing.FilteringBoundLogger
+    config: Config,
+    stack: ExitStack,
+    pipeline: Pipeline,
+    log: structlog.typing.FilteringBoundLogger,
+    versions: Versions | None,
 ) -> Snapshots | None:
     """None where nothing remembers offsets either: files and hosts are read from their beginning every time."""
     store = STORES[config.state.type](config) if config.source.type == "kafka" else None
@@ -218,7 +227,33 @@ def _snapshots(
         return None
     stack.callback(store.close, config.checkpoint.shutdown_timeout_seconds)
     ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
-    return Snapshots(store, pipeline.table, ours, config.state.on_foreign, log)
+    return Snapshots(store, pipeline.table, ours, config.state.on_foreign, log, versions)
+
+
+def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
+    """None where the weights stay what they are."""
+    if config.learning.mode == "off":
+        return None
+    model = config.model
+    base = load(Path(model.weights) if model.weights else None)
+    return Versions(pipeline, base, lambda weights: Forecaster(weights, device=model.device, threads=model.threads))
+
+
+def _learning(
+    config: Config,
+    stack: ExitStack,
+    versions: Versions | None,
+    metrics: Metrics,
+    log: structlog.typing.FilteringBoundLogger,
+    *,
+    keeps_state: bool,
+) -> Learning | None:
+    if versions is None:
+        return None
+    settings = LearningSettings(**config.learning.model_dump(exclude={"mode"}))
+    learning = Learning(settings, versions, metrics.learning, log, SystemClock(), keeps_state=keeps_state)
+    stack.callback(learning.close)
+    return learning
 
 
 def _reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:

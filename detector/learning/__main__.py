@@ -31,7 +31,9 @@ class Pace:
 
 def end_with_worker(folder: Path) -> None:
     """Wait for the worker's end of the pipe to close."""
-    sys.stdin.buffer.read()
+    # Not sys.stdin, whose lock a thread that never returns would hold at the end.
+    while os.read(0, 1):
+        pass
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 

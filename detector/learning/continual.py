@@ -26,7 +26,7 @@ from detector.records import Partition
 from detector.streams.table import LATEST
 from detector.telemetry.learning_metrics import LearningMetrics
 
-CHOOSE_SECONDS = 60.0
+CHOOSE_SECONDS = 30.0
 ACTIVE_SECONDS = 7_200.0
 """Event time: a stream that was silent for longer than this before the newest sample has nothing to teach."""
 LEAST_STREAMS = 8

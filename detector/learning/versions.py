@@ -93,7 +93,9 @@ class Versions:
             loaded = replace(self.base, backbone=network(weights.tensors, self.base.backbone), sha256=weights.sha256)
             forecaster = self._make(loaded)
             # The first call of a kernel takes its time; nobody waits for this one.
-            forecaster.forecast(allocate(forecaster.fields, BLOCK_ROWS), np.arange(BLOCK_ROWS))
+            state, rows = allocate(forecaster.fields, BLOCK_ROWS), np.arange(BLOCK_ROWS)
+            forecaster.learn(state, rows, np.zeros(BLOCK_ROWS), np.ones(BLOCK_ROWS))
+            forecaster.forecast(state, rows)
             self._models[weights.sha256] = Model(forecaster.name, forecaster)
         return self._models[weights.sha256]
 

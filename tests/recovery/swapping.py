@@ -87,7 +87,8 @@ def swapping_life(world: World, plan: Plan, **options: object) -> tuple[Life, We
 
 def oracle_of(log: Log, plan: Plan) -> tuple[dict[Partition, list[bytes]], dict[bytes, set[bytes]]]:
     """State and alerts of a process that nobody disturbs, and that swaps weights where the plan says."""
-    state, expected = {}, {}
+    state: dict[Partition, list[bytes]] = {}
+    expected: dict[bytes, set[bytes]] = {}
     for partition, records in log.items():
         life = Life(World({partition: records}), forecaster=Scaled(1.0))
         used = plan.used.get(partition, {})

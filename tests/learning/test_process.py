@@ -1,0 +1,116 @@
+"""The learning process itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from detector.learning import files
+from detector.learning.__main__ import NICEST, Pace
+from detector.learning.process import ChildProcess
+from detector.learning.tuning import CANDIDATE
+from detector.learning.versions import tensors_of
+from tests.learning.fleet import SHAPE, untrained
+from tests.learning.test_tuning import windows
+
+PATIENCE_SECONDS = 100.0
+
+
+def ask(folder: Path, samples: int = 128, cpu_share: float = 1.0) -> None:
+    """A round over twelve streams and a network that thinks too much of its errors."""
+    bad, seen = untrained(log_scale=2.0), windows(12, samples)
+    stretches = files.stretches(folder, 12, samples, "w+")
+    stretches[:, :, :-2] = seen.inputs_TSF.numpy().swapaxes(0, 1)
+    stretches[:, :, -1] = seen.unit_TS.numpy().T
+    moves = (seen.target_TS * seen.unit_TS).numpy().T
+    stretches[:, 1:, -2] = moves[:, :-1].cumsum(axis=1)
+    files.write_networks(folder, {bad.sha256: tensors_of(bad.backbone)})
+    request = files.Request(SHAPE.as_dict(), samples, [samples] * 12, [bad.sha256] * 12, [bad.sha256], 1e-2, cpu_share)
+    files.write_request(folder, request)
+
+
+def wait(child: ChildProcess) -> int:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (status := child.poll()) is None and time.monotonic() < until:
+        time.sleep(0.05)
+    child.kill()
+    assert status is not None
+    return status
+
+
+def test_a_round_is_answered(tmp_path: Path) -> None:
+    ask(tmp_path)
+    child = ChildProcess(tmp_path)
+    assert wait(child) == 0, child.complaint()
+    answer = files.read_answer(tmp_path)
+    assert answer.chosen == CANDIDATE
+    assert answer.loss[CANDIDATE] < answer.loss["running"]
+    assert answer.cpu_seconds > 0
+    assert files.network_path(tmp_path, CANDIDATE).stat().st_size > 1_000
+
+
+def test_a_round_that_cannot_be_read_ends_with_a_status_and_a_word(tmp_path: Path) -> None:
+    child = ChildProcess(tmp_path)
+    assert wait(child) != 0
+    assert "request.json" in child.complaint()
+
+
+def test_it_has_the_lowest_priority(tmp_path: Path) -> None:
+    ask(tmp_path, cpu_share=0.01)
+    child = ChildProcess(tmp_path)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while os.getpriority(os.PRIO_PROCESS, child.pid) != NICEST and time.monotonic() < until:
+        time.sleep(0.05)
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == NICEST
+    child.kill()
+    assert child.poll() is not None
+    child.kill()
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from detector.learning.process import ChildProcess
+child = ChildProcess(Path(sys.argv[1]))
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_it_does_not_outlive_a_worker_that_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "round"
+    folder.mkdir()
+    ask(folder, cpu_share=0.01)
+    with subprocess.Popen([sys.executable, "-c", WORKER, str(folder)], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        pid = int(worker.stdout.readline())
+        worker.kill()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while Path(f"/proc/{pid}").exists() and _is_running(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _is_running(pid)
+    assert not folder.exists()
+
+
+def _is_running(pid: int) -> bool:
+    """Neither gone nor waiting for whoever reaps it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_it_keeps_to_its_share_of_a_core(share: float) -> None:
+    pace = Pace(share)
+    for _ in range(4):
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+        pace()
+    assert time.process_time() / (time.monotonic() - pace._began) <= share * 1.05

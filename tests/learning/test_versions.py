@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from detector.app import build_pipeline
+from detector.config import Config
+from detector.errors import ModelError
+from detector.learning.versions import Versions, learnt, network, tensors_of
+from detector.models.backbone import Backbone, Shape
+from detector.models.forecaster import Forecaster
+from detector.models.weights import load
+from detector.protocols import LearntWeights
+from detector.series import SeriesKey
+
+A, B = ("metrics", 0), ("metrics", 1)
+
+
+def versions() -> Versions:
+    return Versions(build_pipeline(Config()), load(), Forecaster)
+
+
+def changed(by: float) -> LearntWeights:
+    backbone = network(tensors_of(load().backbone), load().backbone)
+    with torch.no_grad():
+        backbone.head.bias.add_(by)
+    return learnt(tensors_of(backbone))
+
+
+def test_a_version_takes_over_partition_by_partition_and_the_one_before_is_kept() -> None:
+    these = versions()
+    one, two, three = changed(0.1), changed(0.2), changed(0.3)
+    for weights in (one, two):
+        these.propose(weights)
+        these.use(A, these.coming(A))
+    assert [weights.sha256 for weights in these.now(A)] == [two.sha256, one.sha256]
+    assert these.now(B) == ()
+    assert these.pipeline.model_of(A).name != these.pipeline.model_of(B).name == these.pipeline.model
+    these.propose(three)
+    assert these.coming(A) == (three, two)
+    assert these.coming(B) == (three,)
+
+
+def test_going_back_drops_what_came_after_and_the_configured_weights_are_always_there() -> None:
+    these = versions()
+    one, two = changed(0.1), changed(0.2)
+    these.use(A, (two, one))
+    these.propose(one)
+    assert these.coming(A) == (one,)
+    these.propose(these.rivals([A])[these.base.sha256])
+    assert these.coming(A) == ()
+    these.use(A, ())
+    assert these.pipeline.model_of(A).forecaster is these.pipeline.forecaster
+    assert these.rivals([A]).keys() == {these.base.sha256}
+
+
+def test_kernels_that_nobody_uses_are_let_go() -> None:
+    these = versions()
+    for by in (0.1, 0.2, 0.3):
+        these.propose(changed(by))
+        these.use(A, these.coming(A))
+    assert len(these._models) == 1
+    these.use(A, ())
+    these.forget(A)
+    assert these.pipeline.models == {}
+
+
+def test_a_partition_is_forecast_with_its_own_weights_and_its_streams_state_goes_on() -> None:
+    these = versions()
+    table = these.pipeline.table
+    table.series(A).intern(SeriesKey.of("cpu"))
+    rows = table.rows(A, np.array([0]), np.array([1.7e9]))
+    forecaster = these.pipeline.model_of(A).forecaster
+    for step in range(40):
+        forecaster.learn(table.columns, rows, np.array([1.7e9 + 60 * step]), np.array([float(step % 5)]))
+        forecaster.forecast(table.columns, rows)
+    hidden = table.columns["hidden"][rows].copy()
+    these.use(A, (changed(0.5),))
+    new = these.pipeline.model_of(A).forecaster
+    assert np.array_equal(table.columns["hidden"][rows], hidden)
+    before = table.columns["forecast"][rows].copy()
+    new.forecast(table.columns, rows)
+    assert not np.array_equal(table.columns["forecast"][rows], before)
+
+
+@pytest.mark.parametrize("what", ["bytes", "shape", "nan"])
+def test_weights_that_do_not_fit_are_refused(what: str) -> None:
+    like = load().backbone
+    wild = network(tensors_of(like), like)
+    with torch.no_grad():
+        wild.head.bias[0] = float("nan")
+    tensors = {
+        "bytes": b"nothing",
+        "shape": tensors_of(Backbone(Shape("gru", 8, 1))),
+        "nan": tensors_of(wild),
+    }[what]
+    these = versions()
+    with pytest.raises(ModelError, match="learnt weights"):
+        these.propose(learnt(tensors))
+    assert these.coming(A) == ()

@@ -1,0 +1,65 @@
+"""G13: every system call with which the directory store makes a checkpoint durable fails once, really."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector.state.directory import DirectoryStore
+from tests.recovery.checkpointing import STATE_UNAVAILABLE, small_log
+from tests.recovery.rig import Life, World, oracle
+
+# A block and a manifest are written; each is synced, and with its folder the folders above, which may be new.
+CALLS = {"write": 2, "fsync": 2 * (1 + 3), "rename": 2}
+ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "ENOSPC"}
+
+
+def checkpoint(folder: Path, *strace: str) -> subprocess.CompletedProcess[str]:
+    """A checkpoint in a process of its own, beside the one before."""
+    watched = ["strace", "-f", "-qq", "-o", str(folder.parent / "calls"), *strace] if strace else []
+    return subprocess.run(
+        [*watched, sys.executable, "-B", "-m", "tests.recovery.checkpointing", str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a first snapshot."""
+    folder = tmp_path_factory.mktemp("disk") / "state"
+    done = checkpoint(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_these_are_the_system_calls_of_a_checkpoint(stocked: Path, tmp_path: Path) -> None:
+    shutil.copytree(stocked, tmp_path / "state")
+    done = checkpoint(tmp_path / "state", f"--trace={','.join(CALLS)}")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "calls").read_text().splitlines()
+    assert {call: sum(f" {call}(" in line for line in lines) for call in CALLS} == CALLS
+
+
+@pytest.mark.parametrize(("call", "nth"), [(call, nth + 1) for call, count in CALLS.items() for nth in range(count)])
+def test_g13_a_system_call_that_fails_is_a_named_error_and_no_state_is_wrong(
+    stocked: Path, tmp_path: Path, call: str, nth: int
+) -> None:
+    folder = tmp_path / "state"
+    shutil.copytree(stocked, folder)
+    done = checkpoint(folder, f"--trace={call}", f"--inject={call}:error={ERRORS[call]}:when={nth}")
+    assert done.returncode == STATE_UNAVAILABLE, done.stderr
+    assert "the state cannot be written (" in done.stderr
+    world = World(small_log())
+    last = Life(world, store=DirectoryStore(folder, "group"))
+    last.worker.run()
+    assert last.state() == oracle(small_log())[0]
+    assert last.metrics.registry.get_sample_value("detector_state_snapshots_damaged_total") == 0
