@@ -8,7 +8,7 @@ from detector.protocols import Clock
 from detector.records import RawBatch
 
 PORTION_SECONDS = 1.0
-FIRST_RECORDS = 1_000
+FIRST_RECORDS = 100
 MOST_RECORDS = 1 << 20
 
 

@@ -263,23 +263,22 @@ class Noting(Health):
 
 def test_g12_the_loop_comes_round_within_a_large_batch_of_one_stream_that_takes_long() -> None:
     slow = Slow(0.01)
-    rig = Rig(ListSource([[records(0, quiet(20_000))]], frozenset({PARTITION})), forecaster=slow)
+    rig = Rig(ListSource([[records(0, quiet(2_500))]], frozenset({PARTITION})), forecaster=slow)
     slow.clock = rig.clock
     health = Noting(60, rig.clock.monotonic)
     rig.worker.telemetry = replace(rig.worker.telemetry, health=health)
     rig.worker.turn()
     silences = np.diff(health.noted)
-    assert slow.learnt == 20_000
-    assert silences.max() < 15.0, "the first portion is a guess"
-    assert np.median(silences) < 2.0
+    assert slow.learnt == 2_500
+    assert silences.max() < 3.0
 
 
 def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> None:
-    source = ListSource([[records(0, quiet(20_000))]], frozenset({PARTITION}))
+    source = ListSource([[records(0, quiet(2_500))]], frozenset({PARTITION}))
     slow = Slow(0.01)
     rig = Rig(source, forecaster=slow)
-    slow.clock, slow.stop_after, slow.stop = rig.clock, 3_000, rig.worker.stop
+    slow.clock, slow.stop_after, slow.stop = rig.clock, 1_000, rig.worker.stop
     rig.worker.run()
-    assert 3_000 <= slow.learnt < 4_500
+    assert 1_000 <= slow.learnt < 1_300
     assert source.committed == {PARTITION: slow.learnt}
     assert rig.accounted()

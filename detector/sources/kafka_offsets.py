@@ -136,7 +136,10 @@ class Offsets:
                 log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=self._section.start)
         try:
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
-        except kafka_errors.KafkaError as exc:  # the next checkpoint commits, too
+        except kafka_errors.KafkaError as exc:
+            if isinstance(exc, kafka_errors.AuthorizationError):
+                raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
+            # A rebalance under way, or a broker that is slow: the next checkpoint commits, too.
             log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
 
     def _of_new_logs(self, partitions: Collection[Any]) -> dict[Any, int]:

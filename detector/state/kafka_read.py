@@ -52,6 +52,11 @@ class KafkaReader:
 
     def pieces(self, partition: Partition) -> Pieces:
         """What there is of a partition, as it lies in the topic."""
+        if partition[1] not in self._numbers():
+            raise StateUnavailable(
+                f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has got more "
+                f"partitions. Add them: kafka-topics.sh --alter --topic {self._topic} --partitions {partition[1] + 1}"
+            )
         return self.read(partition[1], f"{partition[0]}/").get(partition, {})
 
     def read(self, number: int, topic_prefix: str = "") -> dict[Partition, Pieces]:

@@ -20,7 +20,7 @@ from tests.kafka.endpoint import Endpoint, eventually
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_SECONDS = 4.0
+DEADLINE_SECONDS = 6.0
 MARGIN_SECONDS = 6.0
 
 
@@ -59,8 +59,7 @@ def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path
         daemon.wait_until_ready()
         eventually(lambda: daemon.metric("detector_samples_consumed_total") > 0, "it reads")
         cluster.brokers[0].pause()
-        cluster_is_silent_for = random.Random(7).uniform(0.0, 2.0)
-        time.sleep(cluster_is_silent_for)
+        time.sleep(random.Random(7).uniform(0.0, 2.0))
         assert daemon.get("/-/healthy")[0] == 200, "waiting for a broker is no hang"
         assert end(daemon) in (0, 1)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kafka import KafkaProducer
 
 from detector.alerts import AlertRecord
 from detector.app import build_pipeline
@@ -25,6 +26,7 @@ from detector.records import Partition, RawBatch
 from detector.state import STORES
 from detector.state.history import newest
 from detector.state.kafka import KafkaStore
+from detector.state.manifest import manifest_name
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import Endpoint, eventually
 
@@ -203,3 +205,58 @@ def test_a_state_topic_that_would_lose_state_is_refused(kafka: Endpoint) -> None
         store(kafka.create_topic(partitions=1, cleanup_policy="compact"))
     with pytest.raises(StateUnavailable, match=r"max\.message\.bytes=1000"):
         store(kafka.create_topic(partitions=2, cleanup_policy="compact", max_message_bytes=1000))
+
+
+def test_g5_an_input_that_outgrew_the_state_topic_is_told_from_one_that_is_silent(kafka: Endpoint) -> None:
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
+    metrics, topic = kafka.create_topic(partitions=2), kafka.create_topic(partitions=2, cleanup_policy="compact")
+    store = KafkaStore(connection, topic, [metrics], "group", timeout_seconds=10)
+    try:
+        assert store.open((metrics, 1)) == {}
+        with pytest.raises(StateUnavailable, match=rf"no partition 2: {metrics} has got .* --alter .* --partitions 3"):
+            store.open((metrics, 2))
+    finally:
+        store.close(5.0)
+
+
+def test_pitfall_5_state_behind_a_transaction_that_somebody_left_open_is_restored(kafka: Endpoint) -> None:
+    """End offsets under read_committed would stop before it, and the newest snapshot would be missed."""
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
+    topic = kafka.create_topic(cleanup_policy="compact")
+    partition, name = (kafka.create_topic(), 0), manifest_name(7, "0" * 12)
+    store = KafkaStore(connection, topic, [partition[0]], "group", timeout_seconds=10)
+    stray = KafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=kafka.name())
+    try:
+        stray.init_transactions()
+        stray.begin_transaction()
+        stray.send(topic, b"?", b"nobody's").get(10)
+        store.write(partition, name, b"state")
+        store.flush(10.0)
+        assert store.open(partition) == {name: b"state"}
+    finally:
+        stray.abort_transaction()
+        stray.close()
+        store.close(5.0)
+
+
+@pytest.mark.timeout(200)
+def test_g5_a_group_whose_offsets_expired_goes_on_where_its_state_ends(kafka: Endpoint, tmp_path: Path) -> None:
+    setting = Setting(kafka, tmp_path, "directory")
+    setting.settings["source"]["kafka"]["start"] = "latest"
+    setting.produce(0, 0.1)
+    with Daemon(tmp_path, setting.settings) as daemon:
+        daemon.wait_until_ready()
+        eventually(lambda: None not in setting.committed(), "it begins at the end")
+        setting.produce(0.1, 0.4)
+        setting.wait_until_read(0.4)
+        assert daemon.terminate() == 0
+    (deleted,) = kafka.admin.delete_consumer_groups([setting.group]).values()
+    deleted.result(30)
+    setting.produce(0.4, 0.5)
+    with Daemon(tmp_path, setting.settings) as daemon:
+        setting.wait_until_read(0.5)
+        assert daemon.metric("detector_records_consumed_total") == sum(
+            int(0.5 * len(values)) - int(0.4 * len(values)) for values in setting.log
+        )
+        assert daemon.terminate() == 0
+        assert "group_has_no_offset" in daemon.log.read_text()
