@@ -11,8 +11,8 @@ from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, SampleBatch, ScoredBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.series import SeriesKey
-from detector.state.block import decode_block, encode_block
 from detector.testing import LastValueForecaster
+from tests.guarantees import snapshot
 
 STEP_SECONDS = 60.0
 START = 1_700_000_000.0
@@ -107,16 +107,9 @@ def comers_and_goers(seed: int, streams: int, count: int = 700) -> tuple[list[in
 
 def restarted(pipeline: Pipeline) -> Pipeline:
     """Another process' pipeline, with the state of this one by way of bytes."""
-    table, partition = pipeline.table, ("t", 0)
+    table = pipeline.table
     fresh = pipeline_of(table.max_streams, table.idle_expiry_seconds, table.evict_idle_seconds)
-    table.cut(partition)
-    table.uncut(partition, range(table.blocks_of(partition)))
-    blobs = [
-        encode_block(table.take(partition, n), table.fields, partition, 1, {}) for n in table.cut(partition)
-    ]  # fmt: skip
-    blocks = [decode_block(blob, table.fields, partition, n, {}) for n, blob in enumerate(blobs)]
-    fresh.table.restore(partition, table.watermark(partition), blocks)
-    return fresh
+    return snapshot.restarted(pipeline, fresh, ("t", 0))
 
 
 @settings(deadline=None, max_examples=25)

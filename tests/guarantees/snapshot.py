@@ -1,0 +1,18 @@
+"""A restart, as far as state is concerned: everything a pipeline knows goes through bytes."""
+
+from __future__ import annotations
+
+from detector.pipeline import Pipeline
+from detector.records import Partition
+from detector.state.block import decode_block, encode_block
+
+
+def restarted(before: Pipeline, after: Pipeline, partition: Partition) -> Pipeline:
+    """`after`, an empty pipeline of another process, with what `before` knew of the partition."""
+    table, fields = before.table, before.table.fields
+    table.cut(partition)
+    table.uncut(partition, range(table.blocks_of(partition)))
+    blobs = [encode_block(table.take(partition, n), fields, partition, 1, {}) for n in table.cut(partition)]
+    blocks = [decode_block(blob, fields, partition, n, {}) for n, blob in enumerate(blobs)]
+    after.table.restore(partition, table.watermark(partition), blocks)
+    return after

@@ -1,0 +1,129 @@
+"""G9: what counts of a stream's samples, in whatever order and with whatever numbers they come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.app import build_pipeline
+from detector.columns import Columns, Rows
+from detector.config import Config
+from detector.pipeline import Pipeline
+from detector.records import Float64, Outcome, SampleBatch, ScoredBatch
+from detector.series import SeriesKey
+from detector.streams.ordering import LARGEST_VALUE
+from detector.testing import LastValueForecaster
+from tests.test_pipeline import pipeline_of
+
+START, STEP_SECONDS, MAX_FUTURE_SECONDS = 1_700_000_000.0, 60.0, 3_600.0
+Sample = tuple[int, float, float]
+"""(stream, time, value)."""
+GOOD = (Outcome.SCORED, Outcome.WARMUP)
+
+values = st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf, 1.1e30, -1e31, LARGEST_VALUE])
+moments = st.integers(0, 40).map(lambda step: START + STEP_SECONDS * step)
+times = moments | st.sampled_from([-1.0, np.nan, np.inf, 1e12, START + 41 * STEP_SECONDS + MAX_FUTURE_SECONDS])
+
+
+class FiniteOnly(LastValueForecaster):
+    """A model that is never asked about anything but numbers in range."""
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+        assert (np.abs(values) <= LARGEST_VALUE).all()
+        assert (np.abs(times - START) < 1e6).all()
+        super().learn(state, rows, times, values)
+
+
+def process(pipeline: Pipeline, samples: list[Sample], offsets: list[int]) -> ScoredBatch:
+    index, count = pipeline.table.series(("t", 0)), len(samples)
+    batch = SampleBatch(
+        topic="t",
+        partition=0,
+        series=np.array([index.intern(SeriesKey.of(f"s{stream}")) for stream, _, _ in samples], dtype=np.int64),
+        times=np.array([time for _, time, _ in samples], dtype=np.float64),
+        values=np.array([value for _, _, value in samples], dtype=np.float64),
+        kinds=np.zeros(count, dtype=np.uint8),
+        outcomes=np.zeros(count, dtype=np.uint8),
+        offsets=np.array(offsets, dtype=np.int64),
+        record_times=np.full(count, START + 40 * STEP_SECONDS),
+    )
+    return pipeline.process(batch, expire=True)
+
+
+def ruled(samples: list[Sample]) -> list[Outcome]:
+    """The documented rule, a sample at a time."""
+    newest: dict[int, float] = {}
+    found = []
+    for stream, time, value in samples:
+        latest = newest.get(stream, -np.inf)
+        if not 0 <= time <= START + 40 * STEP_SECONDS + MAX_FUTURE_SECONDS:
+            found.append(Outcome.BAD_TIMESTAMP)
+        elif not np.isfinite(value):
+            found.append(Outcome.NOT_FINITE)
+        elif abs(value) > LARGEST_VALUE:
+            found.append(Outcome.OUT_OF_RANGE)
+        elif time <= latest:
+            found.append(Outcome.DUPLICATE if time == latest else Outcome.LATE)
+        else:
+            found.append(Outcome.SCORED)
+            newest[stream] = time
+    return found
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), times, values), max_size=80))
+def test_g9_what_is_late_twice_or_no_number_follows_the_rule_and_leaves_no_trace(samples: list[Sample]) -> None:
+    whole, clean = pipeline_of(), pipeline_of()
+    whole.forecaster = clean.forecaster = FiniteOnly()
+    expected = ruled(samples)
+    found = process(whole, samples, list(range(len(samples)))).outcomes.tolist()
+    assert [Outcome.SCORED if outcome in GOOD else outcome for outcome in found] == expected
+    counting = [at for at, outcome in enumerate(expected) if outcome == Outcome.SCORED]
+    process(clean, [samples[at] for at in counting], counting)
+    for name, column in whole.table.columns.items():
+        assert column.tobytes() == clean.table.columns[name].tobytes(), name
+
+
+EXTREMES = (0.0, 1e30, -1e30, 1e-30, 5e-324, 1.0, -1.0, 1e15, 1e15 + 1, 3.4e29)
+STEPS = 200
+ALTERNATING = [1e30, -1e30] * (STEPS // 2)
+DENORMAL_AFTER_NOTHING = [0.0] * 80 + [5e-324, 0.0] * 40 + [1e30] * (STEPS - 160)
+
+
+def extreme(seed: int) -> list[float]:
+    """Short cycles of extreme values, each repeated for a while."""
+    rng = np.random.default_rng(seed)
+    found: list[float] = []
+    while len(found) < STEPS:
+        found += rng.choice(EXTREMES, rng.integers(1, 5)).tolist() * int(rng.integers(1, 60))
+    return found[:STEPS]
+
+
+@settings(deadline=None, max_examples=3)
+@given(seed=st.integers(0, 1 << 32))
+def test_g9_the_state_is_finite_for_ever(real: Pipeline, seed: int) -> None:
+    partition = ("t", 0)
+    real.table.drop(partition)
+    streams = [ALTERNATING, DENORMAL_AFTER_NOTHING, *(extreme(seed + stream) for stream in range(62))]
+    samples = [
+        (number, START + 7.0 * step, stream[step]) for step in range(STEPS) for number, stream in enumerate(streams)
+    ]
+    scored = process(real, samples, list(range(len(samples))))
+    assert set(scored.outcomes.tolist()) == set(GOOD)
+    after_the_first = slice(len(streams), None)
+    for column in ("expected", "lower", "upper", "scores"):
+        assert np.isfinite(getattr(scored, column)[after_the_first]).all(), column
+    rows = real.table.occupied(partition)
+    for spec in real.table.fields:
+        held = real.table.columns[spec.name][rows]
+        if spec.finite or spec.name == "forecast":
+            assert np.isfinite(held).all(), spec.name
+        # Infinity stands for none in some columns, and NaN in those that begin with it.
+        assert np.isnan(spec.initial) or not np.isnan(held).any(), spec.name
+
+
+@pytest.fixture(scope="module")
+def real() -> Pipeline:
+    return build_pipeline(Config())
