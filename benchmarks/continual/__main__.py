@@ -1,10 +1,10 @@
 """`python -m benchmarks.continual [FOLDER ...] [--weights FILE] [--json FILE] [--rate R]`: learning on against not.
 
 Folders of CSV series, their last 6,144 samples side by side; without any, synthetic fleets that live through a change
-(see `scenarios`). Every 384 samples a candidate is tuned on the four rounds before the newest one; it takes over only
-if it beats the running weights on the newest, by likelihood, and the streams' states are carried over. Shown is the
-absolute error over that of the weights as they were, geometric mean over streams: in the first half of the rounds, in
-the two after it, and in the rest; and how many candidates were taken.
+(see `scenarios`). Candidates come and go by the daemon's own rules (`detector.learning.tuning`): with the defaults of
+`learning`, a round every 256 samples, and the streams' states are carried over. Shown is the absolute error over that
+of the weights as they were, geometric mean over streams: in the first half of the rounds, in the two after it, in the
+four after these, and in the rest; and how many candidates were taken, weights taken back, and rounds there were.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from detector.train.judge import panel
 from detector.train.material import side_by_side
 
 SEED = 3_000_003
-STREAMS, ROUNDS = 96, 16
+STREAMS, ROUNDS = 96, 24
 
 
 def main() -> None:

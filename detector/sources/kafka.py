@@ -161,11 +161,15 @@ class KafkaSource:
         return self._lineages.behind(partition)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Raises CommitRefused while the group is being rebalanced: what stays assigned is committed next time."""
+        """Raises CommitRefused while the group is being rebalanced: what stays assigned is committed next time.
+
+        What is committed already is left out for idle partitions only: of others it asks whether they are still ours.
+        """
         due = {
-            tp: offsets[tp.topic, tp.partition]
+            tp: offset
             for tp in self._assigned(offsets)
-            if self._committed.get((tp.topic, tp.partition)) != offsets[tp.topic, tp.partition]
+            if (offset := offsets[tp.topic, tp.partition]) != self._committed.get((tp.topic, tp.partition))
+            or self._position(tp) != offset
         }
         if not due:
             return

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.continual.life import ROUND, Life, measure
+from benchmarks.continual.life import CONFIGURED, ROUND, Life, measure
 from benchmarks.continual.scenarios import SCENARIOS, scenario
 from detector.models.backbone import Backbone, Shape
 from detector.train.judge import panel
@@ -31,13 +31,26 @@ def test_only_a_better_candidate_takes_over():
     assert (idle.asked, idle.taken) == (0, 0)
     idle.consider(windows, 2 * ROUND)
     assert (idle.asked, idle.taken) == (1, 0)
+    assert idle.running[0] == CONFIGURED
     eager = Life(copy.deepcopy(backbone), backbone.initial(8), learning_rate=1e-2)
     eager.consider(windows, 2 * ROUND)
     assert (eager.asked, eager.taken) == (1, 1)
-    assert not torch.equal(eager.backbone.head.bias, backbone.head.bias)
+    assert not torch.equal(eager.running[1].head.bias, backbone.head.bias)
+
+
+def test_weights_that_do_worse_than_those_before_are_taken_back():
+    torch.manual_seed(0)
+    windows = panel(*scenario("none", 1, 8, 3 * ROUND)).windows
+    backbone = Backbone(Shape(hidden_size=4))
+    worse = copy.deepcopy(backbone)
+    with torch.no_grad():
+        worse.head.bias[-1] += 4
+    life = Life(backbone, backbone.initial(8), learning_rate=1e-6, chain=[("worse", worse)])
+    life.consider(windows, 2 * ROUND)
+    assert (life.reverted, life.running[0]) == (1, CONFIGURED)
 
 
 def test_without_learning_nothing_differs():
     torch.manual_seed(0)
-    found = measure(Backbone(Shape(hidden_size=4)), panel(*scenario("level", 1, 8, 6 * ROUND)), 0.0)
-    assert [found[part] for part in ("before", "just after", "later")] == [1.0, 1.0, 1.0]
+    found = measure(Backbone(Shape(hidden_size=4)), panel(*scenario("level", 1, 4, 14 * ROUND)), 0.0)
+    assert [found[part] for part in ("before", "just after", "soon", "later")] == [1.0, 1.0, 1.0, 1.0]
