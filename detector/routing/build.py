@@ -18,6 +18,8 @@ from detector.telemetry import Metrics
 
 MAX_IN_FLIGHT = 100
 """Records, of half a MiB at most."""
+MAX_PENDING = 200_000
+"""Samples of a partition, some 60 bytes each."""
 SERIES_PER_LIMIT = 8
 """Series that a router knows at a time, over the streams that a worker keeps of a partition."""
 
@@ -72,7 +74,7 @@ def build_router(
         clock,
         interval_seconds=config.checkpoint.interval_seconds,
         timeout_seconds=timeout_seconds,
-        max_pending=4 * config.source.kafka.max_poll_records,
+        max_pending=MAX_PENDING,
     )
 
 

@@ -23,6 +23,8 @@ from detector.testing import ListSink, LogSource, ManualClock, log_to
 
 START = 1_700_000_000.0
 LANES = 3
+NOT_ITS_OWN = ("alert.worst_offset", "table.sighted")
+"""Columns that hold something else than what is known of the row's stream."""
 Timed = tuple[float, bytes]
 """Record time and value."""
 
@@ -169,7 +171,10 @@ def scored(pipeline: Pipeline, topic: Topic, cut: Callable[[], int] = lambda: 1_
 
 
 def undisturbed(
-    pipeline: Pipeline, log: dict[Partition, list[Timed]], settings: DecoderSettings | None = None
+    pipeline: Pipeline,
+    log: dict[Partition, list[Timed]],
+    settings: DecoderSettings | None = None,
+    topic: str = "lanes",
 ) -> list[ScoredBatch]:
     """What comes of the same records on a single partition, in the order of their times, without any router."""
     config = settings or DecoderSettings()
@@ -190,31 +195,29 @@ def undisturbed(
     lanes = np.array([lane_of(series.key(handle), LANES) for handle in samples.series.tolist()])
     found = []
     for lane in range(LANES):
-        picks, index = np.flatnonzero(lanes == lane), pipeline.table.series(("lanes", lane))
+        picks, index = np.flatnonzero(lanes == lane), pipeline.table.series((topic, lane))
         handles = [index.intern(series.key(handle)) for handle in samples.series[picks].tolist()]
         columns = {
             name: getattr(samples, name)[picks]
             for name in ("times", "values", "kinds", "outcomes", "offsets", "record_times")
         }
         found.append(
-            pipeline.process(
-                SampleBatch("lanes", lane, series=np.array(handles, dtype=np.int64), **columns), expire=True
-            )
+            pipeline.process(SampleBatch(topic, lane, series=np.array(handles, dtype=np.int64), **columns), expire=True)
         )
     return found
 
 
-def states(pipeline: Pipeline) -> dict[tuple[int, str], dict[str, bytes]]:
-    """(lane, series) -> everything that is known of it, but for the offset that its records had."""
+def states(pipeline: Pipeline, topic: str = "lanes") -> dict[tuple[int, str], dict[str, bytes]]:
+    """(lane, series) -> everything that is known of it."""
     found = {}
     for lane in range(LANES):
-        for row in pipeline.table.occupied(("lanes", lane)).tolist():
+        for row in pipeline.table.occupied((topic, lane)).tolist():
             columns = {
                 name: column[row].tobytes()
                 for name, column in pipeline.table.columns.items()
-                if name != "alert.worst_offset"
+                if name not in NOT_ITS_OWN
             }
-            found[lane, str(pipeline.table.key(("lanes", lane), row))] = columns
+            found[lane, str(pipeline.table.key((topic, lane), row))] = columns
     return found
 
 
