@@ -19,9 +19,10 @@ from detector.protocols import AssignmentChanges, Forecaster
 from detector.records import Float64, Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
-from detector.telemetry import Health, Metrics, Notifier, new_registry
+from detector.telemetry import Health, Notifier, new_registry
 from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock, log_to
 from detector.worker import Telemetry, Worker
+from tests.guarantees.accounting import AuditedMetrics
 
 PARTITION = ("metrics", 0)
 START = 1_700_000_000
@@ -52,7 +53,7 @@ def quiet(count: int) -> list[float]:
 class Rig:
     def __init__(self, source: ListSource, interval: float = 1e9, forecaster: Forecaster | None = None) -> None:
         self.source, self.sink, self.dead, self.clock = source, ListSink(), ListSink(), ManualClock()
-        self.metrics = Metrics(new_registry())
+        self.metrics = AuditedMetrics(new_registry())
         pipeline = Pipeline(
             forecaster or LastValueForecaster(),
             Scorer(ScorerSettings(warmup_samples=20)),

@@ -20,9 +20,10 @@ from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.state.block import encode_block
-from detector.telemetry import Health, Metrics, Notifier, new_registry
+from detector.telemetry import Health, Notifier, new_registry
 from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import Telemetry, Worker
+from tests.guarantees.accounting import AuditedMetrics
 
 START = 1_700_000_000
 FINGERPRINT = {"model": "last-value"}
@@ -119,7 +120,7 @@ class Life:
         self._joined = False
         self.log = io.StringIO()
         log = log_to(self.log)
-        self.metrics = Metrics(new_registry())
+        self.metrics = AuditedMetrics(new_registry())
         self.snapshots = Snapshots(self.store, self.pipeline.table, FINGERPRINT, "refuse", log)
         self.worker = Worker(
             source=self.source,
