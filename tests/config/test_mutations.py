@@ -1,0 +1,112 @@
+"""G17: whatever key is wrong, and however many are, all of it is said before anything is connected."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import annotated_types
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from detector.config import Config, parse
+from detector.config.load import keys
+from detector.errors import ConfigError
+
+
+def field_of(key: str) -> FieldInfo:
+    model: type[BaseModel] = Config
+    *sections, last = key.split(".")
+    for part in sections:
+        model = named(model, part).annotation  # type: ignore[assignment]
+    return named(model, last)
+
+
+def named(model: type[BaseModel], name: str) -> FieldInfo:
+    return next(field for inner, field in model.model_fields.items() if name == (field.alias or inner))
+
+
+def beyond(field: FieldInfo) -> list[float]:
+    """Numbers just outside the field's bounds."""
+    found: list[Any] = []
+    for bound in field.metadata:
+        match bound:
+            case annotated_types.Ge(ge=least):
+                found.append(least - 1)  # type: ignore[operator]
+            case annotated_types.Gt(gt=least):
+                found.append(least)
+            case annotated_types.Le(le=most):
+                found.append(most + 1)  # type: ignore[operator]
+            case annotated_types.Lt(lt=most):
+                found.append(most)
+    return found + ([float("nan")] if found else [])
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        place = tree
+        for part in sections:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return tree
+
+
+def findings(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        parse(yaml.safe_dump(nested(values)), "test.yaml")
+    return raised.value.findings
+
+
+OUT_OF_RANGE = [(key, value) for key in keys() for value in beyond(field_of(key))]
+
+
+@pytest.mark.parametrize(("key", "value"), OUT_OF_RANGE)
+def test_g17_a_number_out_of_range_is_found(key: str, value: float) -> None:
+    assert any(finding.startswith(f"{key}: ") for finding in findings({key: value}))
+
+
+def test_most_numbers_have_bounds() -> None:
+    assert len({key for key, _ in OUT_OF_RANGE}) > 20
+
+
+@pytest.mark.parametrize("key", keys())
+def test_g17_a_misspelt_key_is_found_and_the_right_one_named(key: str) -> None:
+    (finding,) = findings({f"{key}_": 1})
+    assert finding.startswith(f"{key}_: unknown key, did you mean ")
+
+
+def test_g17_all_keys_wrong_at_once_are_all_found() -> None:
+    found = findings({key: {"unknown": 1} for key in keys()})
+    assert [key for key in keys() if not any(finding.startswith(key) for finding in found)] == []
+
+
+def test_g17_a_wrong_configuration_ends_the_worker_before_it_connects(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        address = f"127.0.0.1:{broker.getsockname()[1]}"
+        path = tmp_path / "config.yaml"
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "kafka": {"bootstrap_servers": [address]},
+                    "scoring": {"band_coverage": 2},
+                    "checkpoint": {"interval_seconds": 0},
+                }
+            )
+        )
+        ran = subprocess.run(
+            [sys.executable, "-m", "detector", "run", "-c", str(path)], capture_output=True, text=True, timeout=60
+        )
+        assert ran.returncode == 2
+        assert "scoring.band_coverage" in ran.stderr
+        assert "checkpoint.interval_seconds" in ran.stderr
+        broker.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            broker.accept()

@@ -1,0 +1,41 @@
+"""G18: what is scraped does not grow with the streams."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from prometheus_client import generate_latest
+
+from detector.telemetry import Metrics, new_registry
+from detector.worker import stream_counts
+from tests.test_pipeline import START, STEP_SECONDS, batch_of, pipeline_of
+
+SCRAPE_SECONDS = 0.2
+
+
+def scrape(streams: int) -> tuple[int, float]:
+    """Samples of a scrape, and the seconds it takes, of a worker with so many streams of which some alert."""
+    pipeline, metrics = pipeline_of(max_streams=2 * streams), Metrics(new_registry())
+    values = np.zeros(streams)
+    for step in range(2):
+        times = np.full(streams, START + step * STEP_SECONDS)
+        batch = batch_of(pipeline, list(range(streams)), times, values, step * streams)
+        metrics.observe_decoded(batch)
+        metrics.observe_scored(batch, pipeline.process(batch, expire=True), START)
+    metrics.observe_streams(stream_counts(pipeline, frozenset({("t", 0)})))
+    assert metrics.registry.get_sample_value("detector_streams") == streams
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        lines = generate_latest(metrics.registry).decode().splitlines()
+        seconds.append(time.perf_counter() - began)
+    return sum(not line.startswith("#") for line in lines), min(seconds)
+
+
+def test_g18_a_scrape_is_as_large_with_a_hundred_thousand_streams_as_with_a_hundred() -> None:
+    few, _ = scrape(100)
+    many, seconds = scrape(100_000)
+    print(f"{many} samples in {1000 * seconds:.1f} ms")
+    assert few == many
+    assert seconds < SCRAPE_SECONDS
