@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from detector.config.schema import Kafka
 from detector.errors import AccessDenied, SourceError
 from detector.kafka_client import client_options, connect, translate
 
+_COORDINATOR_PAUSE_SECONDS = 0.2
 _LIVE_STATES = ("PreparingRebalance", "CompletingRebalance", "Stable", "Assigning", "Reconciling")
 
 
@@ -78,12 +80,19 @@ class KafkaAdmin:
 
     def members(self, group: str) -> list[str]:
         """Who is in a consumer group: `client id at host`. A static member stays for its session after it ended."""
-        try:
-            found = self._admin.describe_groups([group])[group]
-        except kafka_errors.GroupIdNotFoundError:
-            return []
-        except kafka_errors.KafkaError as exc:
-            raise self._failed(exc, f"looking at group {group}", f"DESCRIBE on group {group}") from exc
+        deadline = monotonic() + self._kafka.request_timeout_seconds
+        while True:
+            try:
+                found = self._admin.describe_groups([group])[group]
+                break
+            except kafka_errors.GroupIdNotFoundError:
+                return []
+            except kafka_errors.CoordinatorNotAvailableError as exc:  # the first group of a cluster takes a moment
+                if monotonic() > deadline:
+                    raise self._failed(exc, f"looking at group {group}", f"DESCRIBE on group {group}") from exc
+                sleep(_COORDINATOR_PAUSE_SECONDS)
+            except kafka_errors.KafkaError as exc:
+                raise self._failed(exc, f"looking at group {group}", f"DESCRIBE on group {group}") from exc
         if found["error"] and "GroupAuthorizationFailed" in found["error"]:
             raise self._denied(f"looking at group {group}", f"DESCRIBE on group {group}")
         if found["group_state"] not in _LIVE_STATES:

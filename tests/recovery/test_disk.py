@@ -14,8 +14,11 @@ from detector.state.directory import DirectoryStore
 from tests.recovery.checkpointing import STATE_UNAVAILABLE, small_log
 from tests.recovery.rig import Life, World, oracle
 
-# A block and a manifest are written; each is synced, and with its folder the folders above, which may be new.
+# A block and a manifest are written and synced by the store's own thread; after each of both the worker's thread syncs
+# its folder and the two above, which may be new.
 CALLS = {"write": 2, "fsync": 2 * (1 + 3), "rename": 2}
+# strace counts by thread. The first two syncs to fail are the files', then the last of the first folders, and so on.
+FAILING = [("write", 1), ("write", 2), *(("fsync", nth) for nth in range(1, 7)), ("rename", 1), ("rename", 2)]
 ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "ENOSPC"}
 
 
@@ -46,10 +49,11 @@ def test_these_are_the_system_calls_of_a_checkpoint(stocked: Path, tmp_path: Pat
     done = checkpoint(tmp_path / "state", f"--trace={','.join(CALLS)}")
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "calls").read_text().splitlines()
-    assert {call: sum(f" {call}(" in line for line in lines) for call in CALLS} == CALLS
+    ours = [line for line in lines if " write(" not in line or "DETSTATE" in line]
+    assert {call: sum(f" {call}(" in line for line in ours) for call in CALLS} == CALLS
 
 
-@pytest.mark.parametrize(("call", "nth"), [(call, nth + 1) for call, count in CALLS.items() for nth in range(count)])
+@pytest.mark.parametrize(("call", "nth"), FAILING)
 def test_g13_a_system_call_that_fails_is_a_named_error_and_no_state_is_wrong(
     stocked: Path, tmp_path: Path, call: str, nth: int
 ) -> None:

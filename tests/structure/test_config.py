@@ -21,6 +21,7 @@ REGISTRIES: dict[str, tuple[str, ...]] = {
     "decoders.DECODERS": get_args(schema.DecoderName),
     "sinks.SINKS": get_args(schema.SinkName),
     "state.STORES": get_args(schema.StateName),
+    "state.READERS": tuple(name for name in get_args(schema.StateName) if name != "none"),
 }
 
 
