@@ -21,10 +21,12 @@ from detector.config.schema import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.protocols import Decoder
 from detector.records import RawBatch
+from detector.routing.lanes import Lanes
 from detector.series import SeriesIndex
 
 SERIES = 1_000
 BATCH_RECORDS = 5_000
+FLOOR = "the parser alone"
 NESTED = {"json": {"fields": {"name": "metric.name", "labels": "metric.tags"}}}
 
 
@@ -72,6 +74,37 @@ def line(number: int) -> bytes:
     )
 
 
+def telegraf(number: int) -> dict[str, Any]:
+    """A metric of ten fields."""
+    plain = sample(number)
+    fields = {f"usage_{field}": number * 0.37 + field for field in range(10)}
+    return {"fields": fields, "name": "cpu", "tags": plain["labels"], "timestamp": 1_700_000_000 + number}
+
+
+def influx(number: int) -> bytes:
+    """The same in line protocol."""
+    metric = telegraf(number)
+    tags = "".join(f",{tag}={value}" for tag, value in metric["tags"].items())
+    fields = ",".join(f"{field}={value!r}" for field, value in metric["fields"].items())
+    return f"cpu{tags} {fields} {metric['timestamp']}000000000\n".encode()
+
+
+def collectd(number: int) -> list[dict[str, Any]]:
+    """A list of two values."""
+    host = sample(number)["labels"]["host"]
+    place = {"host": host, "plugin": "interface", "plugin_instance": "eth0", "type": "if_octets", "type_instance": ""}
+    values = {"values": [number * 0.37, number], "dstypes": ["derive"] * 2, "dsnames": ["rx", "tx"]}
+    return [{**values, "time": 1.7e9 + number, "interval": 10.0, **place}]
+
+
+def routed(count: int) -> list[bytes]:
+    """Samples on the internal topic, thousands a record."""
+    lanes = Lanes(1, count)
+    decoder = DECODERS["json"](Settings())
+    samples = [decoder.decode(batch, lanes.series) for batch in batches([packed(sample(n)) for n in range(count)])]
+    return [message.value or b"" for batch in samples for message in lanes.records(batch)]
+
+
 def cases(count: int) -> list[Case]:
     numbers = range(count)
     hundreds = range(0, count, 100)
@@ -87,6 +120,10 @@ def cases(count: int) -> list[Case]:
         Case("nested fields", [packed(nested(n)) for n in numbers], DECODERS["json"](Settings.model_validate(NESTED))),
         Case("every other one broken", [record if n % 2 else record[:-9] for n, record in enumerate(one)], read),
         Case("each of a new series", [packed(new(n)) for n in numbers], read, forgets=True),
+        Case("telegraf, 10 fields", [packed(telegraf(n)) for n in hundreds], DECODERS["telegraf"](Settings())),
+        Case("influx, 10 fields", [influx(n) for n in hundreds], DECODERS["influx"](Settings())),
+        Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),
+        Case("routed", routed(count), DECODERS["routed"](Settings())),
         Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
     ]
 
@@ -136,10 +173,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    figures = {"the parser alone": parser_alone([packed(sample(n)) for n in range(args.records)], args.repeat)}
+    figures = {FLOOR: parser_alone([packed(sample(n)) for n in range(args.records)], args.repeat)}
     figures |= {case.name: measure(case, args.repeat) for case in cases(args.records)}
     for name, microseconds in figures.items():
-        print(f"{name:34} {microseconds:7.2f} us a sample")
+        print(f"{name:34} {microseconds:7.2f} us a sample {microseconds / figures[FLOOR]:6.2f} times the parser")
     if args.json:
         args.json.write_text(json.dumps({"microseconds_a_sample": figures}, indent=2) + "\n")
 
