@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from detector.errors import AccessDenied, BrokerUnreachable, SourceError
 _RECONNECT_BACKOFF_MAX_MS = 2_000
 _METADATA_MAX_AGE_MS = 60_000
 _IDLE_CONNECTION_MS = 540_000
+_ATTEMPT_SECONDS = 1.0
 
 
 def milliseconds(seconds: float) -> int:
@@ -123,6 +125,26 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
         f"{doing}: no broker at {where} answers ({cause or error}); "
         f"check kafka.bootstrap_servers and that a broker listens there.{hint}"
     )
+
+
+def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_seconds: float) -> dict[Any, int]:
+    """The `earliest` or `latest` offsets of the logs. Raises the library's errors.
+
+    The library asks the leader that it knows over and over, and learns of another one only when its metadata are due:
+    within a minute. So it is asked for a moment at a time, and told in between that they are.
+    """
+    ask = consumer.beginning_offsets if end == "earliest" else consumer.end_offsets
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            found: dict[Any, int] = ask(list(partitions), timeout_ms=milliseconds(min(left, _ATTEMPT_SECONDS)))
+        except kafka_errors.KafkaTimeoutError:
+            consumer._cluster.request_update()  # `topics()` would wait for the answer, and without end
+            if left <= _ATTEMPT_SECONDS:
+                raise
+        else:
+            return found
 
 
 class _Overheard(logging.Handler):

@@ -12,7 +12,7 @@ from kafka import errors as kafka_errors
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import OffsetLost, PartitionsChanged
-from detector.kafka_client import milliseconds, translate
+from detector.kafka_client import log_bounds, milliseconds, translate
 from detector.protocols import SkippedRange
 from detector.records import Lineage
 from detector.sources.kafka_lineage import Lineages
@@ -84,12 +84,10 @@ class Offsets:
 
     def bounds(self, partitions: Collection[Any], end: str, timeout_ms: int | None = None) -> dict[Any, int]:
         """The earliest or latest offsets of the logs."""
-        ask = self._consumer.beginning_offsets if end == "earliest" else self._consumer.end_offsets
         try:
-            found: dict[Any, int] = ask(list(partitions), timeout_ms=timeout_ms or self._timeout_ms)
+            return log_bounds(self._consumer, end, partitions, (timeout_ms or self._timeout_ms) / 1_000)
         except kafka_errors.KafkaError as exc:
             raise translate(exc, f"asking for the {end} offsets", self._kafka) from exc
-        return found
 
     def find_lost(self, positions: Mapping[Any, int], cause: Exception | None, parted: Mapping[Any, int]) -> None:
         """Move positions that are of no use, as the policy says. `parted` says where a log was cut, where known."""

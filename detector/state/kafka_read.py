@@ -18,7 +18,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import SourceError, StateUnavailable
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka_client import client_options, connect, log_bounds, milliseconds, translate
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name
@@ -66,7 +66,7 @@ class KafkaReader:
         try:
             self._consumer.assign([place])
             # Of read_uncommitted: the last stable offset could hide what is written already.
-            (end,) = self._consumer.end_offsets([place], timeout_ms=self._timeout_ms).values()
+            (end,) = log_bounds(self._consumer, "latest", [place], self._timeout_seconds).values()
             self._consumer.seek_to_beginning(place)
             self._read_to(place, end, self._prefix + topic_prefix, found)
         except kafka_errors.KafkaError as exc:
