@@ -79,6 +79,12 @@ class KafkaSource(Section):
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216
 
+    @model_validator(mode="after")
+    def _not_in_circles(self) -> KafkaSource:
+        if self.partitioning == "repartition" and self.repartition_topic in self.topics:
+            raise ValueError(f"repartition_topic: {self.repartition_topic} is one of the topics, samples would circle")
+        return self
+
 
 class FileSource(Section):
     """Files on this machine; `csv` is one stream a file, `json` any number."""

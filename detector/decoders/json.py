@@ -1,8 +1,9 @@
 """JSON records: `{"name", "labels": {}, "timestamp", "value"}`, one object, an array of them, or one a line.
 
 `stream` may stand in place of `name`. A record is decoded whole or rejected whole, so that a dead letter can be
-replayed as it is. A record that is one object of the usual form costs one call of the parser and one look-up; the
-general way (`general.py`) reads everything else, and reads the usual form to the same samples.
+replayed as it is. What Confluent's serializers put before the JSON is passed over. A record that is one object of the
+usual form costs one call of the parser and one look-up; the general way (`general.py`) reads everything else, and reads
+the usual form to the same samples.
 
 Reasons of a `Reject`:
     tombstone   no bytes at all, the mark of a deleted key in a compacted topic
@@ -36,6 +37,8 @@ from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
+_FRAME, _FRAME_BYTES = b"\x00", 5
+"""Confluent's serializers put a zero and the number of a schema before the JSON."""
 _NOT_USUAL = (msgspec.MsgspecError, RecursionError, ValueError, DecodeError, TypeError)
 """What the quick way raises where the general way reads the record, or knows what is wrong with it."""
 
@@ -84,9 +87,11 @@ class JsonDecoder:
     def _record(self, columns: Columns, row: int, payload: bytes | None, series: SeriesIndex) -> None:
         """Every sample of a record that is not one object of the usual form. Raises DecodeError."""
         payload = checked(payload)
+        framed = payload[:1] == _FRAME and len(payload) > _FRAME_BYTES
+        payload = payload[_FRAME_BYTES:] if framed else payload
         size = len(columns.values)
         try:
-            found = self._usual(payload)
+            found = self._usual(payload, single=framed)
             self._take(columns, row, found, series)
         except _NOT_USUAL:
             columns.cut(size)
@@ -94,14 +99,17 @@ class JsonDecoder:
         if not found:
             columns.extend(row, self._general(payload, series))
 
-    def _usual(self, payload: bytes) -> list[Any]:
-        """Objects of the usual form in an array or in lines; nothing where the record is something else."""
+    def _usual(self, payload: bytes, *, single: bool) -> list[Any]:
+        """Objects of the usual form in an array or in lines; nothing where the record is something else.
+
+        A `single` one was not tried yet.
+        """
         if self._one is None or self._many is None:
             return []
         if payload.lstrip()[:1] == b"[":
             return list(self._many.decode(payload))
         lines = sum(1 for line in payload.split(b"\n") if line.strip())
-        found = self._one.decode_lines(payload) if lines > 1 else []
+        found = self._one.decode_lines(payload) if lines > 1 or single else []
         return found if len(found) == lines else []
 
     def _take(self, columns: Columns, row: int, found: list[Any], series: SeriesIndex) -> None:

@@ -42,6 +42,10 @@ def test_every_error_is_reported_at_once() -> None:
         ("a: [", "is not valid YAML: line 1"),
         ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
         ("source: {type: file}", "source.file.paths: is empty"),
+        (
+            "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
+            "source.kafka: repartition_topic: b is one of the topics, samples would circle",
+        ),
         ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
         ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
         (

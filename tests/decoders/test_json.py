@@ -33,6 +33,8 @@ def decoded(*values: bytes | None, settings: dict[str, Any] | None = None, **bat
         packed(SAMPLE) + b"\n",
         b"\xef\xbb\xbf" + packed(SAMPLE),
         packed([SAMPLE]),
+        b"\x00\x00\x00\x00\x07" + packed(SAMPLE),
+        b"\x00\x00\x00\x00\x07" + packed([SAMPLE]),
         packed({**SAMPLE, "more": {"deep": [1, 2]}}),
         packed(dict(reversed(SAMPLE.items()))),
         b'{\n  "name": "cpu",\n  "labels": {"host": "a"},\n  "timestamp": 1700000000, "value": 1.5\n}',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from typing import Any
@@ -91,3 +92,20 @@ def test_collectd_tells_counters_from_gauges() -> None:
     kinds = {series.key(handle).name: kind for handle, kind in zip(samples.series, samples.kinds, strict=True)}
     assert kinds["interface_if_octets_rx"] == kinds["cpu"] == Kind.COUNTER
     assert kinds["load_shortterm"] == kinds["memory"] == kinds["df_df_complex"] == Kind.GAUGE
+
+
+def test_confluents_json_by_what_was_serialised() -> None:
+    samples, series = decoded("confluent-json", type="json", json={"fields": {"timestamp": "ts"}})
+    found = zip(samples.series.tolist(), samples.times.tolist(), samples.values.tolist(), strict=True)
+    assert [(series.key(handle), time, None if value != value else value) for handle, time, value in found] == [
+        (SeriesKey.of(each["name"], each["labels"]), each["timestamp_ns"] / 1e9, each["value"])
+        for each in in_record_order(expected("confluent"))
+    ]
+    assert (samples.outcomes == Outcome.GAP).sum() == 1
+
+
+def in_record_order(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records were dealt to partitions by their region, and are kept partition by partition."""
+    places = {(each["labels"]["region"], each["timestamp_ns"]): each for each in told}
+    written = (json.loads(record.value[5:]) for record in records("confluent-json"))
+    return [places[each["labels"]["region"], each["ts"] * 1_000_000] for each in written]

@@ -72,7 +72,11 @@ CASES = {
     ),
     "DetectorRecordsRejected": Case(
         {'detector_records_rejected_total{reason="not_json"}': rising(2), RECORDS: rising(100)},
-        {'detector_records_rejected_total{reason="not_json"}': rising(0.5), RECORDS: rising(100)},
+        {
+            'detector_records_rejected_total{reason="not_json"}': rising(0.5),
+            'detector_records_rejected_total{reason="no_numbers"}': rising(50),
+            RECORDS: rising(100),
+        },
     ),
     "DetectorRecordsSkipped": Case(
         {'detector_records_skipped_total{reason="corrupt"}': burst(5, at=80)},
@@ -82,7 +86,12 @@ CASES = {
     ),
     "DetectorSamplesDiscarded": Case(
         {BAD_VALUE: rising(2), SAMPLES: rising(100)},
-        {BAD_VALUE: rising(0.5), 'detector_samples_discarded_total{reason="gap"}': rising(50), SAMPLES: rising(100)},
+        {
+            BAD_VALUE: rising(0.5),
+            'detector_samples_discarded_total{reason="gap"}': rising(50),
+            'detector_samples_discarded_total{reason="counter_start"}': rising(50),
+            SAMPLES: rising(100),
+        },
     ),
     "DetectorSamplesLate": Case(
         {'detector_samples_total{outcome="late"}': rising(6), SAMPLES: rising(100)},
@@ -92,6 +101,10 @@ CASES = {
         {'detector_samples_discarded_total{reason="stream_limit"}': rising(1)},
         {"detector_streams_fullest_partition_ratio": steady(0.9)},
         extra=[{"detector_streams_fullest_partition_ratio": steady(0.99)}],
+    ),
+    "DetectorSeriesSplit": Case(
+        {"detector_streams_split_total": steady(40)},
+        {"detector_streams_split_total": steady(0)},
     ),
     "DetectorSamplesUnaccounted": Case(
         {SAMPLES: rising(100), 'detector_samples_total{outcome="scored"}': rising(99)},
