@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,7 @@ from detector.models.weights import load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
+from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks import SINKS, kafka_topic_sink
@@ -138,8 +140,10 @@ def build_worker(
     )
 
 
-def run(config: Config) -> None:
+def run(config: Config, read: Callable[[], Config]) -> Config | None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
+
+    SIGHUP calls `read`; the configuration to begin anew with is returned, None where there is none.
 
     An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
     standard error and the process exits with 1. A loop that hangs ends the process too, see `Watchdog`. A process that
@@ -147,22 +151,23 @@ def run(config: Config) -> None:
     """
     workers: list[Worker] = []
 
-    def stop() -> None:
+    def stop(*, again: bool = False) -> None:
         for worker in workers[-1:]:
-            worker.stop()
+            worker.stop(again=again)
 
     patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
     stopping = StoppingOnSignals(stop, config.checkpoint.shutdown_timeout_seconds)
+    reloads = Reloads(read, partial(stop, again=True))
     try:
-        with stopping, Watchdog(config.watchdog.stall_seconds) as watchdog:
+        with stopping, reloads, Watchdog(config.watchdog.stall_seconds) as watchdog:
             while True:
                 try:
                     with ExitStack() as stack:
                         workers.append(build_worker(config, stack, watchdog=watchdog))
-                        if stopping.asked:
-                            workers[-1].stop()
+                        if stopping.asked or reloads.config:
+                            stop(again=not stopping.asked)
                         workers[-1].run()
-                        return
+                        return None if stopping.asked else reloads.config
                 except (DeliveryError, StateUnavailable) as exc:
                     if stopping.asked or not watchdog.forgive(patience):
                         raise

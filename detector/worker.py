@@ -80,20 +80,25 @@ class Worker:
         self._portions = Portions(clock)
         self._rebalance_is_imminent = False
         self._stopping = False
+        self._again = False
         self._splits_reported = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._housekeeping_at = clock.monotonic()
 
-    def stop(self) -> None:
-        """Ask for an orderly end; safe to call from a signal handler."""
-        self._stopping = True
+    def stop(self, *, again: bool = False) -> None:
+        """Ask for an orderly end, perhaps of this worker only: `again` where the process begins anew with another.
+
+        Safe to call from a signal handler.
+        """
+        self._stopping, self._again = True, again
 
     def run(self) -> None:
         """Work, then make everything durable. Raises DetectorError; what was not made durable is read again."""
         while not self._stopping and not self.source.exhausted:
             self.turn()
         self.telemetry.health.set_not_ready("stopping")
-        self.telemetry.notifier.stopping()
+        if not self._again:
+            self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
         self._housekeep()
 

@@ -5,10 +5,11 @@ from detector.cli.application import ConfigOption, app
 
 @app.command()
 def run(config: ConfigOption = None) -> None:
-    """Run the worker until SIGTERM, or until its files are read to their end."""
-    from detector.config import load
+    """Run the worker until SIGTERM, or until its files are read to their end. SIGHUP reads the configuration again."""
+    from detector.config import Config, load
 
-    loaded = load(config)
+    current: Config | None = load(config)
     from detector import app as wiring
 
-    wiring.run(loaded)
+    while current is not None:
+        current = wiring.run(current, lambda: load(config))

@@ -114,7 +114,7 @@ def test_g8_after_a_restore_streams_land_where_they_would_have_landed() -> None:
     assert twin.streams == table.streams + 1
 
 
-def test_a_cut_holds_what_was_there_when_it_was_made() -> None:
+def test_g1_a_cut_holds_what_was_there_when_it_was_made() -> None:
     table = table_of()
     rows = admit(table, A, [f"a{i}" for i in range(300)])
     table.columns["x"][rows] = 1.0

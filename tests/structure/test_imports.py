@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"pipeline", "snapshots", "outlets", "portions", "watchdog", "learning"},
     {"checkpoint", "routing"},
-    {"worker", "replay", "backtest", "produce", "demo", "train", "testing", "inspect", "admin"},
+    {"worker", "replay", "backtest", "produce", "demo", "reload", "train", "testing", "inspect", "admin"},
     {"app"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,54 @@
+"""SIGHUP: the configuration is read again. All of it takes over, or nothing changes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from detector.config import Config
+from detector.errors import ConfigError
+
+
+class Reloads:
+    """While it is entered, SIGHUP reads the configuration; one without errors is put into `config`.
+
+    Reading happens in a thread of its own: a signal handler must not wait for a lock that what it interrupts may hold.
+    """
+
+    def __init__(self, read: Callable[[], Config], begin_anew: Callable[[], None]) -> None:
+        """`read` raises ConfigError; `begin_anew` asks for an orderly end, after which `config` is to be used."""
+        self.config: Config | None = None
+        self._read = read
+        self._begin_anew = begin_anew
+        self._asked: SimpleQueue[bool] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._before = signal.signal(signal.SIGHUP, lambda number, frame: self._asked.put(True))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGHUP, self._before)
+        self._asked.put(False)
+        self._thread.join()
+
+    def _run(self) -> None:
+        log = structlog.get_logger("detector")
+        while self._asked.get():
+            try:
+                self.config = self._read()
+            except ConfigError as exc:
+                log.error("configuration has errors, nothing changes", error=str(exc))
+            else:
+                log.info("configuration read, beginning anew with it")
+                self._begin_anew()
