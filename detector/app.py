@@ -20,6 +20,7 @@ from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import DeliveryError, StateUnavailable
+from detector.groups import Groups, GroupSettings
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
@@ -30,7 +31,7 @@ from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
 from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
-from detector.scoring import Scorer, ScorerSettings
+from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.sinks import SINKS, kafka_topic_sink
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.snapshots import Snapshots
@@ -59,17 +60,18 @@ def build_pipeline(config: Config) -> Pipeline:
     weights = Path(config.model.weights) if config.model.weights else None
     forecaster = Forecaster.from_file(weights, device=config.model.device, threads=config.model.threads)
     alerts = config.alerts
+    lifecycle = Lifecycle(
+        anomalous=alerts.trigger.anomalous,
+        of=alerts.trigger.of,
+        recovery_normal=alerts.recovery.normal,
+        recovery_below=alerts.recovery.below,
+        max_firing_seconds=alerts.max_firing_seconds,
+        cooldown_seconds=alerts.cooldown_seconds,
+    )
     return Pipeline(
         forecaster,
         Scorer(ScorerSettings(**config.scoring.model_dump())),
-        Lifecycle(
-            anomalous=alerts.trigger.anomalous,
-            of=alerts.trigger.of,
-            recovery_normal=alerts.recovery.normal,
-            recovery_below=alerts.recovery.below,
-            max_firing_seconds=alerts.max_firing_seconds,
-            cooldown_seconds=alerts.cooldown_seconds,
-        ),
+        lifecycle,
         max_streams=config.streams.max_streams_per_partition,
         evict_idle_seconds=config.streams.evict_idle_seconds,
         idle_expiry_seconds=config.streams.idle_expiry_seconds,
@@ -77,7 +79,16 @@ def build_pipeline(config: Config) -> Pipeline:
         critical_score=alerts.critical_score,
         model=forecaster.name,
         raw_counters=config.streams.counters == "raw",
+        groups=_groups(config, lifecycle),
     )
+
+
+def _groups(config: Config, lifecycle: Lifecycle) -> Groups | None:
+    asked = config.groups
+    if not asked.by:
+        return None
+    settings = GroupSettings(tuple(asked.by), asked.tick_seconds, asked.alert_members)
+    return Groups(settings, GroupScorer(asked.alerts_per_group_week, config.scoring.warmup_samples), lifecycle)
 
 
 def build_worker(

@@ -15,6 +15,7 @@ import numpy as np
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.alerts.record import alert_id
 from detector.columns import Rows
+from detector.groups import Groups, Shown, contributors
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
     Alert,
@@ -29,7 +30,8 @@ from detector.records import (
     Severity,
     Uint8,
 )
-from detector.scoring import Scorer
+from detector.scoring import GroupScorer, Scorer
+from detector.streams.membership import GROUP
 from detector.streams.ordering import judge, rounds, screen
 from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
@@ -54,13 +56,17 @@ class _Results:
     upper: Float64
     scores: Float64
     statuses: Uint8
+    novelty: Float64
+    size: Float64
     alerts: list[tuple[int, Alert]]
 
     @classmethod
     def of(cls, outcomes: Uint8) -> _Results:
         count = len(outcomes)
         nan = np.full(count, np.nan)
-        return cls(outcomes, nan, nan.copy(), nan.copy(), np.zeros(count), np.zeros(count, dtype=np.uint8), [])
+        zeros = np.zeros(count)
+        statuses = np.zeros(count, dtype=np.uint8)
+        return cls(outcomes, nan, nan.copy(), nan.copy(), zeros, statuses, zeros.copy(), zeros.copy(), [])
 
 
 class Pipeline:
@@ -79,6 +85,7 @@ class Pipeline:
         critical_score: float,
         model: str,
         evict_idle_seconds: float = math.inf,
+        groups: Groups | None = None,
     ) -> None:
         """`max_streams` of each partition; for the times see `StreamTable` and `screen`."""
         self.forecaster = forecaster
@@ -86,11 +93,13 @@ class Pipeline:
         self.lifecycle = lifecycle
         self.rates = Rates(raw=raw_counters)
         self.table = StreamTable(
-            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields),
+            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields, *GroupScorer.fields),
             max_streams,
             idle_expiry_seconds,
             evict_idle_seconds,
+            groups.settings.by if groups else (),
         )
+        self.groups = groups
         self.max_future_seconds = max_future_seconds
         self.critical_score = critical_score
         self.model = model
@@ -133,6 +142,20 @@ class Pipeline:
         picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
         for nth in rounds(rows_N):
             self._round(batch, picks_N[nth], rows_N[nth], results)
+        if self.groups is not None:
+            self._judge_groups(self.groups, batch, picks_N, rows_N, results)
+
+    def _judge_groups(self, groups: Groups, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
+        scored = results.outcomes[picks] == Outcome.SCORED
+        shown = Shown(
+            rows, batch.times[picks], scored, results.novelty[picks], results.size[picks], results.scores[picks],
+            batch.offsets[picks],
+        )  # fmt: skip
+        for said in groups.process(self.table, (batch.topic, batch.partition), shown):
+            for at in _changed(said.status, said.before):
+                row, status, time = int(said.groups[at]), AlertStatus(said.status[at]), float(said.times[at])
+                alert = self._alert(batch.topic, batch.partition, row, status, time)
+                results.alerts.append((int(picks[said.picks[at]]), alert))
 
     def _round(self, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
         state = self.table.columns
@@ -169,8 +192,9 @@ class Pipeline:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
 
-        changed = (status != before) & ((status == AlertStatus.FIRING) | (status == AlertStatus.RESOLVED))
-        for at in np.flatnonzero(changed).tolist():
+        for at in _changed(status, before):
+            if self._is_silent(int(rows[at])):
+                continue
             alert = self._alert(batch.topic, batch.partition, int(rows[at]), AlertStatus(status[at]), times[at])
             results.alerts.append((int(picks[at]), alert))
         forecaster.forecast(state, rows)
@@ -180,6 +204,7 @@ class Pipeline:
         results.lower[picks], results.upper[picks] = score.lower, score.upper
         results.scores[picks] = score.anomaly_score
         results.statuses[picks] = status
+        results.novelty[picks], results.size[picks] = score.raw, score.size
 
     def _alert(self, topic: str, partition: int, row: int, status: AlertStatus, time: float) -> Alert:
         state, rows = self.table.columns, np.array([row], dtype=np.int64)
@@ -187,6 +212,7 @@ class Pipeline:
         worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
         starts_at = float(state["alert.starts_at"][row])
         fallback = int(self.forecaster.fallback(state, rows)[0])
+        members, ranked = contributors(self.table, (topic, partition), row) if key.is_group else (0, ())
         return Alert(
             id=alert_id(key, topic, partition, starts_at),
             status=status,
@@ -208,6 +234,9 @@ class Pipeline:
             model=self.model_of((topic, partition)).name,
             forecaster=self.forecaster.names[fallback],
             skill=float(self.forecaster.skill(state, rows)[0]),
+            per_second=bool(self.rates.are_scored(state, rows)[0]),
+            members=members,
+            contributors=ranked,
         )
 
     def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
@@ -215,7 +244,7 @@ class Pipeline:
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
-                if self._is_firing(int(rows[at])):
+                if self._is_told(int(rows[at])):
                     results.alerts.append((int(picks[at]), self._ended(partition, int(rows[at]))))
             self.table.restart(rows[idle])
 
@@ -229,13 +258,27 @@ class Pipeline:
         self.table.evicted += len(evicted)
 
     def _forget(self, partition: Partition, pick: int, rows: Rows, results: _Results) -> None:
-        results.alerts += [(pick, self._ended(partition, row)) for row in rows.tolist() if self._is_firing(row)]
+        results.alerts += [(pick, self._ended(partition, row)) for row in rows.tolist() if self._is_told(row)]
         self.table.release(partition, rows)
 
-    def _is_firing(self, row: int) -> bool:
-        return bool(self.table.columns["alert.status"][row] == AlertStatus.FIRING)
+    def _is_told(self, row: int) -> bool:
+        """Whether subscribers know of an alert that is open."""
+        return bool(self.table.columns["alert.status"][row] == AlertStatus.FIRING) and not self._is_silent(row)
+
+    def _is_silent(self, row: int) -> bool:
+        """Whether only the group's alert is told."""
+        if self.groups is None or self.groups.settings.alert_members:
+            return False
+        return bool(self.table.columns[GROUP.name][row] >= 0)
 
     def _ended(self, partition: Partition, row: int) -> Alert:
         """The open alert of a silent stream, ended at its last sample."""
         latest = float(self.table.columns[LATEST.name][row])
         return self._alert(*partition, row, AlertStatus.RESOLVED, latest)
+
+
+def _changed(status: Uint8, before: Uint8) -> list[int]:
+    """Positions whose alert began to fire or ended."""
+    told = (status == AlertStatus.FIRING) | (status == AlertStatus.RESOLVED)
+    positions: list[int] = np.flatnonzero((status != before) & told).tolist()
+    return positions

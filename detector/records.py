@@ -149,8 +149,16 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Contributor:
+    """A member of a group, and its largest score while the group's alert was open."""
+
+    series: SeriesKey
+    anomaly_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """A change of one stream's alert that subscribers are told of: firing or resolved."""
+    """A change of one stream's or group's alert that subscribers are told of: firing or resolved."""
 
     id: str
     """Deterministic: the same episode has the same id after a replay."""
@@ -177,6 +185,12 @@ class Alert:
     """The model's name, or that of the naive forecast in whose favour it stands back."""
     skill: float
     """Forecast error over the last-value forecast's error on this stream, recently; below 1 the model helps."""
+    per_second: bool = False
+    """The stream is a counter's, and value, expected, lower and upper are its increase per second."""
+    members: int = 0
+    """Streams of the group; 0 where the alert is one stream's."""
+    contributors: tuple[Contributor, ...] = ()
+    """Members whose scores were largest, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NAME_LABEL = "__name__"
+GROUP_LABEL = "__group__"
+"""Of a group's own key: the names of the labels that its members share."""
 KIND_BITS = 2
 """Of a tag, which holds what a decoder wants to know of a series: its handle and the kind of its values."""
 
@@ -33,6 +35,11 @@ class SeriesKey:
     def name(self) -> str:
         """The metric's name, empty when it has none."""
         return dict(self.labels).get(NAME_LABEL, "")
+
+    @property
+    def is_group(self) -> bool:
+        """Whether this names a group of streams."""
+        return any(name == GROUP_LABEL for name, _ in self.labels)
 
     @property
     def fingerprint(self) -> str:

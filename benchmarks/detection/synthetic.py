@@ -20,13 +20,13 @@ Fault = Callable[[Rng, Float64, slice, float, int], None]
 """(random source, values to change in place, rows, the stream's local deviation, rows a day)."""
 
 
-def _daily(rng: Rng, phase_T: Float64) -> Float64:
+def daily(rng: Rng, phase_T: Float64) -> Float64:
     """[T] a random periodic shape of unit deviation; `phase_T` in days."""
     shape = sum(rng.normal() / order * np.cos(2 * np.pi * (order * phase_T + rng.random())) for order in (1, 2, 3, 5))
     return np.asarray(shape / (np.std(shape) + 1e-9))
 
 
-def _smooth(noise_T: Float64, keep: float) -> Float64:
+def smooth(noise_T: Float64, keep: float) -> Float64:
     """[T] first-order autoregression of unit deviation."""
     smoothed = np.empty_like(noise_T)
     level = 0.0
@@ -41,23 +41,23 @@ def _level(rng: Rng, phase_T: Float64) -> Float64:
 
 
 def _season(rng: Rng, phase_T: Float64) -> Float64:
-    season = _daily(rng, phase_T)
-    noise = _smooth(rng.standard_normal(len(phase_T)), rng.uniform(0.0, 0.9))
+    season = daily(rng, phase_T)
+    noise = smooth(rng.standard_normal(len(phase_T)), rng.uniform(0.0, 0.9))
     return 40.0 + 10.0 * season + rng.uniform(0.5, 3.0) * noise
 
 
 def _counts(rng: Rng, phase_T: Float64) -> Float64:
-    rate = rng.uniform(5.0, 60.0) * np.exp(rng.uniform(0.1, 0.8) * _daily(rng, phase_T))
+    rate = rng.uniform(5.0, 60.0) * np.exp(rng.uniform(0.1, 0.8) * daily(rng, phase_T))
     return rng.poisson(rate).astype(float)
 
 
 def _latency(rng: Rng, phase_T: Float64) -> Float64:
-    level = 100.0 * (1.0 + 0.1 * _daily(rng, phase_T))
-    return np.asarray(level * np.exp(rng.uniform(0.05, 0.4) * _smooth(rng.standard_normal(len(phase_T)), 0.3)))
+    level = 100.0 * (1.0 + 0.1 * daily(rng, phase_T))
+    return np.asarray(level * np.exp(rng.uniform(0.05, 0.4) * smooth(rng.standard_normal(len(phase_T)), 0.3)))
 
 
 def _wander(rng: Rng, phase_T: Float64) -> Float64:
-    slow = _smooth(rng.standard_normal(len(phase_T)), 0.998)
+    slow = smooth(rng.standard_normal(len(phase_T)), 0.998)
     return 60.0 + 8.0 * slow + rng.uniform(0.2, 1.0) * rng.standard_normal(len(phase_T))
 
 

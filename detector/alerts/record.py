@@ -14,7 +14,7 @@ import msgspec
 
 from detector.protocols import Message
 from detector.records import Alert, AlertStatus, Direction
-from detector.series import NAME_LABEL, SeriesKey
+from detector.series import GROUP_LABEL, NAME_LABEL, SeriesKey
 
 SCHEMA_VERSION = 1
 OPEN_END = "0001-01-01T00:00:00Z"
@@ -65,11 +65,13 @@ class AlertRecord:
 
     def _value(self, alert: Alert, status: str) -> dict[str, Any]:
         labels = {_label_name(name): value for name, value in alert.series.labels}
+        labels.pop(GROUP_LABEL, None)
+        name = "GroupAnomaly" if alert.members else "MetricAnomaly"
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
             "status": status,
-            "labels": {"alertname": "MetricAnomaly", "severity": alert.severity.value, **labels, **self.labels},
+            "labels": {"alertname": name, "severity": alert.severity.value, **labels, **self.labels},
             "annotations": {"summary": _summary(alert)},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),
@@ -77,6 +79,7 @@ class AlertRecord:
             "anomaly": {
                 "time": rfc3339(alert.worst_time),
                 "value": alert.value,
+                **({"per_second": True} if alert.per_second else {}),
                 "expected": alert.expected,
                 "lower": alert.lower,
                 "upper": alert.upper,
@@ -88,8 +91,24 @@ class AlertRecord:
                 "forecaster": alert.forecaster,
                 "skill": alert.skill,
                 "source": {"topic": alert.topic, "partition": alert.partition, "offset": alert.offset},
+                **_group(alert),
             },
         }
+
+
+def _group(alert: Alert) -> dict[str, Any]:
+    """What only the alert of a group says."""
+    if not alert.members:
+        return {}
+    ranked = [
+        {
+            "labels": {_label_name(name): value for name, value in one.series.labels},
+            "fingerprint": one.series.fingerprint,
+            "anomaly_score": one.anomaly_score,
+        }
+        for one in alert.contributors
+    ]
+    return {"kind": "group", "members": alert.members, "contributors": ranked}
 
 
 def _label_name(name: str) -> str:
@@ -100,10 +119,18 @@ def _label_name(name: str) -> str:
 
 
 def _summary(alert: Alert) -> str:
+    if alert.members:
+        named = ", ".join(f"{one.series} ({one.anomaly_score:.2f})" for one in alert.contributors)
+        shared = ", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL)
+        return (
+            f"{{{shared}}}: its {alert.members} streams together are unlike their past; anomaly_score "
+            f"{alert.anomaly_score:.2f}; most of all {named or 'none by itself'}"
+        )
     band = f"{alert.lower:.6g} to {alert.upper:.6g}"
     if alert.lower <= alert.value <= alert.upper:
         what = f"within the expected {band}, but unlike this stream: stuck, or away from its daily habit"
     else:
         side = "above" if alert.direction == Direction.ABOVE else "below"
         what = f"{side} the expected {alert.expected:.6g} ({band})"
-    return f"{alert.series} is {alert.value:.6g}, {what}; anomaly_score {alert.anomaly_score:.2f}"
+    found = f"rises by {alert.value:.6g} a second" if alert.per_second else f"is {alert.value:.6g}"
+    return f"{alert.series} {found}, {what}; anomaly_score {alert.anomaly_score:.2f}"

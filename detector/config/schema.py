@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from detector.config.alerts import Alerts
 from detector.config.learning import Learning
@@ -170,6 +170,22 @@ class Scoring(Section):
     min_rel_dev_from_expected: Annotated[float, Field(ge=0)] = 0.0
 
 
+class Groups(Section):
+    """Streams that are judged together."""
+
+    by: list[Annotated[str, Field(min_length=1)]] = []
+    tick_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    alerts_per_group_week: Annotated[float, Field(gt=0, le=10_000)] = 0.5
+    alert_members: bool = True
+
+    @field_validator("by")
+    @classmethod
+    def _distinct(cls, by: list[str]) -> list[str]:
+        if len(set(by)) != len(by):
+            raise ValueError("names a label twice")
+        return by
+
+
 class KafkaSink(Section):
     """Alerts as records, keyed by series fingerprint."""
 
@@ -254,6 +270,7 @@ class Config(Section):
     model: Model = Model()
     learning: Learning = Learning()
     scoring: Scoring = Scoring()
+    groups: Groups = Groups()
     alerts: Alerts = Alerts()
     sinks: Sinks = Sinks()
     dead_letter: DeadLetter = DeadLetter()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.calm import Calm, Level
+from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
@@ -66,6 +67,8 @@ class Score:
     warming: Bools
     surprise: Float64
     """-log p of the more surprising part; 0 while the stream warms up."""
+    size: Float64
+    """The residual without its sign, in deviations of the residuals so far."""
     value_distance: Distance
     residual_distance: Distance
     departure: Departure
@@ -125,7 +128,7 @@ class Scorer:
         surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
-        anomaly_B = _compressed(surprise_B / self._budget.price(state, rows))
+        anomaly_B = compressed(surprise_B / self._budget.price(state, rows))
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
             raw=raw_B,
@@ -134,6 +137,7 @@ class Scorer:
             upper=expected_B + half_B,
             warming=warming_B,
             surprise=surprise_B,
+            size=np.minimum(np.abs(residual_B) / residual_deviation_B, LARGEST),
             value_distance=value_distance,
             residual_distance=residual_distance,
             departure=departure,
@@ -185,11 +189,6 @@ def _novelty(distance: Distance, deviation_B: Float64) -> Float64:
 def _trust(count_B: Float64) -> Float64:
     """[B] weight of a novelty by how much there was to be seen."""
     return count_B / (count_B + HALF_TRUST_SAMPLES)
-
-
-def _compressed(ratio_B: Float64) -> Float64:
-    """[B] beyond 1, 1 + log: tails are heavier than exponential out there, and no one metric drowns its group."""
-    return np.where(ratio_B > 1.0, 1.0 + np.log(np.maximum(ratio_B, 1.0)), ratio_B)
 
 
 def _expected(values: Float64, loc: Float64) -> Float64:

@@ -144,6 +144,12 @@ class BlockTable:
         """Rows by their partition's own numbers."""
         return self._number[rows // BLOCK_ROWS] * BLOCK_ROWS + rows % BLOCK_ROWS
 
+    def _at(self, owned: PartitionStreams, local_N: Int64) -> Rows:
+        """Rows of the table for the partition's own numbers."""
+        blocks = np.array(owned.blocks, dtype=np.int64)
+        rows: Rows = blocks[local_N // BLOCK_ROWS] * BLOCK_ROWS + local_N % BLOCK_ROWS
+        return rows
+
     def _touch(self, rows: Rows) -> None:
         """These rows are about to change: copy what a cut was promised."""
         self._copies.touch(rows // BLOCK_ROWS)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from detector.records import Int64
 from detector.series import SeriesIndex
+from detector.streams.membership import Membership
 
 NO_ROW = -1
 
@@ -26,6 +27,8 @@ class PartitionStreams:
         self.free: list[int] = []
         """Heap of free rows, by the partition's own numbers."""
         self.watermark = -np.inf
+        self.membership: Membership | None = None
+        """None when streams came or went since it was last asked for."""
         self.forgotten = False
         """True when streams lost their rows since their handles were last looked through."""
 

@@ -23,8 +23,8 @@ class Splits:
         self._partitions = partitions
 
     def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
-        """`key` has a stream on the partition `owned` from now on."""
-        if any(key in other.series for other in self._partitions.values() if other is not owned):
+        """`key` has a stream on the partition `owned` from now on. A group may well have one on each."""
+        if not key.is_group and any(key in other.series for other in self._partitions.values() if other is not owned):
             self.count += 1
             self.example = key
 

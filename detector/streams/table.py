@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import BLOCK_ROWS, Field, Rows, reset
+from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, reset
 from detector.records import Float64, Int64, Partition
+from detector.series import SeriesKey
 from detector.streams.blocks import BlockTable
+from detector.streams.membership import GROUP, IS_GROUP, Membership, group_key
 from detector.streams.ordering import crossings
 from detector.streams.partition import NO_ROW, PartitionStreams
 from detector.streams.sightings import SIGHTED, Slots
@@ -42,9 +44,14 @@ class StreamTable(BlockTable):
         max_streams: int,
         idle_expiry_seconds: float,
         evict_idle_seconds: float = math.inf,
+        group_by: Sequence[str] = (),
     ) -> None:
-        """`max_streams` of each partition; where it has them, those silent for `evict_idle_seconds` may be evicted."""
-        super().__init__((LATEST, SIGHTED, *fields))
+        """`max_streams` of each partition; where it has them, those silent for `evict_idle_seconds` may be evicted.
+
+        Streams that share the values of the labels `group_by` get a row for their group, beyond that limit.
+        """
+        super().__init__((LATEST, SIGHTED, GROUP, *fields))
+        self.group_by = tuple(group_by)
         self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
         """What a row says about its stream."""
         self.max_streams = max_streams
@@ -79,8 +86,10 @@ class StreamTable(BlockTable):
         return np.asarray((times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B))
 
     def restart(self, rows_B: Rows) -> None:
-        """Make these streams new again; they keep their rows."""
+        """Make these streams new again; they keep their rows and groups."""
+        groups_B = self.columns[GROUP.name][rows_B]
         reset(self._own_fields, self.columns, rows_B)
+        self.columns[GROUP.name][rows_B] = groups_B
         self.expired += len(rows_B)
 
     def sweeps(self, partition: Partition, times_N: Float64) -> Int64:
@@ -123,6 +132,7 @@ class StreamTable(BlockTable):
             heapq.heappush(owned.free, local)
         owned.streams -= len(rows)
         owned.forgotten = True
+        owned.membership = None
 
     def trim(self, partition: Partition) -> None:
         """Forget series that have no row; no handle of the partition may be in flight.
@@ -171,7 +181,54 @@ class StreamTable(BlockTable):
         slots.leave(self.columns[SIGHTED.name], takers)
         return _without_row(new[end:], rows_N)
 
+    def group_rows(self, partition: Partition, rows_N: Rows) -> Rows:
+        """[N] row of each stream's group, which the caller may change; NO_ROW where it has none."""
+        local_N = self.columns[GROUP.name][rows_N].astype(np.int64)
+        groups_N = np.full(len(rows_N), NO_ROW, dtype=np.int64)
+        grouped = local_N >= 0
+        groups_N[grouped] = self._at(self._partition(partition), local_N[grouped])
+        self._touch(groups_N[grouped])
+        return groups_N
+
+    def members(self, partition: Partition, groups_G: Rows) -> tuple[Rows, Int64]:
+        """(members of these groups' rows, one group after the other; [G] where each group's begin)."""
+        owned = self._partition(partition)
+        if owned.membership is None:
+            rows = self.occupied(partition)
+            owned.membership = Membership(rows, self.columns[GROUP.name][rows])
+        members, starts_G = owned.membership.of(self._local(groups_G))
+        self._touch(members)
+        return members, starts_G
+
+    def restore(self, partition: Partition, watermark: float, blocks: Iterable[BlockState]) -> None:
+        """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
+        super().restore(partition, watermark, blocks)
+        owned = self._partition(partition)
+        for row in self.occupied(partition).tolist() if self.group_by else ():
+            self._join(owned, row, self.key(partition, row))
+
+    def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
+        """The stream in `row` points to its group, which gets a row with its first member."""
+        group = group_key(key, self.group_by)
+        if group is None:
+            return
+        handle = owned.series.intern(group)
+        owned.fit()
+        if owned.row_of[handle] == NO_ROW:
+            self._place(owned, handle)
+            self.columns[GROUP.name][owned.row_of[handle]] = IS_GROUP
+        local = int(self._local(owned.row_of[[handle]])[0])
+        if self.columns[GROUP.name][row] != local:
+            self._touch(np.array([row]))
+            self.columns[GROUP.name][row] = local
+        owned.membership = None
+
     def _admit(self, owned: PartitionStreams, handle: int) -> None:
+        self._place(owned, handle)
+        if self.group_by:
+            self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
+
+    def _place(self, owned: PartitionStreams, handle: int) -> None:
         if not owned.free:
             first = len(owned.blocks) * BLOCK_ROWS
             self._new_block(owned)

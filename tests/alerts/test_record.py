@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts.record import AlertRecord, alert_id
-from detector.records import Alert, AlertStatus, Direction, Severity
+from detector.records import Alert, AlertStatus, Contributor, Direction, Severity
 from detector.series import SeriesKey
+from detector.streams.membership import group_key
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -38,10 +39,11 @@ FIRING = Alert(
     forecaster="lstm",
     skill=0.7,
 )
+RATE = replace(FIRING, per_second=True)
 RESOLVED = replace(FIRING, status=AlertStatus.RESOLVED, ends_at=1_700_000_120.0, time=1_700_000_120.0)
 
 
-@pytest.mark.parametrize("alert", [FIRING, RESOLVED])
+@pytest.mark.parametrize("alert", [FIRING, RESOLVED, RATE])
 def test_records_validate_against_the_published_schema(alert: Alert) -> None:
     message = AlertRecord({"team": "core"}, "detector/test")(alert)
     value = json.loads(message.value or b"")
@@ -57,6 +59,21 @@ def test_records_validate_against_the_published_schema(alert: Alert) -> None:
     headers = dict(message.headers)
     assert headers["ce_id"].decode() == f"{alert.id}-{value['status']}"
     assert headers["content-type"] == b"application/json"
+
+
+def test_a_group_is_named_by_what_its_members_share_and_ranks_them() -> None:
+    host = group_key(SERIES, ["host"])
+    assert host is not None
+    ranked = (Contributor(SERIES, 2.5), Contributor(SeriesKey.of("disk", {"host": "web-1"}), 1.25))
+    alert = replace(FIRING, series=host, members=38, contributors=ranked)
+    value = json.loads(AlertRecord({"team": "core"}, "detector/test")(alert).value or b"")
+    VALIDATOR.validate(value)
+    assert value["labels"] == {"alertname": "GroupAnomaly", "severity": "warning", "host": "web-1", "team": "core"}
+    assert value["anomaly"]["kind"] == "group"
+    assert value["anomaly"]["members"] == 38
+    assert [one["labels"]["metric"] for one in value["anomaly"]["contributors"]] == ["cpu", "disk"]
+    assert 'host="web-1"' in value["annotations"]["summary"]
+    assert "38 streams" in value["annotations"]["summary"]
 
 
 def test_firing_and_resolved_share_the_id_and_nothing_else_does() -> None:

@@ -25,6 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
+    {"groups"},
     {"pipeline", "snapshots", "outlets", "portions", "watchdog", "learning"},
     {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "reload", "train", "testing", "inspect", "admin"},

@@ -1,0 +1,151 @@
+"""Groups of streams at work: what members showed in a tick of event time becomes one verdict a group.
+
+A tick ends with the first sample of a later one, of any member; a sample that comes after its tick has ended counts in
+the present one. So a group's history depends on the order of its members' samples only. Shape legend: N samples of a
+batch, in order; G groups whose tick ends together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.alerts.lifecycle import Lifecycle, Observation
+from detector.columns import Rows
+from detector.records import AlertStatus, Contributor, Float64, Int64, Partition, Uint8
+from detector.scoring.group import GroupScorer, Members
+from detector.streams.partition import NO_ROW
+from detector.streams.table import LATEST, StreamTable
+
+Bools = npt.NDArray[np.bool_]
+
+CONTRIBUTORS = 5
+"""Members that an alert names."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """What of the `groups` section is not the scorer's, by the same names."""
+
+    by: tuple[str, ...] = ()
+    tick_seconds: float = 60.0
+    alert_members: bool = True
+
+
+class Shown(NamedTuple):
+    """What samples showed; all [N]."""
+
+    rows: Rows
+    times: Float64
+    scored: Bools
+    """The others only keep their groups alive."""
+    novelty: Float64
+    size: Float64
+    scores: Float64
+    offsets: Int64
+
+
+class Verdicts(NamedTuple):
+    """Groups whose tick ended with the samples `picks`; all [G]."""
+
+    picks: Int64
+    groups: Rows
+    times: Float64
+    status: Uint8
+    before: Uint8
+
+
+class Groups:
+    """Judges the groups of a stream table."""
+
+    def __init__(self, settings: GroupSettings, scorer: GroupScorer, lifecycle: Lifecycle) -> None:
+        self.settings = settings
+        self.scorer = scorer
+        self.lifecycle = lifecycle
+
+    def process(self, table: StreamTable, partition: Partition, shown: Shown) -> Iterator[Verdicts]:
+        """Take in samples in their order; yields wherever ticks end."""
+        groups_N = table.group_rows(partition, shown.rows)
+        grouped = groups_N != NO_ROW
+        # Just behind its newest member's, so that no group goes before its members do.
+        np.maximum.at(table.columns[LATEST.name], groups_N[grouped], np.nextafter(shown.times[grouped], np.inf))
+        some = np.flatnonzero(grouped & shown.scored)
+        if not len(some):
+            return
+        by_group = some[np.argsort(groups_N[some], kind="stable")]
+        groups_N = groups_N[by_group]
+        begun_N = table.columns["group.tick"][groups_N]
+        ticks_N = _latest_within(groups_N, np.floor(shown.times[by_group] / self.settings.tick_seconds), begun_N)
+        epochs_N = _epochs(groups_N, ticks_N, begun_N)
+        for epoch in range(int(epochs_N.max()) + 1):
+            here = np.flatnonzero(epochs_N == epoch)
+            groups_G, first_G = np.unique(groups_N[here], return_index=True)
+            first_G = here[first_G]
+            if epoch > 0:
+                began = table.columns["group.tick"][groups_G] >= 0.0
+                if began.any():
+                    yield self._judge(table, partition, shown, by_group[first_G[began]], groups_G[began])
+                table.columns["group.tick"][groups_G] = ticks_N[first_G]
+            picks = by_group[here]
+            self.scorer.take(
+                table.columns,
+                shown.rows[picks],
+                ticks_N[here],
+                shown.novelty[picks],
+                shown.size[picks],
+                shown.scores[picks],
+            )
+
+    def _judge(
+        self, table: StreamTable, partition: Partition, shown: Shown, picks_G: Int64, groups_G: Rows
+    ) -> Verdicts:
+        """The tick that ends in each group: score, decide, learn."""
+        state = table.columns
+        members = Members(*table.members(partition, groups_G))
+        times_G = (state["group.tick"][groups_G] + 1.0) * self.settings.tick_seconds
+        said = self.scorer.score(state, groups_G, members)
+        before_G = state["alert.status"][groups_G]
+        self.scorer.remember_peaks(state, groups_G, members, before_G == AlertStatus.NONE)
+        seen = Observation(
+            times_G,
+            said.statistic,
+            said.expected,
+            np.zeros(len(groups_G)),
+            said.limit,
+            said.anomaly_score,
+            shown.offsets[picks_G],
+        )
+        status_G = self.lifecycle.decide(state, groups_G, seen)
+        self.scorer.learn(state, groups_G, times_G, said)
+        return Verdicts(picks_G, groups_G, times_G, status_G, before_G)
+
+
+def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[int, tuple[Contributor, ...]]:
+    """(number of members, those whose score was largest in the group's episode, the largest first)."""
+    rows, _ = table.members(partition, np.array([group], dtype=np.int64))
+    peaks = table.columns["group.peak"][rows].astype(np.float64)
+    ranked = np.argsort(-peaks, kind="stable")[:CONTRIBUTORS]
+    return len(rows), tuple(
+        Contributor(table.key(partition, int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0
+    )
+
+
+def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float64:
+    """[N] the newest tick of the group up to each sample, for groups that lie one after the other."""
+    start_N = np.concatenate(([True], groups_N[1:] != groups_N[:-1]))
+    segment_N = np.cumsum(start_N) - 1
+    apart = float(max(ticks_N.max(), begun_N.max())) + 2.0
+    return np.asarray(np.maximum.accumulate(np.maximum(ticks_N, begun_N) + segment_N * apart) - segment_N * apart)
+
+
+def _epochs(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Int64:
+    """[N] how many of the group's ticks have ended before each sample or with it, since the batch began."""
+    start_N = np.concatenate(([True], groups_N[1:] != groups_N[:-1]))
+    ends_N = ticks_N > np.where(start_N, begun_N, np.concatenate(([0.0], ticks_N[:-1])))
+    total_N = np.cumsum(ends_N, dtype=np.int64)
+    before_N: Int64 = np.maximum.accumulate(np.where(start_N, total_N - ends_N, 0))
+    return total_N - before_N

@@ -1,0 +1,123 @@
+"""The group's score: what many members show a little, or a few show much, whoever shares the call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.columns import Columns, allocate
+from detector.scoring.budget import Budget
+from detector.scoring.group import GroupScore, GroupScorer, Members
+
+Array = np.ndarray
+SIZES = (5, 1, 12)
+STARTS = np.cumsum(SIZES) - np.array(SIZES)
+MEMBERS = sum(SIZES)
+COLUMNS = ("statistic", "anomaly_score", "limit", "novelty", "size")
+
+
+def new() -> tuple[GroupScorer, Columns]:
+    scorer = GroupScorer(0.5, warmup_ticks=10)
+    return scorer, allocate((*scorer.fields, *Budget.fields), MEMBERS + len(SIZES))
+
+
+def tick(
+    scorer: GroupScorer, state: Columns, now: int, novelty: Array, size: Array, groups: tuple[int, ...] = (0, 1, 2)
+) -> GroupScore:
+    """One tick of all groups, or of some, whose members are `novelty` and `size` of all members."""
+    rows = np.concatenate([np.arange(STARTS[g], STARTS[g] + SIZES[g]) for g in groups])
+    places = np.cumsum([SIZES[g] for g in groups]) - np.array([SIZES[g] for g in groups])
+    chosen = MEMBERS + np.array(groups)
+    state["group.tick"][chosen] = now
+    scorer.take(state, rows, np.full(len(rows), float(now)), novelty[rows], size[rows], novelty[rows])
+    said = scorer.score(state, chosen, Members(rows, places))
+    scorer.learn(state, chosen, np.full(len(chosen), 60.0 * now), said)
+    return said
+
+
+def quiet(rng: np.random.Generator) -> tuple[Array, Array]:
+    return 0.05 * np.abs(rng.standard_normal(MEMBERS)), np.abs(rng.standard_normal(MEMBERS))
+
+
+def after(ticks: int, seed: int = 0) -> tuple[GroupScorer, Columns, np.random.Generator]:
+    scorer, state = new()
+    rng = np.random.default_rng(seed)
+    for now in range(ticks):
+        tick(scorer, state, now, *quiet(rng))
+    return scorer, state, rng
+
+
+def test_many_members_a_little_and_a_few_much_both_show() -> None:
+    for kind in ("many", "few"):
+        scorer, state, rng = after(600)
+        for now in range(600, 615):
+            novelty, size = quiet(rng)
+            if kind == "many":
+                novelty[STARTS[2] :] += 1.0
+            else:
+                size[STARTS[2] : STARTS[2] + 3] += 12.0
+            said = tick(scorer, state, now, novelty, size)
+        assert said.anomaly_score[2] > 1.0, kind
+        assert (said.anomaly_score[:2] < 1.0).all(), kind
+
+
+def test_one_tick_of_noise_in_one_member_is_smoothed_away() -> None:
+    scorer, state, rng = after(600)
+    novelty, size = quiet(rng)
+    novelty[STARTS[2]] += 3.0
+    assert tick(scorer, state, 600, novelty, size).anomaly_score[2] < 1.0
+
+
+def test_warm_up_scores_nothing_and_a_new_group_floods_nobody() -> None:
+    scorer, state = new()
+    rng = np.random.default_rng(1)
+    said = [tick(scorer, state, now, 20.0 * quiet(rng)[0], quiet(rng)[1]).anomaly_score for now in range(30)]
+    assert (np.stack(said[:10]) == 0.0).all()
+    assert (np.stack(said) < 1.0).all()
+
+
+def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
+    scorer, state, _ = after(50)
+    before = {name: column.copy() for name, column in state.items()}
+    rows = np.arange(STARTS[2], MEMBERS)
+    state["group.tick"][MEMBERS + 2] = 50.0
+    present = rows[:4]
+    scorer.take(state, present, np.full(4, 50.0), np.full(4, 2.0), np.full(4, 1.0), np.full(4, 0.5))
+    said = scorer.score(state, np.array([MEMBERS + 2]), Members(rows, np.zeros(1, dtype=np.int64)))
+    smoothed = before["group.smoothed_novelty"][MEMBERS + 2]
+    assert said.novelty[0] == pytest.approx(smoothed + (2.0 - smoothed) / 8.0, rel=1e-6)
+
+
+def test_of_several_samples_of_a_tick_the_largest_counts() -> None:
+    scorer, state = new()
+    rows = np.array([0, 0, 0])
+    scorer.take(state, rows, np.zeros(3), np.array([1.0, 3.0, 2.0]), np.array([9.0, 1.0, 1.0]), np.zeros(3))
+    assert (state["group.novelty"][0], state["group.size"][0]) == (3.0, 9.0)
+    scorer.take(state, rows[:1], np.ones(1), np.array([0.5]), np.array([0.25]), np.zeros(1))
+    assert (state["group.novelty"][0], state["group.size"][0]) == (0.5, 0.25)
+
+
+def test_score_changes_nothing_and_does_not_depend_on_who_shares_the_call() -> None:
+    together, apart = new(), new()
+    rng = np.random.default_rng(2)
+    for now in range(200):
+        novelty, size = quiet(rng)
+        said = tick(*together, now, novelty, size)
+        alone = [tick(*apart, now, novelty, size, groups=(g,)) for g in rng.permutation(len(SIZES)).tolist()]
+        for name in COLUMNS:
+            found = np.sort(np.concatenate([getattr(one, name) for one in alone]))
+            np.testing.assert_array_equal(np.sort(getattr(said, name)), found)
+    for name, column in together[1].items():
+        np.testing.assert_array_equal(column, apart[1][name])
+    before = {name: column.copy() for name, column in together[1].items()}
+    together[0].score(together[1], np.array([MEMBERS]), Members(np.arange(SIZES[0]), np.zeros(1, dtype=np.int64)))
+    for name, column in together[1].items():
+        np.testing.assert_array_equal(column, before[name])
+
+
+def test_finite_whatever_members_show() -> None:
+    scorer, state = new()
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        for now in range(30):
+            said = tick(scorer, state, now, np.full(MEMBERS, 1e31), np.full(MEMBERS, 1e31))
+    assert all(np.isfinite(getattr(said, name)).all() for name in COLUMNS)

@@ -1,0 +1,179 @@
+"""Groups in the pipeline: one alert for what moves many members, whatever the batches, and across restarts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.alerts import Lifecycle
+from detector.groups import Groups, GroupSettings
+from detector.pipeline import Pipeline
+from detector.records import Alert, AlertStatus, SampleBatch
+from detector.scoring import GroupScorer, Scorer, ScorerSettings
+from detector.series import SeriesKey
+from detector.state.block import decode_block, encode_block
+from detector.streams.membership import GROUP, IS_GROUP
+from detector.testing import LastValueForecaster
+
+PARTITION = ("t", 0)
+START = 1_700_000_040.0
+STEP = 60.0
+HOSTS, METRICS = 2, 8
+STEPS, EVENT = 500, slice(450, 480)
+
+
+def pipeline_of(by: tuple[str, ...] = ("host",), *, alert_members: bool = True, expiry: float = 1e9) -> Pipeline:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    grouped = GroupSettings(by, STEP, alert_members)
+    return Pipeline(
+        LastValueForecaster(),
+        Scorer(ScorerSettings(warmup_samples=20)),
+        lifecycle,
+        max_streams=1000,
+        idle_expiry_seconds=expiry,
+        max_future_seconds=3600.0,
+        critical_score=2.0,
+        model="last-value",
+        groups=Groups(grouped, GroupScorer(0.5, warmup_ticks=20), lifecycle) if by else None,
+    )
+
+
+def key_of(host: int, metric: int) -> SeriesKey:
+    return SeriesKey.of(f"metric_{metric}", {"host": f"h{host}"})
+
+
+Log = list[tuple[SeriesKey, float, float]]
+
+
+def log_of(steps: int, seed: int = 0, event: slice | None = None, lift: float = 4.0) -> Log:
+    """Hosts by the minute, each sample a few seconds into it; in the event all metrics of host 1 rise a little."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((steps, HOSTS, METRICS))
+    if event is not None:
+        values[event, 1] += lift
+    return [
+        (key_of(host, metric), START + STEP * step + 3.0 * host + 0.1 * metric, float(values[step, host, metric]))
+        for step in range(steps)
+        for host in range(HOSTS)
+        for metric in rng.permutation(METRICS).tolist()
+    ]
+
+
+def batch_of(pipeline: Pipeline, log: Log, first: int) -> SampleBatch:
+    index = pipeline.table.series(PARTITION)
+    count = len(log)
+    return SampleBatch(
+        topic="t",
+        partition=0,
+        series=np.array([index.intern(key) for key, _, _ in log], dtype=np.int64),
+        times=np.array([time for _, time, _ in log]),
+        values=np.array([value for _, _, value in log]),
+        kinds=np.zeros(count, dtype=np.uint8),
+        outcomes=np.zeros(count, dtype=np.uint8),
+        offsets=np.arange(first, first + count),
+        record_times=np.full(count, np.nan),
+    )
+
+
+def run(pipeline: Pipeline, log: Log, cuts: list[int], first: int = 0) -> list[Alert]:
+    edges = [0, *sorted(cuts), len(log)]
+    return [
+        alert
+        for a, b in pairwise(edges)
+        if b > a
+        for alert in pipeline.process(batch_of(pipeline, log[a:b], first + a), expire=True).alerts
+    ]
+
+
+def blobs_of(pipeline: Pipeline) -> list[bytes]:
+    table = pipeline.table
+    blocks = (table.take(PARTITION, number) for number in table.cut(PARTITION))
+    return [encode_block(block, table.fields, PARTITION, 0, {}) for block in blocks]
+
+
+def test_what_moves_all_members_a_little_is_one_alert_with_ranked_members() -> None:
+    log = log_of(STEPS, event=EVENT)
+    alerts = [alert for alert in run(pipeline_of(), log, []) if alert.members]
+    assert [alert.status for alert in alerts] == [AlertStatus.FIRING, AlertStatus.RESOLVED]
+    fired, ended = alerts
+    assert fired.id == ended.id
+    assert fired.members == METRICS
+    assert dict(fired.series.labels)["host"] == "h1"
+    assert 0.0 <= (fired.starts_at - START) / STEP - EVENT.start <= 15.0
+    peaks = [one.anomaly_score for one in ended.contributors]
+    assert len(peaks) == 5
+    assert peaks == sorted(peaks, reverse=True)
+    assert all(dict(one.series.labels)["host"] == "h1" for one in ended.contributors)
+
+
+def test_members_can_be_silent() -> None:
+    log = log_of(STEPS, event=EVENT, lift=12.0)
+    told = run(pipeline_of(), log, [])
+    only = run(pipeline_of(alert_members=False), log, [])
+    assert [alert for alert in told if alert.members] == only
+    assert len(told) > len(only) == 2
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(1, 60 * HOSTS * METRICS), max_size=12), st.integers(0, 1000))
+def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int) -> None:
+    log = log_of(60, seed, event=slice(40, 45), lift=30.0)
+    rng = np.random.default_rng(seed)
+    places = np.arange(len(log)) + rng.integers(0, 40, len(log))
+    log = [log[at] for at in np.argsort(places, kind="stable")]
+    whole, cut = pipeline_of(expiry=1e6), pipeline_of(expiry=1e6)
+    assert run(whole, log, []) == run(cut, log, cuts)
+    assert blobs_of(whole) == blobs_of(cut)
+
+
+def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",)) -> Pipeline:
+    fresh, fields = pipeline_of(by), pipeline.table.fields
+    blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
+    fresh.table.restore(PARTITION, pipeline.table.watermark(PARTITION), blocks)
+    return fresh
+
+
+@pytest.mark.parametrize("at", [1, 500, 450 * HOSTS * METRICS + 5])
+def test_g1_groups_go_on_after_a_restart(at: int) -> None:
+    log = log_of(STEPS, event=EVENT)
+    expected = run(pipeline_of(), log, [])
+    before = pipeline_of()
+    alerts = run(before, log[:at], [])
+    assert alerts + run(restarted(before), log[at:], [], at) == expected
+    assert any(alert.members for alert in expected)
+
+
+def test_streams_without_the_label_have_no_group() -> None:
+    pipeline = pipeline_of()
+    log: Log = [(SeriesKey.of("lonely"), START + STEP * step, 1.0) for step in range(5)]
+    run(pipeline, log, [])
+    assert pipeline.table.streams == 1
+    assert (pipeline.table.columns[GROUP.name] == -1).all()
+
+
+def test_a_group_goes_with_its_last_member() -> None:
+    pipeline = pipeline_of(expiry=3600.0)
+    run(pipeline, log_of(30), [])
+    assert pipeline.table.streams == HOSTS * (METRICS + 1)
+    assert (pipeline.table.columns[GROUP.name] == IS_GROUP).sum() == HOSTS
+    late: Log = [(SeriesKey.of("lonely"), START + 86_400.0 * day, 1.0) for day in (1, 2)]
+    run(pipeline, late, [])
+    assert pipeline.table.streams == 1
+
+
+def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
+    pipeline = pipeline_of()
+    run(pipeline, log_of(30), [])
+    other = restarted(pipeline, by=("__name__",))
+    rows = other.table.occupied(PARTITION)
+    members = rows[other.table.columns[GROUP.name][rows] >= 0]
+    groups = other.table.group_rows(PARTITION, members)
+    keys = {other.table.key(PARTITION, row) for row in groups.tolist()}
+    assert {dict(key.labels)["__name__"] for key in keys} == {f"metric_{metric}" for metric in range(METRICS)}
+    run(other, log_of(30), [])
