@@ -71,7 +71,7 @@ def checkpoint(
     if positions:
         source.commit(positions)
     if snapshots is not None:
-        snapshots.clean(positions)
+        yield from snapshots.clean(positions)
 
 
 def _arrive(snapshots: Snapshots, wait: bool) -> Iterator[bool]:
@@ -200,11 +200,13 @@ class Checkpoints:
             self._succeeded(running)
 
     def _run(self, steps: Iterator[bool], until: float | None) -> bool:
-        """True when the last step is done. At least one is made."""
+        """True when the last step is done. At least one is made, and none that is likely to go on beyond `until`."""
+        now = self.clock.monotonic()
         for moved in steps:
             if until is None:
                 continue
-            if not moved or self.clock.monotonic() >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
+            before, now = now, self.clock.monotonic()
+            if not moved or 2 * now - before >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
                 return False
         return True
 

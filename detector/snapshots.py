@@ -7,6 +7,7 @@ turns out to be damaged.
 
 from __future__ import annotations
 
+import heapq
 import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from detector.state.weights import encode_weights, weights_name
 from detector.streams.table import StreamTable
 
 KEPT_GENERATIONS = 2
+DELETED_A_STEP = 8
 
 
 @dataclass(slots=True)
@@ -210,13 +212,19 @@ class Snapshots:
         """Offsets of the snapshots behind those that swap, which were committed before."""
         return {cut.partition: self._durable[cut.partition].generations[-1].offset for cut in cuts if cut.swaps}
 
-    def clean(self, committed: Iterable[Partition]) -> None:
-        """Delete what the kept snapshots do not need. The partitions' offsets were just committed, so they are ours."""
+    def clean(self, committed: Iterable[Partition]) -> Iterator[bool]:
+        """Delete what the kept snapshots do not need, a few blobs a step.
+
+        The partitions' offsets were just committed, so they are ours; should they be another's by the next step, its
+        snapshots do not need these blobs either, since they begin with ours.
+        """
         for partition in committed:
             durable = self._durable.get(partition)
-            if durable is not None and durable.waste:
-                self.store.delete(partition, sorted(durable.waste))
-                durable.waste = set()
+            while durable is not None and durable.waste:
+                some = heapq.nsmallest(DELETED_A_STEP, durable.waste)
+                self.store.delete(partition, some)
+                durable.waste.difference_update(some)
+                yield True
 
     def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Restored | None:
         def complain(name: str, exc: StateDamaged) -> None:

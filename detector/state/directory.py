@@ -37,6 +37,7 @@ class DirectoryStore:
         self._root = group_folder(root, group)
         self._unsynced: set[Path] = set()
         self._in_flight: deque[Future[None]] = deque()
+        self._deletions: deque[Future[None]] = deque()
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self._root / f"probe-{os.getpid()}{_SUFFIX}"
@@ -65,7 +66,7 @@ class DirectoryStore:
 
     def delete(self, partition: Partition, names: Collection[str]) -> None:
         folder = self.folder(partition)
-        self._in_flight.append(self._writer.submit(_delete, [folder / name for name in names]))
+        self._deletions.append(self._writer.submit(_delete, [folder / name for name in names]))
 
     @property
     def in_flight(self) -> int:
@@ -75,8 +76,9 @@ class DirectoryStore:
 
     def flush(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
-        while self._in_flight:
-            self._settle(self._in_flight.popleft(), max(0.0, deadline - time.monotonic()))
+        for waiting in (self._in_flight, self._deletions):
+            while waiting:
+                self._settle(waiting.popleft(), max(0.0, deadline - time.monotonic()))
         for folder in sorted(self._unsynced):
             _sync_folder(folder)
         self._unsynced.clear()
@@ -84,6 +86,7 @@ class DirectoryStore:
     def close(self, timeout_seconds: float) -> None:
         self._writer.shutdown(wait=True, cancel_futures=True)
         self._in_flight.clear()
+        self._deletions.clear()
 
     def folder(self, partition: Partition) -> Path:
         """Where the blobs of a partition lie."""

@@ -41,6 +41,8 @@ class KafkaStore:
         self._group = quote(group, safe="")
         self._timeout_seconds = timeout_seconds
         self._in_flight: deque[Any] = deque()
+        self._deletions: deque[Any] = deque()
+        """On their way, too, and nobody waits for them before the next flush."""
         self._pieces: dict[tuple[Partition, str], int] = {}
         """Of what was read or written here."""
         self._closed = False
@@ -63,12 +65,14 @@ class KafkaStore:
         pieces = [blob[start : start + _PIECE_BYTES] for start in range(0, len(blob), _PIECE_BYTES)]
         self._pieces[partition, name] = len(pieces)
         for number, piece in enumerate(pieces):
-            self._send(partition, name, number, piece)
+            if len(self._in_flight) >= _MAX_IN_FLIGHT:
+                self._settle(self._in_flight.popleft(), self._timeout_seconds)
+            self._in_flight.append(self._send(partition, name, number, piece))
 
     def delete(self, partition: Partition, names: Collection[str]) -> None:
         for name in names:
             for number in range(self._pieces.pop((partition, name), 1)):
-                self._send(partition, name, number, None)
+                self._deletions.append(self._send(partition, name, number, None))
 
     @property
     def in_flight(self) -> int:
@@ -78,8 +82,9 @@ class KafkaStore:
 
     def flush(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
-        while self._in_flight:
-            self._settle(self._in_flight.popleft(), deadline - time.monotonic())
+        for waiting in (self._in_flight, self._deletions):
+            while waiting:
+                self._settle(waiting.popleft(), deadline - time.monotonic())
 
     def close(self, timeout_seconds: float) -> None:
         if self._closed:
@@ -94,15 +99,12 @@ class KafkaStore:
     def _key(self, partition: Partition, name: str) -> bytes:
         return f"{self._group}/{partition[0]}/{partition[1]}/{name}".encode("ascii")
 
-    def _send(self, partition: Partition, name: str, number: int, piece: bytes | None) -> None:
-        if len(self._in_flight) >= _MAX_IN_FLIGHT:
-            self._settle(self._in_flight.popleft(), self._timeout_seconds)
+    def _send(self, partition: Partition, name: str, number: int, piece: bytes | None) -> Any:
         key = self._key(partition, f"{name}/{number}" if number else name)
         try:
-            future = self._producer.send(self._topic, piece, key, partition=partition[1])
+            return self._producer.send(self._topic, piece, key, partition=partition[1])
         except (kafka_errors.KafkaError, ValueError, AssertionError) as exc:
             raise unavailable(exc, f"writing to state topic {self._topic}", self._kafka) from exc
-        self._in_flight.append(future)
 
     def _settle(self, future: Any, timeout_seconds: float) -> None:
         try:

@@ -112,6 +112,17 @@ def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) ->
     assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
 
 
+def test_deleting_a_great_many_blobs_neither_waits_nor_counts_as_writing(make: Make) -> None:
+    store, names = make(), [block_name(1, number, "w") for number in range(500)]
+    for name in names:
+        store.write(A, name, b"a")
+    store.flush(30.0)
+    store.delete(A, names)
+    assert store.in_flight == 0
+    store.flush(30.0)
+    assert dict(make().open(A)) == {}
+
+
 def test_a_large_blob_that_another_worker_wrote_can_be_deleted(make: Make) -> None:
     one, large = make(), block_name(1, 0, "w")
     one.write(A, large, b"a" * (1 << 21))
