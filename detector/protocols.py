@@ -245,7 +245,7 @@ class StateStore(Protocol):
 
     @property
     def in_flight(self) -> int:
-        """Writes handed over and not known to be durable; never blocks."""
+        """Writes, not deletions, that were handed over and are not known to be durable; never blocks."""
         ...
 
     def flush(self, timeout_seconds: float) -> None:
