@@ -106,13 +106,11 @@ class Worker:
         """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on."""
         for portion in self._portions.of(self._poll()):
             self._process(portion)
+            self._housekeep_if_due()
             self.telemetry.progress()
             if self._stopping:
                 break
-        now = self.clock.monotonic()
-        if now >= self._housekeeping_at:
-            self._housekeep()
-            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+        self._housekeep_if_due()
         if self.learning is not None:
             self.learning.turn(self._assigned)
         if self._rebalance_is_imminent:
@@ -215,6 +213,12 @@ class Worker:
             )
         rejects = (Reject(gap.topic, gap.partition, gap.first, gap.reason, _range(gap), None, None) for gap in skipped)
         self.outlets.send_rejects(tuple(rejects))
+
+    def _housekeep_if_due(self) -> None:
+        now = self.clock.monotonic()
+        if now >= self._housekeeping_at:
+            self._housekeep()
+            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
 
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())

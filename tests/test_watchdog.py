@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from detector.telemetry import Health
 from detector.testing import ManualClock
@@ -127,3 +129,32 @@ with Watchdog(1e9, tick_seconds=0.1) as watchdog:
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.readline() == "True\n"
+
+
+def test_g12_a_subscriber_that_never_reads_ends_the_daemon_and_not_silently(tmp_path: Path) -> None:
+    """Alerts go to a pipe that is full: the write never returns."""
+    lines = [
+        json.dumps(
+            {"name": f"s{stream}", "timestamp": 1_700_000_000 + 60 * step, "value": step % 3 + 1e6 * (step > 69)}
+        )
+        for step in range(71)
+        for stream in range(400)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    config = {
+        "source": {"type": "file", "file": {"paths": [str(tmp_path / "metrics.jsonl")]}},
+        "sinks": {"kafka": {"enabled": False, "delivery_timeout_seconds": 1.0}, "stdout": {"enabled": True}},
+        "state": {"flush_timeout_seconds": 1.0},
+        "watchdog": {"stall_seconds": 5.0},
+        "telemetry": {"listen": "127.0.0.1:0"},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "detector", "run", "-c", str(tmp_path / "config.yaml")]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert process.wait(90) == EXIT_STALLED
+        assert "stdout.py" in (tmp_path / "log").read_text(), "the stack says where"
+    finally:
+        process.kill()
+        process.communicate()

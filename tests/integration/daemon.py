@@ -19,17 +19,23 @@ from tests.kafka.endpoint import eventually
 
 
 class Daemon:
-    """`detector run` with `config`; logs go to `folder`. Leaving the context kills what still runs."""
+    """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    Leaving the context kills what still runs.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
         self.address = f"127.0.0.1:{_free_port()}"
         path = folder / "config.yaml"
         state = {"directory": {"path": str(folder / "state")}}
-        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": {"listen": self.address}}))
+        telemetry = {**config.get("telemetry", {}), "listen": self.address}
+        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry}))
         self.log = folder / "daemon.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "detector", "run", "-c", str(path)], stdout=log, stderr=log
+                [sys.executable, "-m", "detector", "run", "-c", str(path)],
+                stdout=log if stdout is None else stdout,
+                stderr=log,
             )
 
     def __enter__(self) -> Self:
@@ -41,6 +47,8 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         if error is not None:
             print(self.log.read_text()[-5000:])
 

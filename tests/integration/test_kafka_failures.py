@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
+from crc32c import crc32c
 
 from detector.errors import BrokerUnreachable, DeliveryError
 from detector.protocols import Message
@@ -14,7 +16,7 @@ from tests.integration.driving import MakeSink, MakeSource, read, values
 pytestmark = pytest.mark.integration
 
 
-def test_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_source: MakeSource):
+def test_pitfall_6_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"before"])
@@ -31,6 +33,47 @@ def test_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_sou
     (skipped,) = source.skipped()
     assert (skipped.first, skipped.last) == (1, 2)
     assert skipped.reason == "bad_checksum"
+
+
+def rewrite_batch(batch: bytes, change: Callable[[bytearray], None]) -> bytes:
+    """A record batch with other bytes and a checksum that is right again, as a broken producer would have written."""
+    changed = bytearray(batch)
+    change(changed)
+    changed[17:21] = crc32c(bytes(changed[21:])).to_bytes(4, "big")
+    return bytes(changed)
+
+
+def test_pitfall_6_batches_that_no_client_can_decode_are_read_or_stepped_past(own_cluster, make_source: MakeSource):
+    """A header whose name is no UTF-8 makes the library's poll raise for ever; a length that lies, every client's."""
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    cluster.endpoint.produce(topic, [b"before"])
+    cluster.endpoint.produce(topic, [b"odd header"], headers=[("name", b"x")])
+    cluster.endpoint.produce(topic, [b"lying one", b"lying two"])
+    cluster.endpoint.produce(topic, [b"behind"])
+    (broker,) = cluster.brokers
+    broker.stop()
+    (segment,) = broker.folder.glob(f"log/{topic}-0/*.log")
+    written, parts, start = segment.read_bytes(), [], 0
+    while start < len(written):
+        end = start + 12 + int.from_bytes(written[start + 8 : start + 12], "big")
+        parts.append(written[start:end])
+        start = end
+
+    def spoil_header(batch: bytearray) -> None:
+        batch[:] = batch.replace(b"name", b"n\xff\xfee")
+
+    def lie_about_length(batch: bytearray) -> None:
+        batch[61] = 0x7E
+
+    parts[1], parts[2] = rewrite_batch(parts[1], spoil_header), rewrite_batch(parts[2], lie_about_length)
+    segment.write_bytes(b"".join(parts))
+    broker.restart()
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+
+    assert values(read(source, 3)) == [b"before", b"odd header", b"behind"]
+    (skipped,) = source.skipped()
+    assert (skipped.first, skipped.last, skipped.reason) == (2, 3, "unreadable_batch")
 
 
 def test_it_reads_on_when_its_broker_was_killed(own_cluster, make_source: MakeSource):
@@ -51,7 +94,7 @@ def test_it_reads_on_when_its_broker_was_killed(own_cluster, make_source: MakeSo
     assert cluster.endpoint.committed(source._section.group_id, topic) == 2
 
 
-def test_neither_poll_nor_close_waits_for_a_frozen_broker(own_cluster, make_source: MakeSource):
+def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"a"])
@@ -93,7 +136,7 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
     assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
 
 
-def test_neither_send_nor_close_waits_for_ever(own_cluster, make_sink: MakeSink):
+def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=1, delivery_timeout_seconds=2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from detector.errors import AccessDenied, BrokerUnreachable, SourceError
 from detector.protocols import Message
 from detector.sinks.kafka import KafkaSink
 from detector.sources.kafka import KafkaSource
+from tests.integration.daemon import Daemon
 from tests.integration.driving import read, values
 from tests.kafka.endpoint import eventually
 
@@ -131,3 +135,70 @@ def test_each_refusal_is_named_and_the_least_rights_suffice(
     sink.flush(timeout_seconds=10)
     source.close(timeout_seconds=2)
     sink.close(timeout_seconds=2)
+
+
+@pytest.fixture
+def with_canary(make_cluster) -> Any:
+    """A broker that lets in whoever knows the canary."""
+    return make_cluster(
+        client_protocol="SASL_PLAINTEXT",
+        client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
+        properties={
+            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.mechanism.inter.broker.protocol": "PLAIN",
+            "listener.name.client.plain.sasl.jaas.config": LOGIN.replace('"right"', f'"{CANARY}"'),
+        },
+    )
+
+
+CANARY = "canary-7f3a91"
+
+
+@pytest.mark.timeout(200)
+def test_s3_pitfall_11_a_password_is_in_nothing_that_the_daemon_emits_at_debug(
+    with_canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cluster, endpoint = with_canary, with_canary.endpoint
+    monkeypatch.setenv("DETECTOR_TEST_SECRET", CANARY)
+    metrics, dead, alerts, state = (endpoint.create_topic(cleanup_policy="compact") for _ in range(4))
+    config = {
+        "kafka": {
+            "bootstrap_servers": [cluster.bootstrap],
+            "allow_plaintext_credentials": True,
+            "sasl": {"mechanism": "PLAIN", "username": "detector", "password_env": "DETECTOR_TEST_SECRET"},
+        },
+        "source": {"kafka": {"topics": [metrics], "start": "earliest"}},
+        "sinks": {"kafka": {"topic": alerts}},
+        "state": {"type": "kafka", "kafka": {"topic": state}},
+        "dead_letter": {"topic": dead},
+        "checkpoint": {"interval_seconds": 0.2, "shutdown_timeout_seconds": 3.0},
+        "telemetry": {"log_level": "debug"},
+    }
+    endpoint.produce(metrics, [(b"k", b"{poison"), (b"k", b'{"name":"m","value":1}')])
+    with Daemon(tmp_path, config) as daemon:
+        eventually(lambda: endpoint.end_offset(dead) == 1, "the poison is dead-lettered", 60.0)
+        emitted = [daemon.get(path)[1] for path in ("/metrics", "/-/ready", "/-/healthy", "/config", "/debug")]
+        cluster.brokers[0].kill()  # errors, with whatever they quote
+        time.sleep(2.0)
+        daemon.terminate()
+        emitted.append(daemon.log.read_text())
+    cluster.brokers[0].restart()
+    emitted += [str((m.key(), m.value(), m.headers())) for m in endpoint.read(dead, 1)]
+    check = [sys.executable, "-m", "detector", "check-config", "-c", str(tmp_path / "config.yaml")]
+    done = subprocess.run(check, capture_output=True, text=True, check=True)
+    emitted += [done.stdout, done.stderr]
+    emitted.append(wrong_password(config, tmp_path))
+    assert '"level": "debug"' in emitted[5] or '"level": "info"' in emitted[5], "the log was looked at"
+    assert not [text[:200] for text in emitted if CANARY in text]
+
+
+def wrong_password(config: dict[str, Any], folder: Path) -> str:
+    """What a daemon says whose login is refused; its password has the canary in it, too."""
+    (folder / "wrong-secret").write_text(f"not-{CANARY}")
+    sasl = {"mechanism": "PLAIN", "username": "detector", "password_file": str(folder / "wrong-secret")}
+    kafka = {**config["kafka"], "sasl": sasl, "request_timeout_seconds": 3.0}
+    place = folder / "wrong"
+    place.mkdir()
+    with Daemon(place, {**config, "kafka": kafka}) as daemon:
+        assert daemon.process.wait(60) == 1
+        return daemon.log.read_text()

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from kafka import KafkaProducer
+from kafka.coordinator.assignors.abstract import RebalanceProtocol
 
 from detector.errors import BrokerUnreachable, MemberFenced, OffsetLost, TopicMissing
 from detector.protocols import AssignmentChanges, SkippedRange
@@ -79,7 +80,7 @@ def test_a_restart_goes_on_at_the_committed_offset(kafka: Endpoint, make_source:
     assert values(read(make_source(topic), 1)) == [b"c"]
 
 
-def test_nothing_is_committed_unasked(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_nothing_is_committed_unasked(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     group = kafka.name()
     kafka.produce(topic, [b"a", b"b"])
@@ -155,7 +156,7 @@ def test_a_paused_partition_keeps_its_position(kafka: Endpoint, make_source: Mak
     assert (batch.offsets.tolist(), batch.values) == ([2], [b"d"])
 
 
-def test_a_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_a_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     written: list[bytes] = [b"%d" % i for i in range(1_000)]
     kafka.produce(topic, written)
@@ -210,7 +211,9 @@ def test_two_members_share_and_hand_over(kafka: Endpoint, make_source: MakeSourc
     assert {batch.partition for batch in read(second, 6)} == {partition for _, partition in given}, "none was committed"
 
 
-def test_a_member_that_stalls_loses_its_partitions(kafka: Endpoint, make_source: MakeSource):
+def test_g4_pitfall_3_a_member_that_was_thrown_out_is_told_that_its_partitions_are_lost(
+    kafka: Endpoint, make_source: MakeSource
+):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     stalled = make_source(topic)
@@ -246,7 +249,9 @@ def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: En
     assert one.changes() == AssignmentChanges()
 
 
-def test_a_second_process_with_the_same_instance_id_fences_the_first(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_9_a_second_process_with_the_same_instance_id_fences_the_first(
+    kafka: Endpoint, make_source: MakeSource
+):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     first = make_source(topic, group_instance_id="same")
@@ -257,7 +262,7 @@ def test_a_second_process_with_the_same_instance_id_fences_the_first(kafka: Endp
         first.commit({(topic, 0): 1})
 
 
-def test_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make_source: MakeSource):
+def test_g5_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make_source: MakeSource):
     source = _source_behind_the_log(kafka, make_source)
 
     with pytest.raises(OffsetLost, match=r"offset 1 is not in the log, which holds \[4, 6\)") as caught:
@@ -266,7 +271,7 @@ def test_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make_so
 
 
 @pytest.mark.parametrize(("policy", "rest", "last_skipped"), [("earliest", [b"4", b"5"], 3), ("latest", [], 5)])
-def test_a_deleted_position_may_be_stepped_over(
+def test_g5_a_deleted_position_may_be_stepped_over(
     kafka: Endpoint, make_source: MakeSource, policy: str, rest: list[bytes], last_skipped: int
 ):
     source = _source_behind_the_log(kafka, make_source, on_offset_lost=policy)
@@ -294,9 +299,20 @@ def _source_behind_the_log(kafka: Endpoint, make_source: MakeSource, **section: 
     return make_source(topic, **section)
 
 
-def test_a_missing_topic_is_named(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_a_missing_topic_is_named_and_not_created(kafka: Endpoint, make_source: MakeSource):
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
         make_source("no-such-topic")
+    assert "no-such-topic" not in kafka.admin.list_topics(timeout=10).topics
+
+
+def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source: MakeSource):
+    """The library's cooperative assignor lets a member that was thrown out reclaim what is another's by now."""
+    source = make_source(kafka.create_topic())
+    wait_for_change(source)
+
+    assignors = source._consumer.config["partition_assignment_strategy"]
+    assert {assignor.name for assignor in assignors} == {"sticky", "range"}
+    assert source._consumer._coordinator._rebalance_protocol is RebalanceProtocol.EAGER
 
 
 def test_an_unreachable_broker_is_named(make_source: MakeSource):
@@ -332,7 +348,7 @@ def test_a_new_partition_is_found(kafka: Endpoint, make_source: MakeSource):
     assert wait_for_change(source).assigned == {(topic, 1)}
 
 
-def test_a_bomb_is_stepped_past_and_named(kafka: Endpoint, make_source: MakeSource):
+def test_g7_pitfall_7_a_bomb_is_stepped_past_and_named(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"before"])
     kafka.produce(topic, [bytes(70 << 20)], compression_type="zstd", message_max_bytes=100 << 20)
