@@ -1,4 +1,4 @@
-"""`python -m benchmarks.detection [nab|cloud|server|synthetic|quiet|all] [--json FILE]`.
+"""`python -m benchmarks.detection [nab|cloud|server|synthetic|quiet|fleet|all] [--json FILE]`.
 
 Scores come straight from the pipeline's components, or with `--scores DIR` from the files that `detector replay
 DATA/nab/data --scores DIR` wrote (NAB and cloud only). `quiet` measures the alarm rate that is reached on streams
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection import quiet, server, synthetic
-from benchmarks.detection.components import Forecasts, Persistence, play_collection, play_machines
+from benchmarks.detection import fleet, quiet, server, synthetic
+from benchmarks.detection.components import Forecasts, Persistence, play_collection
 from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_machines, load_scores
+from benchmarks.detection.machines import play_groups
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
 from detector.models.forecaster import Forecaster
@@ -26,7 +27,7 @@ from detector.records import Float64
 
 Figures = dict[str, float]
 FORECASTERS: dict[str, Callable[[], Forecasts]] = {"shipped": Forecaster, "persistence": Persistence}
-BENCHMARKS = ("nab", "cloud", "synthetic", "quiet", "server")
+BENCHMARKS = ("nab", "cloud", "synthetic", "quiet", "server", "fleet")
 SYNTHETIC_SEEDS = (1, 2, 3)
 FOLDS = 4
 
@@ -64,7 +65,7 @@ def run_server(args: argparse.Namespace) -> Figures:
     machines = load_machines(args.data / "server-metrics")
     for kind, prefix in (("smd", "machine"), ("asd", "omi")):
         chosen = [machine for machine in machines if machine.name.startswith(prefix)]
-        groups = [server.group_score(s) for s in play_machines(chosen, FORECASTERS[args.forecaster]())]
+        groups = play_groups(chosen, FORECASTERS[args.forecaster]())
         figures |= {f"{kind}_{name}": value for name, value in server.evaluate(chosen, groups).items()}
     return figures
 
@@ -89,12 +90,18 @@ def run_quiet(args: argparse.Namespace) -> Figures:
     return quiet.evaluate(FORECASTERS[args.forecaster])
 
 
+def run_fleet(args: argparse.Namespace) -> Figures:
+    """Hosts: the group's alarm rate on quiet ones, and the correlated events that no single metric shows well."""
+    return fleet.evaluate(FORECASTERS[args.forecaster])
+
+
 RUNNERS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "nab": run_nab,
     "cloud": run_cloud,
     "synthetic": run_synthetic,
     "quiet": run_quiet,
     "server": run_server,
+    "fleet": run_fleet,
 }
 
 

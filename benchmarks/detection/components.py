@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.detection.layout import Machine
 from detector.backtest.series import Series
 from detector.columns import Columns, Field, Rows, allocate
 from detector.protocols import Forecast
@@ -59,6 +58,7 @@ class Trace:
 
     anomaly_score: Float64
     raw: Float64
+    size: Float64
     expected: Float64
     lower: Float64
     upper: Float64
@@ -75,11 +75,11 @@ def play(
     for row, (series_times, series_values) in enumerate(series):
         times[: len(series_times), row] = series_times
         values[: len(series_values), row] = series_values
-    out = np.zeros((5, longest, len(series)))
-    out[2:] = np.nan
+    out = np.zeros((6, longest, len(series)), dtype=np.float32)
+    out[3:] = np.nan
     for round_times, round_values, said in zip(times, values, out.transpose(1, 0, 2), strict=True):
         _one_round(scorer, forecaster, state, round_times, round_values, said)
-    return [Trace(*out[:, : len(series_times), row].copy()) for row, (series_times, _) in enumerate(series)]
+    return [Trace(*out[:, : len(series_times), row].astype(np.float64)) for row, (series_times, _) in enumerate(series)]
 
 
 def _one_round(
@@ -88,9 +88,9 @@ def _one_round(
     state: Columns,
     times: Float64,
     values: Float64,
-    said: npt.NDArray[np.float64],
+    said: npt.NDArray[np.float32],
 ) -> None:
-    """Score, learn, forecast the rows that have a value; writes [5, B] into `said`."""
+    """Score, learn, forecast the rows that have a value; writes [6, B] into `said`."""
     rows = np.flatnonzero(np.isfinite(values))
     if not len(rows):
         return
@@ -100,21 +100,9 @@ def _one_round(
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
     forecaster.learn(state, rows, times, values)
     forecaster.forecast(state, rows)
-    said[:, rows] = np.stack((score.anomaly_score, score.raw, forecast.loc, score.lower, score.upper))
+    said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, forecast.loc, score.lower, score.upper))
 
 
 def play_collection(collection: Sequence[Series], forecaster: Forecasts) -> list[Trace]:
     """One trace a series."""
     return play([(series.times, series.values) for series in collection], forecaster)
-
-
-def play_machines(machines: Sequence[Machine], forecaster: Forecasts) -> list[npt.NDArray[np.float32]]:
-    """[T of test, M] anomaly scores of every machine."""
-    metrics = [(m.times, m.values[:, i].astype(np.float64)) for m in machines for i in range(m.values.shape[1])]
-    traces = iter(play(metrics, forecaster))
-    return [
-        np.stack([next(traces).anomaly_score[m.first_test_row :] for _ in range(m.values.shape[1])], axis=1).astype(
-            np.float32
-        )
-        for m in machines
-    ]

@@ -7,11 +7,21 @@ M members.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from benchmarks.detection.components import Forecasts
 from benchmarks.detection.layout import Machine
+from benchmarks.detection.machines import play_groups
+from benchmarks.detection.server import EPISODE_END_ROWS, incidents_caught, runs
 from benchmarks.detection.synthetic import DAY_SECONDS, STREAMS, Rng, daily, smooth
 
+QUIET = {60.0: 6.0, 300.0: 14.0, 3600.0: 60.0}
+"""Simulated days of quiet hosts by sampling interval."""
+QUIET_HOSTS = 20
+EVENT_SEEDS = (1, 2, 3)
+EVENT_HOSTS = 8
 LEAST_MEMBERS, MOST_MEMBERS = 4, 30
 LARGEST_SHARE = 2.0
 """Of the common load in a member, in deviations of the member."""
@@ -54,3 +64,23 @@ def fleet(seed: int, machines: int, days: float, step_seconds: float, *, events:
     """Hosts with `events` each; 0 makes them quiet."""
     rng = np.random.default_rng(seed)
     return [machine(rng, f"host-{i}", days, step_seconds, events=events) for i in range(machines)]
+
+
+def evaluate(make_forecaster: Callable[[], Forecasts]) -> dict[str, float]:
+    """Alerts a quiet host and week, from the second day on; share of events caught at 5 minutes, and what was false."""
+    figures: dict[str, float] = {}
+    for step, days in QUIET.items():
+        scores = play_groups(fleet(11, QUIET_HOSTS, days, step, events=0), make_forecaster())
+        first = round(DAY_SECONDS / step)
+        episodes = sum(len(runs(score[first:] > 1.0, EPISODE_END_ROWS)) for score in scores)
+        figures[f"{step:.0f}s_alerts_per_group_week"] = episodes / (QUIET_HOSTS * (days - 1.0) / 7.0)
+    caught, false = [], []
+    for seed in EVENT_SEEDS:
+        machines = fleet(seed, EVENT_HOSTS, 14.0, 300.0)
+        share, _, false_per_day = incidents_caught(machines, play_groups(machines, make_forecaster()), 1.0)
+        caught.append(share)
+        false.append(false_per_day)
+    figures["caught: correlated fleet event"] = float(np.mean(caught))
+    figures["caught_standard_error"] = float(np.std(caught, ddof=1) / np.sqrt(len(caught)))
+    figures["false_per_machine_day"] = float(np.mean(false))
+    return figures

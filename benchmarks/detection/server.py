@@ -1,8 +1,8 @@
 """Machines with many metrics (SMD, ASD): labels judge the machine, so the score is the machine's.
 
-Group score = mean of the three largest of its metrics' scores. ROC and average precision per machine, averaged;
-incidents at one threshold for all machines, where a false episode is a run of detections outside incidents that ends
-after `EPISODE_END_ROWS` rows without one.
+Group score = the product's (`machines.py`); for peers, the mean of the three largest of its metrics' scores. ROC and
+average precision per machine, averaged; incidents at one threshold for all machines, where a false episode is a run of
+detections outside incidents that ends after `EPISODE_END_ROWS` rows without one.
 """
 
 from __future__ import annotations

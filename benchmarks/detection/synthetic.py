@@ -138,6 +138,11 @@ FAULTS: dict[str, Fault] = {
     "contextual spike": _contextual,
 }
 SHORT = {"spike", "dip", "contextual spike"}
+OF_A_HABIT = {"missing season", "phase shift", "frequency change"}
+WITH_HABIT = {"season", "counts", "batch"}
+"""Where the time of day says nothing of the value, these faults leave a stream as it was."""
+WITH_CONTEXT = WITH_HABIT | {"wander"}
+"""Where neither time nor neighbours do, an ordinary value is no contextual spike."""
 
 
 def stream(rng: Rng, kind: str, fault: str | None, days: float, step_seconds: float) -> Series:
@@ -154,22 +159,33 @@ def stream(rng: Rng, kind: str, fault: str | None, days: float, step_seconds: fl
         for place in np.sort(places):
             first = int(place + rng.integers(0, max(count // 40, 1)))
             length = 3 if fault in SHORT else int(np.clip(count * rng.uniform(0.008, 0.03), 12, 3 * day))
+            if fault in OF_A_HABIT:
+                length = max(length, day // 6)
             FAULTS[fault](rng, values, slice(first, first + length), dev, day)
             windows.append((first, first + length - 1))
     return Series(f"{kind}/{fault or 'quiet'}", times, values, np.array(windows, dtype=np.int64).reshape(-1, 2))
 
 
 def suite(seed: int, copies: int = 2) -> list[Series]:
-    """Every kind of stream with every kind of fault, `copies` times, at 1, 5 and 60 minutes."""
+    """Every kind of stream with every kind of fault, `copies` times, at 1, 5 and 60 minutes.
+
+    Faults of a habit happen only to streams that have one, twice as often.
+    """
     rng = np.random.default_rng(seed)
     steps = {60.0: 3.0, 300.0: 14.0, 3600.0: 60.0}
     return [
         stream(rng, kind, fault, days, step)
         for kind in STREAMS
         for fault in FAULTS
-        for _ in range(copies)
+        for _ in range(copies * _times(kind, fault))
         for step, days in [tuple(steps.items())[int(rng.integers(3))]]
     ]
+
+
+def _times(kind: str, fault: str) -> int:
+    if fault in OF_A_HABIT:
+        return 2 if kind in WITH_HABIT else 0
+    return int(fault != "contextual spike" or kind in WITH_CONTEXT)
 
 
 def quiet(seed: int, streams: int, days: float, step_seconds: float) -> list[Series]:

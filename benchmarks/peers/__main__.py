@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection import server, synthetic
-from benchmarks.detection.components import play_collection, play_machines
+from benchmarks.detection.components import play_collection
 from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_machines
+from benchmarks.detection.machines import play_groups
 from benchmarks.peers.machine import MACHINE_PEERS
 from benchmarks.peers.stream import PEERS, Peer
 from detector.backtest import daily, nab
@@ -81,7 +82,7 @@ def on_machines(machines: Sequence[Machine], only: list[str]) -> dict[str, Figur
             continue
         began = time.perf_counter()
         if name == OURS:
-            groups = [server.group_score(scores) for scores in play_machines(machines, Forecaster())]
+            groups = play_groups(machines, Forecaster())
         else:
             groups = [MACHINE_PEERS[name](machine) for machine in machines]
         seconds = time.perf_counter() - began
