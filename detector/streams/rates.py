@@ -7,6 +7,7 @@ and nobody knows how far it had come. Both are counted as `COUNTER_START`; the n
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
 from detector.records import Float64, Kind, Uint8
@@ -48,3 +49,7 @@ class Rates:
         found_B = values_B.copy()
         found_B[counts_B] = rates(state, rows_B[counts_B], times_B[counts_B], values_B[counts_B])
         return found_B
+
+    def are_scored(self, state: Columns, rows_B: Rows) -> npt.NDArray[np.bool_]:
+        """[B] where the stream's last value was the rate of a counter."""
+        return np.isfinite(state[TOTAL.name][rows_B])

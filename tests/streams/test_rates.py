@@ -57,6 +57,17 @@ def test_a_counter_is_scored_by_its_rate_and_a_reset_starts_anew() -> None:
     assert expected[8] == 3.0
 
 
+@pytest.mark.parametrize(("kind", "said"), [(Kind.COUNTER, True), (Kind.GAUGE, False)])
+def test_an_alert_says_whether_it_speaks_of_a_rate(kind: Kind, said: bool) -> None:
+    pipeline = pipeline_of()
+    times = [10.0 * step for step in range(60)]
+    totals = [3.0 * step + step % 2 + (5e4 if step > 50 else 0.0) for step in range(60)]
+    samples = replace(counter(pipeline, times, totals), kinds=np.full(60, kind, dtype=np.uint8))
+    alerts = pipeline.process(samples).alerts
+    assert alerts
+    assert {alert.per_second for alert in alerts} == {said}
+
+
 def test_raw_counters_and_gauges_are_scored_as_they_are() -> None:
     raw = pipeline_of()
     raw.rates = Rates(raw=True)
