@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.continual.life import ROUND, measure
+from benchmarks.continual.life import REMEMBERED, measure
 from benchmarks.continual.scenarios import SCENARIOS, scenario
+from detector.learning.tuning import judged
 from detector.models.weights import load
 from detector.train.files import read_series
 from detector.train.judge import panel
@@ -24,6 +25,7 @@ from detector.train.material import side_by_side
 
 SEED = 3_000_003
 STREAMS, ROUNDS = 96, 24
+STEPS = ROUNDS * judged(REMEMBERED)
 
 
 def main() -> None:
@@ -37,10 +39,10 @@ def main() -> None:
     report = {}
     for where in options.folders or SCENARIOS:
         if isinstance(where, Path):
-            series = [(one.times[-ROUNDS * ROUND :], one.values[-ROUNDS * ROUND :]) for one in read_series([where])]
+            series = [(one.times[-STEPS:], one.values[-STEPS:]) for one in read_series([where])]
             parts = side_by_side(series)
         else:
-            parts = scenario(where, SEED, STREAMS, ROUNDS * ROUND)
+            parts = scenario(where, SEED, STREAMS, STEPS)
         found = measure(load(options.weights).backbone, panel(*parts), options.rate)
         report[str(where)] = found
         print(where, "  ".join(f"{key} {value:.3f}" for key, value in found.items()), flush=True)

@@ -21,8 +21,6 @@ from detector.models.windows import Windows
 from detector.train.judge import Panel
 
 REMEMBERED = Learning().samples
-ROUND = judged(REMEMBERED)
-"""Samples between two rounds: as many as a candidate is judged on."""
 CONFIGURED = "configured"
 
 
@@ -33,11 +31,18 @@ class Life:
     configured: Backbone
     state: tuple[Tensor, Tensor]
     learning_rate: float
+    remembered: int = REMEMBERED
+    """Samples of each stream."""
     chain: list[tuple[str, Backbone]] = field(default_factory=list)
     """Learnt weights: the running ones, then those before them."""
     taken: int = 0
     reverted: int = 0
     asked: int = 0
+
+    @property
+    def round(self) -> int:
+        """Samples between two rounds: as many as a candidate is judged on."""
+        return judged(self.remembered)
 
     @property
     def running(self) -> tuple[str, Backbone]:
@@ -46,7 +51,7 @@ class Life:
 
     def advance(self, windows: Windows, first: int) -> Tensor:
         """[S] summed absolute error of one round, in the streams' units; the state moves on."""
-        part = slice(first, first + ROUND)
+        part = slice(first, first + self.round)
         with torch.no_grad():
             outputs, hidden, cell = self.running[1].unroll(windows.inputs_TSF[part], *self.state)
             _, error = likelihood(outputs, windows.inputs_TSF[part], windows.target_TS[part])
@@ -55,10 +60,10 @@ class Life:
 
     def consider(self, windows: Windows, now: int) -> None:
         """What the daemon does once in a while, over the streams that have as many new samples as are judged on."""
-        steps = slice(max(now - REMEMBERED, 0), now)
-        remembered = _at_the_end(windows, steps)
-        ready_S = remembered.mask_TS.sum(0) >= 2 * ROUND - 1
-        ready_S &= remembered.mask_TS[-ROUND - 1 :].sum(0) >= ROUND
+        steps = slice(max(now - self.remembered, 0), now)
+        remembered = _at_the_end(windows, steps, self.remembered)
+        ready_S = remembered.mask_TS.sum(0) >= 2 * self.round - 1
+        ready_S &= remembered.mask_TS[-self.round - 1 :].sum(0) >= self.round
         if int(ready_S.sum()) < 2:
             return
         name, _ = self.running
@@ -74,12 +79,12 @@ class Life:
             self.chain = [] if verdict.chosen == CONFIGURED else self.chain[names.index(verdict.chosen) :]
 
 
-def _at_the_end(windows: Windows, steps: slice) -> Windows:
+def _at_the_end(windows: Windows, steps: slice, length: int) -> Windows:
     """Some of the steps; what is missing before them is masked. The last target is not known yet."""
     made = []
     for tensor in (windows.inputs_TSF, windows.target_TS, windows.mask_TS, windows.unit_TS):
         part = tensor[steps]
-        missing = torch.zeros((REMEMBERED - len(part), *part.shape[1:]), dtype=part.dtype)
+        missing = torch.zeros((length - len(part), *part.shape[1:]), dtype=part.dtype)
         made.append(torch.cat((missing, part)))
     made[2][-1] = 0
     return Windows(*made)
@@ -90,20 +95,23 @@ def _of(windows: Windows, chosen_S: Tensor) -> Windows:
     return Windows(*(tensor[:, chosen_S] for tensor in parts))
 
 
-def measure(backbone: Backbone, judged_on: Panel, learning_rate: float) -> dict[str, float]:
+def measure(
+    backbone: Backbone, judged_on: Panel, learning_rate: float, remembered: int = REMEMBERED
+) -> dict[str, float]:
     """Geometric mean over streams of the error with learning over that without, before and after the middle."""
     windows = judged_on.windows
     zero = backbone.initial(windows.target_TS.shape[1])
-    on, off = Life(copy.deepcopy(backbone), zero, learning_rate), Life(backbone, zero, learning_rate)
+    on, off = (Life(copy.deepcopy(backbone), zero, learning_rate, remembered) for _ in range(2))
+    size = on.round
     ratios: list[float] = []
-    rounds = len(windows.target_TS) // ROUND
+    rounds = len(windows.target_TS) // size
     for number in range(rounds):
-        ours, theirs = (life.advance(windows, number * ROUND) for life in (on, off))
-        seen = windows.mask_TS[number * ROUND : (number + 1) * ROUND].sum(0)
+        ours, theirs = (life.advance(windows, number * size) for life in (on, off))
+        seen = windows.mask_TS[number * size : (number + 1) * size].sum(0)
         floor, there = seen * judged_on.floor_S, seen > 0
         ratio = torch.log((ours + floor)[there] / (theirs + floor)[there])
         ratios.append(float(ratio.mean()) if there.any() else 0.0)
-        on.consider(windows, (number + 1) * ROUND)
+        on.consider(windows, (number + 1) * size)
     half = rounds // 2
     parts = {
         "before": ratios[:half],

@@ -1,44 +1,77 @@
 """`detector train`: make weights."""
 
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.cli.application import app
+from detector.cli.application import ConfigOption, app
+
+if TYPE_CHECKING:
+    from detector.train import TopicRange
+
+SAMPLES_PER_STEP = 4
+"""Of a topic's streams so many times `--steps` samples are remembered: draws are stretches of them."""
+
+
+DataArgument = Annotated[
+    list[Path] | None, typer.Argument(help="CSV files `timestamp,value`, or folders of them.", show_default=False)
+]
+TopicOption = Annotated[
+    str, typer.Option(help="Learn from a range of this Kafka topic, read as --config says; nothing is committed.")
+]
+FromOption = Annotated[
+    str, typer.Option("--from", help="With --topic: from this time on, by the records' own: 2026-11-01T00:00Z.")
+]
+MaxStreamsOption = Annotated[
+    int, typer.Option(min=2, help="With --topic: streams that are kept; where there are more, some of them.")
+]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Looks at held-out data without improvement until it ends, 8 if not synthetic; 0: never"),
+]
+CompareOption = Annotated[
+    str, typer.Option(help="Train several, CELLxSIZExLAYERS,..., into the folder --output; prints a table.")
+]
+JudgeOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="With --compare: judge on these files or folders too; may be repeated."),
+]
 
 
 @app.command()
 def train(
     output: Annotated[Path, typer.Option(help="Weights file to write; its card goes beside it.", metavar="FILE")],
-    data: Annotated[
-        list[Path] | None, typer.Argument(help="CSV files `timestamp,value`, or folders of them.", show_default=False)
-    ] = None,
+    data: DataArgument = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn from generated streams.")] = False,
+    topic: TopicOption = "",
+    since: FromOption = "",
+    until: Annotated[str, typer.Option("--to", help="With --topic: up to this time; now where not given.")] = "",
+    max_streams: MaxStreamsOption = 1024,
+    config: ConfigOption = None,
     cell: Annotated[str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.")] = "lstm",
     hidden_size: Annotated[int, typer.Option(min=1, max=1024)] = 32,
     num_layers: Annotated[int, typer.Option(min=1, max=8)] = 1,
     updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 1200,
     streams: Annotated[int, typer.Option(min=2, help="Streams drawn at a time.")] = 1024,
     steps: Annotated[int, typer.Option(min=100, help="Samples of each, at most.")] = 3072,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=0, help="Looks at held-out data without improvement before it ends; 0: never. 8 for files."),
-    ] = None,
+    patience: PatienceOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Another number changes the last bits of the weights.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    compare: Annotated[
-        str, typer.Option(help="Train several, CELLxSIZExLAYERS,..., into the folder --output; prints a table.")
-    ] = "",
-    judge: Annotated[
-        list[Path] | None, typer.Option(help="With --compare: judge on these files or folders too; may be repeated.")
-    ] = None,
+    compare: CompareOption = "",
+    judge: JudgeOption = None,
 ) -> None:
     """Train a backbone. The same options give the same weights on the same machine."""
-    if bool(data) == synthetic:
-        raise typer.BadParameter("say what to learn from: either --synthetic, or files or folders", param_hint="DATA")
+    if [bool(data), synthetic, bool(topic)].count(True) != 1:
+        raise typer.BadParameter(
+            "say what to learn from: either --synthetic, or --topic, or files or folders", param_hint="DATA"
+        )
     from detector.models.cells import CELLS
     from detector.train import FILE_PATIENCE, TrainOptions
 
@@ -47,6 +80,7 @@ def train(
     options = TrainOptions(
         output,
         tuple(data or ()),
+        topic=_range(topic, since, until, max_streams, SAMPLES_PER_STEP * steps, config) if topic else None,
         seed=seed,
         cell=cell,
         hidden_size=hidden_size,
@@ -54,7 +88,7 @@ def train(
         updates=updates,
         streams=streams,
         steps=steps,
-        patience=(FILE_PATIENCE if data else 0) if patience is None else patience,
+        patience=(0 if synthetic else FILE_PATIENCE) if patience is None else patience,
         threads=threads,
         device=device,
         resume=resume,
@@ -65,3 +99,24 @@ def train(
         console.compare(compare.split(","), judge or [], options)
     else:
         console.train(options)
+
+
+def _range(topic: str, since: str, until: str, streams: int, samples: int, config: Path | None) -> TopicRange:
+    from detector.train import TopicRange
+
+    first = _instant(since, "--from")
+    last = _instant(until, "--to") if until else float(int(time.time()))
+    if first >= last:
+        raise typer.BadParameter(f"{since} is not before {until or 'now'}", param_hint="--from")
+    return TopicRange(topic, first, last, streams, samples, config)
+
+
+def _instant(text: str, option: str) -> float:
+    """Unix seconds; without an offset it is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time like 2026-11-01T00:00Z or 2026-11-01", param_hint=option
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

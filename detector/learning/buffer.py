@@ -59,7 +59,9 @@ class Buffer:
 
     def choose(self, rows: Rows) -> None:
         """Remember as many as there is room for of the streams in `rows`, and no others."""
-        lowest = rows[np.argsort(_hash(rows), kind="stable")[: self.streams]]
+        lowest = rows
+        if len(rows) > self.streams:
+            lowest = np.sort(rows[np.argpartition(_hash(rows), self.streams)[: self.streams]])
         self.forget(np.setdiff1d(self.row_S[self.row_S != NONE], lowest))
         fresh = lowest[~np.isin(lowest, self.row_S)]
         slots = np.flatnonzero(self.row_S == NONE)[: len(fresh)]

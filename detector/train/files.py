@@ -49,12 +49,15 @@ def read_series(paths: Sequence[Path], report: Report | None = None) -> list[Ser
         series.append(_read(name, Path(path)))
         if report is not None:
             report(done, len(found))
+    return usable(series, f"{len(series)} files")
+
+
+def usable(series: list[Series], where: str) -> list[Series]:
+    """Those that are long enough. Raises SourceError where none is."""
     long = [one for one in series if len(one.values) >= LEAST_SAMPLES]
     if not long:
-        most = max(len(one.values) for one in series)
-        raise SourceError(
-            f"no series of {LEAST_SAMPLES} samples to learn from: the longest of {len(series)} files has {most}"
-        )
+        most = max((len(one.values) for one in series), default=0)
+        raise SourceError(f"no series of {LEAST_SAMPLES} samples to learn from: the longest of {where} has {most}")
     return long
 
 

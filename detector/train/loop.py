@@ -18,6 +18,7 @@ from detector.train import resume
 from detector.train.files import read_series
 from detector.train.material import Material, Recorded, Synthetic
 from detector.train.options import Progress, TrainOptions, command, silent
+from detector.train.topic import read_topic
 
 LOOK_EVERY = 25
 """Updates between two looks at the held-out part, at least; a look comes at the end of a pass."""
@@ -47,7 +48,10 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
 
 
 def material_of(options: TrainOptions, progress: Progress = silent) -> Material:
-    """What `options` say to learn from. Raises SourceError."""
+    """What `options` say to learn from. Raises SourceError, and ConfigError for that of a topic."""
+    if options.topic is not None:
+        series, facts = read_topic(options.topic, bar(progress, "read topic"))
+        return Recorded(series, options, facts)
     if not options.data:
         return Synthetic(options)
     return Recorded(read_series(options.data, bar(progress, "read files")), options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,9 +80,11 @@ class Recorded:
 
     skip = 0.0
 
-    def __init__(self, series: list[Series], options: TrainOptions) -> None:
+    def __init__(self, series: list[Series], options: TrainOptions, origin: Mapping[str, Any] | None = None) -> None:
+        """`origin` is what the card says of where the series come from, beside what they are."""
         self._series = series
         self._options = options
+        self._origin = dict(origin or {})
 
     def draw(self, number: int, report: Report | None = None) -> Windows:
         rng = np.random.default_rng([self._options.seed, number])
@@ -117,6 +120,7 @@ class Recorded:
             "samples": samples,
             "malformed_lines": sum(one.malformed_lines for one in self._series),
             "sha256": digest.hexdigest(),
+            **self._origin,
         }
 
 
