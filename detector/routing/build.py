@@ -67,7 +67,7 @@ def build_router(
         source,
         DECODERS[config.decoder.type](config.decoder),
         sink,
-        Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition),
+        Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition, config.groups.by),
         Outlets((), rejects, metrics.worker, log),
         metrics,
         log,

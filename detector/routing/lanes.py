@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from detector.decoders.routed import pack, pack_series
 from detector.protocols import Message
 from detector.records import Int64, Outcome, SampleBatch
 from detector.series import SeriesIndex, SeriesKey
+from detector.streams.membership import group_key
 
 RECORD_BYTES = 1 << 19
 """A record is not much larger than this; brokers take a MiB unless told otherwise."""
@@ -17,20 +18,24 @@ _SAMPLE_BYTES = 32
 _UNKNOWN = -1
 
 
-def lane_of(key: SeriesKey, lanes: int) -> int:
-    """Partition of a series: a matter of its labels and the number of partitions.
+def lane_of(key: SeriesKey, lanes: int, group_by: Sequence[str] = ()) -> int:
+    """Partition of a series: a matter of its labels, of those by which streams are grouped, and of the partitions.
 
-    >>> lane_of(SeriesKey.of("cpu", {"host": "a"}), 8)
-    1
+    Members of a group are judged together, so they share a partition.
+
+    >>> [lane_of(SeriesKey.of(name, {"host": "a"}), 8, group_by=["host"]) for name in ("cpu", "memory", "load")]
+    [5, 5, 5]
     """
-    return int(key.fingerprint[:16], 16) % lanes
+    placed = group_key(key, group_by) or key
+    return int(placed.fingerprint[:16], 16) % lanes
 
 
 class Lanes:
     """Lane and packed labels of each series that passes."""
 
-    def __init__(self, lanes: int, max_series: int) -> None:
+    def __init__(self, lanes: int, max_series: int, group_by: Sequence[str] = ()) -> None:
         self.lanes = lanes
+        self.group_by = tuple(group_by)
         self.max_series = max_series
         self.series = SeriesIndex()
         """Of all input partitions together."""
@@ -63,7 +68,7 @@ class Lanes:
         if new_N.any():
             for handle in np.unique(handles_N[new_N]).tolist():
                 key = self.series.key(handle)
-                self._lane[handle], self._packed[handle] = lane_of(key, self.lanes), pack_series(key)
+                self._lane[handle], self._packed[handle] = lane_of(key, self.lanes, self.group_by), pack_series(key)
             lanes_N = self._lane[handles_N]
         return lanes_N
 
