@@ -27,7 +27,7 @@ from detector.sources.kafka_offsets import Offsets, committed_form
 from detector.sources.kafka_progress import Progress, require_answers
 from detector.sources.kafka_rebalance import Rebalances
 from detector.sources.kafka_records import PartitionRows, Quarantine
-from detector.sources.record_batch import Row
+from detector.sources.record_batch import Row, require_codecs
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +46,14 @@ _REBALANCING = (
 class KafkaSource:
     """A member of a consumer group that commits only what it is told to. One thread owns it.
 
-    Raises BrokerUnreachable, AccessDenied or TopicMissing where it cannot even start.
+    Raises BrokerUnreachable, AccessDenied, TopicMissing or CodecMissing where it cannot even start.
     """
 
     exhausted = False
 
     def __init__(self, kafka: Kafka, section: KafkaSourceSection, stall_seconds: float = 300.0) -> None:
         """A partition that is not read on for `stall_seconds` although records wait in it is an error."""
+        require_codecs()
         self._kafka = kafka
         self._where = ", ".join(kafka.bootstrap_servers)
         self._section = section
@@ -161,10 +162,7 @@ class KafkaSource:
         return self._lineages.behind(partition)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Raises CommitRefused while the group is being rebalanced: what stays assigned is committed next time.
-
-        What is committed already is left out for idle partitions only: of others it asks whether they are still ours.
-        """
+        """Raises CommitRefused during a rebalance; commits of what moved on are repeated, to ask whether it is ours."""
         due = {
             tp: offset
             for tp in self._assigned(offsets)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from importlib import import_module
 from typing import Any
 
 from detector.errors import CodecMissing
@@ -22,6 +23,7 @@ MAX_INFLATED_BYTES = 64 << 20
 """What one batch may inflate to; 32 KiB of zstd can hold 1 GiB."""
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
+_CODEC_PACKAGES = {"cramjam": "cramjam", "lz4.frame": "lz4", "zstandard": "zstandard"}
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 
@@ -126,6 +128,20 @@ def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> byte
     if len(inflated) > limit:
         raise _bomb(limit)
     return inflated
+
+
+def require_codecs() -> None:
+    """Raises CodecMissing unless topics of every compression can be read: to find out at start is better than later."""
+    missing = []
+    for module, package in _CODEC_PACKAGES.items():
+        try:
+            import_module(module)
+        except ImportError:
+            missing.append(package)
+    if missing:
+        raise CodecMissing(
+            f"topics may be compressed with what cannot be read here: install the packages {', '.join(missing)}"
+        )
 
 
 def _bomb(limit: int) -> UnreadableBatch:

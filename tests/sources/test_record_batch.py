@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,23 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
 
+from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as Section
+from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
+from detector.sources.kafka import KafkaSource
 from detector.sources.kafka_records import PartitionRows, Quarantine
-from detector.sources.record_batch import GZIP, LZ4, SNAPPY, ZSTD, Row, UnreadableBatch, decode_rows, inflate
+from detector.sources.record_batch import (
+    GZIP,
+    LZ4,
+    SNAPPY,
+    ZSTD,
+    Row,
+    UnreadableBatch,
+    decode_rows,
+    inflate,
+    require_codecs,
+)
 
 CODECS = [0, GZIP, SNAPPY, LZ4, ZSTD]
 records = st.tuples(
@@ -161,3 +176,15 @@ def test_aborted_transactions_are_left_out_when_only_committed_records_count():
 
     assert [row[0] for row in committed] == [0, 2]
     assert [row[0] for row in everything] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("cramjam", "cramjam"), ("lz4.frame", "lz4"), ("zstandard", "zstandard")]
+)
+def test_a_codec_that_is_not_installed_is_an_error_at_start(
+    monkeypatch: pytest.MonkeyPatch, module: str, package: str
+) -> None:
+    require_codecs()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(CodecMissing, match=f"install the packages {package}$"):
+        KafkaSource(Kafka(bootstrap_servers=["127.0.0.1:1"]), Section())
