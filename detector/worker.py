@@ -17,6 +17,7 @@ from detector.portions import Portions
 from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.snapshots import Snapshots
+from detector.streams.membership import GROUP, IS_GROUP
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
 
 POLL_SECONDS = 0.5
@@ -243,8 +244,10 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
     table = pipeline.table
     rows = np.concatenate([np.empty(0, dtype=np.int64), *(table.occupied(p) for p in sorted(partitions))])
     status = table.columns["alert.status"][rows]
+    is_group = table.columns[GROUP.name][rows] == IS_GROUP
+    rows = rows[~is_group]
     return StreamCounts(
-        tracked=table.streams,
+        tracked=table.streams - int(is_group.sum()),
         limit=table.max_streams * len(partitions),
         fullest=max((table.streams_of(partition) for partition in partitions), default=0) / table.max_streams,
         warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),

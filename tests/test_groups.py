@@ -18,6 +18,7 @@ from detector.series import SeriesKey
 from detector.state.block import decode_block, encode_block
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.testing import LastValueForecaster
+from detector.worker import stream_counts
 
 PARTITION = ("t", 0)
 START = 1_700_000_040.0
@@ -162,6 +163,7 @@ def test_a_group_goes_with_its_last_member() -> None:
     run(pipeline, log_of(30), [])
     assert pipeline.table.streams == HOSTS * (METRICS + 1)
     assert (pipeline.table.columns[GROUP.name] == IS_GROUP).sum() == HOSTS
+    assert stream_counts(pipeline, frozenset([PARTITION])).tracked == HOSTS * METRICS
     late: Log = [(SeriesKey.of("lonely"), START + 86_400.0 * day, 1.0) for day in (1, 2)]
     run(pipeline, late, [])
     assert pipeline.table.streams == 1
