@@ -80,7 +80,8 @@ def copy_of_the_repository(folder: Path) -> Path:
 def verdict(mutation: Mutation, root: Path) -> str:
     """`seen` where the test fails with the mutation; else what happened instead."""
     before = mutation.apply(root)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--timeout", "0", "-p", "no:cacheprovider", mutation.test]
+    options = ["-q", "-x", "--timeout", "0", "-p", "no:cacheprovider", "-p", "tools.unshrunk"]
+    command = [sys.executable, "-m", "pytest", *options, mutation.test]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ran = subprocess.run(

@@ -94,7 +94,7 @@ def attempt(kafka: Kafka, section: Section) -> SourceError | None:
             source.close(timeout_seconds=2)
 
 
-def test_each_refusal_is_named_and_the_least_rights_suffice(
+def test_s2_each_refusal_is_named_and_the_least_rights_suffice(
     secured, passwords: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     topic, out = secured.endpoint.create_topic(), secured.endpoint.create_topic()

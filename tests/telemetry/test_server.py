@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from detector.config import Config
 from detector.errors import ConfigError
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from detector.telemetry.server import MAX_CONNECTIONS
@@ -84,7 +85,7 @@ def test_healthy_while_the_loop_comes_round_whether_ready_or_not(site: Site) -> 
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/-/", "/debug/pprof", "/%6detrics"])
-def test_nothing_else_is_there(site: Site, path: str) -> None:
+def test_s5_nothing_else_is_there(site: Site, path: str) -> None:
     response, body = site.ask(path)
     assert (response.status, body) == (404, b"404 Not Found\n")
 
@@ -122,7 +123,7 @@ def test_noise_is_survived(site: Site, noise: bytes) -> None:
     assert site.ask("/metrics")[0].status == 200
 
 
-def test_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(site: Site) -> None:
+def test_s5_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(site: Site) -> None:
     before = threading.active_count()
     clients = [socket.create_connection(site.server.address, timeout=5) for _ in range(4 * MAX_CONNECTIONS)]
     try:
@@ -136,6 +137,10 @@ def test_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(sit
     finally:
         for client in clients:
             client.close()
+
+
+def test_s5_it_listens_on_loopback_unless_told_otherwise() -> None:
+    assert Config().telemetry.listen.startswith("127.0.0.1:")
 
 
 def test_start_and_close_may_be_repeated(site: Site) -> None:
