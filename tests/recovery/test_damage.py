@@ -11,6 +11,7 @@ import pytest
 
 from detector.errors import CommitRefused, StateDamaged, StateForeign, StateUnavailable
 from detector.protocols import AssignmentChanges
+from detector.records import Lineage
 from detector.state.directory import DirectoryStore
 from detector.testing import MemoryStore
 from tests.recovery.rig import FINGERPRINT, Life, Log, World, alerts, make_log, oracle
@@ -302,3 +303,15 @@ def test_after_a_step_back_in_the_log_snapshots_of_the_other_history_are_not_tak
     last.source.sizes = lambda: 1000
     last.worker.run()
     assert last.state() == state
+
+
+def test_g5_a_restored_position_says_which_log_it_is_of() -> None:
+    world, lineages = World(small_log()), {PARTITION: Lineage("an id", 3)}
+    life = Life(world)
+    life.source.lineages = dict(lineages)
+    life.turns(2)
+    life.checkpoint()
+    life.store.flush(1.0)
+    heir = Life(world)
+    heir.turns(1)
+    assert heir.source.lineages[PARTITION] == lineages[PARTITION]

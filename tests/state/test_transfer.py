@@ -213,6 +213,18 @@ def test_g13_an_interrupted_transfer_leaves_one_state_whole_and_can_be_repeated(
 
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("step", range(2))
+def test_g13_an_interrupted_transfer_to_an_empty_store_leaves_no_snapshot_that_is_not_whole(
+    stocked: Path, step: int, arrives: bool
+) -> None:
+    durable: dict[Partition, dict[str, bytes]] = {A: {}}
+    with pytest.raises(Interrupted):
+        put(held(stocked, A), Dying(durable, step, arrives), at=None, force=False, timeout_seconds=1.0)
+    found = survey(Stored(A, durable[A], dict.fromkeys(durable[A], 0.0)))
+    assert [snapshot.damaged for snapshot in found.snapshots] == ([None, None] if step == 1 and arrives else [])
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("step", range(2))
 def test_g13_an_interrupted_revert_leaves_one_state_whole_and_can_be_repeated(
     stocked: Path, step: int, arrives: bool
 ) -> None:
