@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import msgspec
 import numpy as np
 
@@ -97,6 +99,26 @@ def collectd(number: int) -> list[dict[str, Any]]:
     return [{**values, "time": 1.7e9 + number, "interval": 10.0, **place}]
 
 
+def remote_write(count: int) -> list[bytes]:
+    """Requests of a hundred series, as one scrape of a target is sent."""
+
+    def part(field: int, content: bytes) -> bytes:
+        return (
+            bytes([field << 3 | 2, *([len(content)] if len(content) < 128 else [len(content) & 127 | 128, 1])])
+            + content
+        )
+
+    def series(number: int) -> bytes:
+        plain = sample(number)
+        labels = sorted({"__name__": plain["name"], "instance": "10.0.0.1:9100", **plain["labels"]}.items())
+        named = b"".join(part(1, part(1, name.encode()) + part(2, value.encode())) for name, value in labels)
+        value = b"\x09" + struct.pack("<d", number * 0.37) + b"\x10" + bytes.fromhex("8080b1e6fb31")
+        return part(1, named + part(2, value))
+
+    requests = (b"".join(series(n) for n in range(at, at + 100)) for at in range(0, count, 100))
+    return [bytes(cramjam.snappy.compress_raw(request)) for request in requests]
+
+
 def routed(count: int) -> list[bytes]:
     """Samples on the internal topic, thousands a record."""
     lanes = Lanes(1, count)
@@ -123,6 +145,7 @@ def cases(count: int) -> list[Case]:
         Case("telegraf, 10 fields", [packed(telegraf(n)) for n in hundreds], DECODERS["telegraf"](Settings())),
         Case("influx, 10 fields", [influx(n) for n in hundreds], DECODERS["influx"](Settings())),
         Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),
+        Case("remote write of 100 series", remote_write(count), DECODERS["remote_write"](Settings())),
         Case("routed", routed(count), DECODERS["routed"](Settings())),
         Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
     ]

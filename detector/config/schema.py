@@ -11,7 +11,7 @@ from detector.config.learning import Learning
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
-DecoderName = Literal["json", "telegraf", "influx", "collectd", "csv", "routed"]
+DecoderName = Literal["json", "telegraf", "influx", "collectd", "remote_write", "csv", "routed"]
 SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
 

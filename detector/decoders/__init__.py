@@ -8,6 +8,7 @@ from detector.decoders.csv import CsvDecoder
 from detector.decoders.identity import Kinds
 from detector.decoders.influx import InfluxDecoder
 from detector.decoders.json import JsonDecoder
+from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
 from detector.decoders.telegraf import TelegrafDecoder
 from detector.protocols import Decoder
@@ -19,6 +20,7 @@ DECODERS: dict[str, Factory] = {
     "telegraf": lambda settings: TelegrafDecoder(settings.counters, settings.gauges),
     "influx": lambda settings: InfluxDecoder(settings.counters, settings.gauges),
     "collectd": lambda settings: CollectdDecoder(settings.collectd),
+    "remote_write": lambda settings: RemoteWriteDecoder(Kinds(settings.counters, settings.gauges)),
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
     "routed": lambda settings: RoutedDecoder(),
 }
@@ -30,6 +32,7 @@ __all__ = [
     "CsvDecoder",
     "InfluxDecoder",
     "JsonDecoder",
+    "RemoteWriteDecoder",
     "RoutedDecoder",
     "TelegrafDecoder",
 ]

@@ -26,6 +26,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "telegraf": _JSON,
     "collectd": _JSON,
     "influx": (".influx", ".lp"),
+    "remote_write": (),
     "routed": (),
 }
 """Decoder -> the files that are taken from a folder."""

@@ -6,6 +6,7 @@ import importlib
 import itertools
 import re
 
+import cramjam
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,6 +34,11 @@ GOODS = {
         np.zeros(1, dtype=np.uint8),
         np.zeros(0, dtype=np.int64),
         np.array([np.nan]),
+    ),
+    "remote_write": bytes(
+        cramjam.snappy.compress_raw(
+            bytes.fromhex("0a230a0f0a085f5f6e616d655f5f12036370751210090000000000000040108080b1e6fb31")
+        )
     ),
     "collectd": b'[{"values":[1.5],"dstypes":["gauge"],"dsnames":["value"],"time":1.7e9,"interval":10,"host":"a",'
     b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -109,3 +110,49 @@ def in_record_order(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     places = {(each["labels"]["region"], each["timestamp_ns"]): each for each in told}
     written = (json.loads(record.value[5:]) for record in records("confluent-json"))
     return [places[each["labels"]["region"], each["ts"] * 1_000_000] for each in written]
+
+
+def test_remote_write_by_prometheus_own_answers() -> None:
+    samples, series = decoded("prometheus-remote-write-v1", type="remote_write")
+    found = {
+        (series.key(handle), time): (value, outcome)
+        for handle, time, value, outcome in zip(
+            samples.series.tolist(),
+            samples.times.tolist(),
+            samples.values.tolist(),
+            samples.outcomes.tolist(),
+            strict=True,
+        )
+    }
+    assert len(found) == len(samples) == 238
+    assert sum(outcome == Outcome.GAP for _, outcome in found.values()) == 3
+    told = expected("prometheus-remote-write-v1")
+    assert len(told) == 191
+    for each in told:
+        value, outcome = found[SeriesKey.of(each["name"], each["labels"]), each["timestamp_ms"] / 1e3]
+        assert value == pytest.approx(float(each["value"]), nan_ok=True, rel=0)
+        assert outcome == (Outcome.SCORED if math.isfinite(value) else Outcome.NOT_FINITE)
+    kinds = {series.key(handle).name: kind for handle, kind in zip(samples.series, samples.kinds, strict=True)}
+    assert kinds["app_requests_total"] == kinds["app_latency_seconds_bucket"] == Kind.COUNTER
+    assert kinds["app_temp"] == kinds["up"] == Kind.GAUGE
+
+
+def test_telegrafs_remote_write_by_its_own_file_output() -> None:
+    samples, series = decoded("telegraf-prometheusremotewrite", type="remote_write")
+
+    def prometheus(name: str) -> str:
+        return re.sub(r"[^a-zA-Z0-9_]", "_", name).rstrip("_")
+
+    def identity(key: SeriesKey) -> tuple[str, frozenset[str]]:
+        return prometheus(key.name), frozenset(value for name, value in key.labels if name != "__name__")
+
+    found = Counter(
+        (identity(series.key(handle)), time, value)
+        for handle, time, value in zip(
+            samples.series.tolist(), samples.times.tolist(), samples.values.tolist(), strict=True
+        )
+    )
+    assert found == Counter(
+        (identity(telegraf_key(each)), each["timestamp_ns"] / 1e9, float(each["value"]))
+        for each in expected("telegraf")
+    )

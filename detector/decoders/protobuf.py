@@ -1,0 +1,61 @@
+"""Protocol Buffers' wire format: the fields of a message one after the other, without a schema.
+
+Written after the encoding guide of Protocol Buffers. What a field means, and what its bytes hold, is up to the caller;
+so a part that was seen before, such as a series' labels, can be recognised by its bytes and need not be taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+"""Wire types."""
+_FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
+_LONGEST_VARINT = 10
+_INT64 = 1 << 63
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
+    """(number, wire type, value): a number of a varint, the bytes of anything else. Raises ValueError.
+
+    >>> list(fields(bytes.fromhex("08960112027632")))
+    [(1, 0, 150), (2, 2, b'v2')]
+    """
+    at, end = 0, len(message)
+    while at < end:
+        key, at = varint(message, at)
+        wire = key & 7
+        if wire == VARINT:
+            value, at = varint(message, at)
+            yield key >> 3, wire, value
+            continue
+        if wire == LENGTH:
+            size, at = varint(message, at)
+        else:
+            size = _FIXED_BYTES.get(wire, end)
+        if at + size > end:
+            raise ValueError(f"field {key >> 3} of wire type {wire} does not fit")
+        yield key >> 3, wire, message[at : at + size]
+        at += size
+
+
+def varint(message: bytes, at: int) -> tuple[int, int]:
+    """The unsigned number at a place, and the place behind it. Raises ValueError."""
+    value = shift = 0
+    for place in range(at, min(len(message), at + _LONGEST_VARINT)):
+        byte = message[place]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place + 1
+        shift += 7
+    raise ValueError("a number without an end")
+
+
+def signed(value: int) -> int:
+    """What a varint means as int64.
+
+    >>> signed(2**64 - 1), signed(7)
+    (-1, 7)
+    """
+    value &= 2 * _INT64 - 1
+    return value - 2 * _INT64 if value >= _INT64 else value
