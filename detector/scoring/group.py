@@ -36,7 +36,7 @@ NOVELTY_CAP = 50.0
 """What one member's novelty counts at most, in deviations."""
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
-TAIL = PooledTail(threshold=0.05, rate=0.0045, mean_excess=0.0474)
+TAIL = PooledTail(threshold=0.05, rate=0.0072, mean_excess=0.0455)
 """Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet`."""
 
 
