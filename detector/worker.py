@@ -247,7 +247,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
     is_group = table.columns[GROUP.name][rows] == IS_GROUP
     rows = rows[~is_group]
     return StreamCounts(
-        tracked=table.streams - int(is_group.sum()),
+        tracked=table.streams,
         limit=table.max_streams * len(partitions),
         fullest=max((table.streams_of(partition) for partition in partitions), default=0) / table.max_streams,
         warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),

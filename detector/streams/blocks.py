@@ -134,7 +134,6 @@ class BlockTable:
             owned.fit()
             owned.row_of[handles], self._handles[rows[taken]] = rows[taken], handles
             owned.free += (np.setdiff1d(np.arange(BLOCK_ROWS), taken) + number * BLOCK_ROWS).tolist()
-            owned.streams += len(taken)
         heapq.heapify(owned.free)
 
     def _partition(self, partition: Partition) -> PartitionStreams:

@@ -18,7 +18,7 @@ class PartitionStreams:
     def __init__(self) -> None:
         self.series = SeriesIndex()
         self.streams = 0
-        """How many of them have a row."""
+        """How many of them have a row; the rows of groups do not count."""
         self.row_of: Int64 = np.empty(0, dtype=np.int64)
         self.hashes: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
         """[handles] of the keys, 0 where it was not asked for yet."""

@@ -112,7 +112,7 @@ class StreamTable(BlockTable):
         owned = self._partition(partition)
         if owned.streams < self.max_streams:
             return np.empty(0, dtype=np.int64)
-        rows = self.occupied(partition)
+        rows = self._only_streams(self.occupied(partition))
         latest: Float64 = self.columns[LATEST.name][rows]
         by_silence = np.argsort(latest, kind="stable")[: owned.streams - min(self.open_streams, self.max_streams - 1)]
         evicted: Rows = rows[by_silence[now - latest[by_silence] > self.evict_idle_seconds]]
@@ -124,13 +124,13 @@ class StreamTable(BlockTable):
             return
         owned = self._partition(partition)
         self._touch(rows)
+        owned.streams -= len(self._only_streams(rows))
         reset(self._own_fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
         for row, local in zip(rows.tolist(), self._local(rows).tolist(), strict=True):
             self._keys[row] = None
             heapq.heappush(owned.free, local)
-        owned.streams -= len(rows)
         owned.forgotten = True
         owned.membership = None
 
@@ -140,7 +140,8 @@ class StreamTable(BlockTable):
         It is done when some lost theirs, or when they are too many: a flood of names must not grow memory.
         """
         owned = self._partition(partition)
-        if owned.forgotten or len(owned.series) > 2 * self.max_streams + BLOCK_ROWS:
+        groups = len(owned.blocks) * BLOCK_ROWS - len(owned.free) - owned.streams
+        if owned.forgotten or len(owned.series) > 2 * self.max_streams + groups + BLOCK_ROWS:
             owned.forgotten = False
             owned.hashes[owned.row_of == NO_ROW] = 0
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
@@ -204,8 +205,14 @@ class StreamTable(BlockTable):
         """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
         super().restore(partition, watermark, blocks)
         owned = self._partition(partition)
+        owned.streams = len(self._only_streams(self.occupied(partition)))
         for row in self.occupied(partition).tolist() if self.group_by else ():
             self._join(owned, row, self.key(partition, row))
+
+    def _only_streams(self, rows: Rows) -> Rows:
+        """Those that are not a group's."""
+        some: Rows = rows[self.columns[GROUP.name][rows] != IS_GROUP]
+        return some
 
     def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
         """The stream in `row` points to its group, which gets a row with its first member."""
@@ -225,6 +232,7 @@ class StreamTable(BlockTable):
 
     def _admit(self, owned: PartitionStreams, handle: int) -> None:
         self._place(owned, handle)
+        owned.streams += 1
         if self.group_by:
             self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
 
@@ -240,7 +248,6 @@ class StreamTable(BlockTable):
         self._handles[row] = handle
         self._keys[row] = key = owned.series.key(handle)
         self.splits.look(owned, key)
-        owned.streams += 1
 
 
 def _without_row(some: Int64, rows_N: Rows) -> Int64:

@@ -67,8 +67,8 @@ class Model:
         return last == name
 
 
-def table_of(limit: int, expiry: float = 1e9, evict: float = 1e9) -> StreamTable:
-    return StreamTable((Field("x"),), limit, expiry, evict)
+def table_of(limit: int, expiry: float = 1e9, evict: float = 1e9, group_by: tuple[str, ...] = ()) -> StreamTable:
+    return StreamTable((Field("x"),), limit, expiry, evict, group_by)
 
 
 def rows_of(
@@ -97,6 +97,33 @@ def test_g10_g8_admission_is_its_model_however_the_samples_are_cut(
     admitted = [row != NO_ROW for a, b in pairwise(edges) for row in rows_of(table, names[a:b], times[a:b]).tolist()]
     assert admitted == [model.admits(name, time) for name, time in zip(names, times, strict=True)]
     assert table.streams == len(model.known) <= limit
+
+
+@settings(deadline=None)
+@given(names=st.lists(st.integers(0, 40), max_size=160), cuts=st.lists(st.integers(0, 160), max_size=6))
+def test_g10_g8_groups_take_no_stream_s_place_however_the_samples_are_cut(names: list[int], cuts: list[int]) -> None:
+    plain, grouped = table_of(32, evict=50.0), table_of(32, evict=50.0, group_by=("host",))
+    edges = [0, *sorted(min(cut, len(names)) for cut in cuts), len(names)]
+    found: dict[StreamTable, list[bool]] = {plain: [], grouped: []}
+    for table, admitted in found.items():
+        for a, b in pairwise(edges if table is grouped else [0, len(names)]):
+            keys = [SeriesKey.of(f"m{name}", {"host": str(name // 2)}) for name in names[a:b]]
+            handles = np.array([table.series(A).intern(key) for key in keys], dtype=np.int64)
+            rows = table.rows(A, handles, np.arange(a, b, dtype=np.float64))
+            table.columns[LATEST.name][rows[rows != NO_ROW]] = np.arange(a, b)[rows != NO_ROW]
+            table.trim(A)
+            admitted += (rows != NO_ROW).tolist()
+    assert found[plain] == found[grouped]
+    assert plain.streams == grouped.streams
+    evicted = [[table.key(A, row) for row in table.surplus_rows(A, 1e3).tolist()] for table in (plain, grouped)]
+    assert evicted[0] == evicted[1]
+    twin = table_of(32, evict=50.0, group_by=("host",))
+    grouped.cut(A)
+    grouped.uncut(A, range(grouped.blocks_of(A)))
+    twin.restore(A, grouped.watermark(A), [grouped.take(A, number) for number in grouped.cut(A)])
+    assert twin.streams == grouped.streams
+    grouped.release(A, grouped.occupied(A))
+    assert grouped.streams == 0
 
 
 def test_g10_the_last_sixteenth_is_for_streams_that_were_seen_before() -> None:

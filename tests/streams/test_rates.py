@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.columns import allocate
@@ -88,6 +88,7 @@ def test_a_counter_that_was_silent_for_long_starts_anew() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e12), st.floats(-1e30, 1e30)), min_size=2, max_size=20),
     st.sets(st.integers(1, 19)),
