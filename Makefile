@@ -14,7 +14,7 @@ CODE := detector tests tools $(wildcard benchmarks deploy)
 MAKE_VENV = $(PYTHON) tools/venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test lint format types bootstrap bench peers soak lock dist clean distclean
+.PHONY: mutations help setup runtime demo test lint format types bootstrap bench peers soak lock dist clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ peers: setup ## other detectors beside this one (ARGS="nab cloud"); brings them 
 
 soak: setup bootstrap ## break everything for MINUTES=10 and compare with the oracle (SEED=1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutations: setup ## break each guarantee in a copy and see its test fail (ARGS="G10 S4", ARGS=--all)
+	$(BIN)/python -m tools.mutations $(ARGS)
 
 lock: setup ## write requirements/*.txt anew (ARGS=--upgrade)
 	$(BIN)/python tools/lock.py $(ARGS)
