@@ -2,11 +2,15 @@
 
 import io
 import json
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord, Lifecycle
 from detector.columns import Columns, Rows
@@ -283,3 +287,45 @@ def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> Non
     assert 1_000 <= slow.learnt < 1_300
     assert source.committed == {PARTITION: slow.learnt}
     assert rig.accounted()
+
+
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=25), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_g6_bytes_of_any_kind_at_half_of_the_load_stop_nothing_and_are_kept_as_they_were(
+    rubbish: list[bytes], good_first: bool
+) -> None:
+    good = records(0, quiet(len(rubbish))).values
+    mixed = [value for pair in zip(good, rubbish, strict=True) for value in (pair if good_first else reversed(pair))]
+    count = len(mixed)
+    batch = RawBatch("metrics", 0, np.arange(count), np.full(count, START + 1e6), mixed, [None] * count)
+    rig = Rig(ListSource([[batch]], frozenset({PARTITION})))
+    rig.worker.run()
+    assert rig.source.committed == {PARTITION: count}
+    assert rig.accounted()
+    # What happens to be readable is no poison: an object of a sample may well be drawn.
+    letters = {int(dict(m.headers)["detector_dead_letter_offset"]): m for m in rig.dead.acknowledged}
+    for offset, letter in letters.items():
+        value = mixed[offset] or b""
+        assert value in rubbish
+        assert letter.value == (value if len(value) <= 64 else None)
+    read = rig.value("detector_samples_consumed_total") - rig.value("detector_samples_total", outcome="dead_lettered")
+    assert read >= len(good)
+
+
+def test_g12_the_service_manager_hears_of_progress_only(tmp_path: Path) -> None:
+    source = ListSource([[records(0, quiet(5))], TopicMissing("gone")], frozenset({PARTITION}))
+    rig = Rig(source)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "4000000"}
+        notifier = Notifier(environment, rig.clock.monotonic)
+        rig.worker.telemetry = replace(rig.worker.telemetry, notifier=notifier)
+        rig.worker.turn()
+        said = [manager.recv(100), manager.recv(100)]
+        assert sorted(said) == [b"READY=1", b"WATCHDOG=1"]
+        rig.clock.advance(10.0)
+        with pytest.raises(TopicMissing):
+            rig.worker.turn()
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
