@@ -98,8 +98,8 @@ class Copies:
 
     def __init__(self, table: StreamTable) -> None:
         self.seconds = 0.0
-        self._copy = table._copy
-        table._copy = self  # type: ignore[method-assign]
+        self._copy = table._copies._copy
+        table._copies._copy = self
 
     def __call__(self, block: int) -> BlockState:
         began = perf_counter()
