@@ -19,7 +19,6 @@ import structlog
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.decoders import DECODERS
-from detector.errors import DeliveryError, StateUnavailable
 from detector.groups import Groups, GroupSettings
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
@@ -169,20 +168,19 @@ def run(config: Config, read: Callable[[], Config]) -> Config | None:
     patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
     stopping = StoppingOnSignals(stop, config.checkpoint.shutdown_timeout_seconds)
     reloads = Reloads(read, partial(stop, again=True))
+
+    def live() -> None:
+        with ExitStack() as stack:
+            workers.append(build_worker(config, stack, watchdog=watchdog))
+            if stopping.asked or reloads.config:
+                stop(again=not stopping.asked)
+            workers[-1].run()
+
+    watchdog = Watchdog(config.watchdog.stall_seconds)
     try:
-        with stopping, reloads, Watchdog(config.watchdog.stall_seconds) as watchdog:
-            while True:
-                try:
-                    with ExitStack() as stack:
-                        workers.append(build_worker(config, stack, watchdog=watchdog))
-                        if stopping.asked or reloads.config:
-                            stop(again=not stopping.asked)
-                        workers[-1].run()
-                        return None if stopping.asked else reloads.config
-                except (DeliveryError, StateUnavailable) as exc:
-                    if stopping.asked or not watchdog.forgive(patience):
-                        raise
-                    structlog.get_logger("detector").warning("the process was frozen, beginning anew", error=str(exc))
+        with stopping, reloads, watchdog:
+            watchdog.outlive_suspensions(live, patience, lambda: stopping.asked)
+            return None if stopping.asked else reloads.config
     finally:
         faulthandler.cancel_dump_traceback_later()
 

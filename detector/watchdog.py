@@ -11,7 +11,12 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import structlog
+
+from detector.errors import DeliveryError, StateUnavailable
 from detector.telemetry import Health
+
+log = structlog.get_logger(__name__)
 
 EXIT_STALLED = 70
 """Exit status of a process whose loop did not come round; 70 is what sysexits.h calls an internal software error."""
@@ -66,6 +71,22 @@ class Watchdog:
             if excused:
                 self._forgiven_at = self._woke_at
             return excused
+
+    def outlive_suspensions(
+        self, live: Callable[[], None], within_seconds: float, asked_to_stop: Callable[[], bool]
+    ) -> None:
+        """Run `live` to its end, and once more where a suspension made its deliveries fail.
+
+        Deadlines pass while a process is frozen, and what was on its way then is given up by clients that are sound
+        otherwise: a worker that begins anew goes on where its state ends.
+        """
+        while True:
+            try:
+                return live()
+            except (DeliveryError, StateUnavailable) as exc:
+                if asked_to_stop() or not self.forgive(within_seconds):
+                    raise
+                log.warning("the process was frozen, beginning anew", error=str(exc))
 
     def tick(self) -> None:
         """Look once; what the thread does every second."""

@@ -11,6 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from detector.errors import DeliveryError, StateUnavailable
 from detector.telemetry import Health
 from detector.testing import ManualClock
 from detector.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
@@ -84,6 +87,40 @@ def test_g12_a_wait_that_failed_is_forgiven_once_and_only_soon_after_the_process
     looking.clock.advance(SUSPENSION_SECONDS + 2.0)
     looking.seconds(62)
     assert not looking.watchdog.forgive(60.0), "too long ago to be the reason"
+
+
+@pytest.mark.parametrize(
+    ("frozen", "asked", "lives"), [(True, False, 2), (False, False, 1), (True, True, 1)], ids=["", "awake", "ending"]
+)
+def test_g4_a_worker_whose_deliveries_failed_while_it_was_frozen_lives_once_more(
+    frozen: bool, asked: bool, lives: int
+) -> None:
+    looking, lived = Looking(), []
+
+    def live() -> None:
+        lived.append(looking.clock.now)
+        looking.seconds(3)
+        if len(lived) == 1:
+            looking.clock.advance(60.0 if frozen else 1.0)
+            raise StateUnavailable("no answer")
+
+    if lives == 2:
+        looking.watchdog.outlive_suspensions(live, 30.0, lambda: asked)
+    else:
+        with pytest.raises(StateUnavailable):
+            looking.watchdog.outlive_suspensions(live, 30.0, lambda: asked)
+    assert len(lived) == lives
+
+
+def test_g4_a_worker_that_fails_again_without_a_suspension_is_not_kept_alive() -> None:
+    looking = Looking()
+
+    def live() -> None:
+        raise DeliveryError("no answer")
+
+    looking.clock.advance(60.0)
+    with pytest.raises(DeliveryError):
+        looking.watchdog.outlive_suspensions(live, 30.0, lambda: False)
 
 
 def test_g12_a_call_that_never_returns_ends_the_process_with_its_stack_and_status() -> None:
