@@ -110,7 +110,7 @@ class Setting:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("name", "kills"), [("telegraf-json", 0), ("collectd-json-rates-false", 3)])
+@pytest.mark.parametrize(("name", "kills"), [("telegraf-json", 0), ("collectd-json-rates-false", 2)])
 def test_g1_g2_spread_series_are_scored_as_on_a_single_partition(
     kafka: Endpoint, tmp_path: Path, name: str, kills: int
 ) -> None:

@@ -15,19 +15,26 @@ from tests.test_pipeline import pipeline_of
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_g1_a_routed_series_is_what_it_is_on_a_single_partition(seed: int) -> None:
-    log, topic, rng = make_input(seed), Topic(), np.random.default_rng(seed)
-    life = RouterLife(log, {}, topic, rng)
+def test_g1_g6_a_routed_series_is_what_it_is_on_a_single_partition(seed: int) -> None:
+    log, lanes, rng = make_input(seed), Topic(), np.random.default_rng(seed)
+    life = RouterLife(log, {}, lanes, rng)
     life.run()
     ours, theirs = pipeline_of(), pipeline_of()
-    one, other = scored(ours, topic, lambda: int(rng.integers(1, 9))), undisturbed(theirs, log)
+    one, other = scored(ours, lanes, lambda: int(rng.integers(1, 9))), undisturbed(theirs, log)
     assert states(ours) == states(theirs)
     assert len(states(ours)) == 7
     assert alerts(one) == alerts(other) != []
     assert Counter(np.concatenate([each.outcomes for each in one]).tolist()) == Counter(
         np.concatenate([each.outcomes for each in other]).tolist()
     )
-    assert [message.value for message in life.rejects.sent] == [b"{broken"] * len(life.rejects.sent) != []
+    broken = [(partition, at) for partition, found in log.items() for at, (_, v) in enumerate(found) if v == b"{broken"]
+    letters = [dict(message.headers) for message in life.rejects.sent]
+    names = [f"detector_dead_letter_{name}" for name in ("topic", "partition", "offset")]
+    coordinates = sorted([letter[name].decode() for name in names] for letter in letters)
+    assert coordinates == sorted([topic, str(number), str(at)] for (topic, number), at in broken) != []
+    assert [message.value for message in life.rejects.sent] == [b"{broken"] * len(broken)
+    assert life.metrics.registry.get_sample_value("detector_samples_consumed_total") == len(broken)
+    assert life.metrics.registry.get_sample_value("detector_samples_total", {"outcome": "dead_lettered"}) == len(broken)
 
 
 @pytest.mark.parametrize("seed", range(8))
