@@ -57,7 +57,9 @@ class SystemClock:
 def build_pipeline(config: Config) -> Pipeline:
     """The pure core for a configuration. Raises ModelError."""
     weights = Path(config.model.weights) if config.model.weights else None
-    forecaster = Forecaster.from_file(weights, device=config.model.device, threads=config.model.threads)
+    forecaster = Forecaster.from_file(
+        weights, device=config.model.device, threads=config.model.threads, readout=config.model.readout.enabled
+    )
     alerts = config.alerts
     lifecycle = Lifecycle(
         anomalous=alerts.trigger.anomalous,
@@ -77,6 +79,7 @@ def build_pipeline(config: Config) -> Pipeline:
         max_future_seconds=config.streams.max_future_seconds,
         critical_score=alerts.critical_score,
         model=forecaster.name,
+        freeze_seconds=config.model.readout.freeze_seconds,
         raw_counters=config.streams.counters == "raw",
         groups=_groups(config, lifecycle),
     )
@@ -250,7 +253,8 @@ def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
         return None
     model = config.model
     base = load(Path(model.weights) if model.weights else None)
-    return Versions(pipeline, base, lambda weights: Forecaster(weights, device=model.device, threads=model.threads))
+    make = partial(Forecaster, device=model.device, threads=model.threads, readout=model.readout.enabled)
+    return Versions(pipeline, base, make)
 
 
 def _learning(

@@ -25,6 +25,8 @@ Columns = Mapping[str, npt.NDArray[Any]]
 """Field name -> array [rows, *shape]."""
 Rows = npt.NDArray[np.int64]
 """[B] distinct row numbers."""
+Bool = npt.NDArray[np.bool_]
+"""[B] yes or no."""
 
 
 @dataclass(frozen=True, slots=True)

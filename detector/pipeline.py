@@ -86,8 +86,13 @@ class Pipeline:
         model: str,
         evict_idle_seconds: float = math.inf,
         groups: Groups | None = None,
+        freeze_seconds: float = math.inf,
     ) -> None:
-        """`max_streams` of each partition; for the times see `StreamTable` and `screen`."""
+        """`max_streams` of each partition; for the times see `StreamTable` and `screen`.
+
+        Errors made while an alert is firing teach a stream's forecaster nothing for good, unless it has been firing for
+        longer than `freeze_seconds`, in event time: then they are the new regime.
+        """
         self.forecaster = forecaster
         self.scorer = scorer
         self.lifecycle = lifecycle
@@ -101,6 +106,7 @@ class Pipeline:
         )
         self.groups = groups
         self.max_future_seconds = max_future_seconds
+        self.freeze_seconds = freeze_seconds
         self.critical_score = critical_score
         self.model = model
         self.models: dict[Partition, Model] = {}
@@ -187,7 +193,8 @@ class Pipeline:
         status = self.lifecycle.decide(state, rows, seen)
 
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
-        forecaster.learn(state, rows, times, values)
+        frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
+        forecaster.learn(state, rows, times, values, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times

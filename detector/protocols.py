@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.columns import Columns, Field, Rows
+from detector.columns import Bool, Columns, Field, Rows
 from detector.records import UNKNOWN_LINEAGE, Alert, Float64, Lineage, Partition, RawBatch, Reject, SampleBatch, Uint8
 from detector.series import SeriesIndex
 
@@ -152,8 +152,8 @@ class Forecaster(Protocol):
         """The forecasts made at each row's last sample. Reads only."""
         ...
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
-        """Take in one sample a row."""
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+        """Take in one sample a row. What is learnt of a stream for good is not to change where it is `frozen`."""
         ...
 
     def forecast(self, state: Columns, rows: Rows) -> None:

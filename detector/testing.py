@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from detector.columns import Columns, Field, Rows
+from detector.columns import Bool, Columns, Field, Rows
 from detector.errors import DeliveryError, StateUnavailable
 from detector.protocols import AssignmentChanges, Forecast, Message, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Float64, Lineage, Partition, RawBatch, Uint8
@@ -241,7 +241,7 @@ class LastValueForecaster:
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         return Forecast(state["last.value"][rows], np.maximum(state["last.error"][rows], 1e-12))
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
         last = state["last.value"][rows]
         error = np.where(np.isnan(last), 0.0, np.abs(values - last))
         state["last.error"][rows] += (error - state["last.error"][rows]) / 50.0

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.alerts import Lifecycle
+from detector.columns import Bool, Columns, Rows
 from detector.pipeline import Pipeline
-from detector.records import Alert, AlertStatus, Outcome, SampleBatch, ScoredBatch
+from detector.records import Alert, AlertStatus, Float64, Outcome, SampleBatch, ScoredBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.series import SeriesKey
 from detector.testing import LastValueForecaster
@@ -18,9 +19,15 @@ STEP_SECONDS = 60.0
 START = 1_700_000_000.0
 
 
-def pipeline_of(max_streams: int = 1000, expiry: float = 1e6, evict: float = 1e9) -> Pipeline:
+def pipeline_of(
+    max_streams: int = 1000,
+    expiry: float = 1e6,
+    evict: float = 1e9,
+    forecaster: LastValueForecaster | None = None,
+    freeze: float = 1e9,
+) -> Pipeline:
     return Pipeline(
-        LastValueForecaster(),
+        forecaster or LastValueForecaster(),
         Scorer(ScorerSettings(warmup_samples=20)),
         Lifecycle(
             anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
@@ -31,6 +38,7 @@ def pipeline_of(max_streams: int = 1000, expiry: float = 1e6, evict: float = 1e9
         critical_score=2.0,
         model="last-value",
         evict_idle_seconds=evict,
+        freeze_seconds=freeze,
     )
 
 
@@ -177,3 +185,24 @@ def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silen
         (AlertStatus.RESOLVED, first.alerts[0].id, times[-1])
     ]
     assert pipeline.table.streams == 1
+
+
+class Recording(LastValueForecaster):
+    """Remembers which samples were not to be learnt from for good."""
+
+    def __init__(self) -> None:
+        self.frozen: list[bool] = []
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+        super().learn(state, rows, times, values)
+        assert frozen is not None
+        self.frozen += frozen.tolist()
+
+
+def test_a_firing_alert_teaches_nothing_for_good_until_it_has_fired_for_long() -> None:
+    forecaster = Recording()
+    pipeline = pipeline_of(forecaster=forecaster, freeze=4 * STEP_SECONDS)
+    values = np.concatenate((np.random.default_rng(0).normal(size=100), 500.0 * 3.0 ** np.arange(10)))
+    (scored,) = run(pipeline, ([0] * 110, START + STEP_SECONDS * np.arange(110), values), [])
+    assert (scored.statuses[100:] == AlertStatus.FIRING).all()
+    assert forecaster.frozen == [False] * 100 + [True] * 5 + [False] * 5

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord, Lifecycle
-from detector.columns import Columns, Rows
+from detector.columns import Bool, Columns, Rows
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
@@ -246,8 +246,8 @@ class Slow(LastValueForecaster):
         self.stop_after = 1 << 60
         self.stop: Callable[[], None] = lambda: None
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
-        super().learn(state, rows, times, values)
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+        super().learn(state, rows, times, values, frozen)
         self.clock.advance(self.seconds * len(rows))
         self.learnt += len(rows)
         if self.learnt >= self.stop_after:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.backtest.series import Series
-from detector.columns import Columns, Field, Rows, allocate
+from detector.columns import Bool, Columns, Field, Rows, allocate
 from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import Scorer, ScorerSettings
@@ -26,7 +26,7 @@ class Forecasts(Protocol):
 
     def stored(self, state: Columns, rows: Rows) -> Forecast: ...
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None: ...
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool) -> None: ...
 
     def forecast(self, state: Columns, rows: Rows) -> None: ...
 
@@ -43,7 +43,7 @@ class Persistence:
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         return Forecast(state["last"][rows], state["step"][rows])
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool) -> None:
         step = np.nan_to_num(np.abs(values - state["last"][rows]), nan=0.0)
         state["step"][rows] += 0.01 * (step - state["step"][rows])
         state["last"][rows] = values
@@ -98,7 +98,7 @@ def _one_round(
     forecast = forecaster.stored(state, rows)
     score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
-    forecaster.learn(state, rows, times, values)
+    forecaster.learn(state, rows, times, values, score.anomaly_score > 1)
     forecaster.forecast(state, rows)
     said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, forecast.loc, score.lower, score.upper))
 

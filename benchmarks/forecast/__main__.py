@@ -1,8 +1,9 @@
-"""`python -m benchmarks.forecast [DATA] [--weights FILE] [--json FILE]`.
+"""`python -m benchmarks.forecast [DATA] [--weights FILE] [--alone] [--json FILE]`.
 
 Mean absolute error over that of the best naive forecast (see `naive`), the first 15% of a series skipped: geometric
-mean over series, share of series won, and the worst series. `network` is the network alone, `used` what the
-daemon stores, that is with a naive forecast in its stead where it does worse.
+mean over series, share of series won, and the worst series. `network` is the network with each stream's own
+correction, with `--alone` without it; `used` what the daemon stores, that is with a naive forecast in its stead where
+it does worse.
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.forecast", description=__doc__)
     parser.add_argument("data", nargs="?", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--alone", action="store_true", help="without the streams' own corrections")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true", help="every series")
     options = parser.parse_args()
-    forecaster = Forecaster.from_file(options.weights)
+    forecaster = Forecaster.from_file(options.weights, readout=not options.alone)
     report: dict[str, object] = {"model": forecaster.name}
     for name, series in collections(options.data).items():
         judged = [judge(one, *made) for one, made in zip(series, run(forecaster, series), strict=True)]

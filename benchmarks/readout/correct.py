@@ -1,58 +1,44 @@
-"""Corrections of the network's forecast that each stream learns online from its own errors.
+"""Corrections of the network's forecast that a stream could learn online: the daemon's own, and what else was tried.
 
-A correction is linear in z, the network's hidden state and a constant: e ~ w . z, in units of the stream's bank. `Nlms`
-is the normalised gradient (Haykin, Adaptive Filter Theory, ch. 6), `Rls` recursive least squares with forgetting (ch.
-10). Errors are clipped at the usual one: a spike teaches no more than a usual sample, and what is learnt leans from the
-mean error towards the median one, by which forecasts are judged.
+The daemon's is `detector.models.readout`. `LeastSquares` is recursive least squares with forgetting (Haykin, Adaptive
+Filter Theory, ch. 10) on the same inputs, its errors clipped and its use chosen by the same rules.
 
-Shape legend: S streams, Z entries of z.
+Shape legend: T steps, S streams, Z entries of z.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
+from detector.columns import Field, allocate
+from detector.models.readout import CLIP, LEAST, OUTLIER, SKILL_RATE, USUAL_RATE, Readout
+
 Float64 = npt.NDArray[np.float64]
 
-CLIP = 1.0
-"""Usual errors that a single one counts as at most."""
-OUTLIER = 5.0
-"""The same for the running errors themselves."""
 PRIOR = 100.0
 """Weight of the start at no correction, in samples."""
 
 
-class Correction(Protocol):
-    """Online regression for S streams side by side."""
+def daemon(z_TSZ: Float64, error_TS: Float64, mask_TS: Float64, rate: float) -> Float64:
+    """[T, S] absolute errors left by the daemon's correction at a rate; `error_TS` is what the network alone left.
 
-    def predict(self, z_SZ: Float64) -> Float64:
-        """[S] expected error; changes nothing."""
-
-    def learn(self, z_SZ: Float64, error_S: Float64, here_S: Float64) -> None:
-        """Take in the error that came; where `here` is 0 there was none."""
-
-
-class Nlms:
-    """w += rate * (e - w . z) z / (1 + |z|^2)."""
-
-    def __init__(self, streams: int, size: int, rate: float) -> None:
-        self._rate = rate
-        self._weights_SZ = np.zeros((streams, size))
-
-    def predict(self, z_SZ: Float64) -> Float64:
-        expected: Float64 = (self._weights_SZ * z_SZ).sum(1)
-        return expected
-
-    def learn(self, z_SZ: Float64, error_S: Float64, here_S: Float64) -> None:
-        surprise = (error_S - self.predict(z_SZ)) * here_S
-        self._weights_SZ += self._rate * (surprise / (1 + (z_SZ * z_SZ).sum(1)))[:, None] * z_SZ
+    `z_TSZ` ends with the constant.
+    """
+    streams, size = z_TSZ.shape[1:]
+    readout, rows = Readout(size - 1, rate), np.arange(streams)
+    state = allocate((Field("hidden", (size - 1,)), *readout.fields), streams)
+    left, seen = np.zeros_like(error_TS), np.zeros(streams, np.float32)
+    for step, here in enumerate(mask_TS > 0):
+        state["hidden"][:] = z_TSZ[step, :, :-1]
+        offered = (error_TS[step] - readout.expected(state, rows)).astype(np.float32)
+        left[step] = np.abs(offered)
+        seen += here
+        readout.learn(state, rows, offered, np.maximum(seen, 1), here)
+    return left
 
 
-class Rls:
+class LeastSquares:
     """Recursive least squares that forgets by `keep` a sample; P is the inverse of the weighted covariance of z."""
 
     def __init__(self, streams: int, size: int, keep: float) -> None:
@@ -61,10 +47,12 @@ class Rls:
         self._p_SZZ = np.tile(np.eye(size) / PRIOR, (streams, 1, 1))
 
     def predict(self, z_SZ: Float64) -> Float64:
+        """[S] expected error; changes nothing."""
         expected: Float64 = (self._weights_SZ * z_SZ).sum(1)
         return expected
 
     def learn(self, z_SZ: Float64, error_S: Float64, here_S: Float64) -> None:
+        """Take in the error that came; where `here` is 0 there was none."""
         pz_SZ = np.einsum("sij,sj->si", self._p_SZZ, z_SZ)
         gain_SZ = pz_SZ / (self._keep + (pz_SZ * z_SZ).sum(1))[:, None] * here_S[:, None]
         self._weights_SZ += gain_SZ * (error_S - self.predict(z_SZ))[:, None]
@@ -75,32 +63,21 @@ class Rls:
         self._p_SZZ = shrunk / np.maximum(np.einsum("sii->si", shrunk).max(1) * PRIOR, 1)[:, None, None]
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """Absolute errors [T, S] in units of s."""
-
-    always_TS: Float64
-    chosen_TS: Float64
-    """The correction is used only where it has erred less lately than the network alone."""
-
-
-def run(correction: Correction, z_TSZ: Float64, error_TS: Float64, mask_TS: Float64) -> Corrected:
-    """Correct forecasts one after the other; `error_TS` is what the network alone left (value - forecast)."""
-    always, chosen = np.zeros_like(error_TS), np.zeros_like(error_TS)
-    streams = error_TS.shape[1]
-    usual, plain, ours, seen = np.ones(streams), np.zeros(streams), np.zeros(streams), np.zeros(streams)
-    for step in range(len(error_TS)):
-        here = mask_TS[step]
-        error, left = error_TS[step], error_TS[step] - correction.predict(z_TSZ[step])
-        always[step] = np.abs(left)
-        chosen[step] = np.where(ours < plain, np.abs(left), np.abs(error))
+def least_squares(z_TSZ: Float64, error_TS: Float64, mask_TS: Float64, keep: float) -> Float64:
+    """[T, S] absolute errors left by recursive least squares; arguments as for `daemon`."""
+    streams, size = z_TSZ.shape[1:]
+    correction, left = LeastSquares(streams, size, keep), np.zeros_like(error_TS)
+    usual, alone, corrected, seen = np.ones(streams), np.ones(streams), np.ones(streams), np.zeros(streams)
+    for step, here in enumerate(mask_TS):
+        error = error_TS[step]
+        without, with_it = np.abs(error), np.abs(error - correction.predict(z_TSZ[step]))
+        left[step] = np.where(corrected < alone, with_it, without)
         seen += here
-        pace = here * np.maximum(1 / 1000, 1 / np.maximum(seen, 1))
-        most = CLIP * usual + 1e-9
-        plain += pace * (np.minimum(np.abs(error), OUTLIER * most) - plain)
-        ours += pace * (np.minimum(np.abs(left), OUTLIER * most) - ours)
+        most = CLIP * usual + LEAST
         correction.learn(z_TSZ[step], np.clip(error, -most, most), here)
-        usual += (
-            here * np.maximum(1 / 200, 1 / np.maximum(seen, 1)) * (np.minimum(np.abs(error), OUTLIER * most) - usual)
-        )
-    return Corrected(always, chosen)
+        pace = here * np.maximum(SKILL_RATE, 1 / np.maximum(seen, 1))
+        alone += pace * (np.minimum(without, OUTLIER * most) - alone)
+        corrected += pace * (np.minimum(with_it, OUTLIER * most) - corrected)
+        pace = here * np.maximum(USUAL_RATE, 1 / np.maximum(seen, 1))
+        usual += pace * (np.minimum(without, OUTLIER * most) - usual)
+    return left

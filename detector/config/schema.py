@@ -151,12 +151,20 @@ class Streams(Section):
     counters: Literal["rate", "raw"] = "rate"
 
 
+class Readout(Section):
+    """What each stream learns of its own, on top of the network that all share."""
+
+    enabled: bool = True
+    freeze_seconds: PositiveSeconds = 21_600.0
+
+
 class Model(Section):
     """The forecaster."""
 
     weights: str | None = None
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
+    readout: Readout = Readout()
 
 
 class Scoring(Section):

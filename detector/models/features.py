@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from detector.models.naive import EXPERT_NAMES, EXPERTS, PROFILE_NAMES, Slot
+from detector.models.naive import EXPERT_NAMES, EXPERTS, PROFILE_NAMES, Slot, unit
 
 Float32 = npt.NDArray[np.float32]
 
@@ -28,12 +28,6 @@ OFFSETS = slice(0, EXPERTS)
 ERROR_LOGS = slice(EXPERTS, 2 * EXPERTS)
 
 LARGEST = 1e6
-
-
-def unit(bank: Float32) -> Float32:
-    """[B] unit s of a stream: the smallest running error in its bank, plus its floor."""
-    smallest: Float32 = bank[Slot.ERRORS].min(axis=0) + bank[Slot.FLOOR]
-    return smallest
 
 
 def squash(ratio: Float32) -> Float32:

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import Columns, Field, Rows
+from detector.columns import Bool, Columns, Field, Rows
 from detector.models import kernel
 from detector.models.backbone import LOG_SCALE_RANGE
 from detector.models.features import ERROR_LOGS, features
 from detector.models.kernel import parts
 from detector.models.naive import EXPERTS, LAST_VALUE, RUNNING_MEAN, Bank, Clock, Slot, best_expert, unpack
+from detector.models.readout import Readout
 from detector.models.weights import Weights, load
 from detector.protocols import Forecast
 
@@ -42,18 +43,26 @@ PROBATION = 50
 class Forecaster:
     """Forecasts every stream's next value from one shared network and the stream's own state."""
 
-    def __init__(self, weights: Weights | None = None, *, device: str = "cpu", threads: int = 1) -> None:
-        """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError."""
+    def __init__(
+        self, weights: Weights | None = None, *, device: str = "cpu", threads: int = 1, readout: bool = True
+    ) -> None:
+        """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError.
+
+        With `readout` each stream learns a correction of its own.
+        """
         self.weights = weights or load()
         self.device = kernel.device(device)
         self._bank = Bank()
         self._kernel = kernel.Kernel(self.weights.backbone, self.device, threads)
         self._favour = np.float32(self.weights.backbone.favour.item())
-        size = self.weights.backbone.shape.state_size
+        shape = self.weights.backbone.shape
+        self._readout = Readout(shape.hidden_size) if readout else None
+        size = shape.state_size
         self.fields: tuple[Field, ...] = (
             *Bank.fields,
             Field("hidden", (size,), finite=True),
             *((Field("cell", (size,), finite=True),) if self._kernel.keeps_cell else ()),
+            *(self._readout.fields if self._readout else ()),
             Field("forecast", (2,), "float64", float("nan")),
             Field("forecaster", (), "uint8"),
         )
@@ -62,9 +71,11 @@ class Forecaster:
     """By the code of `fallback`."""
 
     @classmethod
-    def from_file(cls, weights: Path | None, *, device: str = "cpu", threads: int = 1) -> Forecaster:
+    def from_file(
+        cls, weights: Path | None, *, device: str = "cpu", threads: int = 1, readout: bool = True
+    ) -> Forecaster:
         """Forecaster with the weights at a path, or the shipped ones. Raises ModelError."""
-        return cls(load(weights), device=device, threads=threads)
+        return cls(load(weights), device=device, threads=threads, readout=readout)
 
     @property
     def name(self) -> str:
@@ -90,13 +101,18 @@ class Forecaster:
         skill: Float64 = (network + floor) / (last_value + floor)
         return skill
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
-        """Take in one sample per row: judge the stored forecasts, then bank, profiles and normaliser learn.
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+        """Take in one sample per row: judge the stored forecasts, then bank, profiles, normaliser and read-out learn.
 
-        Values are finite and at most 1e30 in size, times later than the row's last one.
+        Values are finite and at most 1e30 in size, times later than the row's last one. The read-out of `frozen` rows
+        stays as it is.
         """
         for part in parts(len(rows), CHUNK_ROWS):
-            self._bank.learn(state, rows[part], times[part], values[part])
+            missed = self._bank.learn(state, rows[part], times[part], values[part])
+            if self._readout:
+                judged = state["bank"][rows[part], Slot.AGE] - 1
+                learning = judged > 0 if frozen is None else (judged > 0) & ~frozen[part]
+                self._readout.learn(state, rows[part], missed, np.maximum(judged, 1), learning)
 
     def forecast(self, state: Columns, rows: Rows) -> None:
         """One step of the network per row; stores location and scale for the sample after the one just learnt."""
@@ -111,6 +127,8 @@ class Forecaster:
             move = correction * unit
             for expert in range(EXPERTS):
                 move += weights[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
+            if self._readout:
+                move += self._readout.expected(state, rows) * unit
             gate = bank[Slot.LAST] + move
             scale = np.maximum(unit * np.exp(log_scale), np.float32(LEAST_SCALE))
         code = choose(bank, state["forecaster"].take(rows))

@@ -28,6 +28,7 @@ EXPERT_NAMES = (
     *("last_value", "mean_0.6", "mean_0.3", "mean_0.12", "mean_0.04", "running_mean"),
     "running_median",
     *PROFILE_NAMES,
+    "steady_day",
 )
 EXPERTS = len(EXPERT_NAMES)
 LAST_VALUE, RUNNING_MEAN, RUNNING_MEDIAN = 0, MEANS - 1, MEANS
@@ -48,8 +49,10 @@ PEAK_EVERY = 16
 """Samples after which a peak counts as seen before: a spike and its return are one event."""
 FIT_RATE = 1 / 500
 REPEAT_RATE = 0.02
-RECENT_RATES = np.array([[0.2], [0.5], [0.5]], np.float32)
-"""Rates of the recent level over each profile, by which its forecast is shifted."""
+PROFILE_OF = np.array([0, 1, 2, 1])
+"""The profile that each expert with a profile forecasts from: `steady_day` is the day's a second time."""
+RECENT_RATES = np.array([[0.2], [0.5], [0.5], [0.02]], np.float32)
+"""Rates of the recent level over its profile, by which each of these shifts its forecast."""
 OLDEST = 1e6
 
 
@@ -58,36 +61,36 @@ class Slot:
 
     MEANS = slice(0, 6)
     MEDIAN = 6
-    RECENT = slice(7, 10)
-    """Recent level of the value over each profile."""
-    EXPERTS = slice(10, 20)
+    RECENT = slice(7, 11)
+    """Recent level of the value over its profile, of each expert with a profile."""
+    EXPERTS = slice(11, 22)
     """Forecasts of the next sample."""
-    ERRORS = slice(20, 30)
+    ERRORS = slice(22, 33)
     """Their running errors."""
-    FIT = slice(30, 33)
+    FIT = slice(33, 36)
     """Running distance of the value from each profile."""
-    MEAN = 33
-    DEVIATION = 34
-    LAST = 35
-    STEP = 36
+    MEAN = 36
+    DEVIATION = 37
+    LAST = 38
+    STEP = 39
     """Last difference."""
-    REPEATS = 37
+    REPEATS = 40
     """Share of samples that repeat the one before."""
-    GAP = 38
+    GAP = 41
     """Log of the last distance in time over the usual one."""
-    AGE = 39
+    AGE = 42
     """Samples seen."""
-    FLOOR = 40
+    FLOOR = 43
     """What counts as nothing at this stream's magnitude."""
-    GATE = 41
+    GATE = 44
     """The network's forecast of the next sample."""
-    SKILL = slice(42, 46)
+    SKILL = slice(45, 49)
     """Slow running errors of the network, the last value, the running mean and the expert best at the time."""
-    PEAK = 46
+    PEAK = 49
     """Largest last-value error of the past, fading slowly; one of that size has been seen before."""
-    RECENT_PEAK = 47
+    RECENT_PEAK = 50
     """The same since the last time that `PEAK` took it over."""
-    SIZE = 48
+    SIZE = 51
 
 
 class Clock:
@@ -129,14 +132,18 @@ class Bank:
 
     fields = FIELDS
 
-    def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> None:
-        """Judge the stored forecasts by the new samples, learn from these, and forecast the ones after them."""
+    def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Float32:
+        """Judge the stored forecasts by the new samples, learn from these, and forecast the ones after them.
+
+        Returns [B] what the network's forecast missed, in units of s; 0 where there was none.
+        """
         with np.errstate(over="ignore", under="ignore"):
             bank = unpack(state, rows)
             clock = state["bank_clock"].take(rows, axis=0)
             fresh = bank[Slot.AGE] == 0
             clock[:, Clock.ORIGIN] = np.where(fresh, values_B, clock[:, Clock.ORIGIN])
             value = (values_B - clock[:, Clock.ORIGIN]).astype(np.float32)
+            missed = np.where(fresh, 0, (value - bank[Slot.GATE]) / np.where(fresh, 1, unit(bank)))
             bank[Slot.AGE] = np.minimum(bank[Slot.AGE] + 1, OLDEST)
             bank[Slot.FLOOR] = (1e-6 * np.abs(values_B) + 1e-12).astype(np.float32)
             _tick(bank, clock, fresh, times_B)
@@ -145,6 +152,7 @@ class Bank:
             _learn_profiles(state, rows, bank, clock, times_B, value)
             pack(state, rows, bank)
             state["bank_clock"][rows] = clock
+        return missed
 
 
 def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B: Float64) -> None:
@@ -154,6 +162,12 @@ def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B
     bank[Slot.GAP] = np.where(fresh_B, np.float32(0), np.log(gap))
     clock[:, Clock.INTERVAL] = np.where(fresh_B, 0.0, next_interval(before, elapsed, bank[Slot.AGE]))
     clock[:, Clock.LAST_TIME] = times_B
+
+
+def unit(bank: Float32) -> Float32:
+    """[B] unit s of a stream: the smallest running error in its bank, plus its floor."""
+    smallest: Float32 = bank[Slot.ERRORS].min(axis=0) + bank[Slot.FLOOR]
+    return smallest
 
 
 def best_expert(bank: Float32) -> Float32:
@@ -223,7 +237,7 @@ def _learn_profiles(
     distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
     fit_rate = warm_rate(bank[Slot.AGE], FIT_RATE)
     bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT]))
-    bank[Slot.RECENT] = follow(bank[Slot.RECENT], over, RECENT_RATES)
+    bank[Slot.RECENT] = follow(bank[Slot.RECENT], over[PROFILE_OF], RECENT_RATES)
     cap = np.float32(PROFILE_CAP) * bank[Slot.DEVIATION] + bank[Slot.FLOOR]
     profile.learn(state, here, value_B, np.clip(over, -cap, cap), interval)
 
@@ -231,4 +245,4 @@ def _learn_profiles(
     experts = bank[Slot.EXPERTS]
     experts[:MEANS] = bank[Slot.MEANS]
     experts[RUNNING_MEDIAN] = bank[Slot.MEDIAN]
-    experts[FIRST_PROFILE:] = np.where(known_there, there + bank[Slot.RECENT], value_B)
+    experts[FIRST_PROFILE:] = np.where(known_there[PROFILE_OF], there[PROFILE_OF] + bank[Slot.RECENT], value_B)

@@ -1,4 +1,4 @@
-"""Calendar profiles: a stream's usual value at a minute of the hour, an hour of the day, an hour of the week.
+"""Calendar profiles: a stream's usual value at a minute of the hour, a quarter of the day's hours, two of the week's.
 
 Shape legend: P profiles, B rows of one call. Values are float32 relative to the stream's origin, times unix seconds.
 """
@@ -36,8 +36,8 @@ class Profile:
 
 PROFILES = (
     Profile("hour_profile", 60, 60.0, 0.2),
-    Profile("day_profile", 24, 3600.0, 0.3),
-    Profile("week_profile", 168, 3600.0, 0.5),
+    Profile("day_profile", 96, 900.0, 0.3),
+    Profile("week_profile", 84, 7200.0, 0.5),
 )
 
 _NODES = np.array([[profile.nodes] for profile in PROFILES])

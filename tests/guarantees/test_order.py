@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.app import build_pipeline
-from detector.columns import Columns, Rows
+from detector.columns import Bool, Columns, Rows
 from detector.config import Config
 from detector.pipeline import Pipeline
 from detector.records import Float64, Outcome, SampleBatch, ScoredBatch
@@ -30,10 +30,10 @@ times = moments | st.sampled_from([-1.0, np.nan, np.inf, 1e12, START + 41 * STEP
 class FiniteOnly(LastValueForecaster):
     """A model that is never asked about anything but numbers in range."""
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
         assert (np.abs(values) <= LARGEST_VALUE).all()
         assert (np.abs(times - START) < 1e6).all()
-        super().learn(state, rows, times, values)
+        super().learn(state, rows, times, values, frozen)
 
 
 def process(pipeline: Pipeline, samples: list[Sample], offsets: list[int]) -> ScoredBatch:

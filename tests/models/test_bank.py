@@ -46,12 +46,29 @@ def test_last_value_and_means_follow_a_level():
     np.testing.assert_allclose(slot(state, Slot.EXPERTS)[:7], 5.0, atol=0.01)
 
 
-def test_profiles_learn_day_and_week():
+def test_the_day_profile_learns_a_daily_job():
+    hours = np.arange(24 * 7 * 3)
+    errors = slot(play(START + 3600.0 * hours, np.where(hours % 24 == 9, 10.0, 0.0)), Slot.ERRORS)
+    assert errors[EXPERT_NAMES.index("day_profile")] < 0.3 * errors[0]
+
+
+def test_the_week_profile_learns_what_days_do_not_share():
     hours = np.arange(24 * 7 * 5)
-    values = np.where(hours % 24 == 9, 10.0, 0.0) + np.where(hours // 24 % 7 >= 5, -3.0, 0.0)
-    state = play(START + 3600.0 * hours, values)
-    errors = slot(state, Slot.ERRORS)
-    assert errors[EXPERT_NAMES.index("week_profile")] < 0.5 * errors[0]
+    values = 5 * np.cos(hours / 12 * np.pi) * np.where(hours // 24 % 7 >= 5, -1.0, 1.0)
+    errors = slot(play(START + 3600.0 * hours, values), Slot.ERRORS)
+    week = errors[EXPERT_NAMES.index("week_profile")]
+    assert week < 0.5 * errors[0]
+    assert week < 0.5 * errors[EXPERT_NAMES.index("day_profile")]
+
+
+def test_a_day_with_edges_and_noise_is_known_better_than_by_the_day_before():
+    times = 1.7e9 - 1.7e9 % 86400 + 900.0 * np.arange(96 * 14)
+    hours = times % 86400 / 3600
+    values = np.where((hours >= 9) & (hours < 18), 80.0, 20.0) + np.random.default_rng(0).uniform(-4, 4, len(times))
+    errors = slot(play(times, values), Slot.ERRORS)
+    day_ago = np.abs(values[96:] - values[:-96]).mean()
+    assert errors[EXPERT_NAMES.index("steady_day")] < 0.95 * day_ago
+    assert day_ago < errors[: EXPERT_NAMES.index("running_median")].min()
 
 
 def test_hour_profile_learns_jobs_on_the_clock():

@@ -127,12 +127,25 @@ def test_stands_back_for_a_better_naive_forecast_and_returns():
     assert choose(bank, np.full(4, 2, np.uint8)).tolist() == [2, 2, 0, 0]
 
 
-def test_a_network_that_errs_is_not_used():
+def biased(correction: float) -> Weights:
+    """The shipped weights, but for a forecast that is off by some s."""
     weights = load()
     backbone = Backbone(weights.backbone.shape)
     backbone.load_state_dict(weights.backbone.state_dict())
-    backbone.head.bias.data[-2] = 50.0
-    forecaster = Forecaster(Weights(backbone, weights.card, "bad"))
+    backbone.head.bias.data[-2] += correction
+    return Weights(backbone, weights.card, "bad")
+
+
+def test_a_stream_corrects_a_network_that_errs():
+    values, rows = np.random.default_rng(0).normal(size=(4, 400)), np.arange(4)
+    alone, corrected = (Forecaster(biased(1.0), readout=readout) for readout in (False, True))
+    skill_alone, skill = (one.skill(play(one, values)[0], rows) for one in (alone, corrected))
+    assert (skill < 0.9 * skill_alone).all()
+    assert (skill < 0.85).all()
+
+
+def test_a_network_that_errs_is_not_used():
+    forecaster = Forecaster(biased(50.0), readout=False)
     values = np.random.default_rng(0).normal(size=(2, 400))
     state, made = play(forecaster, values)
     assert (forecaster.fallback(state, np.arange(2)) > 0).all()
@@ -158,7 +171,8 @@ def test_every_shape_runs(shape):
     assert np.isfinite(made[1:]).all()
 
 
-def test_the_daemon_forecasts_as_the_network_was_trained(forecaster):
+def test_the_daemon_forecasts_as_the_network_was_trained():
+    forecaster = Forecaster(readout=False)
     values = np.random.default_rng(0).normal(size=(3, 40))
     times = np.broadcast_to(START + 60.0 * np.arange(40), values.shape)
     windows = record(times, values)

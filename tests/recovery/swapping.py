@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detector.columns import Columns, Rows
+from detector.columns import Bool, Columns, Rows
 from detector.learning.versions import learnt
 from detector.pipeline import Model, Pipeline
 from detector.protocols import Forecast, LearntWeights
@@ -26,8 +26,8 @@ class Scaled(LastValueForecaster):
         forecast = super().stored(state, rows)
         return Forecast(forecast.loc * self.weight, forecast.scale)
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64) -> None:
-        super().learn(state, rows, times, values * self.weight)
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+        super().learn(state, rows, times, values * self.weight, frozen)
 
 
 def version(number: int) -> LearntWeights:

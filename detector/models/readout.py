@@ -1,0 +1,96 @@
+"""What each stream learns of its own: a correction of the shared network's forecast, from the stream's own errors.
+
+The correction is linear in z, the network's top hidden state and a constant. Weights follow the normalised gradient
+(Haykin, Adaptive Filter Theory, ch. 6), with everything in units of the stream's error s:
+
+    e' = w . z                                     error that is expected of the network
+    w += rate * (clip(e, -u, u) - e') z / (1 + |z|^2)
+
+Errors are clipped at the usual one u: a spike teaches no more than a usual sample, and what is learnt leans from the
+mean error towards the median one, by which forecasts are judged. The correction is used only where it has erred less
+lately than the network alone.
+
+Shape legend: B rows of one call, H hidden size, Z = H + 1 entries of z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.columns import Bool, Columns, Field, Rows
+from detector.stats.ewm import follow, warm_rate
+
+Float32 = npt.NDArray[np.float32]
+
+RATE = 0.1
+CLIP = np.float32(1.0)
+"""Usual errors that a single one counts as at most."""
+OUTLIER = np.float32(5.0)
+"""The same for the running errors themselves."""
+USUAL_RATE = 1 / 200
+SKILL_RATE = 1 / 1000
+LARGEST = np.float32(1e6)
+LEAST = np.float32(1e-9)
+
+ALONE, CORRECTED, USUAL = 0, 1, 2
+"""Columns of the field `readout_errors`: running errors of the network alone and with the correction, usual error."""
+
+
+class Readout:
+    """The correction of every stream; elementwise, so that a stream's bits do not depend on its company."""
+
+    def __init__(self, hidden_size: int, rate: float = RATE) -> None:
+        """`hidden_size` of the network's top layer, whose state is the end of the field `hidden`."""
+        self._size = hidden_size
+        self._rate = np.float32(rate)
+        self.fields = (
+            Field("readout", (hidden_size + 1,), finite=True),
+            Field("readout_errors", (3,), initial=1.0, finite=True),
+        )
+
+    def expected(self, state: Columns, rows: Rows) -> Float32:
+        """[B] error, in units of s, that is expected of the network's forecast; 0 where that has not helped lately."""
+        errors = state["readout_errors"].take(rows, axis=0)
+        own = _dot(self._weights(state, rows), self._seen(state, rows))
+        return np.where(errors[:, CORRECTED] < errors[:, ALONE], own, np.float32(0))
+
+    def learn(self, state: Columns, rows: Rows, error_B: Float32, age_B: Float32, learning_B: Bool) -> None:
+        """Take in the error of the last forecast, as it was offered (with `expected` in it), in units of s.
+
+        `age_B` counts a row's forecasts that were judged, this one included. Where `learning_B` is false nothing
+        changes. Called before the network's next step, whose `hidden` is another one.
+        """
+        seen_ZB, weights_ZB = self._seen(state, rows), self._weights(state, rows)
+        errors = np.ascontiguousarray(state["readout_errors"].take(rows, axis=0).T)
+        own = _dot(weights_ZB, seen_ZB)
+        used = np.where(errors[CORRECTED] < errors[ALONE], own, np.float32(0))
+        error = np.clip(error_B, -LARGEST, LARGEST) + used
+        most = CLIP * errors[USUAL] + LEAST
+        surprise = np.where(learning_B, np.clip(error, -most, most) - own, np.float32(0))
+        step = self._rate * surprise / (1 + _dot(seen_ZB, seen_ZB))
+        state["readout"][rows] = (weights_ZB + step * seen_ZB).T
+        missed = np.minimum(np.abs(np.stack((error, error - own, error))), OUTLIER * most)
+        rates = np.stack([warm_rate(age_B, rate) for rate in (SKILL_RATE, SKILL_RATE, USUAL_RATE)])
+        state["readout_errors"][rows] = follow(errors, missed, np.where(learning_B, rates, np.float32(0))).T
+
+    def _weights(self, state: Columns, rows: Rows) -> Float32:
+        return np.ascontiguousarray(state["readout"].take(rows, axis=0).T)
+
+    def _seen(self, state: Columns, rows: Rows) -> Float32:
+        seen = np.ones((self._size + 1, len(rows)), np.float32)
+        seen[:-1] = state["hidden"].take(rows, axis=0)[:, -self._size :].T
+        return seen
+
+
+def _dot(one_ZB: Float32, other_ZB: Float32) -> Float32:
+    """[B] sums over Z, halves added to halves: always in the same order, which numpy's own sums are not."""
+    terms = one_ZB * other_ZB
+    while len(terms) > 1:
+        half, odd = divmod(len(terms), 2)
+        added = terms[:half] + terms[half : 2 * half]
+        if odd:
+            added[0] += terms[-1]
+        terms = added
+    dot: Float32 = np.clip(terms[0], -LARGEST, LARGEST)
+    return dot
