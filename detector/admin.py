@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from detector.config import Config
 from detector.errors import TopicMissing, TopicUnfit
 from detector.kafka_admin import KafkaAdmin, TopicDescription
+from detector.state.kafka_topic import LEAST_MESSAGE_BYTES
 
 BROKERS_CHOICE = -1
-STATE_MESSAGE_BYTES = 600_000
-"""State, and samples on their way to their partition, are written in pieces of half a MiB."""
 ENVELOPE_BYTES = 65_536
 """Headers, key and framing of a dead letter."""
 USUAL_REPLICAS = 3
@@ -53,15 +52,18 @@ class Difference:
     needed: bool
 
 
-def plans(config: Config, input_partitions: int) -> Iterator[Plan]:
-    """Every topic that is ours; `input_partitions` is the largest number of an input topic."""
+def plans(config: Config, input_partitions: int, stream_partitions: int) -> Iterator[Plan]:
+    """Every topic that is ours.
+
+    `input_partitions` is the largest number of an input topic, `stream_partitions` that of the topic that streams are
+    read from: the same, or the internal one's.
+    """
     source = config.source
     from_kafka = source.type == "kafka"
-    routed = from_kafka and source.kafka.partitioning == "repartition"
-    if routed:
+    if _is_routed(config):
         yield Plan("source.kafka.repartition_topic", source.kafka.repartition_topic, input_partitions, 1, _SAMPLES)
     if from_kafka and config.state.type == "kafka":
-        yield Plan("state.kafka.topic", config.state.kafka.topic, input_partitions, input_partitions, _STATE)
+        yield Plan("state.kafka.topic", config.state.kafka.topic, stream_partitions, stream_partitions, _STATE)
     if config.sinks.kafka.enabled:
         yield Plan("sinks.kafka.topic", config.sinks.kafka.topic, 1, 1, _ALERTS)
     if config.dead_letter.topic is not None:
@@ -77,7 +79,7 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
         yield Difference(
             plan.key,
             plan.topic,
-            f"it has {found.partitions} partitions, the input has {plan.least_partitions}",
+            f"it has {found.partitions} partitions, streams are on {plan.least_partitions}",
             f"name another topic under {plan.key}, which this command then creates",
             needed=True,
         )
@@ -110,7 +112,9 @@ def init(config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool) -> 
     """
     serious = []
     bootstrap, brokers = ",".join(config.kafka.bootstrap_servers), admin.brokers()
-    for plan in plans(config, _input_partitions(config, admin)):
+    inputs = _input_partitions(config, admin)
+    routed = len(admin.partitions(config.source.kafka.repartition_topic)) if _is_routed(config) else 0
+    for plan in plans(config, inputs, routed or inputs):
         where = f"{plan.key}: {plan.topic}"
         found = admin.describe(plan.topic)
         if found is None:
@@ -128,6 +132,10 @@ def init(config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool) -> 
             yield f"{where} is as it should be, {found.partitions} partitions"
     if serious:
         raise TopicUnfit("; ".join(serious))
+
+
+def _is_routed(config: Config) -> bool:
+    return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
 
 
 def _input_partitions(config: Config, admin: KafkaAdmin) -> int:
@@ -159,9 +167,9 @@ def _at_most(name: str, most: float, why: str) -> Setting:
 _DELETED = _policy("delete", needed=True, why="records without a key cannot be compacted")
 _STATE = (
     _policy("compact", needed=True, why="the state of streams would be lost"),
-    _at_least("max.message.bytes", STATE_MESSAGE_BYTES, "state is written in pieces of half a MiB"),
+    _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "state is written in pieces of half a MiB"),
     _at_most("segment.ms", 600_000, "compaction begins late, and a restore reads all that was not compacted"),
     _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that was not compacted"),
 )
 _ALERTS = (_policy("compact,delete", needed=False, why="the last word on each stream would not be kept"),)
-_SAMPLES = (_DELETED, _at_least("max.message.bytes", STATE_MESSAGE_BYTES, "samples travel in records of half a MiB"))
+_SAMPLES = (_DELETED, _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "samples travel in records of half a MiB"))

@@ -11,8 +11,9 @@ from detector.config import Config
 from detector.kafka_admin import TopicDescription
 
 
-def planned(**settings: Any) -> dict[str, Plan]:
-    return {plan.key: plan for plan in plans(Config.model_validate(settings), input_partitions=8)}
+def planned(stream_partitions: int = 8, **settings: Any) -> dict[str, Plan]:
+    config = Config.model_validate(settings)
+    return {plan.key: plan for plan in plans(config, 8, stream_partitions)}
 
 
 def test_only_what_the_configuration_uses_is_planned() -> None:
@@ -28,6 +29,12 @@ def test_only_what_the_configuration_uses_is_planned() -> None:
         "sinks.kafka.topic": 1,
         "dead_letter.topic": 1,
     }
+
+
+def test_state_has_the_partitions_of_the_topic_that_streams_are_read_from() -> None:
+    routed = planned(24, source={"kafka": {"partitioning": "repartition"}}, state={"type": "kafka"})
+    assert (routed["source.kafka.repartition_topic"].partitions, routed["state.kafka.topic"].partitions) == (8, 24)
+    assert routed["state.kafka.topic"].least_partitions == 24
 
 
 STATE = planned(state={"type": "kafka"})["state.kafka.topic"]
@@ -63,7 +70,7 @@ def test_a_topic_as_it_should_be_has_no_differences() -> None:
         ({"max_message_bytes": "1000"}, "max.message.bytes is 1000, not 600000", True),
         ({"segment_ms": "604800000"}, "segment.ms is 604800000, not 600000", False),
         ({"min_cleanable_dirty_ratio": "0.5"}, "min.cleanable.dirty.ratio is 0.5, not 0.2", False),
-        ({"partitions": 4}, "it has 4 partitions, the input has 8", True),
+        ({"partitions": 4}, "it has 4 partitions, streams are on 8", True),
         ({"replicas": 1}, "it has 1 replicas of 5 brokers", False),
     ],
 )

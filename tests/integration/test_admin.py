@@ -81,7 +81,7 @@ def test_init_names_what_must_be_mended_and_changes_nothing(setting: Setting) ->
     setting.kafka.create_topic(setting.state, partitions=1)
     for _ in range(2):
         result = setting.init()
-        assert f"{setting.state} MUST BE MENDED: it has 1 partitions, the input has 3" in result.stdout
+        assert f"{setting.state} MUST BE MENDED: it has 1 partitions, streams are on 3" in result.stdout
         assert f"{setting.state} MUST BE MENDED: cleanup.policy is delete, not compact" in result.stdout
         assert "--add-config cleanup.policy=[compact]" in result.stdout
         assert f"{setting.state} could be better: segment.ms is" in result.stdout
