@@ -14,6 +14,7 @@ BROKERS_CHOICE = -1
 ENVELOPE_BYTES = 65_536
 """Headers, key and framing of a dead letter."""
 USUAL_REPLICAS = 3
+LEAST_RETENTION_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +173,14 @@ _STATE = (
     _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that was not compacted"),
 )
 _ALERTS = (_policy("compact,delete", needed=False, why="the last word on each stream would not be kept"),)
-_SAMPLES = (_DELETED, _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "samples travel in records of half a MiB"))
+_SAMPLES = (
+    _DELETED,
+    _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "samples travel in records of half a MiB"),
+    Setting(
+        "retention.ms",
+        "86400000",
+        lambda value: int(value) < 0 or int(value) >= LEAST_RETENTION_MS,
+        needed=False,
+        why="samples that wait for longer, while workers do not run, are lost",
+    ),
+)

@@ -81,6 +81,13 @@ def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], wha
     assert "kafka-configs.sh --bootstrap-server b:9092" in one.mend or change.keys() & {"partitions", "replicas"}
 
 
+def test_samples_on_their_way_may_wait_for_an_hour() -> None:
+    plan = planned(source={"kafka": {"partitioning": "repartition"}})["source.kafka.repartition_topic"]
+    settings = {setting.name: setting for setting in plan.settings}
+    assert [settings["retention.ms"].fits(value) for value in ("-1", "3600000", "60000")] == [True, True, False]
+    assert settings["retention.ms"].wanted == "86400000"
+
+
 def test_a_dead_letter_topic_takes_what_the_configuration_lets_through() -> None:
     plan = planned(dead_letter={"topic": "dead", "max_value_bytes": 2_000_000})["dead_letter.topic"]
     settings = {setting.name: setting for setting in plan.settings}
