@@ -150,6 +150,25 @@ def test_g1_groups_go_on_after_a_restart(at: int) -> None:
     assert any(alert.members for alert in expected)
 
 
+def members_of(pipeline: Pipeline, key: SeriesKey) -> list[SeriesKey]:
+    """The members of the stream's group."""
+    table = pipeline.table
+    row = table.rows(PARTITION, np.array([table.series(PARTITION).intern(key)]), np.empty(0))
+    members, _ = table.members(PARTITION, table.group_rows(PARTITION, row))
+    return [table.key(PARTITION, member) for member in members.tolist()]
+
+
+def test_members_that_come_later_or_come_back_belong_to_the_group() -> None:
+    pipeline = pipeline_of(expiry=3600.0)
+    run(pipeline, log_of(3), [])
+    old, new = key_of(0, 0), key_of(0, METRICS)
+    assert len(members_of(pipeline, old)) == METRICS
+    for time in (START + 200.0, START + 90_000.0):
+        pipeline.process(batch_of(pipeline, [(new, time, 1.0)], 1000))
+        assert {old, new} <= set(members_of(pipeline, new))
+        assert len(members_of(pipeline, new)) == METRICS + 1
+
+
 def test_streams_without_the_label_have_no_group() -> None:
     pipeline = pipeline_of()
     log: Log = [(SeriesKey.of("lonely"), START + STEP * step, 1.0) for step in range(5)]
