@@ -15,7 +15,7 @@ from detector.records import Partition
 from detector.state import READERS
 from detector.state.survey import Survey, at_offset, survey
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
 """A worker may delete an old snapshot while it is looked at."""
 
 
@@ -92,7 +92,7 @@ def reader_of(config: Config) -> Iterator[StateReader]:
 
 def _settled(reader: StateReader, partition: Partition, found: Survey) -> Survey:
     """Looked at again where something is damaged: it may just have been deleted."""
-    for _ in range(_ATTEMPTS - 1):
+    for _ in range(ATTEMPTS - 1):
         if all(snapshot.damaged is None for snapshot in found.snapshots):
             break
         found = survey(reader.open(partition))

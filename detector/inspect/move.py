@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from detector.config import Config
-from detector.errors import StateMissing, StateOccupied
-from detector.inspect.look import reader_of
-from detector.protocols import StateStore, Stored
+from detector.errors import StateDamaged, StateMissing, StateOccupied
+from detector.inspect.look import ATTEMPTS, reader_of
+from detector.protocols import StateReader, StateStore, Stored
 from detector.records import Partition
 from detector.state import STORES
 from detector.state.archive import export, opened
-from detector.state.survey import Snapshot, at_offset, survey
+from detector.state.survey import Snapshot, Survey, at_offset, survey
 from detector.state.transfer import put, revert_to
 
 
@@ -22,8 +22,7 @@ def export_to(config: Config, archive: Path, partition: Partition | None, *, for
     if archive.exists() and not force:
         raise StateOccupied(f"{archive} exists; --force replaces it")
     with reader_of(config) as reader:
-        stored = reader.partitions() if partition is None else iter([reader.open(partition)])
-        found = [one for one in export(stored, config.source.kafka.group_id, archive) if one.snapshots]
+        found = [one for one in exported(reader, config.source.kafka.group_id, archive, partition) if one.snapshots]
     if not found:
         archive.unlink()
         raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}, so there is nothing to export")
@@ -32,6 +31,18 @@ def export_to(config: Config, archive: Path, partition: Partition | None, *, for
         f"the newest at {at_offset(one, None).offset}"
         for one in found
     ]
+
+
+def exported(reader: StateReader, group: str, archive: Path, partition: Partition | None) -> list[Survey]:
+    """Tried again where something is damaged: a worker may just have deleted an old snapshot. Raises StateDamaged."""
+
+    def stored() -> Iterator[Stored]:
+        return reader.partitions() if partition is None else iter([reader.open(partition)])
+
+    for _ in range(ATTEMPTS - 1):
+        with suppress(StateDamaged):
+            return export(stored(), group, archive)
+    return export(stored(), group, archive)
 
 
 def import_from(

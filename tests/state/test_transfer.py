@@ -157,6 +157,30 @@ def test_what_is_no_archive_is_said_so(stocked: Path, archive: Path, tmp_path: P
         move.export_to(directory_config(stocked), tmp_path / "nowhere" / "a.tar", None, force=False)
 
 
+class Moving(DirectoryReader):
+    """A look into a store whose worker deletes the blocks that were found, so many times."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        super().__init__(folder, "detector")
+        self.left = times
+
+    def open(self, partition: Partition) -> Stored:
+        stored = super().open(partition)
+        self.left -= 1
+        if self.left < 0:
+            return stored
+        manifests = {name: blob for name, blob in stored.blobs.items() if name.startswith("manifest")}
+        return Stored(partition, manifests, stored.written_at)
+
+
+def test_an_export_looks_again_where_a_worker_cleaned_up_meanwhile(stocked: Path, tmp_path: Path) -> None:
+    (found,) = move.exported(Moving(stocked, 2), "detector", tmp_path / "a.tar", A)
+    assert [snapshot.damaged for snapshot in found.snapshots] == [None, None]
+    with pytest.raises(StateDamaged, match="metrics/0: none of its 2 snapshots is whole"):
+        move.exported(Moving(stocked, 3), "detector", tmp_path / "b.tar", A)
+    assert not (tmp_path / "b.tar").exists()
+
+
 def held(folder: Path, partition: Partition) -> Stored:
     return DirectoryReader(folder, "detector").open(partition)
 
