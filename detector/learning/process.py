@@ -12,6 +12,7 @@ from typing import Protocol
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 MESSAGE_BYTES = 2_000
+NICEST = 19
 
 
 class Process(Protocol):
@@ -33,11 +34,11 @@ class Process(Protocol):
 class ChildProcess:
     """`python -m detector.learning` over a folder. Raises OSError where it cannot be started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nice: int = NICEST) -> None:
         self._errors = folder / "errors"
         with self._errors.open("wb") as errors:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "detector.learning", str(folder)],
+                [sys.executable, "-m", "detector.learning", str(folder), str(nice)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

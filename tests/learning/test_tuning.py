@@ -24,8 +24,8 @@ def test_a_bad_network_is_beaten_by_what_it_learns_and_a_copy_of_itself_is_not()
 
 def test_a_candidate_that_learnt_something_else_is_rejected() -> None:
     trained, seen = untrained().backbone, windows()
-    for _ in range(6):
-        trained = tune(trained, seen, RATE, lambda: None)
+    for _ in range(3):
+        trained = tune(trained, seen, 3 * RATE, lambda: None)
     broken = Windows(seen.inputs_TSF, seen.target_TS.clone(), seen.mask_TS, seen.unit_TS)
     broken.target_TS[: -judged(160) - 1] *= -40.0  # the past teaches the opposite of what comes
     verdict = consider({"now": trained}, ["now"] * 12, broken, RATE)
@@ -35,7 +35,7 @@ def test_a_candidate_that_learnt_something_else_is_rejected() -> None:
 
 def test_weights_of_before_come_back_where_the_running_ones_do_worse() -> None:
     before, seen = untrained().backbone, windows()
-    for _ in range(6):
+    for _ in range(2):
         before = tune(before, seen, RATE, lambda: None)
     verdict = consider({"before": before, "worse": untrained(log_scale=4.0).backbone}, ["worse"] * 12, seen, 1e-5)
     assert verdict.chosen == "before"

@@ -1,0 +1,117 @@
+"""A worker that learns with a real process, dies, and goes on with what it learnt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from detector.learning.continual import CHOOSE_SECONDS, Learning
+from detector.learning.process import ChildProcess
+from detector.learning.versions import Versions
+from detector.models.forecaster import Forecaster
+from detector.models.weights import Weights
+from detector.testing import log_to
+from tests.learning.fleet import log_of, untrained, values
+from tests.learning.test_continual import PARTITION, SETTINGS, rounds
+from tests.learning.test_tuning import RATE
+from tests.recovery.rig import Life, World, alerts
+
+PATIENCE_SECONDS = 240.0
+pytestmark = pytest.mark.timeout(300)
+
+
+def worker(world: World, base: Weights, learning_rate: float) -> tuple[Life, Versions]:
+    life = Life(world, forecaster=Forecaster(base), interval_seconds=1.0)
+    versions = Versions(life.pipeline, base, Forecaster)
+    life.snapshots.weights = versions
+    settings = replace(SETTINGS, interval_seconds=1e6, learning_rate=learning_rate)
+    life.worker.learning = Learning(
+        settings,
+        versions,
+        life.metrics.learning,
+        log_to(life.log),
+        life.clock,
+        keeps_state=True,
+        start=partial(ChildProcess, nice=0),
+    )
+    life.worker.learning._due_at = life.clock.monotonic()
+    life.source.sizes = lambda: 100
+    return life, versions
+
+
+def until(life: Life, done: Callable[[], bool]) -> None:
+    """Turns with little to read, as long as the process takes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    life.source.sizes = lambda: 1
+    while not done():
+        assert time.monotonic() < deadline, life.log.getvalue()
+        life.turns(1)
+        time.sleep(0.05)
+
+
+def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() -> None:
+    base, world = untrained(log_scale=2.0), World(log_of(values(10, 500)))
+    life, versions = worker(world, base, RATE)
+    life.turns(1)
+    life.clock.advance(CHOOSE_SECONDS)
+    life.turns(12)
+    until(life, lambda: versions.now(PARTITION) != ())
+    swapped_at, chain = life.worker.positions[PARTITION], versions.now(PARTITION)
+    assert rounds(life, "accepted") == 1
+    life.worker.checkpoints.interval_seconds = 1e9  # nothing after the swap is stored
+    life.source.sizes = lambda: 100
+    life.turns(3)
+    assert life.worker.learning is not None
+    life.worker.learning.close()
+    life.die(np.random.default_rng(0))
+
+    heir, inherited = worker(world, base, RATE)
+    heir.source.sizes = lambda: 0
+    heir.turns(1)
+    assert inherited.now(PARTITION) == chain
+    heir.source.sizes = lambda: 1_000
+    heir.worker.run()
+    assert heir.worker.learning is not None
+    heir.worker.learning.close()
+
+    undisturbed, same = worker(World(world.log), base, RATE)
+    undisturbed.worker.learning = None
+    undisturbed.source.sizes = lambda: 0
+    undisturbed.turns(1)
+    undisturbed.source.sizes = lambda: swapped_at
+    undisturbed.turns(1)
+    same.use(PARTITION, chain)
+    undisturbed.worker.run()
+    assert heir.state() == undisturbed.state()
+    assert alerts(world.delivered) == alerts(undisturbed.world.delivered)
+
+
+def test_what_is_no_better_is_not_taken() -> None:
+    life, versions = worker(World(log_of(values(10, 500))), untrained(), 1e-9)
+    life.turns(1)
+    life.clock.advance(CHOOSE_SECONDS)
+    life.turns(12)
+    until(life, lambda: bool(rounds(life, "rejected")))
+    assert versions.now(PARTITION) == ()
+    assert life.metrics.registry.get_sample_value("detector_learning_cpu_seconds_total") == pytest.approx(3, abs=2.9)
+
+
+def test_a_process_that_is_killed_is_a_failed_round() -> None:
+    life, versions = worker(World(log_of(values(10, 500))), untrained(), RATE)
+    life.turns(1)
+    life.clock.advance(CHOOSE_SECONDS)
+    life.turns(8)
+    learning = life.worker.learning
+    assert learning is not None
+    until(life, lambda: learning._round is not None and learning._round.process is not None)
+    assert learning._round is not None
+    assert learning._round.process is not None
+    learning._round.process.kill()
+    until(life, lambda: bool(rounds(life, "failed")))
+    assert "status -9" in life.log.getvalue()
+    assert versions.now(PARTITION) == ()
