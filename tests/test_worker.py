@@ -212,6 +212,21 @@ def test_a_refused_commit_is_made_up_for_by_the_next_checkpoint() -> None:
     assert source.commits == [{PARTITION: 10}]
 
 
+def test_everything_is_made_durable_before_a_rebalance_is_joined() -> None:
+    source = RefusingSource([[records(0, quiet(5))], [records(5, quiet(5))], [], []], frozenset({PARTITION}))
+    source.refusals = 0
+    source.pending_changes += [AssignmentChanges(imminent=True), AssignmentChanges(), AssignmentChanges(imminent=True)]
+    rig = Rig(source)
+    rig.worker.turn()
+    assert source.commits == [], "none is due for long"
+    rig.worker.turn()
+    assert source.commits == [{PARTITION: 10}]
+    rig.worker.turn()
+    source.refusals = 1
+    rig.worker.turn()
+    assert rig.value("detector_checkpoint_failures_total") == 1, "too late for the commit is no error"
+
+
 def test_g12_an_end_whose_last_commit_is_refused_is_no_orderly_end() -> None:
     rig = Rig(RefusingSource([[records(0, quiet(5))]], frozenset({PARTITION})))
     with pytest.raises(CommitRefused):
