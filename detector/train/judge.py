@@ -78,14 +78,16 @@ def judge(backbone: Backbone, judged: Panel) -> dict[str, float]:
     """Likelihood and error on a panel.
 
     `loss` as in learning; geometric means over streams of the error over each naive one's, and over that of the best of
-    them (`best`, chosen for each stream with hindsight); `won`: share of streams where that is below 1.
+    them (`best`, chosen for each stream with hindsight); `won`: share of streams where that is below 1. Streams that a
+    naive forecast knows exactly are left out: over nothing, any rounding error is infinitely large.
     """
     windows = judged.windows
     with torch.inference_mode():
         outputs, _, _ = backbone.unroll(windows.inputs_TSF, *backbone.initial(windows.inputs_TSF.shape[1]))
         loss, error = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
     ours = _mean(error * windows.unit_TS, judged.judged_TS)
-    usable = judged.judged_TS.sum(0) > 0
+    least = torch.stack(list(judged.naive.values())).amin(0)
+    usable = (judged.judged_TS.sum(0) > 0) & (least > judged.floor_S)
     ratios = {
         name: ((ours + judged.floor_S) / (theirs + judged.floor_S))[usable] for name, theirs in judged.naive.items()
     }

@@ -47,6 +47,17 @@ def test_an_untrained_gate_is_judged():
     assert 0 <= found["won"] <= 1
 
 
+def test_streams_that_stand_still_do_not_count():
+    torch.manual_seed(0)
+    times, moving = 1.7e9 + 60 * np.arange(400.0), np.random.default_rng(0).normal(size=400)
+    backbone = Backbone(Shape(hidden_size=4))
+    both, alone = (
+        judge(backbone, panel(np.broadcast_to(times, (len(values), 400)), np.stack(values)))
+        for values in ([moving, np.zeros(400)], [moving])
+    )
+    assert both["best"] == pytest.approx(alone["best"], rel=1e-3)
+
+
 def test_the_memoryless_gate_forgets():
     torch.manual_seed(0)
     backbone = memoryless(Shape("memoryless", 8, 2))
