@@ -89,6 +89,24 @@ def test_g5_a_topic_created_anew_while_it_is_read_is_not_a_first_start(
         assert skips_of(source) == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
 
 
+def test_g5_a_topic_that_was_gone_for_a_while_is_read_from_its_new_beginning(kafka: Endpoint, make_source: MakeSource):
+    topic = kafka.create_topic()
+    source = make_source(topic, start="latest", on_offset_lost="earliest")
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    kafka.delete_topic(topic)
+
+    def gone() -> bool:
+        source._consumer._cluster.request_update()
+        return not source._consumer.assignment()
+
+    drive(source, until=gone)
+    kafka.create_topic(topic)
+    kafka.produce(topic, [b"new"])
+    source._consumer._cluster.request_update()
+
+    assert values(read(source, 1)) == [b"new"], "to begin at the end would leave it out"
+
+
 def test_g5_records_of_a_new_partition_are_all_read_although_a_first_start_begins_at_the_end(
     kafka: Endpoint, make_source: MakeSource
 ):
