@@ -66,3 +66,16 @@ def test_frozen_rows_stay_as_they_are():
     for name in ("readout", "readout_errors"):
         np.testing.assert_array_equal(state[name][frozen], before[name][frozen])
         assert (state[name][~frozen] != before[name][~frozen]).any(axis=1).all()
+
+
+def test_the_bits_of_a_row_do_not_depend_on_its_company():
+    rng, readout = np.random.default_rng(0), Readout(32)
+    together, apart = (allocate((Field("hidden", (32,)), *readout.fields), STREAMS) for _ in range(2))
+    for step in range(50):
+        hidden, error = np.tanh(rng.normal(size=(STREAMS, 32))), rng.normal(size=STREAMS).astype(np.float32)
+        ages, learning = np.full(STREAMS, step + 1, np.float32), np.ones(STREAMS, bool)
+        together["hidden"][:] = apart["hidden"][:] = hidden
+        readout.learn(together, np.arange(STREAMS), error, ages, learning)
+        for row in np.arange(STREAMS)[:, None]:
+            readout.learn(apart, row, error[row], ages[row], learning[row])
+    assert all(together[name].tobytes() == apart[name].tobytes() for name in together)
