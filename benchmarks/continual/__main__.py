@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.continual.life import REMEMBERED, measure
 from benchmarks.continual.scenarios import SCENARIOS, scenario
+from detector.config.learning import Learning
 from detector.learning.tuning import judged
 from detector.models.weights import load
 from detector.train.files import read_series
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
+    parser.add_argument("--rate", type=float, default=Learning().learning_rate, help="learning rate at its peak")
     options = parser.parse_args()
     torch.set_num_threads(1)
     report = {}

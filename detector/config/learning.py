@@ -22,4 +22,4 @@ class Learning(Section):
     cpu_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     streams: Annotated[int, Field(ge=8, le=16_384)] = 256
     samples: Annotated[int, Field(ge=128, le=65_536)] = 1_024
-    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 4e-3

@@ -65,7 +65,9 @@ class Weights:
         offset = self.life.worker.positions.get(partition)
         if offset is None:  # restored: the manifest says where
             offset = self.life.snapshots._durable[partition].generations[-1].offset
-        self.plan.used.setdefault(partition, {})[offset] = weights[0] if weights else None
+        now = weights[0] if weights else None
+        before = self.plan.used.setdefault(partition, {}).setdefault(offset, now)
+        assert now == before, f"{partition}: from {offset} on something else was used before"
 
     def forget(self, partition: Partition) -> None:
         self.chains.pop(partition, None)
