@@ -10,6 +10,7 @@ import torch
 from detector.models.backbone import Backbone, Shape
 from detector.models.features import FEATURE_NAMES
 from detector.models.learner import Learner, Schedule, evaluate, likelihood
+from detector.models.naive import EXPERTS
 from detector.models.weights import load
 from detector.models.windows import Float64, record
 from detector.train import TrainOptions, curriculum, train
@@ -77,11 +78,11 @@ def test_masked_steps_do_not_teach():
 
 def test_likelihood_is_least_where_the_scale_is_the_error():
     inputs = torch.zeros(1, len(FEATURE_NAMES))
-    outputs = torch.zeros(41, 12)
-    outputs[:, 11] = torch.linspace(-2, 2, 41)
+    outputs = torch.zeros(41, EXPERTS + 2)
+    outputs[:, -1] = torch.linspace(-2, 2, 41)
     loss, error = likelihood(outputs, inputs, torch.full((41,), float(np.e)))
     assert error[0] == pytest.approx(np.e)
-    assert outputs[loss.argmin(), 11] == pytest.approx(1.0, abs=0.11)
+    assert outputs[loss.argmin(), -1] == pytest.approx(1.0, abs=0.11)
 
 
 def test_train_writes_the_same_weights_twice(tmp_path):
