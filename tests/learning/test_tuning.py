@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from detector.learning.buffer import WIDTH
 from detector.learning.tuning import CANDIDATE, beats, consider, judged, losses_of, tune, windows_of
 from detector.models.windows import Windows, record
 from tests.learning.fleet import START, untrained, values
@@ -80,7 +81,7 @@ def test_chance_does_not_change_weights() -> None:
 
 
 def test_short_streams_are_masked_where_they_have_nothing() -> None:
-    long, short = np.ones((40, 31), np.float32), np.ones((10, 31), np.float32)
+    long, short = np.ones((40, WIDTH), np.float32), np.ones((10, WIDTH), np.float32)
     seen = windows_of([long, short], 40)
     assert seen.mask_TS.sum(0).tolist() == [39, 9]
     assert seen.mask_TS[:30, 1].sum() == 0
