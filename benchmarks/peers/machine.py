@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -48,16 +49,23 @@ def by_row(peer: Callable[[Float64], Float64]) -> MachinePeer:
     return score
 
 
-def principal_components(train: Float64, test: Float64) -> Float64:
-    from TSB_AD.models.PCA import PCA
+def _without_tags(module: ModuleType) -> None:
+    """Its estimators lack the tags by which newer versions of scikit-learn look whether they are fitted."""
+    module.check_is_fitted = lambda *_: None  # type: ignore[attr-defined]
 
-    return np.asarray(PCA(slidingWindow=100, n_components=0.25).fit(train).decision_function(test))
+
+def principal_components(train: Float64, test: Float64) -> Float64:
+    from TSB_AD.models import PCA
+
+    _without_tags(PCA)
+    return np.asarray(PCA.PCA(slidingWindow=100, n_components=0.25).fit(train).decision_function(test))
 
 
 def isolation_forest(train: Float64, test: Float64) -> Float64:
-    from TSB_AD.models.IForest import IForest
+    from TSB_AD.models import IForest
 
-    model = IForest(slidingWindow=100, n_estimators=25, max_features=0.8, random_state=SEED)
+    _without_tags(IForest)
+    model = IForest.IForest(slidingWindow=100, n_estimators=25, max_features=0.8, random_state=SEED)
     return np.asarray(model.fit(train).decision_function(test))
 
 
