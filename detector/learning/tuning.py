@@ -26,6 +26,9 @@ JUDGED_SHARE = 4
 """One sample in so many that a slot can hold is judged on: the newest."""
 PASSES = 5
 CHUNK = 256
+BATCH = 128
+"""Streams of an update; with `CHUNK` it bounds the memory of a round."""
+JUDGED_AT_ONCE = 64
 LARGEST_TARGET = 1e6
 CANDIDATE = "candidate"
 
@@ -93,9 +96,8 @@ def tune(backbone: Backbone, windows: Windows, learning_rate: float, pause: Call
         windows.inputs_TSF[:steps], windows.target_TS[:steps], windows.mask_TS[:steps], windows.unit_TS[:steps]
     )
     count = windows.target_TS.shape[1]
-    usual = Schedule(1)
-    updates = PASSES * -(-steps // CHUNK) * -(-count // usual.batch)
-    learner = Learner(candidate, Schedule(updates, learning_rate, chunk=CHUNK))
+    updates = PASSES * -(-steps // CHUNK) * -(-count // BATCH)
+    learner = Learner(candidate, Schedule(updates, learning_rate, chunk=CHUNK, batch=BATCH))
     for _ in range(PASSES):
         for _loss in learner.learn(past, np.arange(count)):
             pause()
@@ -105,14 +107,17 @@ def tune(backbone: Backbone, windows: Windows, learning_rate: float, pause: Call
 def losses_of(backbone: Backbone, windows: Windows) -> Float64:
     """[S] mean loss of each stream over the judged samples, the ones before them to warm up; NaN where it has none."""
     newest = slice(len(windows.target_TS) - judged(len(windows.target_TS)) - 1, None)
-    with torch.inference_mode():
-        outputs, *_ = backbone.unroll(windows.inputs_TSF, *backbone.initial(windows.target_TS.shape[1]))
-        loss, _ = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
-    mask = windows.mask_TS[newest].double()
-    total = (loss[newest].double() * mask).sum(0)
-    with np.errstate(invalid="ignore"):
-        mean: Float64 = (total.numpy() / mask.sum(0).numpy()).astype(np.float64)
-    return mean
+    found = []
+    for first in range(0, windows.target_TS.shape[1], JUDGED_AT_ONCE):
+        some = slice(first, first + JUDGED_AT_ONCE)
+        inputs_TBF, target_TB = windows.inputs_TSF[:, some], windows.target_TS[:, some]
+        with torch.inference_mode():
+            outputs, *_ = backbone.unroll(inputs_TBF, *backbone.initial(target_TB.shape[1]))
+            loss, _ = likelihood(outputs, inputs_TBF, target_TB)
+        mask = windows.mask_TS[newest, some].double()
+        with np.errstate(invalid="ignore"):
+            found.append((loss[newest].double() * mask).sum(0).numpy() / mask.sum(0).numpy())
+    return np.concatenate(found)
 
 
 def beats(challenger_S: Float64, running_S: Float64) -> bool:

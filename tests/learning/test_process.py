@@ -74,6 +74,8 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from detector.learning.process import ChildProcess
+
+pytestmark = pytest.mark.timeout(400)  # on a busy machine
 child = ChildProcess(Path(sys.argv[1]), nice=0)
 print(child.pid, flush=True)
 time.sleep(600)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from detector.learning.buffer import WIDTH
 from detector.learning.tuning import CANDIDATE, beats, consider, judged, losses_of, tune, windows_of
 from detector.models.windows import Windows, record
 from tests.learning.fleet import START, untrained, values
+
+pytestmark = pytest.mark.timeout(400)  # on a busy machine
 
 RATE = 1e-2
 
