@@ -36,7 +36,7 @@ RECURRENCE = 1.0
 """Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
-LEAST_SHARE = 0.05
+LEAST_SHARE = 0.25
 """Least deviation of residual and departure as a share of the value's: what is foretold exactly must not explode."""
 HABIT_SIZE = 32
 TAIL = PooledTail(threshold=0.1, rate=0.0052, mean_excess=0.208)
