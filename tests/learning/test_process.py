@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from detector.learning import files
 from detector.learning.__main__ import Pace
 from detector.learning.process import NICEST, ChildProcess
@@ -16,6 +18,7 @@ from detector.learning.versions import tensors_of
 from tests.learning.fleet import SHAPE, untrained
 from tests.learning.test_tuning import windows
 
+pytestmark = pytest.mark.timeout(400)  # on a busy machine
 PATIENCE_SECONDS = 100.0
 
 
@@ -74,8 +77,6 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from detector.learning.process import ChildProcess
-
-pytestmark = pytest.mark.timeout(400)  # on a busy machine
 child = ChildProcess(Path(sys.argv[1]), nice=0)
 print(child.pid, flush=True)
 time.sleep(600)
