@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from detector.protocols import AssignmentChanges
 from detector.records import RawBatch
@@ -56,6 +55,6 @@ def wait_for_change(source: KafkaSource, seconds: float = 20) -> AssignmentChang
     while time.monotonic() < deadline:
         source.poll(0.1)
         changes = source.changes()
-        if replace(changes, imminent=False) != AssignmentChanges():
+        if changes.assigned or changes.revoked or changes.lost:
             return changes
     raise AssertionError("no rebalance")
