@@ -197,7 +197,7 @@ def test_what_was_read_can_be_committed_between_the_news_of_a_rebalance_and_the_
     topic = kafka.create_topic(partitions=2)
     for partition in range(2):
         kafka.produce(topic, [b"%d" % partition] * 3, partition=partition)
-    first = make_source(topic)
+    first = make_source(topic, session_timeout_seconds=45.0)  # a busy machine must not evict it
     read(first, 6)
     second = make_source(topic)
 
