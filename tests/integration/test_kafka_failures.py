@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,18 @@ from detector.errors import BrokerUnreachable, DeliveryError
 from detector.protocols import Message
 from tests.integration.driving import MakeSink, MakeSource, read, values
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # kafka-python leaves the connection to a broker that was killed to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket.*raddr=:ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def left_behind():
+    """What a test leaves to the garbage collector is found here, not in another file's test."""
+    yield
+    gc.collect()
 
 
 def test_pitfall_6_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_source: MakeSource):
