@@ -16,7 +16,7 @@ from detector.backtest.series import Series
 from detector.columns import Bool, Columns, Field, Rows, allocate
 from detector.protocols import Forecast
 from detector.records import Float64
-from detector.scoring import Scorer, ScorerSettings
+from detector.scoring import Scorer
 
 
 class Forecasts(Protocol):
@@ -64,11 +64,9 @@ class Trace:
     upper: Float64
 
 
-def play(
-    series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, settings: ScorerSettings | None = None
-) -> list[Trace]:
+def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:
     """Play (times, values) of every series side by side; a NaN is a gap and is skipped."""
-    scorer = Scorer(settings)
+    scorer = scorer or Scorer()
     state = allocate((*forecaster.fields, *scorer.fields), len(series))
     longest = max(len(times) for times, _ in series)
     times, values = np.full((2, longest, len(series)), np.nan)
@@ -103,6 +101,6 @@ def _one_round(
     said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, forecast.loc, score.lower, score.upper))
 
 
-def play_collection(collection: Sequence[Series], forecaster: Forecasts) -> list[Trace]:
+def play_collection(collection: Sequence[Series], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:
     """One trace a series."""
-    return play([(series.times, series.values) for series in collection], forecaster)
+    return play([(series.times, series.values) for series in collection], forecaster, scorer)

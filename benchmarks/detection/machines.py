@@ -1,45 +1,75 @@
-"""Machines through the product's streams and group: what `groups.by: [host]` says of a host. T rows, M metrics."""
+"""Machines through the product's streams and groups: what `groups.by: [host]` says of a host.
+
+Shape legend: T rows, M metrics of a machine, F metrics of all machines, one machine after the other, G machines.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.detection.components import Forecasts, Trace, play
+from benchmarks.detection.components import Forecasts, Trace, play_collection
 from benchmarks.detection.layout import Machine
-from detector.columns import allocate
-from detector.records import Float64
+from detector.backtest.series import Series
+from detector.columns import Rows, allocate
+from detector.records import Float64, Int64
 from detector.scoring import GroupScorer
 from detector.scoring.budget import Budget
 from detector.scoring.group import Members
 
 
+def metrics(machines: Sequence[Machine]) -> list[Series]:
+    """[F] every metric as a series of its own, without windows: labels judge the machine."""
+    none = np.zeros((0, 2), dtype=np.int64)
+    return [
+        Series(f"{machine.name}/{metric}", machine.times, values.astype(np.float64), none)
+        for machine in machines
+        for metric, values in enumerate(machine.values.T)
+    ]
+
+
 def play_groups(machines: Sequence[Machine], forecaster: Forecasts) -> list[Float64]:
     """[T of test] the group's anomaly score of every machine."""
-    metrics = [(m.times, m.values[:, i].astype(np.float64)) for m in machines for i in range(m.values.shape[1])]
-    traces = play(metrics, forecaster)
-    scores = []
-    for machine in machines:
-        members, traces = traces[: machine.values.shape[1]], traces[machine.values.shape[1] :]
-        scores.append(group_score(machine.times, members)[machine.first_test_row :])
-    return scores
+    return of_test(machines, group_scores(machines, play_collection(metrics(machines), forecaster)))
 
 
-def group_score(times: Float64, traces: Sequence[Trace]) -> Float64:
-    """[T] anomaly score of one group; a row is a tick, and its members' rows stand before its own."""
-    scorer = GroupScorer()
-    count = len(traces)
-    state = allocate((*scorer.fields, *Budget.fields), count + 1)
-    rows, group = np.arange(count), np.array([count])
-    members = Members(rows, np.zeros(1, dtype=np.int64))
-    shown = np.stack([(trace.raw, trace.size, trace.anomaly_score) for trace in traces], axis=-1)
-    said = np.zeros(len(times))
-    for tick in range(len(times)):
-        novelty, size, score = shown[:, tick]
-        state["group.tick"][group] = tick
-        scorer.take(state, rows, np.full(count, float(tick)), novelty, size, score)
-        judged = scorer.score(state, group, members)
-        scorer.learn(state, group, times[[tick]], judged)
-        said[tick] = judged.anomaly_score[0]
-    return said
+def of_test(machines: Sequence[Machine], scores: Sequence[Float64]) -> list[Float64]:
+    """The rows that labels judge."""
+    return [score[machine.first_test_row :] for machine, score in zip(machines, scores, strict=True)]
+
+
+def group_scores(
+    machines: Sequence[Machine], traces: Sequence[Trace], scorer: GroupScorer | None = None
+) -> list[Float64]:
+    """[T] anomaly score of every group, all groups side by side; a row is a tick. `traces` [F]."""
+    scorer = scorer or GroupScorer()
+    state = allocate((*scorer.fields, *Budget.fields), len(traces) + len(machines))
+    longest = max(len(machine.times) for machine in machines)
+    shown = np.zeros((3, longest, len(traces)), dtype=np.float32)
+    for column, trace in enumerate(traces):
+        shown[:, : len(trace.raw), column] = trace.raw, trace.size, trace.anomaly_score
+    times, said = np.zeros((2, longest, len(machines)))
+    for column, machine in enumerate(machines):
+        times[: len(machine.times), column] = machine.times
+    for first, last, groups, members in _spans(machines):
+        rows = len(traces) + groups
+        for tick in range(first, last):
+            state["group.tick"][rows] = tick
+            now = np.full(len(members.rows), float(tick))
+            scorer.take(state, members.rows, now, *shown[:, tick, members.rows].astype(np.float64))
+            judged = scorer.score(state, rows, members)
+            scorer.learn(state, rows, times[tick, groups], judged)
+            said[tick, groups] = judged.anomaly_score
+    return [said[: len(machine.times), column] for column, machine in enumerate(machines)]
+
+
+def _spans(machines: Sequence[Machine]) -> Iterator[tuple[int, int, Int64, Members]]:
+    """(first row, row behind the last, machines that have them, their metrics)."""
+    lengths = np.array([len(machine.times) for machine in machines])
+    sizes = np.array([machine.values.shape[1] for machine in machines])
+    ends = np.unique(lengths)
+    for first, last in zip((0, *ends[:-1]), ends, strict=True):
+        going = lengths >= last
+        rows: Rows = np.flatnonzero(np.repeat(going, sizes))
+        yield int(first), int(last), np.flatnonzero(going), Members(rows, np.cumsum(sizes[going]) - sizes[going])

@@ -1,13 +1,15 @@
 """Machines with many metrics (SMD, ASD): labels judge the machine, so the score is the machine's.
 
-Group score = the product's (`machines.py`); for peers, the mean of the three largest of its metrics' scores. ROC and
-average precision per machine, averaged; incidents at one threshold for all machines, where a false episode is a run of
-detections outside incidents that ends after `EPISODE_END_ROWS` rows without one.
+Group score = the product's (`machines.py`); for peers, the mean of the three largest of its metrics' scores. ROC,
+average precision and VUS-PR per machine, averaged, with the standard error over machines; incidents at one threshold
+for all machines, where a false episode is a run of detections outside incidents that ends after `EPISODE_END_ROWS` rows
+without one. VUS-PR is TSB-AD's own, and left out where that package is not installed (`make peers` brings it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ from detector.records import Float64, Int64
 LARGEST = 3
 EPISODE_END_ROWS = 10
 DAY_SECONDS = 86_400.0
+VUS_BUFFER_ROWS = 100
+VUS_THRESHOLDS = 250
 Bools = npt.NDArray[np.bool_]
 
 
@@ -53,6 +57,23 @@ def roc_and_average_precision(labels: Bools, scores: Float64) -> tuple[float, fl
     return float(roc), float((np.diff(np.append(0.0, true / true[-1])) * precision).sum())
 
 
+def vus_pr(labels: Bools, scores: Float64) -> float:
+    """Volume under the surface of precision and recall over buffers of 0 to 100 rows (Paparrizos et al. 2022)."""
+    from TSB_AD.evaluation.basic_metrics import generate_curve
+
+    return float(generate_curve(labels.astype(int), scores, VUS_BUFFER_ROWS, "opt", VUS_THRESHOLDS)[-1])
+
+
+def areas(machines: Sequence[Machine], groups: Sequence[Float64]) -> dict[str, Float64]:
+    """[machines] of each area under a curve."""
+    pairs = [(machine.labels, group) for machine, group in zip(machines, groups, strict=True)]
+    roc, precision = np.array([roc_and_average_precision(*pair) for pair in pairs]).T
+    found = {"average_precision": precision, "roc": roc}
+    if find_spec("TSB_AD") is not None:
+        found["vus_pr"] = np.array([vus_pr(*pair) for pair in pairs])
+    return found
+
+
 def false_episodes(labels: Bools, detected: Bools) -> int:
     """Runs of detections that touch no incident."""
     inside = np.append(0, np.cumsum(labels))
@@ -82,15 +103,17 @@ def evaluate(
     machines: Sequence[Machine], groups: Sequence[Float64], own_threshold: float = 1.0, false_per_day: float = 1.0
 ) -> dict[str, float]:
     """Figures over machines; `groups` are the group scores of the test rows."""
-    areas = np.array([roc_and_average_precision(m.labels, g) for m, g in zip(machines, groups, strict=True)])
+    figures: dict[str, float] = {}
+    for name, area in areas(machines, groups).items():
+        figures[name] = float(area.mean())
+        if len(machines) > 1:
+            figures[f"{name}_standard_error"] = float(area.std(ddof=1) / np.sqrt(len(machines)))
     pooled = np.concatenate([g[~m.labels] for m, g in zip(machines, groups, strict=True)])
     ladder = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160)))
     shares = [incidents_caught(machines, groups, float(threshold)) for threshold in ladder]
     within = [share for share, _, false in shares if false <= false_per_day]
     own = incidents_caught(machines, groups, own_threshold)
-    return {
-        "average_precision": float(areas[:, 1].mean()),
-        "roc": float(areas[:, 0].mean()),
+    return figures | {
         "caught_in_budget": max(within, default=0.0),
         "caught_at_own_threshold": own[0],
         "delay_rows_at_own_threshold": own[1],
