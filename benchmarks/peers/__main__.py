@@ -2,8 +2,9 @@
 
     python -m benchmarks.peers [nab|cloud|synthetic|server ...] [--only NAME ...] [--json FILE]
 
-Every detector has one setting and one threshold for all series of a benchmark. The machines' VUS-PR is TSB-AD's own,
-with a buffer of up to 100 rows; ours is there as by the product's group score.
+Every detector has one setting and one threshold for all series of a benchmark; the detector's machines are its groups.
+With `--json out.json` the scores of the peers are kept in `out.scores/`, so that a run that was broken off goes on
+where it was; remove there what a changed peer left.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +24,7 @@ from benchmarks.detection import server, synthetic
 from benchmarks.detection.components import play_collection
 from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_machines
 from benchmarks.detection.machines import play_groups
+from benchmarks.peers.kept import Kept
 from benchmarks.peers.machine import MACHINE_PEERS
 from benchmarks.peers.stream import PEERS, Peer
 from detector.backtest import daily, nab
@@ -29,9 +33,9 @@ from detector.models.forecaster import Forecaster
 from detector.records import Float64
 
 Figures = dict[str, float]
+Played = TypeVar("Played", Series, Machine)
 OURS = "detector"
 SYNTHETIC_SEED = 11
-VUS_BUFFER_ROWS = 100
 COLUMNS = {
     "nab": ("standard", "low_fp", "low_fn"),
     "cloud": ("best_f1", "caught_in_budget"),
@@ -39,6 +43,14 @@ COLUMNS = {
     "smd": ("average_precision", "vus_pr", "roc", "caught_in_budget"),
     "asd": ("average_precision", "vus_pr", "roc", "caught_in_budget"),
 }
+
+
+class Asked(NamedTuple):
+    """What is asked of a run."""
+
+    only: list[str]
+    """Names of detectors; none are all."""
+    kept: Kept
 
 
 def scored(series: Series, peer: Peer) -> Float64:
@@ -49,62 +61,63 @@ def scored(series: Series, peer: Peer) -> Float64:
     return scores
 
 
-def vus_pr(machine: Machine, scores: Float64) -> float:
-    """Volume under the surface of precision and recall over buffers of 0 to 100 rows (Paparrizos et al. 2022)."""
-    from TSB_AD.evaluation.basic_metrics import generate_curve
-
-    return float(generate_curve(machine.labels.astype(int), scores, VUS_BUFFER_ROWS, "opt", 250)[-1])
-
-
-def on_collection(
-    collection: Sequence[Series], evaluate: Callable[[Sequence[Series], Sequence[Float64]], Figures], only: list[str]
+def compare(
+    played: Sequence[Played],
+    ours: Callable[[], list[Float64]],
+    peers: Mapping[str, Callable[[Played], Float64]],
+    evaluate: Callable[[Sequence[Played], Sequence[Float64]], Figures],
+    asked: Asked,
 ) -> dict[str, Figures]:
-    """Figures of every detector on labelled series."""
+    """Figures of this detector and its peers on the same series or machines."""
     found = {}
-    for name in (OURS, *PEERS):
-        if only and name not in only:
+    for name in (OURS, *peers):
+        if asked.only and name not in asked.only:
             continue
-        began = time.perf_counter()
         if name == OURS:
-            scores = [trace.anomaly_score for trace in play_collection(collection, Forecaster())]
+            began = time.perf_counter()
+            scores = ours()
+            seconds = time.perf_counter() - began
         else:
-            scores = [scored(series, PEERS[name]) for series in collection]
-        found[name] = evaluate(collection, scores) | {"seconds": time.perf_counter() - began}
-        print(f"  {name}: {found[name]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    return found
-
-
-def on_machines(machines: Sequence[Machine], only: list[str]) -> dict[str, Figures]:
-    """Figures of every detector on machines."""
-    found = {}
-    for name in (OURS, *MACHINE_PEERS):
-        if only and name not in only:
-            continue
-        began = time.perf_counter()
-        if name == OURS:
-            groups = play_groups(machines, Forecaster())
-        else:
-            groups = [MACHINE_PEERS[name](machine) for machine in machines]
-        seconds = time.perf_counter() - began
-        volume = np.mean([vus_pr(machine, group) for machine, group in zip(machines, groups, strict=True)])
-        found[name] = server.evaluate(machines, groups) | {"vus_pr": float(volume), "seconds": seconds}
+            keys = [(name, f"{place}-{one.name}") for place, one in enumerate(played)]
+            parts = [asked.kept.scored(key, partial(peers[name], one)) for key, one in zip(keys, played, strict=True)]
+            scores, seconds = [part.scores for part in parts], sum(part.seconds for part in parts)
+        found[name] = evaluate(played, scores) | {"seconds": seconds}
         print(f"  {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return found
 
 
-def run(name: str, data: Path, only: list[str]) -> dict[str, dict[str, Figures]]:
+def on_collection(
+    collection: Sequence[Series],
+    evaluate: Callable[[Sequence[Series], Sequence[Float64]], Figures],
+    asked: Asked,
+) -> dict[str, Figures]:
+    """Figures of every detector on labelled series."""
+
+    def ours() -> list[Float64]:
+        return [trace.anomaly_score for trace in play_collection(collection, Forecaster())]
+
+    peers = {name: partial(scored, peer=peer) for name, peer in PEERS.items()}
+    return compare(collection, ours, peers, evaluate, asked)
+
+
+def on_machines(machines: Sequence[Machine], asked: Asked) -> dict[str, Figures]:
+    """Figures of every detector on machines."""
+    return compare(machines, lambda: play_groups(machines, Forecaster()), MACHINE_PEERS, server.evaluate, asked)
+
+
+def run(name: str, data: Path, asked: Asked) -> dict[str, dict[str, Figures]]:
     """Benchmark -> detector -> figures."""
     if name == "server":
         machines = load_machines(data / "server-metrics")
         kinds = {"smd": "machine", "asd": "omi"}
         return {
-            kind: on_machines([machine for machine in machines if machine.name.startswith(prefix)], only)
+            kind: on_machines([machine for machine in machines if machine.name.startswith(prefix)], asked)
             for kind, prefix in kinds.items()
         }
     if name == "synthetic":
-        return {name: on_collection(synthetic.suite(SYNTHETIC_SEED), daily.evaluate, only)}
+        return {name: on_collection(synthetic.suite(SYNTHETIC_SEED), daily.evaluate, asked)}
     evaluate = nab.evaluate if name == "nab" else daily.evaluate
-    return {name: on_collection(load_collection(data / name), evaluate, only)}
+    return {name: on_collection(load_collection(data / name), evaluate, asked)}
 
 
 def table(name: str, found: dict[str, Figures]) -> str:
@@ -123,9 +136,12 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="names of detectors, as the table has them")
     parser.add_argument("--json", type=Path, help="add all figures to this file")
     args = parser.parse_args()
-    report = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for chosen in args.benchmark or ("nab", "cloud", "synthetic", "server"):
-        for name, found in run(chosen, args.data, args.only).items():
+    report: dict[str, dict[str, Figures]] = {}
+    for benchmark in args.benchmark or ("nab", "cloud", "synthetic", "server"):
+        folder = args.json.with_suffix(".scores") / benchmark if args.json else None
+        for name, found in run(benchmark, args.data, Asked(args.only, Kept(folder))).items():
+            if args.json and args.json.exists():
+                report = json.loads(args.json.read_text())
             report.setdefault(name, {}).update(found)
             print(table(name, report[name]), flush=True)
             if args.json:

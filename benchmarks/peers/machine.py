@@ -1,9 +1,10 @@
-"""Peers that score a whole machine, all metrics at once.
+"""Peers that score a whole machine, all metrics at once. None sees anything after the row that it scores.
 
-Those of TSB-AD learn from `train` and score `test`, with the package's tuned settings for series of many metrics; some
-of them spread a window's score over all its rows, so they see up to a window ahead, which ours does not.
+Those that stream play `train` and then `test`, as the detector does. Those of TSB-AD learn from `train` only and score
+`test`, with the package's tuned settings for series of many metrics; the score of a window stands at its last row (the
+package itself centres or spreads it, which shows a row up to 99 rows of its future).
 
-Shape legend: T rows of train and test together, M metrics.
+Shape legend: T rows of train and test together, M metrics, W rows of a window.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from detector.records import Float64
 MachinePeer = Callable[[Machine], Float64]
 """A machine to the scores of its test rows."""
 SEED = 1
+WINDOW = 100
+AHEAD = (WINDOW - 1) // 2
+"""Rows behind a row that the package's own scores of windows of 100 show it."""
+CLUSTERS, CLUSTER_WINDOW = 10, 40
 
 
 def by_metric(peer: Callable[[Float64], Float64]) -> MachinePeer:
@@ -40,13 +45,19 @@ def each(peer: Callable[[Float64], Float64]) -> Callable[[Float64], Float64]:
     return lambda values: np.stack([peer(column) for column in values.T], axis=1)
 
 
-def by_row(peer: Callable[[Float64], Float64]) -> MachinePeer:
-    """All metrics as one vector."""
+def by_row(peer: Callable[[Float64], Float64], memory_rows: int | None = None) -> MachinePeer:
+    """All metrics as one vector; a peer that remembers no more than some rows needs no more of `train`."""
 
     def score(machine: Machine) -> Float64:
-        return peer(machine.values.astype(np.float64))[machine.first_test_row :]
+        first = 0 if memory_rows is None else max(machine.first_test_row - memory_rows, 0)
+        return peer(machine.values[first:].astype(np.float64))[machine.first_test_row - first :]
 
     return score
+
+
+def at_last_row(scores: Float64, ahead: int) -> Float64:
+    """[T] scores that saw `ahead` rows of their future, moved to where that is the past; the first ones repeat."""
+    return np.concatenate((np.repeat(scores[:1], ahead), scores[: len(scores) - ahead]))
 
 
 def _without_tags(module: ModuleType) -> None:
@@ -58,23 +69,28 @@ def principal_components(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models import PCA
 
     _without_tags(PCA)
-    return np.asarray(PCA.PCA(slidingWindow=100, n_components=0.25).fit(train).decision_function(test))
+    model = PCA.PCA(slidingWindow=WINDOW, n_components=0.25).fit(train)
+    return at_last_row(np.asarray(model.decision_function(test)), AHEAD)
 
 
 def isolation_forest(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models import IForest
 
     _without_tags(IForest)
-    model = IForest.IForest(slidingWindow=100, n_estimators=25, max_features=0.8, random_state=SEED)
-    return np.asarray(model.fit(train).decision_function(test))
+    model = IForest.IForest(slidingWindow=WINDOW, n_estimators=25, max_features=0.8, random_state=SEED)
+    return at_last_row(np.asarray(model.fit(train).decision_function(test)), AHEAD)
 
 
 def k_means(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models.KMeansAD import KMeansAD
 
-    model = KMeansAD(k=10, window_size=40, stride=1)
+    model = KMeansAD(k=CLUSTERS, window_size=CLUSTER_WINDOW, stride=1)
     model.model.set_params(random_state=SEED, n_init=1)
-    return np.asarray(model.fit(train).predict(test))
+    model.fit(train)
+    # Its `predict` spreads a window's distance over all of its rows; this is the distance itself, at the last one.
+    windows = model._preprocess_data(test)
+    distances = model.model.transform(windows).min(axis=1)
+    return np.concatenate((np.repeat(distances[:1], CLUSTER_WINDOW - 1), distances))
 
 
 def lstm(train: Float64, test: Float64) -> Float64:
@@ -113,8 +129,10 @@ MACHINE_PEERS: dict[str, MachinePeer] = {
     "EWMA z-score, by metric": by_metric(each(stream.ewma_z)),
     "persistence residual, by metric": by_metric(each(stream.persistence)),
     "spectral residual, by metric": by_metric(each(stream.spectral_residual)),
+    "river PredictiveAnomalyDetection, by metric": by_metric(each(stream.predictive)),
+    "stumpy, left matrix profile, by metric": by_metric(each(stream.matrix_profile)),
     "river half-space trees": by_row(stream.half_space_trees),
-    "rrcf": by_row(stream.random_cut_forest),
+    "rrcf": by_row(stream.random_cut_forest, memory_rows=4 * stream.FOREST_POINTS),
     "TSB-AD PCA": learnt(principal_components),
     "TSB-AD IForest": learnt(isolation_forest),
     "TSB-AD KMeansAD": learnt(k_means),

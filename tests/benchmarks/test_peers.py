@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.peers import stream
+from benchmarks.detection.layout import Machine
+from benchmarks.peers import machine, stream
+from benchmarks.peers.kept import Kept
 
 WITHOUT_PACKAGES = [
     stream.novelty,
@@ -36,3 +38,37 @@ def test_a_plain_spike_scores_highest(peer: stream.Peer, values):
 def test_columns_are_scored_as_if_each_were_alone(values):
     both = np.stack((values, values[::-1]), axis=1)
     np.testing.assert_array_equal(stream.novelty_columns(both)[:, 1], stream.novelty(values[::-1].copy()))
+
+
+def test_scores_are_computed_once(tmp_path):
+    computed = []
+
+    def scores():
+        computed.append(1)
+        return np.arange(3.0)
+
+    kept = Kept(tmp_path)
+    first, again = (kept.scored(("rrcf", "0-a/b.csv"), scores) for _ in range(2))
+    assert computed == [1]
+    assert first.scores.tolist() == again.scores.tolist() == [0.0, 1.0, 2.0]
+    assert first.seconds == again.seconds
+    kept.scored(("rrcf", "1-a/b.csv"), scores)
+    Kept(None).scored(("rrcf", "0-a/b.csv"), scores)
+    assert len(computed) == 3
+
+
+def test_a_score_that_saw_the_future_is_moved_to_its_last_row():
+    assert machine.at_last_row(np.arange(5.0), 2).tolist() == [0.0, 0.0, 0.0, 1.0, 2.0]
+
+
+def test_a_forgetful_peer_is_shown_only_what_it_can_remember():
+    shown = []
+
+    def peer(rows):
+        shown.append(len(rows))
+        return rows[:, 0]
+
+    values = np.arange(20, dtype=np.float32).reshape(10, 2)
+    host = Machine("a", np.arange(10.0), values, np.zeros(4, bool), 60.0)
+    assert machine.by_row(peer)(host).tolist() == machine.by_row(peer, 3)(host).tolist() == [12.0, 14.0, 16.0, 18.0]
+    assert shown == [10, 7]
