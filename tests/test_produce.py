@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.config.schema import JsonDecoder as Settings
+from detector.config.decoder import JsonDecoder as Settings
 from detector.decoders import JsonDecoder
 from detector.errors import ConfigError, DeliveryError
 from detector.produce import ProduceOptions, ProduceSummary, produce

@@ -19,7 +19,7 @@ import cramjam
 import msgspec
 import numpy as np
 
-from detector.config.schema import Decoder as Settings
+from detector.config.decoder import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.protocols import Decoder
 from detector.records import RawBatch
@@ -119,6 +119,30 @@ def remote_write(count: int) -> list[bytes]:
     return [bytes(cramjam.snappy.compress_raw(request)) for request in requests]
 
 
+def otlp(count: int) -> list[bytes]:
+    """One resource of a hundred gauges, as an exporter sends them."""
+
+    def part(field: int, content: bytes) -> bytes:
+        size, written = len(content), b""
+        while size >= 128:
+            size, written = size >> 7, written + bytes([size & 127 | 128])
+        return bytes([field << 3 | 2]) + written + bytes([size]) + content
+
+    def pair(field: int, name: str, value: str) -> bytes:
+        return part(field, part(1, name.encode()) + part(2, part(1, value.encode())))
+
+    def metric(number: int) -> bytes:
+        plain = sample(number)
+        labels = b"".join(pair(7, *each) for each in plain["labels"].items())
+        time = (1_700_000_000_000_000_000 + number * 1_000_000_000).to_bytes(8, "little")
+        point = b"\x11" + time + b"\x19" + time + b"\x21" + struct.pack("<d", number * 0.37) + labels
+        return part(2, part(1, plain["name"].encode()) + part(5, part(1, point)))
+
+    owner = part(1, pair(1, "service.name", "checkout") + pair(1, "host.name", "web-03"))
+    scopes = (b"".join(map(metric, range(at, at + 100))) for at in range(0, count, 100))
+    return [part(1, owner + part(2, part(1, part(1, b"app")) + metrics)) for metrics in scopes]
+
+
 def routed(count: int) -> list[bytes]:
     """Samples on the internal topic, thousands a record."""
     lanes = Lanes(1, count)
@@ -146,6 +170,7 @@ def cases(count: int) -> list[Case]:
         Case("influx, 10 fields", [influx(n) for n in hundreds], DECODERS["influx"](Settings())),
         Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),
         Case("remote write of 100 series", remote_write(count), DECODERS["remote_write"](Settings())),
+        Case("otlp of 100 points", otlp(count), DECODERS["otlp"](Settings())),
         Case("routed", routed(count), DECODERS["routed"](Settings())),
         Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
     ]

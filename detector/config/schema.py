@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from detector.config.alerts import Alerts
+from detector.config.decoder import Decoder
 from detector.config.learning import Learning
 from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, TopicName
 
 SourceName = Literal["kafka", "file", "host"]
-DecoderName = Literal["json", "telegraf", "influx", "collectd", "remote_write", "csv", "routed"]
 SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
 
@@ -106,39 +106,6 @@ class Source(Section):
     kafka: KafkaSource = KafkaSource()
     file: FileSource = FileSource()
     host: HostSource = HostSource()
-
-
-class JsonFields(Section):
-    """Dotted paths to what a sample is made of."""
-
-    name: str = "name"
-    labels: str = "labels"
-    stream: str = "stream"
-    timestamp: str = "timestamp"
-    value: str = "value"
-
-
-class JsonDecoder(Section):
-    """One sample an object; objects, arrays and newline-delimited objects."""
-
-    fields: JsonFields = JsonFields()
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
-
-
-class CollectdDecoder(Section):
-    """What collectd's records do not say themselves."""
-
-    store_rates: bool = True
-
-
-class Decoder(Section):
-    """How bytes become samples."""
-
-    type: DecoderName = "json"
-    counters: list[str] = []
-    gauges: list[str] = []
-    json_: JsonDecoder = Field(default=JsonDecoder(), alias="json")
-    collectd: CollectdDecoder = CollectdDecoder()
 
 
 class Streams(Section):

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from detector.config.schema import Decoder as Settings
+from detector.config.decoder import Decoder as Settings
 from detector.decoders.collectd import CollectdDecoder
 from detector.decoders.csv import CsvDecoder
 from detector.decoders.identity import Kinds
 from detector.decoders.influx import InfluxDecoder
 from detector.decoders.json import JsonDecoder
+from detector.decoders.otlp import OtlpDecoder
 from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
 from detector.decoders.telegraf import TelegrafDecoder
@@ -21,6 +22,7 @@ DECODERS: dict[str, Factory] = {
     "influx": lambda settings: InfluxDecoder(settings.counters, settings.gauges),
     "collectd": lambda settings: CollectdDecoder(settings.collectd),
     "remote_write": lambda settings: RemoteWriteDecoder(Kinds(settings.counters, settings.gauges)),
+    "otlp": lambda settings: OtlpDecoder(settings.otlp),
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
     "routed": lambda settings: RoutedDecoder(),
 }
@@ -32,6 +34,7 @@ __all__ = [
     "CsvDecoder",
     "InfluxDecoder",
     "JsonDecoder",
+    "OtlpDecoder",
     "RemoteWriteDecoder",
     "RoutedDecoder",
     "TelegrafDecoder",

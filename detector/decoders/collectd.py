@@ -17,7 +17,7 @@ import math
 
 import msgspec
 
-from detector.config.schema import CollectdDecoder as Settings
+from detector.config.decoder import CollectdDecoder as Settings
 from detector.decoders.columns import Columns, decode_records
 from detector.decoders.general import NOT_PARSED, documents
 from detector.decoders.identity import remember

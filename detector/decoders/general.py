@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from detector.config.schema import JsonFields
+from detector.config.decoder import JsonFields
 from detector.decoders.identity import Kinds, key_of, parse_json, remember
 from detector.decoders.timestamps import parse_number, time_of
 from detector.errors import DecodeError

@@ -39,8 +39,8 @@ class Kinds:
     def __init__(
         self, counters: Iterable[str] = (), gauges: Iterable[str] = (), suffixes: tuple[str, ...] = _RUNNING_TOTALS
     ) -> None:
-        self._counters = _any_of(counters)
-        self._gauges = _any_of(gauges)
+        self._counters = matching(counters)
+        self._gauges = matching(gauges)
         self._suffixes = suffixes
 
     def __call__(self, key: SeriesKey) -> Kind:
@@ -57,7 +57,7 @@ class Kinds:
         return Kind.COUNTER if counts else Kind.GAUGE
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+def matching(patterns: Iterable[str]) -> re.Pattern[str]:
     """Matches what one of the shell patterns does; nothing where there are none."""
     return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
 

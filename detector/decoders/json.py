@@ -27,8 +27,8 @@ from typing import Any
 
 import msgspec
 
-from detector.config.schema import JsonDecoder as Settings
-from detector.config.schema import JsonFields
+from detector.config.decoder import JsonDecoder as Settings
+from detector.config.decoder import JsonFields
 from detector.decoders.columns import MAX_RECORD_BYTES, Columns, checked
 from detector.decoders.general import GeneralDecoder, Times, number_of
 from detector.decoders.identity import Kinds, key_of, parse_json, remember

@@ -23,20 +23,28 @@ def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
     """
     at, end = 0, len(message)
     while at < end:
-        key, at = varint(message, at)
+        # Nearly every key and length is a single byte.
+        key = message[at]
+        at += 1
+        if key >= 0x80:
+            key, at = varint(message, at - 1)
         wire = key & 7
-        if wire == VARINT:
+        if wire == LENGTH:
+            size = message[at] if at < end else 0x80
+            at += 1
+            if size >= 0x80:
+                size, at = varint(message, at - 1)
+        elif wire == VARINT:
             value, at = varint(message, at)
             yield key >> 3, wire, value
             continue
-        if wire == LENGTH:
-            size, at = varint(message, at)
         else:
             size = _FIXED_BYTES.get(wire, end)
-        if at + size > end:
-            raise ValueError(f"field {key >> 3} of wire type {wire} does not fit")
-        yield key >> 3, wire, message[at : at + size]
+        begun = at
         at += size
+        if at > end:
+            raise ValueError(f"field {key >> 3} of wire type {wire} does not fit")
+        yield key >> 3, wire, message[begun:at]
 
 
 def varint(message: bytes, at: int) -> tuple[int, int]:

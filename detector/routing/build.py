@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from structlog.typing import FilteringBoundLogger
 
 from detector.config import Config
-from detector.config.schema import Decoder, KafkaSource
+from detector.config.decoder import Decoder
+from detector.config.schema import KafkaSource
 from detector.decoders import DECODERS
 from detector.outlets import Outlets, RejectOutlet
 from detector.protocols import Clock

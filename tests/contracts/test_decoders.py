@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.config.schema import Decoder as Settings
+from detector.config.decoder import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.decoders.routed import pack, pack_series
 from detector.protocols import Decoder
@@ -39,6 +39,10 @@ GOODS = {
         cramjam.snappy.compress_raw(
             bytes.fromhex("0a230a0f0a085f5f6e616d655f5f12036370751210090000000000000040108080b1e6fb31")
         )
+    ),
+    "otlp": bytes.fromhex(
+        "0a490a120a100a09686f73742e6e616d6512030a016112330a020a00122d0a036370751a01312a230a1d11001c"
+        "1ee2fb9c97171900002a36fe9c971721000000000000f83f400010001800"
     ),
     "collectd": b'[{"values":[1.5],"dstypes":["gauge"],"dsnames":["value"],"time":1.7e9,"interval":10,"host":"a",'
     b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',

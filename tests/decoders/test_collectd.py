@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detector.config.schema import CollectdDecoder as Settings
+from detector.config.decoder import CollectdDecoder as Settings
 from detector.decoders import CollectdDecoder
 from detector.records import Kind
 from detector.series import SeriesIndex

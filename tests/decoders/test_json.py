@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.config.schema import JsonDecoder as Settings
+from detector.config.decoder import JsonDecoder as Settings
 from detector.decoders import JsonDecoder
 from detector.records import Kind
 from detector.series import SeriesIndex

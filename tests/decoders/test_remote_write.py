@@ -16,21 +16,10 @@ from detector.decoders.identity import Kinds
 from detector.decoders.protobuf import fields
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw, readable
+from tests.decoders.encode import number, part
 
 STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 NOW = 1_700_000_000_000
-
-
-def number(value: int) -> bytes:
-    value &= 2**64 - 1
-    found = b""
-    while value >= 0x80:
-        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
-    return found + bytes([value])
-
-
-def part(field: int, content: bytes) -> bytes:
-    return number(field << 3 | 2) + number(len(content)) + content
 
 
 def label(name: str, value: str) -> bytes:

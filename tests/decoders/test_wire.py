@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detector.config.schema import Decoder as Settings
+from detector.config.decoder import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.records import Kind, Outcome, SampleBatch
 from detector.series import SeriesIndex, SeriesKey
@@ -156,3 +156,44 @@ def test_telegrafs_remote_write_by_its_own_file_output() -> None:
         (identity(telegraf_key(each)), each["timestamp_ns"] / 1e9, float(each["value"]))
         for each in expected("telegraf")
     )
+
+
+def test_otlp_by_the_sdks_own_points() -> None:
+    samples, series = decoded("otlp-proto", type="otlp")
+    found = {
+        (series.key(handle), time): (value, kind)
+        for handle, time, value, kind in zip(
+            samples.series.tolist(),
+            samples.times.tolist(),
+            samples.values.tolist(),
+            samples.kinds.tolist(),
+            strict=True,
+        )
+    }
+    told = [part for each in expected("otlp-proto") for part in otlp_parts(each)]
+    assert len(found) == len(samples) == len(told) == 264
+    for key, time, total, kind in told:
+        value, said = found[key, time]
+        assert said == (Kind.COUNTER if kind in RUNNING else Kind.GAUGE)
+        if kind.endswith("/delta"):
+            # The account has no begin of the interval, which runs from the point before: the same for all of a record.
+            assert value == 0.0 if total == 0 else value > 0.0
+        else:
+            assert value == total
+
+
+RUNNING = {"Sum", "Histogram", "ExponentialHistogram"}
+
+
+def otlp_parts(each: dict[str, Any]) -> list[tuple[SeriesKey, float, float, str]]:
+    """(series, time, value, kind) of what the SDK said of a point; its queue is a sum that goes down as well."""
+    labels = {
+        name: json.dumps(value) if not isinstance(value, str) else value for name, value in each["labels"].items()
+    }
+    time, kind = each["timestamp_ns"] / 1e9, "UpDown" if each["name"] == "queue.length" else each["kind"]
+    if not isinstance(each["value"], dict):
+        return [(SeriesKey.of(each["name"], {**labels, "otel_scope_name": "app"}), time, float(each["value"]), kind)]
+    return [
+        (SeriesKey.of(f"{each['name']}_{part}", {**labels, "otel_scope_name": "app"}), time, float(value), kind)
+        for part, value in each["value"].items()
+    ]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from detector.config.schema import JsonDecoder as Settings
+from detector.config.decoder import JsonDecoder as Settings
 from detector.decoders import JsonDecoder
 from detector.demo.scoreboard import GRACE_ROUNDS, Scoreboard
 from detector.demo.source import PARTITION, FleetSource

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.alerts import Lifecycle
-from detector.config.schema import Decoder as Settings
+from detector.config.decoder import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.pipeline import Pipeline
 from detector.records import Outcome, RawBatch

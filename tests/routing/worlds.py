@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detector.config.schema import Decoder as DecoderSettings
+from detector.config.decoder import Decoder as DecoderSettings
 from detector.decoders import DECODERS
 from detector.outlets import Outlets, RejectOutlet
 from detector.pipeline import Pipeline

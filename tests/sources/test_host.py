@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from detector.config.schema import JsonDecoder as Settings
+from detector.config.decoder import JsonDecoder as Settings
 from detector.decoders import JsonDecoder
 from detector.errors import SourceError
 from detector.records import Kind, Outcome

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.columns import allocate
-from detector.config.schema import CollectdDecoder as Settings
+from detector.config.decoder import CollectdDecoder as Settings
 from detector.decoders import CollectdDecoder
 from detector.pipeline import Pipeline
 from detector.records import Kind, Outcome, SampleBatch

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from detector.config import Config, load, schema
+from detector.config.decoder import DecoderName
 from detector.config.load import keys
 from tests.structure.source import ROOT, modules
 from tests.structure.test_imports import STAGES
@@ -18,7 +19,7 @@ FILE = ROOT / "config.yaml"
 # Registry -> the names that the schema accepts.
 REGISTRIES: dict[str, tuple[str, ...]] = {
     "sources.SOURCES": get_args(schema.SourceName),
-    "decoders.DECODERS": get_args(schema.DecoderName),
+    "decoders.DECODERS": get_args(DecoderName),
     "sinks.SINKS": get_args(schema.SinkName),
     "state.STORES": get_args(schema.StateName),
     "state.READERS": tuple(name for name in get_args(schema.StateName) if name != "none"),

@@ -1,0 +1,100 @@
+"""OTLP metrics, as the OpenTelemetry Collector's Kafka exporter writes them: `otlp_proto` or `otlp_json`, told apart.
+
+A series has the labels of its resource, of its points' attributes, and the scope's name. Running totals (monotonic
+cumulative sums) count as counters; a delta is divided by its own interval, so both come to a rate per second. Of
+histograms and summaries the count and the sum are series, `_count` and `_sum`, and a summary's quantiles.
+`decoder.counters` and `decoder.gauges` are not asked: the format says it.
+
+Reasons of a `Reject`:
+    tombstone    no bytes at all
+    oversize     larger than MAX_RECORD_BYTES
+    syntax       neither such a message nor JSON
+    shape        JSON, but no such metrics
+    nesting      an attribute nested too deeply
+    encoding     a name or text that is not UTF-8
+    identity     a point without a name or label
+    labels       too long
+    timestamp    a time that ends before it begins to count
+    no_numbers   no point in it
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from detector.config.decoder import OtlpDecoder as Settings
+from detector.decoders import otlp_json, otlp_protobuf
+from detector.decoders.columns import Columns, decode_records
+from detector.decoders.identity import key_of, matching, remember
+from detector.decoders.otlp_metric import Metric, Part, Point, Temporality, labels
+from detector.errors import DecodeError
+from detector.records import Kind, RawBatch, SampleBatch
+from detector.series import SeriesIndex
+
+_JSON_BEGINS = b"{"
+"""No `MetricsData` does."""
+_PER_SECOND = 1e9
+
+
+class OtlpDecoder:
+    """Decoder of both of OTLP's spellings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ignored = matching(settings.ignore_resource_attributes)
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        def read(columns: Columns, row: int, payload: bytes) -> None:
+            reader = otlp_json if payload.startswith(_JSON_BEGINS) else otlp_protobuf
+            try:
+                for metric in reader.metrics(payload):
+                    for point in metric.points:
+                        self._take(columns, row, metric, point, series)
+            except RecursionError:
+                raise DecodeError("nesting", "an attribute nested too deeply") from None
+            except msgspec.ValidationError as exc:
+                raise DecodeError("shape", str(exc)) from exc
+            except UnicodeDecodeError as exc:
+                raise DecodeError("encoding", f"byte {exc.start} of a text is not UTF-8") from exc
+            except (msgspec.MsgspecError, ValueError, OverflowError) as exc:
+                raise DecodeError("syntax", str(exc)) from exc
+
+        return decode_records(batch, "ns", read)
+
+    def _take(self, columns: Columns, row: int, metric: Metric, point: Point, series: SeriesIndex) -> None:
+        time = float(point.time) if point.time else math.nan
+        for part in point.parts:
+            is_delta = metric.temporality == Temporality.DELTA
+            kind = Kind.COUNTER if part.is_total and not is_delta else Kind.GAUGE
+            value = part.value
+            if value is None:
+                columns.gaps.append(len(columns.values))
+            elif part.is_total and is_delta:
+                value /= _interval(point)
+            spelling = metric.origin, metric.name, point.attributes, part.suffix, part.quantile, kind
+            tag = series.by_raw.get(spelling)
+            columns.tags.append(self._new(series, spelling, metric, point, part, kind) if tag is None else tag)
+            columns.rows.append(row)
+            columns.times.append(time)
+            columns.values.append(math.nan if value is None else value)
+
+    def _new(
+        self, series: SeriesIndex, spelling: tuple[object, ...], metric: Metric, point: Point, part: Part, kind: Kind
+    ) -> int:
+        found = metric.identity(point.attributes)
+        kept = {name: value for name, value in found.resource.items() if not self._ignored.fullmatch(name)}
+        named = labels(found._replace(resource=kept))
+        if part.quantile:
+            named["quantile"] = part.quantile
+        name = f"{metric.name}{part.suffix}" if metric.name else ""
+        return remember(series, spelling, key_of(None, name, named), kind)
+
+
+def _interval(point: Point) -> float:
+    """Seconds that a delta counts; 1 where it does not say when it began."""
+    if not point.start or point.start == point.time:
+        return 1.0
+    if point.start > point.time:
+        raise DecodeError("timestamp", f"counts from {point.start} to {point.time}")
+    return (point.time - point.start) / _PER_SECOND
