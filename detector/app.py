@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from detector.alerts import AlertRecord, Lifecycle
+from detector.alerts import AlertRecord, Lifecycle, Mutes
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.groups import Groups, GroupSettings
@@ -82,6 +82,7 @@ def build_pipeline(config: Config) -> Pipeline:
         freeze_seconds=config.model.readout.freeze_seconds,
         raw_counters=config.streams.counters == "raw",
         groups=_groups(config, lifecycle),
+        mutes=Mutes(alerts),
     )
 
 
@@ -217,6 +218,8 @@ class StoppingOnSignals:
 
 def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.alerts.budget.set(config.scoring.alerts_per_stream_week)
+    for name in Mutes(config.alerts).names:
+        metrics.alerts.muted.labels(name)
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
 
 

@@ -12,38 +12,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
-from detector.alerts.record import alert_id
 from detector.columns import Rows
-from detector.groups import Groups, Shown, contributors
+from detector.groups import Groups, Shown
+from detector.notifications import Model, Notifications
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
     Alert,
     AlertStatus,
-    Direction,
     Float64,
     Int64,
     Outcome,
     Partition,
     SampleBatch,
     ScoredBatch,
-    Severity,
     Uint8,
 )
 from detector.scoring import GroupScorer, Scorer
-from detector.streams.membership import GROUP
 from detector.streams.ordering import judge, rounds, screen
 from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A forecaster under the name that alerts give it."""
-
-    name: str
-    forecaster: Forecaster
 
 
 @dataclass(slots=True)
@@ -87,11 +77,13 @@ class Pipeline:
         evict_idle_seconds: float = math.inf,
         groups: Groups | None = None,
         freeze_seconds: float = math.inf,
+        mutes: Mutes | None = None,
     ) -> None:
         """`max_streams` of each partition; for the times see `StreamTable` and `screen`.
 
         Errors made while an alert is firing teach a stream's forecaster nothing for good, unless it has been firing for
-        longer than `freeze_seconds`, in event time: then they are the new regime.
+        longer than `freeze_seconds`, in event time: then they are the new regime. An alert that `mutes` hold back is
+        expected, and is learnt from.
         """
         self.forecaster = forecaster
         self.scorer = scorer
@@ -107,12 +99,13 @@ class Pipeline:
         self.groups = groups
         self.max_future_seconds = max_future_seconds
         self.freeze_seconds = freeze_seconds
-        self.critical_score = critical_score
         self.model = model
         self.models: dict[Partition, Model] = {}
         """Partitions whose streams are forecast with other weights, of the same shape."""
         self.recorder: Recorder | None = None
         self._usual = Model(model, forecaster)
+        mutes = mutes or Mutes()
+        self.notifications = Notifications(self.table, self.rates, self.model_of, mutes, groups, critical_score)
 
     def model_of(self, partition: Partition) -> Model:
         """What forecasts the partition's streams."""
@@ -137,8 +130,9 @@ class Pipeline:
         self.table.trim(partition)
         alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
         return ScoredBatch(
-            results.outcomes, results.expected, results.lower, results.upper, results.scores, results.statuses, alerts
-        )
+            results.outcomes, results.expected, results.lower, results.upper, results.scores, results.statuses, alerts,
+            self.notifications.take_muted(),
+        )  # fmt: skip
 
     def _stretch(self, batch: SampleBatch, picks_N: Int64, results: _Results) -> None:
         """Samples between two looks for idle streams."""
@@ -158,13 +152,14 @@ class Pipeline:
             batch.offsets[picks],
         )  # fmt: skip
         for said in groups.process(self.table, (batch.topic, batch.partition), shown):
-            for at in _changed(said.status, said.before):
-                row, status, time = int(said.groups[at]), AlertStatus(said.status[at]), float(said.times[at])
-                alert = self._alert(batch.topic, batch.partition, row, status, time)
+            partition = (batch.topic, batch.partition)
+            for at in self.notifications.due(partition, said.groups, said.times, said.before, said.status):
+                status, time = AlertStatus(said.status[at]), float(said.times[at])
+                alert = self.notifications.alert(partition, int(said.groups[at]), status, time)
                 results.alerts.append((int(picks[said.picks[at]]), alert))
 
     def _round(self, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
-        state = self.table.columns
+        state, partition = self.table.columns, (batch.topic, batch.partition)
         verdicts = judge(batch.times[picks], state[LATEST.name][rows])
         if verdicts.any():
             results.outcomes[picks] = verdicts
@@ -172,7 +167,7 @@ class Pipeline:
         if not len(picks):
             return
         times, values = batch.times[picks], batch.values[picks]
-        self._restart_idle((batch.topic, batch.partition), picks, rows, times, results)
+        self._restart_idle(partition, picks, rows, times, results)
         values = self.rates.values(state, rows, times, values, batch.kinds[picks])
         starts = np.isnan(values)
         if starts.any():
@@ -182,7 +177,7 @@ class Pipeline:
             if not len(picks):
                 return
 
-        forecaster = self.model_of((batch.topic, batch.partition)).forecaster
+        forecaster = self.model_of(partition).forecaster
         forecast = forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
@@ -191,18 +186,18 @@ class Pipeline:
         )
         before = state["alert.status"][rows]
         status = self.lifecycle.decide(state, rows, seen)
+        due = self.notifications.due(partition, rows, times, before, status)
 
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
+        frozen &= state["alert.held"][rows] == 0
         forecaster.learn(state, rows, times, values, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
 
-        for at in _changed(status, before):
-            if self._is_silent(int(rows[at])):
-                continue
-            alert = self._alert(batch.topic, batch.partition, int(rows[at]), AlertStatus(status[at]), times[at])
+        for at in due:
+            alert = self.notifications.alert(partition, int(rows[at]), AlertStatus(status[at]), float(times[at]))
             results.alerts.append((int(picks[at]), alert))
         forecaster.forecast(state, rows)
 
@@ -213,46 +208,13 @@ class Pipeline:
         results.statuses[picks] = status
         results.novelty[picks], results.size[picks] = score.raw, score.size
 
-    def _alert(self, topic: str, partition: int, row: int, status: AlertStatus, time: float) -> Alert:
-        state, rows = self.table.columns, np.array([row], dtype=np.int64)
-        key = self.table.key((topic, partition), row)
-        worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
-        starts_at = float(state["alert.starts_at"][row])
-        fallback = int(self.forecaster.fallback(state, rows)[0])
-        members, ranked = contributors(self.table, (topic, partition), row) if key.is_group else (0, ())
-        return Alert(
-            id=alert_id(key, topic, partition, starts_at),
-            status=status,
-            series=key,
-            starts_at=starts_at,
-            ends_at=float(time) if status == AlertStatus.RESOLVED else None,
-            time=float(time),
-            worst_time=worst_time,
-            value=value,
-            expected=expected,
-            lower=lower,
-            upper=upper,
-            anomaly_score=score,
-            direction=Direction.BELOW if value < expected else Direction.ABOVE,
-            severity=Severity.CRITICAL if score >= self.critical_score else Severity.WARNING,
-            topic=topic,
-            partition=partition,
-            offset=int(state["alert.worst_offset"][row]),
-            model=self.model_of((topic, partition)).name,
-            forecaster=self.forecaster.names[fallback],
-            skill=float(self.forecaster.skill(state, rows)[0]),
-            per_second=bool(self.rates.are_scored(state, rows)[0]),
-            members=members,
-            contributors=ranked,
-        )
-
     def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
         """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
-                if self._is_told(int(rows[at])):
-                    results.alerts.append((int(picks[at]), self._ended(partition, int(rows[at]))))
+                ended = self.notifications.ended(partition, rows[at : at + 1])
+                results.alerts += [(int(picks[at]), alert) for alert in ended]
             self.table.restart(rows[idle])
 
     def _expire_idle(self, partition: Partition, pick: int, now: float, results: _Results) -> None:
@@ -265,27 +227,5 @@ class Pipeline:
         self.table.evicted += len(evicted)
 
     def _forget(self, partition: Partition, pick: int, rows: Rows, results: _Results) -> None:
-        results.alerts += [(pick, self._ended(partition, row)) for row in rows.tolist() if self._is_told(row)]
+        results.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
         self.table.release(partition, rows)
-
-    def _is_told(self, row: int) -> bool:
-        """Whether subscribers know of an alert that is open."""
-        return bool(self.table.columns["alert.status"][row] == AlertStatus.FIRING) and not self._is_silent(row)
-
-    def _is_silent(self, row: int) -> bool:
-        """Whether only the group's alert is told."""
-        if self.groups is None or self.groups.settings.alert_members:
-            return False
-        return bool(self.table.columns[GROUP.name][row] >= 0)
-
-    def _ended(self, partition: Partition, row: int) -> Alert:
-        """The open alert of a silent stream, ended at its last sample."""
-        latest = float(self.table.columns[LATEST.name][row])
-        return self._alert(*partition, row, AlertStatus.RESOLVED, latest)
-
-
-def _changed(status: Uint8, before: Uint8) -> list[int]:
-    """Positions whose alert began to fire or ended."""
-    told = (status == AlertStatus.FIRING) | (status == AlertStatus.RESOLVED)
-    positions: list[int] = np.flatnonzero((status != before) & told).tolist()
-    return positions

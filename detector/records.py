@@ -207,3 +207,5 @@ class ScoredBatch:
     statuses: Uint8
     """[N] of `AlertStatus`: the state after this sample; RESOLVED only on the sample that resolves."""
     alerts: tuple[Alert, ...] = field(default=())
+    muted: tuple[str, ...] = field(default=())
+    """For each alert that began to fire untold, the name of the interval that holds it back."""

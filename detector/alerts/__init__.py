@@ -1,6 +1,7 @@
 """From a score above 1 to what an operator is told: pending, firing, resolved."""
 
 from detector.alerts.lifecycle import Lifecycle
+from detector.alerts.mute import Mutes
 from detector.alerts.record import AlertRecord
 
-__all__ = ["AlertRecord", "Lifecycle"]
+__all__ = ["AlertRecord", "Lifecycle", "Mutes"]

@@ -1,8 +1,8 @@
 """The life of a stream's alert: none -> pending -> firing -> resolved, for all streams of a round at once.
 
 At most one alert of a stream is open. It starts to be pending at the first anomalous sample, fires when M of the last N
-samples are anomalous, and resolves after a run of normal ones, or when it has fired for so long that what it reports is
-the new regime. Shape legend: B rows of a round.
+samples are anomalous, and resolves after a run of normal ones that have left what alarmed behind, or when it has fired
+for so long that what it reports is the new regime. Shape legend: B rows of a round.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Observation:
 
 
 class Lifecycle:
-    """Alert state as columns; `decide` is their only writer."""
+    """Alert state as columns; `decide` is their only writer, but for `alert.held`."""
 
     fields = (
         Field("alert.status", dtype="uint8", initial=AlertStatus.NONE),
@@ -43,6 +43,7 @@ class Lifecycle:
         Field("alert.ended_at", dtype="float64", initial=-np.inf),
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
+        Field("alert.held", dtype="uint8"),  # 1 while the open alert is not told, see `notifications.py`
     )
 
     def __init__(
@@ -83,7 +84,8 @@ class Lifecycle:
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
         too_long = seen.times - starts_at > self.max_firing_seconds
-        resolves = firing & ((normal >= self.recovery_normal) | too_long)
+        recovered = (normal >= self.recovery_normal) & ~_lasts(state, rows, seen)
+        resolves = firing & (recovered | too_long)
 
         status = before.copy()
         status[~firing & (history != 0) & ~cool] = AlertStatus.PENDING
@@ -106,6 +108,18 @@ class Lifecycle:
         now = np.stack((seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores), axis=1)
         state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
+
+
+def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:
+    """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was expected of that.
+
+    Scores fall within samples, because a level is soon no news; how long it lasts is a matter of event time. Where the
+    worst value was within its band, the alert was not about the level.
+    """
+    _, value_B, expected_B, lower_B, upper_B, _ = state["alert.worst"][rows].T
+    outside_B = (value_B < lower_B) | (value_B > upper_B)
+    near_B = np.abs(seen.values - value_B) < np.abs(seen.values - expected_B)
+    return np.asarray(outside_B & near_B)
 
 
 def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:

@@ -39,6 +39,16 @@ def rfc3339(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def alert_labels(series: SeriesKey) -> dict[str, str]:
+    """The labels of a stream's or group's alert, as subscribers read them, but for its severity.
+
+    >>> alert_labels(SeriesKey.of("cpu", {"host": "a"}))
+    {'alertname': 'MetricAnomaly', 'metric': 'cpu', 'host': 'a'}
+    """
+    labels = {_label_name(name): value for name, value in series.labels if name != GROUP_LABEL}
+    return {"alertname": "GroupAnomaly" if series.is_group else "MetricAnomaly", **labels}
+
+
 class AlertRecord:
     """Encodes alerts; `labels` are added to every one, `source` names this deployment in `ce_source`."""
 
@@ -64,14 +74,11 @@ class AlertRecord:
         )
 
     def _value(self, alert: Alert, status: str) -> dict[str, Any]:
-        labels = {_label_name(name): value for name, value in alert.series.labels}
-        labels.pop(GROUP_LABEL, None)
-        name = "GroupAnomaly" if alert.members else "MetricAnomaly"
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
             "status": status,
-            "labels": {"alertname": name, "severity": alert.severity.value, **labels, **self.labels},
+            "labels": {**alert_labels(alert.series), "severity": alert.severity.value, **self.labels},
             "annotations": {"summary": _summary(alert)},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
+from detector.config.mute import Mute, NamedIntervals
 from detector.config.values import PositiveSeconds, Section
 
 
@@ -38,6 +40,22 @@ class Alerts(Section):
     cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
     critical_score: Annotated[float, Field(gt=1)] = 2.0
     labels: dict[str, str] = {}
+    time_intervals: list[NamedIntervals] = []
+    mute: list[Mute] = []
+    not_before: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _intervals_are_known(self) -> Alerts:
+        names = [one.name for one in self.time_intervals]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"time_intervals: {', '.join(twice)} stands twice")
+        for place, mute in enumerate(self.mute):
+            for name in mute.time_intervals:
+                if name not in names:
+                    near = difflib.get_close_matches(name, names, n=1)
+                    hint = f", did you mean {near[0]}?" if near else ""
+                    raise ValueError(f"mute.{place}.time_intervals: no time interval is named {name!r}{hint}")
+        return self
 
     @field_validator("labels")
     @classmethod

@@ -23,7 +23,8 @@ from detector.errors import ModelError
 from detector.models.backbone import Backbone
 from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights
-from detector.pipeline import Model, Pipeline
+from detector.notifications import Model
+from detector.pipeline import Pipeline
 from detector.protocols import LearntWeights
 from detector.records import Partition
 

@@ -93,6 +93,7 @@ class AlertMetrics:
 
     def __init__(self, make: Families) -> None:
         self.alerts = make.counter("alerts", "Alerts that began to fire or were resolved.", "status", "severity")
+        self.muted = make.counter("alerts_muted", "Alerts that began in an interval that holds them back.", "interval")
         self.firing = make.gauge("alerts_firing", "Streams whose alert is firing.")
         self.pending = make.gauge("alerts_pending", "Streams whose alert waits for more evidence.")
         self.delay = make.column_histogram(
@@ -119,6 +120,8 @@ class AlertMetrics:
         for alert in scored.alerts:
             self.alerts.labels(alert.status.name.lower(), alert.severity.value).inc()
             self._fired += alert.status == AlertStatus.FIRING
+        for interval in scored.muted:
+            self.muted.labels(interval).inc()
         accepted = batch.times[scored.outcomes <= Outcome.WARMUP]
         if len(accepted):
             partition, newest = (batch.topic, batch.partition), float(accepted.max())

@@ -8,6 +8,8 @@ from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import allocate
 from detector.records import AlertStatus
 
+BAND = 1.0
+
 
 class Model:
     """What `Lifecycle` promises, written for one stream and without arrays."""
@@ -17,18 +19,24 @@ class Model:
         self.too_long, self.cooldown = too_long, cooldown
         self.bits: list[bool] = []
         self.status, self.quiet, self.starts_at, self.ended_at = AlertStatus.NONE, 0, 0.0, -np.inf
+        self.worst, self.worst_value = 0.0, 0.0
 
-    def step(self, time: float, score: float) -> AlertStatus:
+    def step(self, time: float, score: float, value: float) -> AlertStatus:
+        lasts = abs(self.worst_value) > BAND and abs(value - self.worst_value) < abs(value)
         cool = time < self.ended_at + self.cooldown
         self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
-            if self.quiet >= self.normal or time - self.starts_at > self.too_long:
+            if score > max(1.0, self.worst):
+                self.worst, self.worst_value = score, value
+            if (self.quiet >= self.normal and not lasts) or time - self.starts_at > self.too_long:
                 self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
                 return AlertStatus.RESOLVED
             return self.status
         if self.status == AlertStatus.NONE:
-            self.starts_at = time
+            self.starts_at, self.worst = time, 0.0
+        if score > max(1.0, self.worst):
+            self.worst, self.worst_value = score, value
         if sum(self.bits) >= self.anomalous:
             self.status = AlertStatus.FIRING
         else:
@@ -37,7 +45,10 @@ class Model:
 
 
 @given(
-    scores=st.lists(st.sampled_from([0.0, 0.5, 0.9, 1.0, 1.5, 3.0]), max_size=60),
+    samples=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 0.9, 1.0, 1.5, 3.0]), st.sampled_from([-9.0, 0.0, 0.5, 3.0, 9.0])),
+        max_size=60,
+    ),
     anomalous=st.integers(1, 3),
     extra=st.integers(0, 3),
     normal=st.integers(1, 4),
@@ -45,7 +56,7 @@ class Model:
     cooldown=st.sampled_from([0.0, 4.0]),
 )
 def test_g15_lifecycle_is_its_model(
-    scores: list[float], anomalous: int, extra: int, normal: int, too_long: float, cooldown: float
+    samples: list[tuple[float, float]], anomalous: int, extra: int, normal: int, too_long: float, cooldown: float
 ) -> None:
     of = anomalous + extra
     lifecycle = Lifecycle(
@@ -58,9 +69,9 @@ def test_g15_lifecycle_is_its_model(
     )
     model = Model(anomalous, of, normal, 0.8, too_long, cooldown)
     state, rows = allocate(lifecycle.fields, 4), np.array([2])
-    for time, score in enumerate(scores):
-        status = lifecycle.decide(state, rows, seen(float(time), score))
-        assert status[0] == model.step(float(time), score), (time, score)
+    for time, (score, value) in enumerate(samples):
+        status = lifecycle.decide(state, rows, seen(float(time), score, value))
+        assert status[0] == model.step(float(time), score, value), (time, score)
     assert (state["alert.status"][[0, 1, 3]] == AlertStatus.NONE).all()
 
 
@@ -68,7 +79,7 @@ def seen(time: float, score: float, value: float = 1.0) -> Observation:
     def one(x: float) -> np.ndarray:
         return np.array([x])
 
-    return Observation(one(time), one(value), one(0.0), one(-1.0), one(1.0), one(score), np.array([int(time)]))
+    return Observation(one(time), one(value), one(0.0), one(-BAND), one(BAND), one(score), np.array([int(time)]))
 
 
 def test_the_worst_sample_of_an_episode_is_remembered() -> None:

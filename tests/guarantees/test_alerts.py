@@ -68,11 +68,13 @@ class Model:
 
 
 class ValueScorer(Scorer):
-    """A value is its own score, so that a test can say what is anomalous."""
+    """A value is its own score, so that a test can say what is anomalous; no value is outside of its band."""
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         usual = super().score(state, rows, times, values, loc, scale)
-        return dataclasses.replace(usual, anomaly_score=values, warming=np.zeros(len(rows), dtype=np.bool_))
+        wide = np.full(len(rows), np.inf)
+        never = np.zeros(len(rows), dtype=np.bool_)
+        return dataclasses.replace(usual, anomaly_score=values, warming=never, lower=-wide, upper=wide)
 
 
 def pipeline_of() -> Pipeline:

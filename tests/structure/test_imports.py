@@ -26,6 +26,7 @@ LAYERS = [
         "synthetic",
     },
     {"groups"},
+    {"notifications"},
     {"pipeline", "snapshots", "outlets", "portions", "watchdog", "learning"},
     {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "reload", "train", "testing", "inspect", "admin"},

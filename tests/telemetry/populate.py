@@ -37,7 +37,9 @@ def decoded(count: int, partition: int = 0, start: float = NOW, rejects: int = 0
     )
 
 
-def verdicts(outcomes: list[Outcome], scores: list[float], alerts: tuple[Alert, ...] = ()) -> ScoredBatch:
+def verdicts(
+    outcomes: list[Outcome], scores: list[float], alerts: tuple[Alert, ...] = (), muted: tuple[str, ...] = ()
+) -> ScoredBatch:
     """A verdict for each outcome."""
     count = len(outcomes)
     nan = np.full(count, np.nan)
@@ -49,6 +51,7 @@ def verdicts(outcomes: list[Outcome], scores: list[float], alerts: tuple[Alert, 
         scores=np.array(scores, dtype=np.float64),
         statuses=np.zeros(count, dtype=np.uint8),
         alerts=alerts,
+        muted=muted,
     )
 
 
@@ -112,7 +115,7 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
         )
         metrics.observe_decoded(batch)
         fired = (alert(AlertStatus.FIRING), alert(AlertStatus.RESOLVED, Severity.CRITICAL)) if number == 0 else ()
-        metrics.observe_scored(batch, verdicts(list(Outcome) * 10, [1.5] * len(batch), fired), now)
+        metrics.observe_scored(batch, verdicts(list(Outcome) * 10, [1.5] * len(batch), fired, ("not_before",)), now)
     metrics.observe_delivered(np.array([now - 0.2]), now)
     metrics.observe_checkpoint(0.03, now, dict.fromkeys(owned, 90))
     metrics.worker.checkpoint_failures.inc(0)

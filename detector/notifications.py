@@ -1,0 +1,129 @@
+"""Which changes of alerts subscribers are told of, and what they are told.
+
+An alert that begins within an interval of `alerts.mute` is held back: it is open, and nobody knows. It is told when it
+is still firing at its stream's first sample after the interval, and never if it ends before. An alert that was told
+before the interval began goes on as usual, its end included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.alerts.mute import Mutes
+from detector.alerts.record import alert_id
+from detector.columns import Rows
+from detector.groups import Groups, contributors
+from detector.protocols import Forecaster
+from detector.records import Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
+from detector.streams.membership import GROUP
+from detector.streams.rates import Rates
+from detector.streams.table import LATEST, StreamTable
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A forecaster under the name that alerts give it."""
+
+    name: str
+    forecaster: Forecaster
+
+
+class Notifications:
+    """Tells of the alerts of a stream table; writes its column `alert.held` and no other."""
+
+    def __init__(
+        self,
+        table: StreamTable,
+        rates: Rates,
+        model_of: Callable[[Partition], Model],
+        mutes: Mutes,
+        groups: Groups | None,
+        critical_score: float,
+    ) -> None:
+        """From `critical_score` on an alert is critical."""
+        self._table = table
+        self._rates = rates
+        self._model_of = model_of
+        self._mutes = mutes
+        self._groups = groups
+        self._critical_score = critical_score
+        self._muted: list[str] = []
+
+    def due(self, partition: Partition, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> list[int]:
+        """Positions, of these rows, whose alert begins, ends, or is no longer held back, and is to be told.
+
+        `before` and `status` are the alerts' before and after the samples at `times`.
+        """
+        held = self._table.columns["alert.held"]
+        ends = status == AlertStatus.RESOLVED
+        begins = (status == AlertStatus.FIRING) & (before != AlertStatus.FIRING)
+        waits = np.zeros_like(begins)
+        firing = np.flatnonzero(status == AlertStatus.FIRING)
+        waits[firing] = held[rows[firing]] > 0
+        told = []
+        for at in np.flatnonzero(begins | ends | waits).tolist():
+            row = int(rows[at])
+            if self._is_groups_own(row):
+                continue
+            interval = None if ends[at] else self._mutes.interval(self._table.key(partition, row), float(times[at]))
+            if interval is None and not (ends[at] and held[row]):
+                told.append(at)
+            if begins[at] and interval is not None:
+                self._muted.append(interval)
+            held[row] = interval is not None
+        return told
+
+    def take_muted(self) -> tuple[str, ...]:
+        """For each alert that began to be held back since the last call, the interval's name."""
+        muted, self._muted = tuple(self._muted), []
+        return muted
+
+    def alert(self, partition: Partition, row: int, status: AlertStatus, time: float) -> Alert:
+        """The row's alert as it is now, changed to `status` by a sample at `time`."""
+        state, rows = self._table.columns, np.array([row], dtype=np.int64)
+        key, model = self._table.key(partition, row), self._model_of(partition)
+        worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
+        starts_at = float(state["alert.starts_at"][row])
+        members, ranked = contributors(self._table, partition, row) if key.is_group else (0, ())
+        return Alert(
+            id=alert_id(key, *partition, starts_at),
+            status=status,
+            series=key,
+            starts_at=starts_at,
+            ends_at=float(time) if status == AlertStatus.RESOLVED else None,
+            time=float(time),
+            worst_time=worst_time,
+            value=value,
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            anomaly_score=score,
+            direction=Direction.BELOW if value < expected else Direction.ABOVE,
+            severity=Severity.CRITICAL if score >= self._critical_score else Severity.WARNING,
+            topic=partition[0],
+            partition=partition[1],
+            offset=int(state["alert.worst_offset"][row]),
+            model=model.name,
+            forecaster=model.forecaster.names[int(model.forecaster.fallback(state, rows)[0])],
+            skill=float(model.forecaster.skill(state, rows)[0]),
+            per_second=bool(self._rates.are_scored(state, rows)[0]),
+            members=members,
+            contributors=ranked,
+        )
+
+    def ended(self, partition: Partition, rows: Rows) -> Iterator[Alert]:
+        """The alerts that subscribers know to be open, of streams that are forgotten: they end at the last sample."""
+        state = self._table.columns
+        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & (state["alert.held"][rows] == 0)]
+        for row in open_rows.tolist():
+            if not self._is_groups_own(row):
+                yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
+
+    def _is_groups_own(self, row: int) -> bool:
+        """Whether only the group's alert is told."""
+        if self._groups is None or self._groups.settings.alert_members:
+            return False
+        return bool(self._table.columns[GROUP.name][row] >= 0)

@@ -1,0 +1,147 @@
+"""Intervals and matchers as Alertmanager reads them, in event time, on the clock of their own place."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from detector.alerts.mute import HISTORY, Mutes, covers
+from detector.config import parse
+from detector.config.alerts import Alerts
+from detector.config.mute import TimeInterval
+from detector.errors import ConfigError
+from detector.series import SeriesKey
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def covered(moment: str, **lists: Any) -> bool:
+    return covers(TimeInterval(**lists), at(moment))
+
+
+NIGHT = {"times": [{"start_time": "02:00", "end_time": "03:30"}]}
+
+
+@pytest.mark.parametrize(
+    ("moment", "lists", "expected"),
+    [
+        ("2026-11-21T12:00", {}, True),
+        ("2026-11-21T01:59:59", NIGHT, False),
+        ("2026-11-21T02:00", NIGHT, True),
+        ("2026-11-21T03:29:59", NIGHT, True),
+        ("2026-11-21T03:30", NIGHT, False),
+        ("2026-11-21T23:59:59", {"times": [{"start_time": "22:00", "end_time": "24:00"}]}, True),
+        ("2026-11-21T12:00", {"weekdays": ["saturday"]}, True),
+        ("2026-11-22T12:00", {"weekdays": ["Monday:Friday", "sunday"]}, True),
+        ("2026-11-21T12:00", {"weekdays": ["monday:friday"]}, False),
+        ("2026-11-30T12:00", {"days_of_month": ["-1"]}, True),
+        ("2026-11-28T12:00", {"days_of_month": ["-3:-1"]}, True),
+        ("2026-11-27T12:00", {"days_of_month": ["-3:-1"]}, False),
+        ("2024-02-29T12:00", {"days_of_month": ["29:31"]}, True),
+        ("2026-11-05T12:00", {"days_of_month": [1, "5:-20"]}, True),
+        ("2026-11-21T12:00", {"months": ["october:december"], "years": [2026]}, True),
+        ("2026-11-21T12:00", {"months": ["12", 1]}, False),
+        ("2026-11-21T12:00", {"years": ["2027:2030"]}, False),
+    ],
+)
+def test_a_moment_fits_when_it_fits_one_of_each_list(moment: str, lists: dict[str, Any], expected: bool) -> None:
+    assert covered(moment, **lists) is expected
+
+
+def test_the_clock_on_the_wall_counts_when_it_is_put_forward_and_back() -> None:
+    berlin = {**NIGHT, "location": "Europe/Berlin"}
+    assert covered("2026-01-10T01:00", **berlin)  # 02:00 in winter
+    assert covered("2026-07-10T00:00", **berlin)  # 02:00 in summer
+    assert not covered("2026-07-10T01:45", **berlin)
+    # 29 March: 01:59:59 is followed by 03:00, so only half an hour of the interval is left.
+    assert not covered("2026-03-29T00:59:59", **berlin)
+    assert covered("2026-03-29T01:00", **berlin)
+    assert not covered("2026-03-29T01:30", **berlin)
+    # 25 October: the hour from 02:00 comes twice.
+    assert covered("2026-10-25T00:00", **berlin)
+    assert covered("2026-10-25T01:59", **berlin)
+    assert covered("2026-10-25T02:29", **berlin)
+    assert not covered("2026-10-25T02:30", **berlin)
+
+
+def mutes(*matchers: str) -> Mutes:
+    night = {"name": "night", "time_intervals": [NIGHT]}
+    return Mutes(
+        Alerts.model_validate(
+            {"time_intervals": [night], "mute": [{"matchers": matchers, "time_intervals": ["night"]}]}
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("matchers", "fits"),
+    [
+        ((), True),
+        (('host="db-1"',), True),
+        (("host = db-1",), True),
+        (('host=~"db-.*"', "metric=reads"), True),
+        (("host=~db",), False),
+        (('host!="db-1"',), False),
+        (('host!~"web-.*"', 'alertname="MetricAnomaly"'), True),
+        (('zone=""',), True),
+        (('zone=~".+"',), False),
+        (('"odd label"="a \\"b\\""',), True),
+        (('exported_severity="high"',), True),
+        (('host="db-1"', 'metric="writes"'), False),
+    ],
+)
+def test_all_matchers_must_fit_the_labels_of_the_alert(matchers: tuple[str, ...], fits: bool) -> None:
+    series = SeriesKey.of("reads", {"host": "db-1", "odd label": 'a "b"', "severity": "high"})
+    muted = mutes(*matchers)
+    assert muted.interval(series, at("2026-11-21T02:30")) == ("night" if fits else None)
+    assert muted.interval(series, at("2026-11-21T04:30")) is None
+
+
+def test_what_is_before_the_beginning_is_history() -> None:
+    history = Mutes(parse("alerts: {not_before: 2026-11-21T00:00:00Z}", "test").alerts)
+    assert history.names == (HISTORY,)
+    assert history.interval(SeriesKey.of("x"), at("2026-11-20T23:59:59")) == HISTORY
+    assert history.interval(SeriesKey.of("x"), at("2026-11-21T00:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("times: [{start_time: 22:00, end_time: '23:00'}]", "1320 is no time of day such as"),
+        ("times: [{start_time: '25:00', end_time: '26:00'}]", "'25:00' is no time of day"),
+        ("times: [{start_time: '22:00', end_time: '06:00'}]", "a night is two ranges, up to 24:00 and from 00:00"),
+        ("weekdays: [mon]", "'mon' is no range of sunday, monday"),
+        ("weekdays: ['friday:monday']", "'friday:monday' ends before it begins"),
+        ("days_of_month: [1:5]", "65 is no range of -31 to 31; write it in quotes"),
+        ("days_of_month: ['0']", "days are 1 to 31"),
+        ("days_of_month: ['-3:5']", "days are 1 to 31"),
+        ("months: [13]", "13 is no range of january"),
+        ("years: ['now']", "'now' is no range of 1970 to 2200"),
+        ("location: Mars/Olympus", "'Mars/Olympus' is no time zone that this machine knows"),
+        ("weekday: [monday]", "alerts.time_intervals.0.time_intervals.0.weekday: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_an_interval_is_said(text: str, finding: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"alerts: {{time_intervals: [{{name: a, time_intervals: [{{{text}}}]}}]}}", "test")
+    assert finding in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("mute: [{time_intervals: [nights]}]", "mute.0.time_intervals: no time interval is named 'nights', did you"),
+        ("mute: [{time_intervals: []}]", "alerts.mute.0.time_intervals: list should have at least 1 item"),
+        ("mute: [{matchers: [host], time_intervals: [night]}]", "'host' is no matcher such as"),
+        ("mute: [{matchers: ['host=~\"(\"'], time_intervals: [night]}]", "no regular expression"),
+        ("not_before: 2026-11-21T00:00:00", "alerts.not_before: input should have timezone info"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(text: str, finding: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"alerts: {{time_intervals: [{{name: night, time_intervals: [{{}}]}}], {text}}}", "test")
+    assert finding in str(raised.value)
+    with pytest.raises(ConfigError, match="time_intervals: night stands twice"):
+        parse("alerts: {time_intervals: [" + "{name: night, time_intervals: [{}]}," * 2 + "]}", "test")
