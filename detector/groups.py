@@ -17,7 +17,7 @@ import numpy.typing as npt
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows
 from detector.records import AlertStatus, Contributor, Float64, Int64, Partition, Uint8
-from detector.scoring.group import GroupScorer, Members
+from detector.scoring.group import GroupScorer, Members, Seen
 from detector.streams.partition import NO_ROW
 from detector.streams.table import LATEST, StreamTable
 
@@ -45,6 +45,7 @@ class Shown(NamedTuple):
     """The others only keep their groups alive."""
     novelty: Float64
     size: Float64
+    reach: Float64
     scores: Float64
     offsets: Int64
 
@@ -91,14 +92,8 @@ class Groups:
                     yield self._judge(table, partition, shown, by_group[first_G[began]], groups_G[began])
                 table.columns["group.tick"][groups_G] = ticks_N[first_G]
             picks = by_group[here]
-            self.scorer.take(
-                table.columns,
-                shown.rows[picks],
-                ticks_N[here],
-                shown.novelty[picks],
-                shown.size[picks],
-                shown.scores[picks],
-            )
+            seen = Seen(shown.novelty[picks], shown.size[picks], shown.reach[picks], shown.scores[picks])
+            self.scorer.take(table.columns, shown.rows[picks], ticks_N[here], seen)
 
     def _judge(
         self, table: StreamTable, partition: Partition, shown: Shown, picks_G: Int64, groups_G: Rows

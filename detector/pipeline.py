@@ -48,6 +48,7 @@ class _Results:
     statuses: Uint8
     novelty: Float64
     size: Float64
+    reach: Float64
     alerts: list[tuple[int, Alert]]
 
     @classmethod
@@ -56,7 +57,8 @@ class _Results:
         nan = np.full(count, np.nan)
         zeros = np.zeros(count)
         statuses = np.zeros(count, dtype=np.uint8)
-        return cls(outcomes, nan, nan.copy(), nan.copy(), zeros, statuses, zeros.copy(), zeros.copy(), [])
+        shown = (zeros.copy(), zeros.copy(), zeros.copy())
+        return cls(outcomes, nan, nan.copy(), nan.copy(), zeros, statuses, *shown, [])
 
 
 class Pipeline:
@@ -148,8 +150,8 @@ class Pipeline:
     def _judge_groups(self, groups: Groups, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
         scored = results.outcomes[picks] == Outcome.SCORED
         shown = Shown(
-            rows, batch.times[picks], scored, results.novelty[picks], results.size[picks], results.scores[picks],
-            batch.offsets[picks],
+            rows, batch.times[picks], scored, results.novelty[picks], results.size[picks], results.reach[picks],
+            results.scores[picks], batch.offsets[picks],
         )  # fmt: skip
         for said in groups.process(self.table, (batch.topic, batch.partition), shown):
             partition = (batch.topic, batch.partition)
@@ -206,7 +208,7 @@ class Pipeline:
         results.lower[picks], results.upper[picks] = score.lower, score.upper
         results.scores[picks] = score.anomaly_score
         results.statuses[picks] = status
-        results.novelty[picks], results.size[picks] = score.raw, score.size
+        results.novelty[picks], results.size[picks], results.reach[picks] = score.raw, score.size, score.reach
 
     def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
         """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""

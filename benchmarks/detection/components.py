@@ -62,6 +62,7 @@ class Trace:
     expected: Float64
     lower: Float64
     upper: Float64
+    reach: Float64
 
 
 def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:
@@ -73,8 +74,8 @@ def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, score
     for row, (series_times, series_values) in enumerate(series):
         times[: len(series_times), row] = series_times
         values[: len(series_values), row] = series_values
-    out = np.zeros((6, longest, len(series)), dtype=np.float32)
-    out[3:] = np.nan
+    out = np.zeros((7, longest, len(series)), dtype=np.float32)
+    out[3:6] = np.nan
     for round_times, round_values, said in zip(times, values, out.transpose(1, 0, 2), strict=True):
         _one_round(scorer, forecaster, state, round_times, round_values, said)
     return [Trace(*out[:, : len(series_times), row].astype(np.float64)) for row, (series_times, _) in enumerate(series)]
@@ -88,7 +89,7 @@ def _one_round(
     values: Float64,
     said: npt.NDArray[np.float32],
 ) -> None:
-    """Score, learn, forecast the rows that have a value; writes [6, B] into `said`."""
+    """Score, learn, forecast the rows that have a value; writes [7, B] into `said`."""
     rows = np.flatnonzero(np.isfinite(values))
     if not len(rows):
         return
@@ -98,7 +99,8 @@ def _one_round(
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
     forecaster.learn(state, rows, times, values, score.anomaly_score > 1)
     forecaster.forecast(state, rows)
-    said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, forecast.loc, score.lower, score.upper))
+    band = (forecast.loc, score.lower, score.upper)
+    said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, *band, score.reach))
 
 
 def play_collection(collection: Sequence[Series], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:

@@ -16,7 +16,7 @@ from detector.columns import Rows, allocate
 from detector.records import Float64, Int64
 from detector.scoring import GroupScorer
 from detector.scoring.budget import Budget
-from detector.scoring.group import Members
+from detector.scoring.group import Members, Seen
 
 
 def metrics(machines: Sequence[Machine]) -> list[Series]:
@@ -46,9 +46,14 @@ def group_scores(
     scorer = scorer or GroupScorer()
     state = allocate((*scorer.fields, *Budget.fields), len(traces) + len(machines))
     longest = max(len(machine.times) for machine in machines)
-    shown = np.zeros((3, longest, len(traces)), dtype=np.float32)
+    shown = np.zeros((4, longest, len(traces)), dtype=np.float32)
     for column, trace in enumerate(traces):
-        shown[:, : len(trace.raw), column] = trace.raw, trace.size, trace.anomaly_score
+        shown[:, : len(trace.raw), column] = (
+            trace.raw,
+            trace.size,
+            trace.reach,
+            trace.anomaly_score,
+        )
     times, said = np.zeros((2, longest, len(machines)))
     for column, machine in enumerate(machines):
         times[: len(machine.times), column] = machine.times
@@ -57,7 +62,7 @@ def group_scores(
         for tick in range(first, last):
             state["group.tick"][rows] = tick
             now = np.full(len(members.rows), float(tick))
-            scorer.take(state, members.rows, now, *shown[:, tick, members.rows].astype(np.float64))
+            scorer.take(state, members.rows, now, Seen(*shown[:, tick, members.rows].astype(np.float64)))
             judged = scorer.score(state, rows, members)
             scorer.learn(state, rows, times[tick, groups], judged)
             said[tick, groups] = judged.anomaly_score

@@ -1,11 +1,12 @@
 """One score for the streams that belong together: the metrics of a host, the hosts of a service.
 
-A group is judged once a tick of event time, from what its members showed in that tick. Its statistic is the root mean
-square of their novelties, smoothed over eight ticks, plus a share of how far the mean of the three largest residuals
-(in deviations, as logarithms, smoothed over three ticks) is above its usual level: the first part sees many members
-that are each a little unlike their past, the second one a few that jump. Members move together, so nothing here
-counts them as independent: one pooled tail, measured on groups whose members share what moves them, turns the
-statistic into a probability, and the group has an alarm budget of its own.
+A group is judged once a tick of event time, from what its members showed in that tick. Its statistic has three parts,
+each a root mean square over the members: their novelties, smoothed over eight ticks, which see many members that are
+each a little unlike their past; the sizes of their residuals, as logarithms, held for some ticks, which see a few that
+jump, however briefly; and their reach, how far they are from where they usually are, smoothed over sixteen ticks, which
+sees an outage that has happened before. The latter two count by what they exceed their own mean. Members move
+together, so nothing here counts them as independent: one pooled tail, measured on groups whose members share what
+moves them, turns the statistic into a probability, and the group has an alarm budget of its own.
 
 Shape legend: F members of all groups of a call, one group after the other; G groups.
 """
@@ -27,13 +28,16 @@ Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NOVELTY_RATE = 1.0 / 8.0
-SIZE_RATE = 1.0 / 3.0
+RELEASE_RATE = 1.0 / 8.0
+"""A size is taken at once where it rises and let go at this rate: incidents of three ticks are incidents."""
+REACH_RATE = 1.0 / 16.0
 USUAL_RATE = 1.0 / 5_000.0
-LARGEST = 3
-"""Members whose residuals make up the second part."""
-SIZE_WEIGHT = 0.4
+SIZE_WEIGHT = 0.6
+REACH_WEIGHT = 0.5
 NOVELTY_CAP = 50.0
 """What one member's novelty counts at most, in deviations."""
+REACH_CAP = 20.0
+"""The same of its distance from where it usually is."""
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
 TAIL = PooledTail(threshold=0.05, rate=0.0072, mean_excess=0.0455)
@@ -52,7 +56,18 @@ class GroupScore(NamedTuple):
     """More than 1 is anomalous; 0 while the group warms up."""
     surprise: Float64
     novelty: Float64
+    """The three parts, smoothed or held."""
     size: Float64
+    reach: Float64
+
+
+class Seen(NamedTuple):
+    """What members' samples showed; all [N]."""
+
+    novelty: Float64
+    size: Float64
+    reach: Float64
+    score: Float64
 
 
 class Members(NamedTuple):
@@ -71,12 +86,15 @@ class GroupScorer:
         Field("group.seen", dtype="float64", initial=-1.0),
         Field("group.novelty"),
         Field("group.size"),
+        Field("group.reach"),
         Field("group.score"),
         Field("group.peak"),
         Field("group.tick", dtype="float64", initial=-1.0),
         Field("group.smoothed_novelty"),
-        Field("group.smoothed_size"),
+        Field("group.held_size"),
         Field("group.usual_size"),
+        Field("group.smoothed_reach"),
+        Field("group.usual_reach"),
         Field("group.usual"),
         Field("group.ticks"),
     )
@@ -85,12 +103,10 @@ class GroupScorer:
         self._budget = Budget(alerts_per_group_week)
         self.warmup_ticks = warmup_ticks
 
-    def take(
-        self, state: Columns, rows_N: Rows, ticks_N: Float64, novelty_N: Float64, size_N: Float64, score_N: Float64
-    ) -> None:
+    def take(self, state: Columns, rows_N: Rows, ticks_N: Float64, seen: Seen) -> None:
         """Members' samples of a group's present tick; of several samples of one member the largest count."""
         fresh = rows_N[state["group.seen"][rows_N] != ticks_N]
-        for name, values_N in (("novelty", novelty_N), ("size", size_N), ("score", score_N)):
+        for name, values_N in seen._asdict().items():
             column = state[f"group.{name}"]
             column[fresh] = 0.0
             np.maximum.at(column, rows_N, values_N.astype(np.float32))
@@ -98,15 +114,15 @@ class GroupScorer:
 
     def score(self, state: Columns, groups: Rows, members: Members) -> GroupScore:
         """Judge the tick that ends, `group.tick` of each; changes nothing."""
-        novelty_G, size_G = self._parts(state, groups, members)
-        ticks_G = state["group.ticks"][groups].astype(np.float64)
+        novelty_G, size_G, reach_G = self._parts(state, groups, members)
         novelty_G = _followed(state["group.smoothed_novelty"][groups], novelty_G, NOVELTY_RATE)
-        size_G = np.where(ticks_G > 0.0, _followed(state["group.smoothed_size"][groups], size_G, SIZE_RATE), size_G)
-        excess_G = np.maximum(size_G - state["group.usual_size"][groups], 0.0)
-        trust_G = ticks_G / (ticks_G + HALF_TRUST_TICKS)
-        statistic_G = (novelty_G + SIZE_WEIGHT * excess_G) * trust_G
-        warming_G = ticks_G < self.warmup_ticks
-        surprise_G = np.where(warming_G, 0.0, TAIL.surprise(statistic_G))
+        size_G = np.maximum(size_G, _followed(state["group.held_size"][groups], size_G, RELEASE_RATE))
+        reach_G = _followed(state["group.smoothed_reach"][groups], reach_G, REACH_RATE)
+        statistic_G = novelty_G + SIZE_WEIGHT * np.maximum(size_G - state["group.usual_size"][groups], 0.0)
+        statistic_G += REACH_WEIGHT * np.maximum(np.log1p(reach_G) - state["group.usual_reach"][groups], 0.0)
+        ticks_G = state["group.ticks"][groups].astype(np.float64)
+        statistic_G *= ticks_G / (ticks_G + HALF_TRUST_TICKS)
+        surprise_G = np.where(ticks_G < self.warmup_ticks, 0.0, TAIL.surprise(statistic_G))
         price_G = self._budget.price(state, groups)
         return GroupScore(
             statistic=statistic_G,
@@ -116,32 +132,33 @@ class GroupScorer:
             surprise=surprise_G,
             novelty=novelty_G,
             size=size_G,
+            reach=reach_G,
         )
 
-    def _parts(self, state: Columns, groups: Rows, members: Members) -> tuple[Float64, Float64]:
-        """([G] root mean square of the novelties, [G] mean of the largest log sizes) of members seen in the tick."""
+    def _parts(self, state: Columns, groups: Rows, members: Members) -> tuple[Float64, Float64, Float64]:
+        """[G] root mean squares of novelty, log size and reach of the members that were seen in the tick."""
         counts_G = np.diff(np.append(members.starts, len(members.rows)))
         seen_F = state["group.seen"][members.rows] == np.repeat(state["group.tick"][groups], counts_G)
-        novelty_F = np.minimum(state["group.novelty"][members.rows].astype(np.float64), NOVELTY_CAP)
-        size_F = np.log1p(state["group.size"][members.rows].astype(np.float64))
         present_G = np.maximum(np.add.reduceat(seen_F.astype(np.float64), members.starts), 1.0)
-        squares_G = np.add.reduceat(np.where(seen_F, novelty_F**2, 0.0), members.starts)
-        group_F = np.repeat(np.arange(len(groups)), counts_G)
-        by_size = np.lexsort((-np.where(seen_F, size_F, 0.0), group_F))
-        place_F = np.arange(len(members.rows)) - np.repeat(members.starts, counts_G)
-        largest_F = np.where(seen_F, size_F, 0.0)[by_size] * (place_F < LARGEST)
-        size_G = np.add.reduceat(largest_F, members.starts) / np.minimum(present_G, LARGEST)
-        return np.sqrt(squares_G / present_G), size_G
+        novelty_F, size_F, reach_F = (
+            state[f"group.{name}"][members.rows].astype(np.float64) for name in ("novelty", "size", "reach")
+        )
+        parts = (np.minimum(novelty_F, NOVELTY_CAP), np.log1p(size_F), np.minimum(reach_F, REACH_CAP))
+        squares = (np.add.reduceat(np.where(seen_F, part_F**2, 0.0), members.starts) for part_F in parts)
+        novelty_G, size_G, reach_G = (np.sqrt(squares_G / present_G) for squares_G in squares)
+        return novelty_G, size_G, reach_G
 
     def learn(self, state: Columns, groups: Rows, times_G: Float64, said: GroupScore) -> None:
         """Take in the tick that `score` judged; it ends at `times_G`."""
         ticks_G = state["group.ticks"][groups] + 1.0
         rate_G = np.maximum(1.0 / ticks_G, USUAL_RATE)
-        for name, value_G in (("usual_size", said.size), ("usual", said.statistic)):
+        usual = {"usual_size": said.size, "usual_reach": np.log1p(said.reach), "usual": said.statistic}
+        for name, value_G in usual.items():
             column = state[f"group.{name}"]
             column[groups] = _followed(column[groups], value_G, rate_G)
         state["group.smoothed_novelty"][groups] = said.novelty
-        state["group.smoothed_size"][groups] = said.size
+        state["group.held_size"][groups] = said.size
+        state["group.smoothed_reach"][groups] = said.reach
         state["group.ticks"][groups] = ticks_G
         self._budget.update(state, groups, times_G, said.surprise)
 

@@ -69,6 +69,9 @@ class Score:
     """-log p of the more surprising part; 0 while the stream warms up."""
     size: Float64
     """The residual without its sign, in deviations of the residuals so far."""
+    reach: Float64
+    """Distance of the value from the mean of all before it, or from its daily habit where that is nearer, in deviations
+    of the values."""
     value_distance: Distance
     residual_distance: Distance
     departure: Departure
@@ -138,6 +141,7 @@ class Scorer:
             warming=warming_B,
             surprise=surprise_B,
             size=np.minimum(np.abs(residual_B) / residual_deviation_B, LARGEST),
+            reach=self._reach(state, rows, values, deviation_B, departure),
             value_distance=value_distance,
             residual_distance=residual_distance,
             departure=departure,
@@ -162,6 +166,13 @@ class Scorer:
         self._calm.update(state, rows[score.flat_run == 0.0], score.level)
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
+
+    def _reach(
+        self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64, departure: Departure
+    ) -> Float64:
+        away_B = np.abs(values - self._moments.mean(state, rows)) * (self._moments.count(state, rows) > 0.0)
+        away_B = np.where(departure.is_open, np.minimum(away_B, np.abs(departure.error)), away_B)
+        return np.minimum(away_B / deviation_B, LARGEST)
 
     def warming(self, state: Columns, rows: Rows) -> Bools:
         """[B] whose next sample is not judged yet."""

@@ -29,6 +29,10 @@ class Moments:
         """[B] samples seen."""
         return np.asarray(state[self._count][rows], dtype=np.float64)
 
+    def mean(self, state: Columns, rows: Rows) -> Float64:
+        """[B] mean of the values; 0 before the first."""
+        return np.asarray(state[self._mean][rows], dtype=np.float64)
+
     def deviation(self, state: Columns, rows: Rows, floor_of_magnitude: float) -> Float64:
         """[B] standard deviation, at least this share of the mean magnitude; positive."""
         variance_B = state[self._squares][rows] / np.maximum(state[self._count][rows], 1.0)

@@ -19,7 +19,7 @@ def machine(name: str, rows: int, count: int) -> Machine:
 
 def traces(rows: int, count: int, seed: int) -> list[Trace]:
     rng = np.random.default_rng(seed)
-    return [Trace(*rng.random((6, rows)).astype(np.float32).astype(np.float64)) for _ in range(count)]
+    return [Trace(*rng.random((7, rows)).astype(np.float32).astype(np.float64)) for _ in range(count)]
 
 
 def test_groups_side_by_side_score_as_each_alone() -> None:

@@ -7,13 +7,13 @@ import pytest
 
 from detector.columns import Columns, allocate
 from detector.scoring.budget import Budget
-from detector.scoring.group import GroupScore, GroupScorer, Members
+from detector.scoring.group import GroupScore, GroupScorer, Members, Seen
 
 Array = np.ndarray
 SIZES = (5, 1, 12)
 STARTS = np.cumsum(SIZES) - np.array(SIZES)
 MEMBERS = sum(SIZES)
-COLUMNS = ("statistic", "anomaly_score", "limit", "novelty", "size")
+COLUMNS = ("statistic", "anomaly_score", "limit", "novelty", "size", "reach")
 
 
 def new() -> tuple[GroupScorer, Columns]:
@@ -21,57 +21,69 @@ def new() -> tuple[GroupScorer, Columns]:
     return scorer, allocate((*scorer.fields, *Budget.fields), MEMBERS + len(SIZES))
 
 
-def tick(
-    scorer: GroupScorer, state: Columns, now: int, novelty: Array, size: Array, groups: tuple[int, ...] = (0, 1, 2)
-) -> GroupScore:
-    """One tick of all groups, or of some, whose members are `novelty` and `size` of all members."""
+def tick(scorer: GroupScorer, state: Columns, now: int, seen: Seen, groups: tuple[int, ...] = (0, 1, 2)) -> GroupScore:
+    """One tick of all groups, or of some; `seen` is what all members show."""
     rows = np.concatenate([np.arange(STARTS[g], STARTS[g] + SIZES[g]) for g in groups])
     places = np.cumsum([SIZES[g] for g in groups]) - np.array([SIZES[g] for g in groups])
     chosen = MEMBERS + np.array(groups)
     state["group.tick"][chosen] = now
-    scorer.take(state, rows, np.full(len(rows), float(now)), novelty[rows], size[rows], novelty[rows])
+    scorer.take(state, rows, np.full(len(rows), float(now)), Seen(*(part[rows] for part in seen)))
     said = scorer.score(state, chosen, Members(rows, places))
     scorer.learn(state, chosen, np.full(len(chosen), 60.0 * now), said)
     return said
 
 
-def quiet(rng: np.random.Generator) -> tuple[Array, Array]:
-    return 0.05 * np.abs(rng.standard_normal(MEMBERS)), np.abs(rng.standard_normal(MEMBERS))
+def quiet(rng: np.random.Generator) -> Seen:
+    novelty, size, reach = np.abs(rng.standard_normal((3, MEMBERS)))
+    return Seen(0.05 * novelty, size, reach, np.zeros(MEMBERS))
 
 
 def after(ticks: int, seed: int = 0) -> tuple[GroupScorer, Columns, np.random.Generator]:
     scorer, state = new()
     rng = np.random.default_rng(seed)
     for now in range(ticks):
-        tick(scorer, state, now, *quiet(rng))
+        tick(scorer, state, now, quiet(rng))
     return scorer, state, rng
 
 
-def test_many_members_a_little_and_a_few_much_both_show() -> None:
-    for kind in ("many", "few"):
-        scorer, state, rng = after(600)
-        for now in range(600, 615):
-            novelty, size = quiet(rng)
-            if kind == "many":
-                novelty[STARTS[2] :] += 1.0
-            else:
-                size[STARTS[2] : STARTS[2] + 3] += 12.0
-            said = tick(scorer, state, now, novelty, size)
-        assert said.anomaly_score[2] > 1.0, kind
-        assert (said.anomaly_score[:2] < 1.0).all(), kind
+@pytest.mark.parametrize("kind", ["many are new", "a few jump", "many are away"])
+def test_each_part_shows(kind: str) -> None:
+    scorer, state, rng = after(600)
+    for now in range(600, 630):
+        seen = quiet(rng)
+        if kind == "many are new":
+            seen.novelty[STARTS[2] :] += 1.5
+        elif kind == "a few jump":
+            seen.size[STARTS[2] : STARTS[2] + 3] += 30.0
+        else:
+            seen.reach[STARTS[2] :] += 15.0
+        said = tick(scorer, state, now, seen)
+    assert said.anomaly_score[2] > 1.0
+    assert (said.anomaly_score[:2] < 1.0).all()
 
 
 def test_one_tick_of_noise_in_one_member_is_smoothed_away() -> None:
     scorer, state, rng = after(600)
-    novelty, size = quiet(rng)
-    novelty[STARTS[2]] += 3.0
-    assert tick(scorer, state, 600, novelty, size).anomaly_score[2] < 1.0
+    seen = quiet(rng)
+    seen.novelty[STARTS[2]] += 3.0
+    assert tick(scorer, state, 600, seen).anomaly_score[2] < 1.0
+
+
+def test_a_jump_counts_at_once_and_is_let_go_slowly() -> None:
+    scorer, state, rng = after(600)
+    calm, jump = quiet(rng), quiet(rng)
+    jump.size[STARTS[2] :] = 1e3
+    at_once = tick(scorer, state, 600, jump).size[2]
+    assert at_once == pytest.approx(np.log1p(1e3))
+    let_go = tick(scorer, state, 601, calm).size[2]
+    assert let_go == pytest.approx(at_once + (np.sqrt((np.log1p(calm.size[STARTS[2] :]) ** 2).mean()) - at_once) / 8)
 
 
 def test_warm_up_scores_nothing_and_a_new_group_floods_nobody() -> None:
     scorer, state = new()
     rng = np.random.default_rng(1)
-    said = [tick(scorer, state, now, 20.0 * quiet(rng)[0], quiet(rng)[1]).anomaly_score for now in range(30)]
+    loud = (Seen(*(20.0 * part for part in quiet(rng))) for _ in range(30))
+    said = [tick(scorer, state, now, seen).anomaly_score for now, seen in enumerate(loud)]
     assert (np.stack(said[:10]) == 0.0).all()
     assert (np.stack(said) < 1.0).all()
 
@@ -82,7 +94,7 @@ def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
     rows = np.arange(STARTS[2], MEMBERS)
     state["group.tick"][MEMBERS + 2] = 50.0
     present = rows[:4]
-    scorer.take(state, present, np.full(4, 50.0), np.full(4, 2.0), np.full(4, 1.0), np.full(4, 0.5))
+    scorer.take(state, present, np.full(4, 50.0), Seen(*(np.full(4, shown) for shown in (2.0, 1.0, 3.0, 0.5))))
     said = scorer.score(state, np.array([MEMBERS + 2]), Members(rows, np.zeros(1, dtype=np.int64)))
     smoothed = before["group.smoothed_novelty"][MEMBERS + 2]
     assert said.novelty[0] == pytest.approx(smoothed + (2.0 - smoothed) / 8.0, rel=1e-6)
@@ -91,19 +103,21 @@ def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
 def test_of_several_samples_of_a_tick_the_largest_counts() -> None:
     scorer, state = new()
     rows = np.array([0, 0, 0])
-    scorer.take(state, rows, np.zeros(3), np.array([1.0, 3.0, 2.0]), np.array([9.0, 1.0, 1.0]), np.zeros(3))
-    assert (state["group.novelty"][0], state["group.size"][0]) == (3.0, 9.0)
-    scorer.take(state, rows[:1], np.ones(1), np.array([0.5]), np.array([0.25]), np.zeros(1))
-    assert (state["group.novelty"][0], state["group.size"][0]) == (0.5, 0.25)
+    several = Seen(np.array([1.0, 3.0, 2.0]), np.array([9.0, 1.0, 1.0]), np.array([1.0, 1.0, 4.0]), np.zeros(3))
+    scorer.take(state, rows, np.zeros(3), several)
+    shown = [state[f"group.{name}"][0] for name in ("novelty", "size", "reach")]
+    assert shown == [3.0, 9.0, 4.0]
+    scorer.take(state, rows[:1], np.ones(1), Seen(*(np.array([part]) for part in (0.5, 0.25, 0.125, 0.0))))
+    assert [state[f"group.{name}"][0] for name in ("novelty", "size", "reach")] == [0.5, 0.25, 0.125]
 
 
 def test_score_changes_nothing_and_does_not_depend_on_who_shares_the_call() -> None:
     together, apart = new(), new()
     rng = np.random.default_rng(2)
     for now in range(200):
-        novelty, size = quiet(rng)
-        said = tick(*together, now, novelty, size)
-        alone = [tick(*apart, now, novelty, size, groups=(g,)) for g in rng.permutation(len(SIZES)).tolist()]
+        seen = quiet(rng)
+        said = tick(*together, now, seen)
+        alone = [tick(*apart, now, seen, groups=(g,)) for g in rng.permutation(len(SIZES)).tolist()]
         for name in COLUMNS:
             found = np.sort(np.concatenate([getattr(one, name) for one in alone]))
             np.testing.assert_array_equal(np.sort(getattr(said, name)), found)
@@ -119,5 +133,5 @@ def test_finite_whatever_members_show() -> None:
     scorer, state = new()
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         for now in range(30):
-            said = tick(scorer, state, now, np.full(MEMBERS, 1e31), np.full(MEMBERS, 1e31))
+            said = tick(scorer, state, now, Seen(*np.full((4, MEMBERS), 1e31)))
     assert all(np.isfinite(getattr(said, name)).all() for name in COLUMNS)

@@ -11,7 +11,7 @@ from detector.columns import Columns, allocate
 from detector.scoring import Score, Scorer, ScorerSettings
 
 Array = np.ndarray
-COLUMNS = ("raw", "anomaly_score", "lower", "upper", "surprise")
+COLUMNS = ("raw", "anomaly_score", "lower", "upper", "surprise", "size", "reach")
 
 
 def play(
@@ -55,6 +55,21 @@ def season(rounds: int, count: int) -> Array:
     """Hourly values with a daily habit."""
     hours = np.arange(rounds)[:, None] + np.arange(count)[None, :]
     return 20.0 * np.sin(2 * np.pi * hours / 24.0) + noise(rounds, count)
+
+
+def test_reach_is_the_distance_from_the_usual_level_in_deviations() -> None:
+    values = noise(300, 4)
+    values[299] += 30.0
+    reach = play(values)[0]["reach"]
+    assert (reach[0] == 0.0).all()
+    expected = np.abs(values[299] - values[:299].mean(axis=0)) / values[:299].std(axis=0)
+    np.testing.assert_allclose(reach[299], expected, rtol=1e-6)
+
+
+def test_reach_forgives_what_the_time_of_day_explains() -> None:
+    values = season(400, 24)
+    by_habit, by_level = (play(values, step_seconds=step)[0]["reach"][240:] for step in (3600.0, 60.0))
+    assert np.median(by_habit) < 0.5 * np.median(by_level)
 
 
 @pytest.mark.parametrize("step_seconds", [60.0, 3600.0])
