@@ -68,10 +68,14 @@ def areas(machines: Sequence[Machine], groups: Sequence[Float64]) -> dict[str, F
     """[machines] of each area under a curve."""
     pairs = [(machine.labels, group) for machine, group in zip(machines, groups, strict=True)]
     roc, precision = np.array([roc_and_average_precision(*pair) for pair in pairs]).T
-    found = {"average_precision": precision, "roc": roc}
-    if find_spec("TSB_AD") is not None:
-        found["vus_pr"] = np.array([vus_pr(*pair) for pair in pairs])
-    return found
+    return {"average_precision": precision, "roc": roc}
+
+
+def volumes(machines: Sequence[Machine], groups: Sequence[Float64]) -> dict[str, Float64]:
+    """[machines] of VUS-PR, if its package is installed."""
+    if find_spec("TSB_AD") is None:
+        return {}
+    return {"vus_pr": np.array([vus_pr(one.labels, group) for one, group in zip(machines, groups, strict=True)])}
 
 
 def false_episodes(labels: Bools, detected: Bools) -> int:
@@ -104,7 +108,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Figures over machines; `groups` are the group scores of the test rows."""
     figures: dict[str, float] = {}
-    for name, area in areas(machines, groups).items():
+    for name, area in (areas(machines, groups) | volumes(machines, groups)).items():
         figures[name] = float(area.mean())
         if len(machines) > 1:
             figures[f"{name}_standard_error"] = float(area.std(ddof=1) / np.sqrt(len(machines)))

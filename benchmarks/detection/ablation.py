@@ -1,0 +1,265 @@
+"""`python -m benchmarks.detection.ablation [--json FILE] [--only NAME ...]`: what each part of the detector is worth.
+
+Every variant is the whole detector with one part out, on the same series; its row shows the paired difference from the
+whole with its standard error, by leaving out one fold of series (or one machine, or one seed) after the other. The
+forecasts are made once, beside the whole scorer, and are the same for all variants that keep the forecaster. Synthetic
+seeds are others than those that anything was chosen by. `mean` is over NAB (as a share of 100), cloud and synthetic F1,
+and the average precision of both kinds of machine. With `--json` a run that was broken off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from benchmarks.detection import fleet, server, synthetic
+from benchmarks.detection.components import Forecasts, Trace, play_collection
+from benchmarks.detection.estimate import Estimate, estimate, mean_of
+from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_machines
+from benchmarks.detection.machines import group_scores, metrics, of_test
+from benchmarks.detection.parts import FORECASTERS, PERSISTENCE, VARIANTS, WHOLE, Variant
+from detector.backtest import daily, nab
+from detector.backtest.series import Series
+from detector.columns import Bool, Columns, Field, Rows
+from detector.protocols import Forecast
+from detector.records import Float64
+
+FRESH_SEEDS = (31, 32, 33, 34, 35, 36, 37, 38)
+FOLDS = 8
+MEAN_OF = ("NAB", "cloud F1", "synthetic F1", "SMD", "ASD")
+One = TypeVar("One")
+Estimates = dict[str, Estimate]
+
+
+class Recorder:
+    """A forecaster that keeps the forecasts it made, one entry a round."""
+
+    def __init__(self, forecaster: Forecasts) -> None:
+        self._forecaster = forecaster
+        self.fields: tuple[Field, ...] = forecaster.fields
+        self.rounds: list[Forecast] = []
+        self.learn = forecaster.learn
+        self.forecast = forecaster.forecast
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        self.rounds.append(self._forecaster.stored(state, rows))
+        return self.rounds[-1]
+
+
+class Recording:
+    """Forecasts as they were made before, for the same series."""
+
+    def __init__(self, rounds: Sequence[Forecast]) -> None:
+        self.fields: tuple[Field, ...] = ()
+        self._rounds = iter(rounds)
+
+    def stored(self, state: Columns, rows: Rows) -> Forecast:
+        return next(self._rounds)
+
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool) -> None:
+        """They are what they are."""
+
+    def forecast(self, state: Columns, rows: Rows) -> None:
+        """The same."""
+
+
+class Benchmarks(NamedTuple):
+    """All labelled series."""
+
+    nab: list[Series]
+    cloud: list[Series]
+    smd: list[Machine]
+    asd: list[Machine]
+    synthetic: list[list[Series]]
+    """By seed."""
+    hosts: list[list[Machine]]
+    """With correlated events, by seed."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Benchmarks:
+        machines = load_machines(folder / "server-metrics")
+        smd, asd = ([one for one in machines if one.name.startswith(prefix)] for prefix in ("machine", "omi"))
+        suites = [synthetic.suite(seed) for seed in FRESH_SEEDS]
+        hosts = [
+            fleet.fleet(seed, fleet.EVENT_HOSTS, fleet.EVENT_DAYS, fleet.EVENT_STEP_SECONDS) for seed in FRESH_SEEDS
+        ]
+        return cls(load_collection(folder / "nab"), load_collection(folder / "cloud"), smd, asd, suites, hosts)
+
+    def plays(self) -> tuple[list[Series], list[Series]]:
+        """What is played side by side: the long series, and the many."""
+        long = [*self.nab, *self.cloud, *metrics(self.smd), *metrics(self.asd)]
+        return long, [*_flat(self.synthetic), *metrics(_flat(self.hosts))]
+
+    def figures(self, long: list[Trace], many: list[Trace], variant: Variant) -> Estimates:
+        """Every column's estimate, from the traces of `plays`."""
+        nab_scores, long = _scores(self.nab, long), long[len(self.nab) :]
+        cloud_scores, long = _scores(self.cloud, long), long[len(self.cloud) :]
+        found = {
+            "NAB": _folded(nab.evaluate, self.nab, nab_scores, "standard"),
+            "NAB own": _folded(nab.evaluate, self.nab, nab_scores, "standard_at_own_threshold"),
+            "cloud F1": _folded(daily.evaluate, self.cloud, cloud_scores, "best_f1"),
+            "cloud own F1": _folded(daily.evaluate, self.cloud, cloud_scores, "f1_at_own_threshold"),
+        }
+        suites = []
+        for suite in self.synthetic:
+            suites.append(daily.evaluate(suite, _scores(suite, many)))
+            many = many[len(suite) :]
+        found["synthetic F1"] = _mean([figures["best_f1"] for figures in suites])
+        found["synthetic own caught"] = _mean([figures["caught_at_own_threshold"] for figures in suites])
+        for name, machines in (("SMD", self.smd), ("ASD", self.asd)):
+            count = len(metrics(machines))
+            groups = of_test(machines, group_scores(machines, long[:count], variant.group()))
+            found[name] = _mean(server.areas(machines, groups)["average_precision"])
+            long = long[count:]
+        hosts = _flat(self.hosts)
+        groups = of_test(hosts, group_scores(hosts, many, variant.group()))
+        shares = [
+            server.incidents_caught(seed, groups[first : first + len(seed)], 1.0)[0]
+            for first, seed in zip(range(0, len(hosts), fleet.EVENT_HOSTS), self.hosts, strict=True)
+        ]
+        return found | {"fleet events": _mean(shares)}
+
+
+def _flat(parts: list[list[One]]) -> list[One]:
+    return [one for part in parts for one in part]
+
+
+def _scores(collection: Sequence[Series], traces: Sequence[Trace]) -> list[Float64]:
+    return [trace.anomaly_score for trace in traces[: len(collection)]]
+
+
+def _mean(parts: Sequence[float] | Float64) -> Estimate:
+    """The mean of figures of independent parts."""
+    return estimate(len(parts), len(parts), lambda places: float(np.mean([parts[place] for place in places])))
+
+
+def _folded(
+    evaluate: Callable[[Sequence[Series], Sequence[Float64]], dict[str, float]],
+    collection: Sequence[Series],
+    scores: Sequence[Float64],
+    name: str,
+) -> Estimate:
+    """One figure over a collection."""
+
+    def figure(places: Sequence[int]) -> float:
+        return evaluate([collection[place] for place in places], [scores[place] for place in places])[name]
+
+    return estimate(len(collection), FOLDS, figure)
+
+
+class Ablation:
+    """Plays variants; forecasts of the shipped network are made at the first one."""
+
+    def __init__(self, benchmarks: Benchmarks) -> None:
+        self._benchmarks = benchmarks
+        self._recorded: list[list[Forecast]] = []
+
+    def figures(self, variant: Variant) -> Estimates:
+        """Every column of one variant."""
+        plays = self._benchmarks.plays()
+        if variant.forecaster != "shipped":
+            makers = [FORECASTERS[variant.forecaster]() for _ in plays]
+            return self._judged(plays, makers, variant)
+        if not self._recorded:
+            recorders = [Recorder(FORECASTERS["shipped"]()) for _ in plays]
+            for collection, recorder in zip(plays, recorders, strict=True):
+                play_collection(collection, recorder)
+            self._recorded = [recorder.rounds for recorder in recorders]
+        return self._judged(plays, [Recording(rounds) for rounds in self._recorded], variant)
+
+    def _judged(
+        self, plays: tuple[list[Series], list[Series]], forecasters: Sequence[Forecasts], variant: Variant
+    ) -> Estimates:
+        long, many = (
+            play_collection(collection, forecaster, variant.scorer())
+            for collection, forecaster in zip(plays, forecasters, strict=True)
+        )
+        return self._benchmarks.figures(long, many, variant)
+
+
+def mean_difference(whole: Estimates, other: Estimates | None) -> tuple[float, float]:
+    """(mean over the benchmarks, its standard error) of a variant less the whole, or of the whole itself."""
+    scale = {"NAB": 0.01}
+    chosen = [whole[name] if other is None else other[name].less(whole[name]) for name in MEAN_OF]
+    scaled = [
+        Estimate(scale.get(name, 1.0) * one.value, scale.get(name, 1.0) * one.without)
+        for name, one in zip(MEAN_OF, chosen, strict=True)
+    ]
+    return mean_of(scaled)
+
+
+def table(found: dict[str, Estimates]) -> str:
+    """Markdown: the whole, and what each variant differs from it."""
+    whole = found[WHOLE]
+    lines = [f"| | {' | '.join(whole)} | mean |", "|---" * (len(whole) + 2) + "|"]
+    for name, estimates in found.items():
+        itself = name == WHOLE
+        cells = [
+            _cell(one.value, one.standard_error, column.startswith("NAB"), signed=not itself)
+            for column, one in ((c, e if itself else e.less(whole[c])) for c, e in estimates.items())
+        ]
+        mean, error = mean_difference(whole, None if itself else estimates)
+        lines.append(f"| {name} | {' | '.join(cells)} | {_cell(mean, error, False, signed=not itself)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float, error: float, of_a_hundred: bool, *, signed: bool) -> str:
+    digits = 1 if of_a_hundred else 3
+    return f"{value:{'+' if signed else ''}.{digits}f} +- {error:.{digits}f}"
+
+
+def read(path: Path | None) -> dict[str, Estimates]:
+    """Figures that an earlier run left."""
+    if path is None or not path.exists():
+        return {}
+    return {
+        variant: {name: Estimate(value, np.array(without)) for name, (value, without) in columns.items()}
+        for variant, columns in json.loads(path.read_text()).items()
+    }
+
+
+def write(path: Path, found: dict[str, Estimates]) -> None:
+    """Leave them."""
+    plain = {
+        variant: {name: (one.value, one.without.tolist()) for name, one in columns.items()}
+        for variant, columns in found.items()
+    }
+    path.write_text(json.dumps(plain, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection.ablation", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=tuple(VARIANTS), metavar="NAME")
+    parser.add_argument("--json", type=Path, help="keep figures here; variants that it has are not played again")
+    args = parser.parse_args()
+    found = read(args.json)
+    ablation = Ablation(Benchmarks.load(args.data))
+    for name in (WHOLE, *args.only):
+        if name in found:
+            continue
+        began = time.perf_counter()
+        found[name] = ablation.figures(VARIANTS[name])
+        print(f"{name} ({time.perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
+        if args.json is not None:
+            write(args.json, found)
+    print(table(found))
+    if PERSISTENCE in found:
+        mean, error = mean_difference(found[WHOLE], found[PERSISTENCE])
+        fresh = found[PERSISTENCE]["synthetic F1"].less(found[WHOLE]["synthetic F1"])
+        print(
+            f"The network instead of the last value: {-mean:+.4f} +- {error:.4f}, {-mean / error:.1f} standard errors;"
+        )
+        print(f"on fresh seeds {-fresh.value:+.4f}, {-fresh.value / fresh.standard_error:.1f} standard errors.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

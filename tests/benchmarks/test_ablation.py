@@ -1,0 +1,113 @@
+"""An ablation compares what it says: the same forecasts, one part less, paired differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.detection import ablation
+from benchmarks.detection.ablation import Recorder, Recording
+from benchmarks.detection.components import Persistence, Trace, play_collection
+from benchmarks.detection.estimate import Estimate, estimate, mean_of
+from benchmarks.detection.layout import Machine
+from benchmarks.detection.machines import group_scores
+from benchmarks.detection.parts import FORECASTERS, VARIANTS, WHOLE
+from detector.backtest.series import Series
+
+HOURS = 24 * 20
+
+
+@pytest.fixture(scope="module")
+def collection() -> list[Series]:
+    """Hourly streams, with and without a daily habit, that show a spike twice, a flat line and a calm."""
+    rng = np.random.default_rng(4)
+    hours = np.arange(0.0, HOURS)
+    streams = []
+    for season in (0.0, 0.0, 20.0):
+        values = 50.0 + rng.standard_normal(HOURS) + season * np.sin(2 * np.pi * hours / 24.0)
+        values[[150, 330]] += 30.0
+        values[400:420] = 50.0 + 0.01 * rng.standard_normal(20)
+        values[440:450] = values[440]
+        streams.append(Series("a", 3600.0 * hours, values, np.array([[150, 152], [330, 332]])))
+    return streams
+
+
+def scores(traces: list[Trace]) -> np.ndarray:
+    return np.stack([trace.anomaly_score for trace in traces])
+
+
+def test_recorded_forecasts_score_as_the_forecaster_does(collection: list[Series]) -> None:
+    recorder = Recorder(Persistence())
+    made = play_collection(collection, recorder)
+    again = play_collection(collection, Recording(recorder.rounds))
+    np.testing.assert_array_equal(scores(made), scores(again))
+    np.testing.assert_array_equal(made[0].expected, again[0].expected)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, variant in VARIANTS.items() if variant.scorer is not VARIANTS[WHOLE].scorer]
+)
+def test_a_part_that_is_out_is_missed(name: str, collection: list[Series]) -> None:
+    recorder = Recorder(Persistence())
+    whole = scores(play_collection(collection, recorder))
+    without = scores(play_collection(collection, Recording(recorder.rounds), VARIANTS[name].scorer()))
+    assert np.isfinite(without).all()
+    assert (without != whole).any()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, variant in VARIANTS.items() if variant.group is not VARIANTS[WHOLE].group]
+)
+def test_a_part_of_the_group_that_is_out_lowers_its_score(name: str) -> None:
+    rng = np.random.default_rng(1)
+    one = Machine("a", 60.0 * np.arange(300.0), np.zeros((300, 4), np.float32), np.zeros(150, bool), 60.0)
+    traces = [Trace(*rng.random((len(Trace.__slots__), 300))) for _ in range(4)]
+    whole, without = (group_scores([one], traces, VARIANTS[which].group())[0] for which in (WHOLE, name))
+    assert (without <= whole).all()
+    assert without[200] < whole[200]
+
+
+@pytest.mark.parametrize("name", list(FORECASTERS))
+def test_every_forecaster_forecasts(name: str, collection: list[Series]) -> None:
+    expected = play_collection(collection[:1], FORECASTERS[name]())[0].expected[50:140]
+    assert np.abs(expected - 50.0).max() < 5.0
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    parts = np.array([1.0, 2.0, 4.0, 8.0])
+    mean = estimate(4, 4, lambda places: float(parts[list(places)].mean()))
+    assert mean.value == parts.mean()
+    assert mean.standard_error == pytest.approx(parts.std(ddof=1) / 2.0)
+
+
+def test_folds_leave_out_every_so_manieth_series() -> None:
+    left = estimate(5, 2, lambda places: float(sum(10**place for place in places)))
+    assert (left.value, left.without.tolist()) == (11111.0, [1010.0, 10101.0])
+
+
+def test_a_paired_difference_forgets_what_both_have() -> None:
+    one = Estimate(3.0, np.array([2.0, 4.0]))
+    assert one.less(Estimate(2.5, np.array([1.5, 3.5]))).standard_error == 0.0
+    mean, error = mean_of([one, one])
+    assert mean == 3.0
+    assert error == pytest.approx(one.standard_error / np.sqrt(2))
+
+
+def test_the_table_shows_the_whole_and_what_others_lack() -> None:
+    def columns(value: float) -> dict[str, Estimate]:
+        return {name: Estimate(value, np.array([value, value])) for name in ablation.MEAN_OF}
+
+    lines = ablation.table({WHOLE: columns(0.5), "without calm": columns(0.25)}).splitlines()
+    assert lines[0] == "| | NAB | cloud F1 | synthetic F1 | SMD | ASD | mean |"
+    assert lines[2] == f"| {WHOLE} | 0.5 +- 0.0 |" + " 0.500 +- 0.000 |" * 4 + " 0.401 +- 0.000 |"
+    assert lines[3] == "| without calm | -0.2 +- 0.0 |" + " -0.250 +- 0.000 |" * 4 + " -0.200 +- 0.000 |"
+
+
+def test_figures_are_read_back(tmp_path: Path) -> None:
+    found = {WHOLE: {"NAB": Estimate(1.0, np.array([1.0, 2.0]))}}
+    ablation.write(tmp_path / "a.json", found)
+    again = ablation.read(tmp_path / "a.json")[WHOLE]["NAB"]
+    assert (again.value, again.without.tolist()) == (1.0, [1.0, 2.0])
+    assert ablation.read(tmp_path / "none.json") == {}
