@@ -15,7 +15,7 @@ from detector.snapshots import Snapshots
 from detector.state.manifest import Manifest
 from detector.telemetry import Metrics
 
-SLICE_SECONDS = 0.02
+SLICE_SECONDS = 0.01
 """Longest that a turn of the loop works at a checkpoint, the wait for a step's own I/O aside."""
 MAX_WRITES_IN_FLIGHT = 16
 
@@ -107,6 +107,11 @@ class Checkpoints:
         """Times of the samples whose alerts were handed over since the last checkpoint began."""
         self._due_at = clock.monotonic() + interval_seconds
         self._running: _Running | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the next turn goes on with one."""
+        return self._running is not None
 
     def turn(self, positions: Mapping[Partition, int]) -> None:
         """Begin one when it is due, and go on with it for a slice; one that swaps weights is made as a whole.

@@ -168,7 +168,6 @@ class Snapshots:
         for number in cut.numbers:
             block = self.table.take(cut.partition, number)
             blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint, cut.lineage)
-            self.table.recycle(block)
             self.store.write(cut.partition, cut.names[number], blob)
             self.blocks_written += 1
             self.bytes_written += len(blob)

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.checkpoint import Checkpoints
 from detector.errors import SourceError
+from detector.garbage import LongLived
 from detector.learning.continual import Learning
 from detector.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.pipeline import Pipeline
@@ -21,6 +22,8 @@ from detector.streams.membership import GROUP, IS_GROUP
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
 
 POLL_SECONDS = 0.5
+POLL_MEANWHILE_SECONDS = 0.02
+"""While a checkpoint is under way: its next slice does not wait for records."""
 HOUSEKEEPING_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
@@ -79,6 +82,7 @@ class Worker:
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
         self._portions = Portions(clock)
+        self._long_lived = LongLived()
         self._rebalance_is_imminent = False
         self._stopping = False
         self._again = False
@@ -123,7 +127,7 @@ class Worker:
     def _poll(self) -> list[RawBatch]:
         try:
             with self.telemetry.metrics.stage("poll"):
-                batches = self.source.poll(POLL_SECONDS)
+                batches = self.source.poll(POLL_MEANWHILE_SECONDS if self.checkpoints.under_way else POLL_SECONDS)
         except SourceError as exc:
             if not exc.retriable:
                 raise
@@ -185,6 +189,7 @@ class Worker:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset
             self.telemetry.progress()
+        self._long_lived.grown(self.pipeline.table.streams)
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
@@ -224,6 +229,7 @@ class Worker:
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
         self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned))
+        self._long_lived.grown(self.pipeline.table.streams)
         self._report_splits()
 
     def _report_splits(self) -> None:

@@ -24,9 +24,10 @@ from detector.records import Float64, Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Notifier, new_registry
-from detector.testing import LastValueForecaster, ListSink, ListSource, ManualClock, log_to
-from detector.worker import Telemetry, Worker
+from detector.testing import LastValueForecaster, ListSink, ListSource, LogSource, ManualClock, MemoryStore, log_to
+from detector.worker import POLL_MEANWHILE_SECONDS, POLL_SECONDS, Telemetry, Worker
 from tests.guarantees.accounting import AuditedMetrics
+from tests.recovery.rig import Life, World
 
 PARTITION = ("metrics", 0)
 START = 1_700_000_000
@@ -126,6 +127,23 @@ def test_checkpoints_come_at_their_interval() -> None:
     assert source.commits == [{PARTITION: 10}]
     rig.worker.turn()
     assert source.commits == [{PARTITION: 10}]
+
+
+def test_the_slices_of_a_checkpoint_do_not_wait_for_records() -> None:
+    waits: list[float] = []
+
+    class Waited(LogSource):
+        def poll(self, timeout_seconds: float) -> list[RawBatch]:
+            waits.append(timeout_seconds)
+            return super().poll(timeout_seconds)
+
+    class Busy(MemoryStore):
+        in_flight = 1
+
+    life = Life(World({}), source=Waited({}, {}), store=Busy({}), interval_seconds=0.0)
+    for _ in range(3):
+        life.worker.turn()
+    assert waits == [POLL_SECONDS, POLL_MEANWHILE_SECONDS, POLL_MEANWHILE_SECONDS]
 
 
 def test_undecodable_records_become_dead_letters_and_stop_nothing() -> None:

@@ -28,6 +28,7 @@ from detector.checkpoint import Checkpoints
 from detector.columns import BlockState
 from detector.config import Config
 from detector.config.schema import Kafka
+from detector.garbage import LongLived
 from detector.models.fingerprint import fingerprint
 from detector.pipeline import Pipeline
 from detector.protocols import StateStore
@@ -186,6 +187,7 @@ def measure(streams: int, partitions: int, make: Callable[[], StateStore]) -> di
     load = Load(streams, partitions)
     for _ in range(2 * len(load.batches)):
         load.step()
+    LongLived().grown(load.pipeline.table.streams)  # as the worker does
     store = make()
     checkpoint(load, store)
     figures: dict[str, float] = {

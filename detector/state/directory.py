@@ -36,6 +36,7 @@ class DirectoryStore:
     def __init__(self, root: Path, group: str) -> None:
         self._root = group_folder(root, group)
         self._unsynced: set[Path] = set()
+        """Folders that got files; the writer's own."""
         self._in_flight: deque[Future[None]] = deque()
         self._deletions: deque[Future[None]] = deque()
         try:
@@ -72,16 +73,16 @@ class DirectoryStore:
     def in_flight(self) -> int:
         while self._in_flight and self._in_flight[0].done():
             self._settle(self._in_flight.popleft(), 0.0)
+        if self._unsynced and not self._in_flight:
+            self._in_flight.append(self._writer.submit(self._sync_folders))
         return len(self._in_flight)
 
     def flush(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
+        self._in_flight.append(self._writer.submit(self._sync_folders))
         for waiting in (self._in_flight, self._deletions):
             while waiting:
                 self._settle(waiting.popleft(), max(0.0, deadline - time.monotonic()))
-        for folder in sorted(self._unsynced):
-            _sync_folder(folder)
-        self._unsynced.clear()
 
     def close(self, timeout_seconds: float) -> None:
         self._writer.shutdown(wait=True, cancel_futures=True)
@@ -106,6 +107,10 @@ class DirectoryStore:
                 part.unlink(missing_ok=True)
             raise
         self._unsynced.add(folder)
+
+    def _sync_folders(self) -> None:
+        while self._unsynced:
+            _sync_folder(self._unsynced.pop())
 
     def _settle(self, future: Future[None], timeout_seconds: float | None) -> None:
         try:

@@ -102,10 +102,6 @@ class BlockTable:
         """A promised block as it was at the cut."""
         return self._copies.take(self._partitions[partition].blocks[number])
 
-    def recycle(self, state: BlockState) -> None:
-        """A taken block is not needed any more; its memory serves for others."""
-        self._copies.recycle(state)
-
     def uncut(self, partition: Partition, numbers: Collection[int]) -> None:
         """These blocks of a cut did not become durable: the next cut has them again."""
         owned = self._partitions.get(partition)
@@ -155,9 +151,7 @@ class BlockTable:
 
     def _copy(self, block: int) -> BlockState:
         rows = slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)
-        columns = self._copies.spare.pop() if self._copies.spare else allocate(self.fields, BLOCK_ROWS)
-        for name, column in self.columns.items():
-            np.copyto(columns[name], column[rows])
+        columns = {name: column[rows].copy() for name, column in self.columns.items()}
         return BlockState(int(self._number[block]), columns, self._keys[rows])
 
     def _new_block(self, owned: PartitionStreams) -> int:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.columns import BlockState
 from detector.records import Int64
-
-SPARE_BLOCKS = 64
-"""Memory of block copies that is kept for the next ones."""
 
 
 class BlockCopies:
@@ -25,8 +21,6 @@ class BlockCopies:
         self._promised: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._early: dict[int, BlockState] = {}
         """Promised blocks that were copied because a sample was about to change them."""
-        self.spare: list[dict[str, npt.NDArray[Any]]] = []
-        """Columns that `copy` may use: fresh memory costs three times as much as the copying itself."""
 
     def grow(self, blocks: int) -> None:
         """There are so many more blocks."""
@@ -61,11 +55,6 @@ class BlockCopies:
         """A promised block as it was when it was promised."""
         self._promised[block] = False
         return self._early.pop(block, None) or self._copy(block)
-
-    def recycle(self, state: BlockState) -> None:
-        """A taken block is not needed any more; its memory serves for others."""
-        if len(self.spare) < SPARE_BLOCKS:
-            self.spare.append(state.columns)
 
     def put_back(self, block: int) -> None:
         """What was promised did not become durable: the block counts as changed."""

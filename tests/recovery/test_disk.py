@@ -14,11 +14,10 @@ from detector.state.directory import DirectoryStore
 from tests.recovery.checkpointing import STATE_UNAVAILABLE, small_log
 from tests.recovery.rig import Life, World, oracle
 
-# A block and a manifest are written and synced by the store's own thread; after each of both the worker's thread syncs
-# its folder and the two above, which may be new.
+# A block and a manifest are written and synced by the store's own thread; after each of both it syncs their folder and
+# the two above, which may be new.
 CALLS = {"write": 2, "fsync": 2 * (1 + 3), "rename": 2}
-# strace counts by thread. The first two syncs to fail are the files', then the last of the first folders, and so on.
-FAILING = [("write", 1), ("write", 2), *(("fsync", nth) for nth in range(1, 7)), ("rename", 1), ("rename", 2)]
+FAILING = [(call, nth) for call, times in CALLS.items() for nth in range(1, times + 1)]
 ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "ENOSPC"}
 
 

@@ -1,0 +1,27 @@
+"""Python's garbage collector is kept from what lives long: its passes would hold the processing loop up."""
+
+from __future__ import annotations
+
+import gc
+
+STEP_STREAMS = 5_000
+"""So many new streams are worth a pass of their own: it takes a few milliseconds."""
+
+
+class LongLived:
+    """Puts the names of streams aside.
+
+    A full pass of the collector looks at every container there is, 0.9 ms for a thousand streams, although names are
+    part of no cycle and are freed without it. What was put aside is not looked at again.
+    """
+
+    def __init__(self) -> None:
+        self._streams = 0
+
+    def grown(self, streams: int) -> None:
+        """There are so many streams now; where they grew enough, one pass takes what is garbage and spares the rest."""
+        if streams >= self._streams + STEP_STREAMS:
+            gc.collect()
+            gc.freeze()
+            self._streams = streams
+        self._streams = min(self._streams, streams)
