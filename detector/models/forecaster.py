@@ -20,6 +20,7 @@ from detector.models.backbone import LOG_SCALE_RANGE
 from detector.models.features import ERROR_LOGS, features
 from detector.models.kernel import parts
 from detector.models.naive import EXPERTS, LAST_VALUE, RUNNING_MEAN, Bank, Clock, Slot, best_expert, unpack
+from detector.models.profile import COMPACT, Calendar
 from detector.models.readout import Readout
 from detector.models.weights import Weights, load
 from detector.protocols import Forecast
@@ -44,24 +45,32 @@ class Forecaster:
     """Forecasts every stream's next value from one shared network and the stream's own state."""
 
     def __init__(
-        self, weights: Weights | None = None, *, device: str = "cpu", threads: int = 1, readout: bool = True
+        self,
+        weights: Weights | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        readout: bool = True,
+        compact: bool = False,
     ) -> None:
         """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError.
 
-        With `readout` each stream learns a correction of its own.
+        With `readout` each stream learns a correction of its own. A `compact` one keeps a quarter of the state: one
+        coarse profile of the day, hidden state in half precision, no correction; the network is the same.
         """
         self.weights = weights or load()
         self.device = kernel.device(device)
-        self._bank = Bank()
-        self._kernel = kernel.Kernel(self.weights.backbone, self.device, threads)
+        self.compact = compact
+        self._bank = Bank(Calendar(COMPACT) if compact else None)
+        self._kernel = kernel.Kernel(self.weights.backbone, self.device, threads, halved=compact)
         self._favour = np.float32(self.weights.backbone.favour.item())
         shape = self.weights.backbone.shape
-        self._readout = Readout(shape.hidden_size) if readout else None
-        size = shape.state_size
+        self._readout = Readout(shape.hidden_size) if readout and not compact else None
+        size, kept = shape.state_size, "float16" if compact else "float32"
         self.fields: tuple[Field, ...] = (
-            *Bank.fields,
-            Field("hidden", (size,), finite=True),
-            *((Field("cell", (size,), finite=True),) if self._kernel.keeps_cell else ()),
+            *self._bank.fields,
+            Field("hidden", (size,), kept, finite=True),
+            *((Field("cell", (size,), kept, finite=True),) if self._kernel.keeps_cell else ()),
             *(self._readout.fields if self._readout else ()),
             Field("forecast", (2,), "float64", float("nan")),
             Field("forecaster", (), "uint8"),
@@ -72,16 +81,23 @@ class Forecaster:
 
     @classmethod
     def from_file(
-        cls, weights: Path | None, *, device: str = "cpu", threads: int = 1, readout: bool = True
+        cls,
+        weights: Path | None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        readout: bool = True,
+        compact: bool = False,
     ) -> Forecaster:
         """Forecaster with the weights at a path, or the shipped ones. Raises ModelError."""
-        return cls(load(weights), device=device, threads=threads, readout=readout)
+        return cls(load(weights), device=device, threads=threads, readout=readout, compact=compact)
 
     @property
     def name(self) -> str:
-        """Short identity of the model for alerts and logs: cell, size and the first digits of the weights' hash."""
+        """Short identity of the model for alerts, logs and state: cell, size, first digits of the hash, profile."""
         shape = self.weights.backbone.shape
-        return f"{shape.cell}-{shape.hidden_size}x{shape.num_layers}-{self.weights.sha256[:12]}"
+        profile = "-compact" if self.compact else ""
+        return f"{shape.cell}-{shape.hidden_size}x{shape.num_layers}-{self.weights.sha256[:12]}{profile}"
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
         """Forecast made at the last step; changes nothing."""

@@ -9,6 +9,7 @@ Shape legend: B rows, F features, L layers, H hidden size, O outputs of the head
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from detector.models.cells import Cell, Lstm, State
 from detector.models.features import FEATURES
 
 Float32 = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 Step = Callable[[Tensor, State], State]
 
 
@@ -49,7 +51,8 @@ class FusedLstm:
 class Kernel:
     """Advances hidden and cell state of rows, block by block, and returns the head's raw outputs."""
 
-    def __init__(self, backbone: Backbone, device: torch.device, threads: int) -> None:
+    def __init__(self, backbone: Backbone, device: torch.device, threads: int, *, halved: bool = False) -> None:
+        """With `halved` hidden and cell state are stored in half precision; the arithmetic is the same."""
         self.keeps_cell = any(layer.keeps_cell for layer in backbone.layers)
         self._device = device
         self._threads = threads
@@ -61,8 +64,10 @@ class Kernel:
         self.outputs = backbone.head.out_features
         state_size = backbone.shape.state_size
         self._inputs = np.zeros((BLOCK_ROWS, FEATURES), np.float32)
-        self._hidden = np.zeros((BLOCK_ROWS, state_size), np.float32)
-        self._cell = np.zeros((BLOCK_ROWS, state_size), np.float32)
+        self.stored = torch.float16 if halved else torch.float32
+        kept = np.dtype(np.float16 if halved else np.float32)
+        self._hidden: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
+        self._cell: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
 
     def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> Float32:
         """One step for `rows`, whose hidden and cell state move on; [O, B] raw outputs of the head."""
@@ -83,9 +88,9 @@ class Kernel:
             _fill(self._cell, state["cell"].take(rows, axis=0))
         out, hidden, cell = self._run(self._tensor(self._inputs), self._tensor(self._hidden), self._tensor(self._cell))
         raw_BO[:] = out[:count].cpu().numpy()
-        state["hidden"][rows] = hidden[:count].cpu().numpy()
+        state["hidden"][rows] = hidden[:count].to(self.stored).cpu().numpy()
         if self.keeps_cell:
-            state["cell"][rows] = cell[:count].cpu().numpy()
+            state["cell"][rows] = cell[:count].to(self.stored).cpu().numpy()
 
     def _run(self, below: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if len(self._steps) == 1:
@@ -101,15 +106,15 @@ class Kernel:
     def _layers(self, hidden: Tensor, cell: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         return torch.split(hidden, self._size, 1), torch.split(cell, self._size, 1)
 
-    def _tensor(self, buffer: Float32) -> Tensor:
-        return torch.from_numpy(buffer).to(self._device)
+    def _tensor(self, buffer: Floats) -> Tensor:
+        return torch.from_numpy(buffer).to(self._device).float()
 
 
 def _fast(layer: Cell) -> Step:
     return FusedLstm(layer) if isinstance(layer, Lstm) else layer
 
 
-def _fill(buffer: Float32, block: Float32) -> None:
+def _fill(buffer: Floats, block: Floats) -> None:
     buffer[: len(block)] = block
     buffer[len(block) :] = 0
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
-from detector.models import profile
-from detector.models.profile import PROFILES
+from detector.models.profile import PROFILES, Calendar
 from detector.stats.ewm import follow, follow_capped, follow_robust, warm_rate
 
 Float32 = npt.NDArray[np.float32]
@@ -99,11 +98,8 @@ class Clock:
     ORIGIN, LAST_TIME, INTERVAL, SIZE = 0, 1, 2, 3
 
 
-FIELDS = (
-    Field("bank", (Slot.SIZE,)),
-    Field("bank_clock", (Clock.SIZE,), "float64"),
-    *profile.FIELDS,
-)
+FIELDS = (Field("bank", (Slot.SIZE,)), Field("bank_clock", (Clock.SIZE,), "float64"), *Calendar().fields)
+"""Of a bank with all profiles."""
 
 
 def unpack(state: Columns, rows: Rows) -> Float32:
@@ -128,9 +124,14 @@ def next_interval(interval_B: Float64, elapsed_B: Float64, age_B: Float32) -> Fl
 
 
 class Bank:
-    """Updates the packed vector with a sample per row."""
+    """Updates the packed vector with a sample per row. An expert whose profile is not kept forecasts the last value."""
 
-    fields = FIELDS
+    fields: tuple[Field, ...] = FIELDS
+
+    def __init__(self, calendar: Calendar | None = None) -> None:
+        """Without `calendar` all profiles are kept."""
+        self._calendar = calendar or Calendar()
+        self.fields = (*FIELDS[:2], *self._calendar.fields)
 
     def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Float32:
         """Judge the stored forecasts by the new samples, learn from these, and forecast the ones after them.
@@ -149,10 +150,36 @@ class Bank:
             _tick(bank, clock, fresh, times_B)
             _judge(bank, value)
             _learn_level(bank, value)
-            _learn_profiles(state, rows, bank, clock, times_B, value)
+            self._learn_profiles(state, rows, bank, clock, times_B, value)
             pack(state, rows, bank)
             state["bank_clock"][rows] = clock
         return missed
+
+    def _learn_profiles(
+        self, state: Columns, rows: Rows, bank: Float32, clock: Float64, times_B: Float64, value_B: Float32
+    ) -> None:
+        """Profiles learn the sample; then every expert forecasts the sample after it.
+
+        A profile forecasts its value at the next moment plus the stream's recent level over it; where it has no say
+        yet, the last value.
+        """
+        calendar, interval = self._calendar, clock[:, Clock.INTERVAL]
+        here = calendar.place(rows, times_B)
+        usual, known = calendar.usual(state, here)
+        over = np.where(known, value_B - usual, np.float32(0))
+        cap = np.float32(PROFILE_CAP) * bank[Slot.DEVIATION] + bank[Slot.FLOOR]
+        calendar.learn(state, here, value_B, np.clip(over, -cap, cap), interval)
+        over, known = calendar.spread(over), calendar.spread(known)
+        distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
+        fit_rate = warm_rate(bank[Slot.AGE], FIT_RATE)
+        bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT]))
+        bank[Slot.RECENT] = follow(bank[Slot.RECENT], over[PROFILE_OF], RECENT_RATES)
+
+        there, known_there = map(calendar.spread, calendar.usual(state, calendar.place(rows, times_B + interval)))
+        experts = bank[Slot.EXPERTS]
+        experts[:MEANS] = bank[Slot.MEANS]
+        experts[RUNNING_MEDIAN] = bank[Slot.MEDIAN]
+        experts[FIRST_PROFILE:] = np.where(known_there[PROFILE_OF], there[PROFILE_OF] + bank[Slot.RECENT], value_B)
 
 
 def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B: Float64) -> None:
@@ -220,29 +247,3 @@ def _learn_peak(bank: Float32) -> None:
     faded = bank[Slot.PEAK] * np.float32(1 - PEAK_FADES)
     bank[Slot.PEAK] = np.where(due, np.maximum(faded, recent), bank[Slot.PEAK])
     bank[Slot.RECENT_PEAK] = np.where(due, np.float32(0), recent)
-
-
-def _learn_profiles(
-    state: Columns, rows: Rows, bank: Float32, clock: Float64, times_B: Float64, value_B: Float32
-) -> None:
-    """Profiles learn the sample; then every expert forecasts the sample after it.
-
-    A profile forecasts its value at the next moment plus the stream's recent level over it; where it has no say yet,
-    the last value.
-    """
-    interval = clock[:, Clock.INTERVAL]
-    here = profile.place(rows, times_B)
-    usual, known = profile.usual(state, here)
-    over = np.where(known, value_B - usual, np.float32(0))
-    distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
-    fit_rate = warm_rate(bank[Slot.AGE], FIT_RATE)
-    bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT]))
-    bank[Slot.RECENT] = follow(bank[Slot.RECENT], over[PROFILE_OF], RECENT_RATES)
-    cap = np.float32(PROFILE_CAP) * bank[Slot.DEVIATION] + bank[Slot.FLOOR]
-    profile.learn(state, here, value_B, np.clip(over, -cap, cap), interval)
-
-    there, known_there = profile.usual(state, profile.place(rows, times_B + interval))
-    experts = bank[Slot.EXPERTS]
-    experts[:MEANS] = bank[Slot.MEANS]
-    experts[RUNNING_MEDIAN] = bank[Slot.MEDIAN]
-    experts[FIRST_PROFILE:] = np.where(known_there[PROFILE_OF], there[PROFILE_OF] + bank[Slot.RECENT], value_B)
