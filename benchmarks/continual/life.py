@@ -1,127 +1,87 @@
-"""A network that goes through the rounds of a fleet, learning on or not, by the rules that the daemon learns by.
+"""A fleet's life in the daemon's own parts, learning on or not: every sample is judged, learnt, remembered, forecast.
 
 Shape legend: T steps, S streams.
 """
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
-from detector.config.learning import Learning
-from detector.learning.tuning import CANDIDATE, consider, judged
+from detector.columns import Columns, allocate
+from detector.learning.buffer import Buffer
+from detector.learning.tuning import CANDIDATE, consider, judged, windows_of
 from detector.learning.versions import KEPT
 from detector.models.backbone import Backbone
-from detector.models.learner import likelihood
-from detector.models.windows import Windows
-from detector.train.judge import Panel
+from detector.models.forecaster import Forecaster
+from detector.models.weights import Weights
 
-REMEMBERED = Learning().samples
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
 CONFIGURED = "configured"
+LEAST_STREAMS = 2
 
 
-@dataclass
 class Life:
-    """Running weights, the hidden states of the streams, and what became of the candidates."""
+    """The weights in use, the streams' states, and what became of the candidates.
 
-    configured: Backbone
-    state: tuple[Tensor, Tensor]
-    learning_rate: float
-    remembered: int = REMEMBERED
-    """Samples of each stream."""
-    chain: list[tuple[str, Backbone]] = field(default_factory=list)
-    """Learnt weights: the running ones, then those before them."""
-    taken: int = 0
-    reverted: int = 0
-    asked: int = 0
+    What the daemon does beside: while an alert fires a stream's own correction stands still; a round takes a minute.
+    """
 
-    @property
-    def round(self) -> int:
-        """Samples between two rounds: as many as a candidate is judged on."""
-        return judged(self.remembered)
+    def __init__(self, weights: Weights, streams: int, buffer: Buffer | None = None, rate: float = 0.0) -> None:
+        """Learning is on where there is a `buffer`; of the streams it remembers as many as it has room for."""
+        self.buffer = buffer
+        self.taken = self.reverted = self.asked = 0
+        self._rate = rate
+        self._weights = weights
+        self._chain: list[tuple[str, Backbone]] = []
+        self._forecaster = Forecaster(weights)
+        self._rows = np.arange(streams)
+        self._state: Columns = allocate(self._forecaster.fields, streams)
+        if buffer is not None:
+            buffer.choose(self._rows)
 
     @property
     def running(self) -> tuple[str, Backbone]:
         """Name and weights."""
-        return self.chain[0] if self.chain else (CONFIGURED, self.configured)
+        return self._chain[0] if self._chain else (CONFIGURED, self._weights.backbone)
 
-    def advance(self, windows: Windows, first: int) -> Tensor:
-        """[S] summed absolute error of one round, in the streams' units; the state moves on."""
-        part = slice(first, first + self.round)
-        with torch.no_grad():
-            outputs, hidden, cell = self.running[1].unroll(windows.inputs_TSF[part], *self.state)
-            _, error = likelihood(outputs, windows.inputs_TSF[part], windows.target_TS[part])
-        self.state = (hidden, cell)
-        return (error * windows.unit_TS[part] * windows.mask_TS[part]).double().sum(0)
+    def use(self, chain: list[tuple[str, Backbone]]) -> None:
+        """Go on with other weights, the first of `chain` (the configured ones if there is none); states carry over."""
+        self._chain = chain[:KEPT]
+        self._forecaster = Forecaster(replace(self._weights, backbone=self.running[1]))
 
-    def consider(self, windows: Windows, now: int) -> None:
-        """What the daemon does once in a while, over the streams that have as many new samples as are judged on."""
-        steps = slice(max(now - self.remembered, 0), now)
-        remembered = _at_the_end(windows, steps, self.remembered)
-        ready_S = remembered.mask_TS.sum(0) >= 2 * self.round - 1
-        ready_S &= remembered.mask_TS[-self.round - 1 :].sum(0) >= self.round
-        if int(ready_S.sum()) < 2:
-            return
-        name, _ = self.running
-        networks = {CONFIGURED: self.configured, **dict(self.chain)}
-        verdict = consider(networks, [name] * int(ready_S.sum()), _of(remembered, ready_S), self.learning_rate)
+    def live(self, times_ST: Float64, values_ST: Float64) -> Float64:
+        """[S, T] absolute error of what is used as the forecast; NaN where there is no sample, or no forecast of it."""
+        error_ST = np.full(values_ST.shape, np.nan)
+        for step in range(values_ST.shape[1]):
+            rows = self._rows[np.isfinite(values_ST[:, step])]
+            times, values = times_ST[rows, step], values_ST[rows, step]
+            error_ST[rows, step] = np.abs(values - self._forecaster.stored(self._state, rows).loc)
+            self._forecaster.learn(self._state, rows, times, values)
+            if self.buffer is not None:
+                self.buffer.take(self._state, rows)
+                slots = self.buffer.ready(judged(self.buffer.samples))
+                if len(slots) >= LEAST_STREAMS:
+                    self._consider(self.buffer, slots)
+            self._forecaster.forecast(self._state, rows)
+        return error_ST
+
+    def _consider(self, buffer: Buffer, slots: Int64) -> None:
+        """A round, by the daemon's rules."""
+        buffer.mark(slots)
+        name = self.running[0]
+        windows = windows_of([buffer.stretch(int(slot)) for slot in slots], buffer.samples)
+        networks = {CONFIGURED: self._weights.backbone, **dict(self._chain)}
+        verdict = consider(networks, [name] * len(slots), windows, self._rate)
         self.asked += 1
-        names = [one for one, _ in self.chain]
+        names = [one for one, _ in self._chain]
         if verdict.chosen == CANDIDATE:
             self.taken += 1
-            self.chain = [(f"learnt {self.asked}", verdict.candidate), *self.chain][:KEPT]
+            self.use([(f"learnt {self.asked}", verdict.candidate), *self._chain])
         elif verdict.chosen is not None:
             self.reverted += 1
-            self.chain = [] if verdict.chosen == CONFIGURED else self.chain[names.index(verdict.chosen) :]
-
-
-def _at_the_end(windows: Windows, steps: slice, length: int) -> Windows:
-    """Some of the steps; what is missing before them is masked. The last target is not known yet."""
-    made = []
-    for tensor in (windows.inputs_TSF, windows.target_TS, windows.mask_TS, windows.unit_TS):
-        part = tensor[steps]
-        missing = torch.zeros((length - len(part), *part.shape[1:]), dtype=part.dtype)
-        made.append(torch.cat((missing, part)))
-    made[2][-1] = 0
-    return Windows(*made)
-
-
-def _of(windows: Windows, chosen_S: Tensor) -> Windows:
-    parts = (windows.inputs_TSF, windows.target_TS, windows.mask_TS, windows.unit_TS)
-    return Windows(*(tensor[:, chosen_S] for tensor in parts))
-
-
-def measure(
-    backbone: Backbone, judged_on: Panel, learning_rate: float, remembered: int = REMEMBERED
-) -> dict[str, float]:
-    """Geometric mean over streams of the error with learning over that without, before and after the middle."""
-    windows = judged_on.windows
-    zero = backbone.initial(windows.target_TS.shape[1])
-    on, off = (Life(copy.deepcopy(backbone), zero, learning_rate, remembered) for _ in range(2))
-    size = on.round
-    ratios: list[float] = []
-    rounds = len(windows.target_TS) // size
-    for number in range(rounds):
-        ours, theirs = (life.advance(windows, number * size) for life in (on, off))
-        seen = windows.mask_TS[number * size : (number + 1) * size].sum(0)
-        floor, there = seen * judged_on.floor_S, seen > 0
-        ratio = torch.log((ours + floor)[there] / (theirs + floor)[there])
-        ratios.append(float(ratio.mean()) if there.any() else 0.0)
-        on.consider(windows, (number + 1) * size)
-    half = rounds // 2
-    parts = {
-        "before": ratios[:half],
-        "just after": ratios[half : half + 2],
-        "soon": ratios[half + 2 : half + 6],
-        "later": ratios[half + 6 :],
-    }
-    return {
-        **{name: float(np.exp(np.mean(part))) for name, part in parts.items()},
-        "taken": on.taken,
-        "reverted": on.reverted,
-        "asked": on.asked,
-    }
+            self.use([] if verdict.chosen == CONFIGURED else self._chain[names.index(verdict.chosen) :])

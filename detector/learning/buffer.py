@@ -57,6 +57,11 @@ class Buffer:
         """Samples that each slot holds."""
         return np.minimum(self.taken_S, self.samples)
 
+    def ready(self, fresh: int) -> Int64:
+        """Slots that are at least half full and hold so many samples since the last `mark`."""
+        ready_S = (self.row_S != NONE) & (self.fresh_S >= fresh) & (self.length_S >= self.samples // 2)
+        return np.flatnonzero(ready_S)
+
     def choose(self, rows: Rows) -> None:
         """Remember as many as there is room for of the streams in `rows`, and no others."""
         lowest = rows
@@ -94,9 +99,9 @@ class Buffer:
         self.taken_S[slots] += 1
         self.fresh_S[slots] += 1
 
-    def mark(self) -> None:
-        """From here on samples are `fresh_S`."""
-        self.fresh_S[:] = 0
+    def mark(self, slots: Int64) -> None:
+        """From here on samples of these slots are `fresh_S`."""
+        self.fresh_S[slots] = 0
 
     def stretch(self, slot: int) -> Float32:
         """[T, W] copy of what a slot holds, oldest first; T is its length."""

@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.errors import ModelError
 from detector.learning import files
-from detector.learning.buffer import NONE, Buffer, Float32
+from detector.learning.buffer import Buffer, Float32
 from detector.learning.process import ChildProcess, Process, children_seconds, discard
 from detector.learning.tuning import CANDIDATE, judged
 from detector.learning.versions import Versions, learnt
@@ -131,14 +131,11 @@ class Learning:
     def _begin(self, now: float, partitions: Collection[Partition]) -> None:
         if now < self._due_at:
             return
-        newest = judged(self.buffer.samples)
-        ready_S = (self.buffer.fresh_S >= newest) & (self.buffer.length_S >= 2 * newest)
-        ready_S &= self.buffer.row_S != NONE
-        if int(ready_S.sum()) < LEAST_STREAMS:
+        slots = self.buffer.ready(judged(self.buffer.samples))
+        if len(slots) < LEAST_STREAMS:
             return
         self._due_at = now + self.settings.interval_seconds
-        slots = np.flatnonzero(ready_S)
-        self.buffer.fresh_S[slots] = 0
+        self.buffer.mark(slots)
         name_of: dict[int, str] = {}
         for partition in partitions:
             mine = np.isin(self.buffer.row_S[slots], self._pipeline.table.occupied(partition))

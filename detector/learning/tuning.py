@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +23,30 @@ from detector.models.windows import Windows
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-JUDGED_SHARE = 4
-"""One sample in so many that a slot can hold is judged on: the newest."""
+JUDGED_SHARE = 16
+"""One sample in so many that a slot can hold is judged on: the newest. A round follows a change this soon."""
 PASSES = 5
-CHUNK = 256
-BATCH = 128
-"""Streams of an update; with `CHUNK` it bounds the memory of a round."""
-JUDGED_AT_ONCE = 64
+CHUNK = 128
+BATCH = 32
+"""Streams of an update; with `CHUNK` it bounds the memory of a round. Small ones make the most of few samples."""
 LARGEST_TARGET = 1e6
+LEAST_ERROR = 1e-3
+"""Errors below so many s count as alike."""
 CANDIDATE = "candidate"
 
 
 def judged(samples: int) -> int:
     """Of a slot's `samples`, those that are judged on."""
     return samples // JUDGED_SHARE
+
+
+class Record(NamedTuple):
+    """What became of each stream's judged samples; NaN where it has none."""
+
+    loss_S: Float64
+    """Mean loss."""
+    error_S: Float64
+    """Logarithm of the mean absolute error, in units of s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +88,24 @@ def consider(
     """
     lead = max(sorted(set(running)), key=running.count)
     candidate = tune(networks[lead], windows, learning_rate, pause)
-    losses = {}
+    records = {}
     for name, backbone in {**networks, CANDIDATE: candidate}.items():
-        losses[name] = losses_of(backbone, windows)
+        records[name] = record_of(backbone, windows)
         pause()
-    now_S = np.array([losses[name][stream] for stream, name in enumerate(running)])
-    better = [name for name in losses if name != lead and beats(losses[name], now_S)]
-    chosen = min(better, key=lambda name: float(np.nanmean(losses[name])), default=None)
-    mean = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
-    return Verdict(chosen, {**mean, "running": float(np.nanmean(now_S))}, candidate)
+    now = _of_each(records, running)
+    better = [name for name in records if name != lead and beats(records[name], now)]
+    chosen = min(better, key=lambda name: float(np.nanmean(records[name].loss_S)), default=None)
+    mean = {name: float(np.nanmean(record.loss_S)) for name, record in {**records, "running": now}.items()}
+    return Verdict(chosen, mean, candidate)
+
+
+def _of_each(records: Mapping[str, Record], running: Sequence[str]) -> Record:
+    """What the weights that each stream runs with did."""
+    mine = [records[name] for name in running]
+    return Record(
+        np.array([record.loss_S[stream] for stream, record in enumerate(mine)]),
+        np.array([record.error_S[stream] for stream, record in enumerate(mine)]),
+    )
 
 
 def tune(backbone: Backbone, windows: Windows, learning_rate: float, pause: Callable[[], None]) -> Backbone:
@@ -98,32 +118,40 @@ def tune(backbone: Backbone, windows: Windows, learning_rate: float, pause: Call
     count = windows.target_TS.shape[1]
     updates = PASSES * -(-steps // CHUNK) * -(-count // BATCH)
     learner = Learner(candidate, Schedule(updates, learning_rate, chunk=CHUNK, batch=BATCH))
+    shuffle = np.random.default_rng(0)
     for _ in range(PASSES):
-        for _loss in learner.learn(past, np.arange(count)):
+        for _loss in learner.learn(past, shuffle.permutation(count)):
             pause()
     return candidate.eval()
 
 
-def losses_of(backbone: Backbone, windows: Windows) -> Float64:
-    """[S] mean loss of each stream over the judged samples, the ones before them to warm up; NaN where it has none."""
-    newest = slice(len(windows.target_TS) - judged(len(windows.target_TS)) - 1, None)
-    found = []
-    for first in range(0, windows.target_TS.shape[1], JUDGED_AT_ONCE):
-        some = slice(first, first + JUDGED_AT_ONCE)
-        inputs_TBF, target_TB = windows.inputs_TSF[:, some], windows.target_TS[:, some]
+def record_of(backbone: Backbone, windows: Windows) -> Record:
+    """Of the judged samples; the ones before them warm the network up."""
+    first = len(windows.target_TS) - judged(len(windows.target_TS)) - 1
+    losses, errors = [], []
+    for start in range(0, windows.target_TS.shape[1], BATCH):
+        some = slice(start, start + BATCH)
+        inputs_TBF, target_TB = windows.inputs_TSF[:, some], windows.target_TS[first:, some]
         with torch.inference_mode():
-            outputs, *_ = backbone.unroll(inputs_TBF, *backbone.initial(target_TB.shape[1]))
-            loss, _ = likelihood(outputs, inputs_TBF, target_TB)
-        mask = windows.mask_TS[newest, some].double()
+            _, *state = backbone.unroll(inputs_TBF[:first], *backbone.initial(inputs_TBF.shape[1]))
+            outputs, *_ = backbone.unroll(inputs_TBF[first:], *state)
+            loss_TB, error_TB = likelihood(outputs, inputs_TBF[first:], target_TB)
+        mask_TB = windows.mask_TS[first:, some].double()
+        count_B = mask_TB.sum(0).numpy()
         with np.errstate(invalid="ignore"):
-            found.append((loss[newest].double() * mask).sum(0).numpy() / mask.sum(0).numpy())
-    return np.concatenate(found)
+            losses.append((loss_TB.double() * mask_TB).sum(0).numpy() / count_B)
+            errors.append(np.log((error_TB.double() * mask_TB).sum(0).numpy() / count_B + LEAST_ERROR))
+    return Record(np.concatenate(losses), np.concatenate(errors))
 
 
-def beats(challenger_S: Float64, running_S: Float64) -> bool:
-    """Whether the mean over streams is lower by more than its standard error: chance is no reason to change weights."""
-    gain = running_S - challenger_S
-    gain = gain[np.isfinite(gain)]
+def beats(challenger: Record, running: Record) -> bool:
+    """Whether the mean loss over streams is lower by more than its standard error, and the error no larger.
+
+    Chance is no reason to change weights; nor is a scale that fits better, if forecasts are worse for it.
+    """
+    gain_S = running.loss_S - challenger.loss_S
+    there = np.isfinite(gain_S)
+    gain, nearer = gain_S[there], (running.error_S - challenger.error_S)[there]
     if len(gain) < 2:
         return False
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) and nearer.mean() >= 0)

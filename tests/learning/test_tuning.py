@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from detector.learning.buffer import WIDTH
-from detector.learning.tuning import CANDIDATE, beats, consider, judged, losses_of, tune, windows_of
+from detector.learning.tuning import CANDIDATE, Record, beats, consider, judged, record_of, tune, windows_of
+from detector.models.learner import likelihood
 from detector.models.windows import Windows, record
 from tests.learning.fleet import START, untrained, values
 
@@ -53,7 +54,7 @@ def test_the_judged_samples_are_not_learnt_from() -> None:
     one, two = (tune(untrained().backbone, part, RATE, lambda: None) for part in (seen, other))
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(tensor, two.state_dict()[name], rtol=0, atol=0)
-    assert not np.array_equal(losses_of(one, seen), losses_of(one, other))
+    assert not np.array_equal(record_of(one, seen).loss_S, record_of(one, other).loss_S)
 
 
 def test_learning_is_the_same_every_time_and_leaves_its_origin_alone() -> None:
@@ -70,17 +71,36 @@ def test_streams_with_other_weights_are_compared_with_their_own() -> None:
     seen = windows()
     running = ["good"] * 9 + ["bad"] * 3
     verdict = consider({"good": good, "bad": bad}, running, seen, RATE)
-    mine = np.where(np.array(running) == "good", losses_of(good, seen), losses_of(bad, seen))
+    mine = np.where(np.array(running) == "good", record_of(good, seen).loss_S, record_of(bad, seen).loss_S)
     assert verdict.loss["running"] == mine.mean()
 
 
 def test_chance_does_not_change_weights() -> None:
     rng = np.random.default_rng(0)
-    running_S = rng.normal(size=200)
-    assert beats(running_S - 0.1, running_S)
-    assert not beats(running_S + rng.normal(size=200) * 0.5 + 0.05, running_S)
-    assert not beats(running_S, running_S)
-    assert not beats(np.full(3, np.nan), np.ones(3))
+    loss_S, same_S = rng.normal(size=200), np.zeros(200)
+    running = Record(loss_S, same_S)
+    assert beats(Record(loss_S - 0.1, same_S), running)
+    assert not beats(Record(loss_S + rng.normal(size=200) * 0.5 + 0.05, same_S), running)
+    assert not beats(running, running)
+    assert not beats(Record(np.full(3, np.nan), np.zeros(3)), Record(np.ones(3), np.zeros(3)))
+
+
+def test_a_scale_that_fits_better_does_not_pay_for_worse_forecasts() -> None:
+    running = Record(np.zeros(9), np.zeros(9))
+    assert beats(Record(np.full(9, -1.0), np.full(9, -0.01)), running)
+    assert not beats(Record(np.full(9, -1.0), np.full(9, 0.01)), running)
+
+
+def test_what_a_network_did_is_the_same_in_parts_and_as_a_whole() -> None:
+    backbone, seen = untrained().backbone, windows(40)
+    whole = record_of(backbone, seen)
+    one = Windows(*(part[:, 37:38] for part in (seen.inputs_TSF, seen.target_TS, seen.mask_TS, seen.unit_TS)))
+    np.testing.assert_allclose(record_of(backbone, one).loss_S, whole.loss_S[37:38], rtol=1e-5)
+    np.testing.assert_allclose(record_of(backbone, one).error_S, whole.error_S[37:38], rtol=1e-5)
+    outputs, *_ = backbone.unroll(seen.inputs_TSF, *backbone.initial(40))
+    loss_TS, _ = likelihood(outputs, seen.inputs_TSF, seen.target_TS)
+    wanted = loss_TS[-judged(160) - 1 : -1].double().mean(0).detach()
+    np.testing.assert_allclose(whole.loss_S, wanted.numpy(), rtol=1e-4)
 
 
 def test_short_streams_are_masked_where_they_have_nothing() -> None:
