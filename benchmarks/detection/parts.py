@@ -6,6 +6,7 @@ Each class is the product's own part, silenced: it keeps its state and says noth
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from detector.scoring import GroupScorer, Scorer
 from detector.scoring.budget import Budget
 from detector.scoring.calm import Calm, Level
 from detector.scoring.flatline import FlatLine
-from detector.scoring.group import Members
+from detector.scoring.group import Members, Parts
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
 from detector.stats.novelty import Distance, NoveltyMemory
@@ -49,16 +50,16 @@ class BestExpert:
 class Forgetful(NoveltyMemory):
     """Nothing is ever new."""
 
-    def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Distance:
-        found = super().distance(state, rows, numbers_B)
+    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
+        found = super().distance(state, rows, times_B, numbers_B)
         return found._replace(any=np.zeros(len(rows)), established=np.zeros(len(rows)))
 
 
 class Forgiving(NoveltyMemory):
     """What was seen once is as good as seen often."""
 
-    def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Distance:
-        found = super().distance(state, rows, numbers_B)
+    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
+        found = super().distance(state, rows, times_B, numbers_B)
         return found._replace(established=found.any)
 
 
@@ -164,18 +165,14 @@ def _without_price() -> Scorer:
 
 
 class _GroupWithout(GroupScorer):
-    """Without one of its three parts."""
+    """Without one of its parts."""
 
-    def __init__(self, part: int) -> None:
+    def __init__(self, part: str) -> None:
         super().__init__()
         self._part = part
 
-    def _parts(self, state: Columns, groups: Rows, members: Members) -> tuple[Float64, Float64, Float64]:
-        novelty_G, size_G, reach_G = (
-            np.zeros(len(groups)) if place == self._part else part
-            for place, part in enumerate(super()._parts(state, groups, members))
-        )
-        return novelty_G, size_G, reach_G
+    def _parts(self, state: Columns, groups: Rows, members: Members) -> Parts:
+        return super()._parts(state, groups, members)._replace(**{self._part: np.zeros(len(groups))})
 
 
 class Variant(NamedTuple):
@@ -204,9 +201,10 @@ VARIANTS: dict[str, Variant] = {
     "without the flat line": Variant(_without_flat_line),
     "without trust by length of history": Variant(Trusting),
     "without the price of overspending": Variant(_without_price),
-    "group without novelty": Variant(group=lambda: _GroupWithout(0)),
-    "group without size": Variant(group=lambda: _GroupWithout(1)),
-    "group without reach": Variant(group=lambda: _GroupWithout(2)),
+    **{
+        f"group without {part}": Variant(group=partial(_GroupWithout, part))
+        for part in ("novelty", "size", "reach", "jump")
+    },
     "without the read-out correction": Variant(forecaster="uncorrected"),
     "network -> best of its bank": Variant(forecaster="best expert"),
     PERSISTENCE: Variant(forecaster="persistence"),

@@ -27,6 +27,8 @@ SPECTRAL_MEAN = 3
 SPECTRAL_AHEAD = 5
 SALIENCY_MEAN = 21
 PATTERN_ROWS = 32
+ROW_SECONDS = 168.75
+"""Rows come so often for the memories of novelty, which ask how long ago a value was first met."""
 FOREST_TREES, FOREST_POINTS, FOREST_SHINGLE = 10, 128, 4
 
 
@@ -40,15 +42,16 @@ def novelty_columns(values: Float64, *, steps: bool = False) -> Float64:
     rows, scores = np.arange(values.shape[1]), np.zeros(values.shape)
     for at, value in enumerate(values):
         deviation = moments.deviation(state, rows, NOISE_FLOOR)
-        near = memory.distance(state, rows, value)
+        times = np.full(len(rows), at * ROW_SECONDS)
+        near = memory.distance(state, rows, times, value)
         scores[at] = near.any / deviation
-        memory.update(state, rows, value, near)
+        memory.update(state, rows, times, value, near)
         moments.update(state, rows, value)
         if steps:
             step = value - values[max(at - 1, 0)]
-            near = differences.distance(state, rows, step)
+            near = differences.distance(state, rows, times, step)
             scores[at] += near.any / deviation
-            differences.update(state, rows, step, near)
+            differences.update(state, rows, times, step, near)
     return scores
 
 

@@ -41,7 +41,7 @@ class Level(NamedTuple):
 class Calm:
     """Columns `calm_*`."""
 
-    fields = (
+    fields: tuple[Field, ...] = (
         Field("calm_activity", dtype="float64"),
         Field("calm_seen", dtype="int32"),
         Field("calm_lowest", initial=NONE_YET),

@@ -109,11 +109,11 @@ class Scorer:
         deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
         least_B = LEAST_SHARE * deviation_B
         residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows, 0.0), least_B)
-        value_distance = self._values.distance(state, rows, values)
-        residual_distance = self._residuals.distance(state, rows, residual_B)
+        value_distance = self._values.distance(state, rows, times, values)
+        residual_distance = self._residuals.distance(state, rows, times, residual_B)
         departure = self._habit.departure(state, rows, times, values)
         is_open = departure.is_open
-        habit_distance = self._departures.distance(state, rows[is_open], departure.smoothed[is_open])
+        habit_distance = self._departures.distance(state, rows[is_open], times[is_open], departure.smoothed[is_open])
         run_B = self._flat.run(state, rows, values)
         moved = run_B == 0.0
         level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved])
@@ -155,10 +155,11 @@ class Scorer:
     ) -> None:
         """Take in the round that `score` judged; the arguments are the same."""
         residual_B = _residual(values, _expected(values, loc))
-        self._values.update(state, rows, values, score.value_distance)
-        self._residuals.update(state, rows, residual_B, score.residual_distance)
+        self._values.update(state, rows, times, values, score.value_distance)
+        self._residuals.update(state, rows, times, residual_B, score.residual_distance)
         is_open = score.departure.is_open
-        self._departures.update(state, rows[is_open], score.departure.smoothed[is_open], score.habit_distance)
+        smoothed_B = score.departure.smoothed[is_open]
+        self._departures.update(state, rows[is_open], times[is_open], smoothed_B, score.habit_distance)
         self._habit.update(state, rows, times, values, self._budget.interval(state, rows), score.departure)
         self._moments.update(state, rows, values)
         self._residual_moments.update(state, rows, residual_B)

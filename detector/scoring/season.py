@@ -51,7 +51,7 @@ class Departure(NamedTuple):
 class DailyHabit:
     """Columns `habit_*`."""
 
-    fields = (
+    fields: tuple[Field, ...] = (
         Field("habit_profile", (BINS,)),
         Field("habit_counts", (BINS,), dtype="int16"),
         Field("habit_started", dtype="float64", initial=float("nan")),

@@ -5,9 +5,9 @@ stay; when the memory is full, one of the two closest neighbours makes room, so 
 that was seen. A number closer to the memory than its two closest neighbours are to each other would itself be the
 redundant one and is not entered, which makes most updates free.
 
-Seen once is not seen often: a remembered number is *established* when the stream came near it again at least `APART`
-visit units after it was first met. The distance to the nearest established number says how far a recurrence of a rare
-event is from the usual.
+Seen once is not seen often: a remembered number is *established* when the stream came near it again six hours of event
+time, or more, after it was first met (`APART` units of the stamps), whatever the sampling interval. The distance to the
+nearest established number says how far a recurrence of a rare event is from the usual.
 
 Shape legend: B rows of one call, K remembered numbers, D numbers on their way in.
 """
@@ -28,13 +28,13 @@ Int16 = npt.NDArray[np.int16]
 
 DELAY = 5
 SIZE = 64
-VISIT_SAMPLES = 16
-"""Samples in one unit of the visit stamps."""
+VISIT_SECONDS = 2700.0
+"""Event time in one unit of the visit stamps."""
 APART = 8
-"""Visit units between the first and the establishing visit."""
+"""Units between the first and the establishing visit."""
 ESTABLISHED = -1
 STAMPS = 1 << 14
-"""Stamps go round, two years of minutes apart."""
+"""Stamps go round, 512 days apart."""
 
 
 class Distance(NamedTuple):
@@ -59,7 +59,7 @@ class NoveltyMemory:
         self._waiting = f"{name}_waiting"
         self._welcome = f"{name}_welcome"
         self._seen = f"{name}_seen"
-        self.fields = (
+        self.fields: tuple[Field, ...] = (
             Field(self._memory, (size,), initial=float("inf")),
             Field(self._stamps, (size,), dtype="int16"),
             Field(self._gap),
@@ -72,14 +72,15 @@ class NoveltyMemory:
         """[B] numbers taken in so far."""
         return np.asarray(state[self._seen][rows], dtype=np.float64)
 
-    def distance(self, state: Columns, rows: Rows, numbers_B: Float64) -> Distance:
-        """Distances of the numbers of this round; changes nothing."""
+    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
+        """Distances of the numbers of this round, seen at unix `times_B`; changes nothing."""
         away_BK = state[self._memory].take(rows, axis=0)
         away_BK -= numbers_B.astype(np.float32)[:, None]
         np.abs(away_BK, out=away_BK)
         nearest_B = away_BK.argmin(axis=1)
         any_B = away_BK[np.arange(len(rows)), nearest_B].astype(np.float64)
-        any_B[~np.isfinite(any_B)] = 0.0
+        empty_B = ~np.isfinite(any_B)
+        any_B[empty_B] = 0.0
         stamp_B = state[self._stamps][rows, nearest_B]
         established_B = any_B.copy()
         rare = np.flatnonzero(stamp_B != ESTABLISHED)
@@ -87,14 +88,10 @@ class NoveltyMemory:
             rare_BK = np.where(state[self._stamps].take(rows[rare], axis=0) == ESTABLISHED, away_BK[rare], np.inf)
             usual_B = rare_BK.min(axis=1)
             established_B[rare] = np.where(np.isfinite(usual_B), usual_B, any_B[rare])
-        age_B = np.abs(stamp_B - self._stamp(state, rows))
-        return Distance(any_B, established_B, (stamp_B != ESTABLISHED) & (age_B >= APART))
+        age_B = np.abs(stamp_B - _stamp(times_B))
+        return Distance(any_B, established_B, (stamp_B != ESTABLISHED) & (age_B >= APART) & ~empty_B)
 
-    def _stamp(self, state: Columns, rows: Rows) -> Int16:
-        """[B] the present visit stamp."""
-        return (state[self._seen][rows] // VISIT_SAMPLES % STAMPS).astype(np.int16)
-
-    def update(self, state: Columns, rows: Rows, numbers_B: Float64, distance: Distance) -> None:
+    def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
         """Take in the numbers of this round; `distance` is what `distance` said of them."""
         seen_B = state[self._seen][rows]
         place_B = seen_B % DELAY
@@ -103,7 +100,7 @@ class NoveltyMemory:
         ready_B = (seen_B >= DELAY) & news_B
         if ready_B.any():
             chosen = rows[ready_B]
-            self._enter(state, chosen, waiting[chosen, place_B[ready_B]], self._stamp(state, chosen))
+            self._enter(state, chosen, waiting[chosen, place_B[ready_B]], _stamp(times_B[ready_B]))
         waiting[rows, place_B] = numbers_B
         # A second visit enters whatever its distance, to establish its neighbour.
         welcome[rows, place_B] = np.where(distance.is_return, np.float32(np.inf), distance.any)
@@ -128,6 +125,11 @@ class NoveltyMemory:
         state[self._memory][rows] = memory_BK
         state[self._stamps][rows] = np.take_along_axis(stamps_BK, kept_BK, axis=1)
         state[self._gap][rows] = np.where(full_B, _gaps(memory_BK).min(axis=1), np.float32(0.0))
+
+
+def _stamp(times_B: Float64) -> Int16:
+    """[B] visit stamp of each moment."""
+    return (times_B // VISIT_SECONDS % STAMPS).astype(np.int16)
 
 
 def _gaps(sorted_BK: Float32) -> Float32:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from detector.columns import Columns, allocate
-from detector.stats.novelty import APART, DELAY, VISIT_SAMPLES, Distance, NoveltyMemory
+from detector.stats.novelty import APART, DELAY, STAMPS, VISIT_SECONDS, Distance, NoveltyMemory
 
 SIZE = 8
+START = 1_700_000_000.0
+MINUTES = 60.0
+HOURS = 3600.0
 
 
 class Reference:
@@ -20,8 +23,8 @@ class Reference:
         self.gap = 0.0
         self.seen = 0
 
-    def see(self, number: float) -> tuple[float, float]:
-        stamp = self.seen // VISIT_SAMPLES
+    def see(self, time: float, number: float) -> tuple[float, float]:
+        stamp = int(time // VISIT_SECONDS) % STAMPS
         away = [(abs(m - number), s) for m, s in self.memory]
         usual = [a for a, s in away if s == -1]
         # Of two equally near the smaller counts.
@@ -53,19 +56,27 @@ class Reference:
         self.gap = min(gaps) if len(self.memory) == SIZE else 0.0
 
 
-def _play(memory: NoveltyMemory, state: Columns, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _times(numbers: np.ndarray, step: float) -> np.ndarray:
+    return np.arange(len(numbers), dtype=np.float64) * step + START
+
+
+def _play(
+    memory: NoveltyMemory, state: Columns, numbers: np.ndarray, step: float = 3 * MINUTES
+) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(numbers.shape[1])
     said = []
-    for round_numbers in numbers:
-        distance = memory.distance(state, rows, round_numbers)
-        memory.update(state, rows, round_numbers, distance)
+    for time, round_numbers in zip(_times(numbers, step).tolist(), numbers, strict=True):
+        times = np.full(len(rows), time)
+        distance = memory.distance(state, rows, times, round_numbers)
+        memory.update(state, rows, times, round_numbers, distance)
         said.append((distance.any, distance.established))
     any_TB, established_TB = np.array(said).transpose(1, 0, 2)
     return any_TB, established_TB
 
 
+@pytest.mark.parametrize("step", [3 * MINUTES, HOURS])
 @pytest.mark.parametrize("kind", ["noise", "counts", "wander", "rare"])
-def test_equals_the_plain_reference(kind: str) -> None:
+def test_equals_the_plain_reference(kind: str, step: float) -> None:
     rng = np.random.default_rng(3)
     shape = (600, 6)
     numbers = {
@@ -77,10 +88,11 @@ def test_equals_the_plain_reference(kind: str) -> None:
     # Numbers on a grid of float32 make every distance exact, so that the two may be compared bit for bit.
     numbers = np.round(numbers * 1024.0) / 1024.0
     memory = NoveltyMemory("n", SIZE)
-    any_TB, established_TB = _play(memory, allocate(memory.fields, shape[1]), numbers)
+    any_TB, established_TB = _play(memory, allocate(memory.fields, shape[1]), numbers, step)
     for row in range(shape[1]):
         reference = Reference()
-        expected = np.array([reference.see(float(number)) for number in numbers[:, row]])
+        samples = zip(_times(numbers, step).tolist(), numbers[:, row].tolist(), strict=True)
+        expected = np.array([reference.see(time, number) for time, number in samples])
         np.testing.assert_array_equal(any_TB[:, row], expected[:, 0])
         np.testing.assert_array_equal(established_TB[:, row], expected[:, 1])
 
@@ -118,11 +130,39 @@ def test_a_recurrence_is_far_from_the_established() -> None:
     assert (established_TB >= any_TB).all()
 
 
+@pytest.mark.parametrize("step", [1.0, MINUTES, HOURS])
+def test_what_is_established_is_a_matter_of_event_time(step: float) -> None:
+    rng = np.random.default_rng(1)
+    memory = NoveltyMemory("n")
+    state, rows, now = allocate(memory.fields, 1), np.zeros(1, dtype=np.int64), START
+
+    def see(numbers: list[float], every: float) -> Distance:
+        nonlocal now
+        for number in numbers:
+            now += every
+            distance = memory.distance(state, rows, np.array([now]), np.array([number]))
+            memory.update(state, rows, np.array([now]), np.array([number]), distance)
+        return distance
+
+    see(rng.standard_normal(500).tolist(), max(step, 5 * MINUTES))
+    see([20.0] * max(int(10 * MINUTES / step), 3), step)
+    see(rng.standard_normal(max(int(HOURS / step), 2 * DELAY)).tolist(), min(step, 10 * MINUTES))
+    again = see([20.0], step)
+    assert (again.any[0], again.is_return[0]) == (0.0, False)
+    assert again.established[0] > 15.0
+    see(rng.standard_normal(2 * DELAY).tolist(), HOURS)
+    much_later = see([20.0], step)
+    assert (much_later.any[0], much_later.is_return[0]) == (0.0, True)
+    assert much_later.established[0] > 15.0
+    see(rng.standard_normal(2 * DELAY).tolist(), step)
+    assert see([20.0], step).established[0] == 0.0
+
+
 def test_distance_reads_only_and_knows_an_empty_memory() -> None:
     memory = NoveltyMemory("n")
     state = allocate(memory.fields, 4)
     before = {name: column.copy() for name, column in state.items()}
-    distance = memory.distance(state, np.arange(4), np.array([1.0, -1e30, 1e30, 0.0]))
+    distance = memory.distance(state, np.arange(4), np.zeros(4), np.array([1.0, -1e30, 1e30, 0.0]))
     assert isinstance(distance, Distance)
     assert (distance.any == 0.0).all()
     assert (distance.established == 0.0).all()
