@@ -26,7 +26,7 @@ from detector.records import Partition
 from detector.streams.table import LATEST
 from detector.telemetry.learning_metrics import LearningMetrics
 
-CHOOSE_SECONDS = 30.0
+CHOOSE_SECONDS = 5.0
 ACTIVE_SECONDS = 7_200.0
 """Event time: a stream that was silent for longer than this before the newest sample has nothing to teach."""
 LEAST_STREAMS = 8
@@ -96,8 +96,8 @@ class Learning:
         if now >= self._choose_at:
             self._choose_at = now + CHOOSE_SECONDS
             self.buffer.choose(self._active(partitions))
-            self._metrics.buffer.set(int(self.buffer.length_S.sum()))
-            self._metrics.learnt.set(sum(bool(self.versions.now(partition)) for partition in partitions))
+        self._metrics.buffer.set(int(self.buffer.length_S.sum()))
+        self._metrics.learnt.set(sum(bool(self.versions.now(partition)) for partition in partitions))
         try:
             if self._round is None:
                 self._begin(now, partitions)
