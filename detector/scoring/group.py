@@ -1,12 +1,16 @@
 """One score for the streams that belong together: the metrics of a host, the hosts of a service.
 
-A group is judged once a tick of event time, from what its members showed in that tick. Its statistic has three parts,
-each a root mean square over the members: their novelties, smoothed over eight ticks, which see many members that are
-each a little unlike their past; the sizes of their residuals, as logarithms, held for some ticks, which see a few that
-jump, however briefly; and their reach, how far they are from where they usually are, smoothed over sixteen ticks, which
-sees an outage that has happened before. The latter two count by what they exceed their own mean. Members move
-together, so nothing here counts them as independent: one pooled tail, measured on groups whose members share what
-moves them, turns the statistic into a probability, and the group has an alarm budget of its own.
+A group is judged once a tick of event time, from what its members showed in that tick. Its statistic has four parts:
+
+- novelty, the root mean square over the members, smoothed: many that are each a little unlike their past;
+- size of the residuals, as logarithms, root mean square, smoothed: many that are hard to foretell;
+- reach, how far members are from where they usually are, root mean square, smoothed longer: an outage that has
+  happened before;
+- jump, the three largest residuals beyond what is ordinary for them, held for some ticks: a few, however briefly.
+
+The latter three count by what they exceed their own mean, and with one weight. Members move together, so nothing here
+counts them as independent: one pooled tail, measured on groups whose members share what moves them, turns the
+statistic into a probability, and the group has an alarm budget of its own.
 
 Shape legend: F members of all groups of a call, one group after the other; G groups.
 """
@@ -27,20 +31,23 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-NOVELTY_RATE = 1.0 / 8.0
-RELEASE_RATE = 1.0 / 8.0
-"""A size is taken at once where it rises and let go at this rate: incidents of three ticks are incidents."""
-REACH_RATE = 1.0 / 16.0
+SMOOTHING = 1.0 / 8.0
+REACH_SMOOTHING = 1.0 / 16.0
+RELEASE = 1.0 / 8.0
+"""A jump counts at once and is let go at this rate: incidents of three ticks are incidents."""
 USUAL_RATE = 1.0 / 5_000.0
-SIZE_WEIGHT = 0.6
-REACH_WEIGHT = 0.5
+WEIGHT = 0.4
+"""Of size, reach and jump against novelty."""
+LARGEST = 3
+ORDINARY_JUMP = 1.0
+"""What the logarithm of the largest residuals may exceed its mean by."""
 NOVELTY_CAP = 50.0
 """What one member's novelty counts at most, in deviations."""
 REACH_CAP = 20.0
 """The same of its distance from where it usually is."""
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
-TAIL = PooledTail(threshold=0.05, rate=0.0072, mean_excess=0.0455)
+TAIL = PooledTail(threshold=0.05, rate=0.0065, mean_excess=0.042)
 """Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet`."""
 
 
@@ -55,10 +62,18 @@ class GroupScore(NamedTuple):
     anomaly_score: Float64
     """More than 1 is anomalous; 0 while the group warms up."""
     surprise: Float64
+    parts: Parts
+
+
+class Parts(NamedTuple):
+    """Of the statistic; all [G]."""
+
     novelty: Float64
-    """The three parts, smoothed or held."""
     size: Float64
     reach: Float64
+    largest: Float64
+    """Mean logarithm of the largest sizes in the tick."""
+    jump: Float64
 
 
 class Seen(NamedTuple):
@@ -91,10 +106,12 @@ class GroupScorer:
         Field("group.peak"),
         Field("group.tick", dtype="float64", initial=-1.0),
         Field("group.smoothed_novelty"),
-        Field("group.held_size"),
+        Field("group.smoothed_size"),
         Field("group.usual_size"),
         Field("group.smoothed_reach"),
         Field("group.usual_reach"),
+        Field("group.usual_largest"),
+        Field("group.jump"),
         Field("group.usual"),
         Field("group.ticks"),
     )
@@ -114,12 +131,10 @@ class GroupScorer:
 
     def score(self, state: Columns, groups: Rows, members: Members) -> GroupScore:
         """Judge the tick that ends, `group.tick` of each; changes nothing."""
-        novelty_G, size_G, reach_G = self._parts(state, groups, members)
-        novelty_G = _followed(state["group.smoothed_novelty"][groups], novelty_G, NOVELTY_RATE)
-        size_G = np.maximum(size_G, _followed(state["group.held_size"][groups], size_G, RELEASE_RATE))
-        reach_G = _followed(state["group.smoothed_reach"][groups], reach_G, REACH_RATE)
-        statistic_G = novelty_G + SIZE_WEIGHT * np.maximum(size_G - state["group.usual_size"][groups], 0.0)
-        statistic_G += REACH_WEIGHT * np.maximum(np.log1p(reach_G) - state["group.usual_reach"][groups], 0.0)
+        parts = self._parts(state, groups, members)
+        statistic_G = parts.novelty + WEIGHT * parts.jump
+        for name, part_G in (("size", parts.size), ("reach", np.log1p(parts.reach))):
+            statistic_G += WEIGHT * np.maximum(part_G - state[f"group.usual_{name}"][groups], 0.0)
         ticks_G = state["group.ticks"][groups].astype(np.float64)
         statistic_G *= ticks_G / (ticks_G + HALF_TRUST_TICKS)
         surprise_G = np.where(ticks_G < self.warmup_ticks, 0.0, TAIL.surprise(statistic_G))
@@ -130,35 +145,52 @@ class GroupScorer:
             limit=TAIL.score(price_G),
             anomaly_score=compressed(surprise_G / price_G),
             surprise=surprise_G,
-            novelty=novelty_G,
-            size=size_G,
-            reach=reach_G,
+            parts=parts,
         )
 
-    def _parts(self, state: Columns, groups: Rows, members: Members) -> tuple[Float64, Float64, Float64]:
-        """[G] root mean squares of novelty, log size and reach of the members that were seen in the tick."""
+    def _parts(self, state: Columns, groups: Rows, members: Members) -> Parts:
+        """What the members that were seen in the tick show, smoothed or held."""
         counts_G = np.diff(np.append(members.starts, len(members.rows)))
         seen_F = state["group.seen"][members.rows] == np.repeat(state["group.tick"][groups], counts_G)
         present_G = np.maximum(np.add.reduceat(seen_F.astype(np.float64), members.starts), 1.0)
         novelty_F, size_F, reach_F = (
-            state[f"group.{name}"][members.rows].astype(np.float64) for name in ("novelty", "size", "reach")
+            np.where(seen_F, state[f"group.{name}"][members.rows].astype(np.float64), 0.0)
+            for name in ("novelty", "size", "reach")
         )
-        parts = (np.minimum(novelty_F, NOVELTY_CAP), np.log1p(size_F), np.minimum(reach_F, REACH_CAP))
-        squares = (np.add.reduceat(np.where(seen_F, part_F**2, 0.0), members.starts) for part_F in parts)
-        novelty_G, size_G, reach_G = (np.sqrt(squares_G / present_G) for squares_G in squares)
-        return novelty_G, size_G, reach_G
+        size_F = np.log1p(size_F)
+        squares = (np.minimum(novelty_F, NOVELTY_CAP) ** 2, size_F**2, np.minimum(reach_F, REACH_CAP) ** 2)
+        novelty_G, size_G, reach_G = (np.sqrt(np.add.reduceat(one, members.starts) / present_G) for one in squares)
+        by_size = np.lexsort((-size_F, np.repeat(np.arange(len(groups)), counts_G)))
+        place_F = np.arange(len(members.rows)) - np.repeat(members.starts, counts_G)
+        largest_G = np.add.reduceat(size_F[by_size] * (place_F < LARGEST), members.starts)
+        largest_G /= np.minimum(present_G, LARGEST)
+        beyond_G = np.maximum(largest_G - state["group.usual_largest"][groups] - ORDINARY_JUMP, 0.0)
+        return Parts(
+            novelty=_followed(state["group.smoothed_novelty"][groups], novelty_G, SMOOTHING),
+            size=_followed(state["group.smoothed_size"][groups], size_G, SMOOTHING),
+            reach=_followed(state["group.smoothed_reach"][groups], reach_G, REACH_SMOOTHING),
+            largest=largest_G,
+            jump=np.maximum(beyond_G, _followed(state["group.jump"][groups], beyond_G, RELEASE)),
+        )
 
     def learn(self, state: Columns, groups: Rows, times_G: Float64, said: GroupScore) -> None:
         """Take in the tick that `score` judged; it ends at `times_G`."""
         ticks_G = state["group.ticks"][groups] + 1.0
         rate_G = np.maximum(1.0 / ticks_G, USUAL_RATE)
-        usual = {"usual_size": said.size, "usual_reach": np.log1p(said.reach), "usual": said.statistic}
+        parts = said.parts
+        usual = {
+            "usual_size": parts.size,
+            "usual_reach": np.log1p(parts.reach),
+            "usual_largest": parts.largest,
+            "usual": said.statistic,
+        }
         for name, value_G in usual.items():
             column = state[f"group.{name}"]
             column[groups] = _followed(column[groups], value_G, rate_G)
-        state["group.smoothed_novelty"][groups] = said.novelty
-        state["group.held_size"][groups] = said.size
-        state["group.smoothed_reach"][groups] = said.reach
+        state["group.smoothed_novelty"][groups] = parts.novelty
+        state["group.smoothed_size"][groups] = parts.size
+        state["group.smoothed_reach"][groups] = parts.reach
+        state["group.jump"][groups] = parts.jump
         state["group.ticks"][groups] = ticks_G
         self._budget.update(state, groups, times_G, said.surprise)
 

@@ -7,13 +7,13 @@ import pytest
 
 from detector.columns import Columns, allocate
 from detector.scoring.budget import Budget
-from detector.scoring.group import GroupScore, GroupScorer, Members, Seen
+from detector.scoring.group import ORDINARY_JUMP, GroupScore, GroupScorer, Members, Seen
 
 Array = np.ndarray
 SIZES = (5, 1, 12)
 STARTS = np.cumsum(SIZES) - np.array(SIZES)
 MEMBERS = sum(SIZES)
-COLUMNS = ("statistic", "anomaly_score", "limit", "novelty", "size", "reach")
+COLUMNS = ("statistic", "anomaly_score", "limit", "surprise")
 
 
 def new() -> tuple[GroupScorer, Columns]:
@@ -46,15 +46,17 @@ def after(ticks: int, seed: int = 0) -> tuple[GroupScorer, Columns, np.random.Ge
     return scorer, state, rng
 
 
-@pytest.mark.parametrize("kind", ["many are new", "a few jump", "many are away"])
+@pytest.mark.parametrize("kind", ["many are new", "many surprise", "a few jump", "many are away"])
 def test_each_part_shows(kind: str) -> None:
     scorer, state, rng = after(600)
     for now in range(600, 630):
         seen = quiet(rng)
         if kind == "many are new":
             seen.novelty[STARTS[2] :] += 1.5
+        elif kind == "many surprise":
+            seen.size[STARTS[2] :] *= 10.0
         elif kind == "a few jump":
-            seen.size[STARTS[2] : STARTS[2] + 3] += 30.0
+            seen.size[STARTS[2] : STARTS[2] + 3] += 12.0
         else:
             seen.reach[STARTS[2] :] += 15.0
         said = tick(scorer, state, now, seen)
@@ -72,11 +74,12 @@ def test_one_tick_of_noise_in_one_member_is_smoothed_away() -> None:
 def test_a_jump_counts_at_once_and_is_let_go_slowly() -> None:
     scorer, state, rng = after(600)
     calm, jump = quiet(rng), quiet(rng)
-    jump.size[STARTS[2] :] = 1e3
-    at_once = tick(scorer, state, 600, jump).size[2]
-    assert at_once == pytest.approx(np.log1p(1e3))
-    let_go = tick(scorer, state, 601, calm).size[2]
-    assert let_go == pytest.approx(at_once + (np.sqrt((np.log1p(calm.size[STARTS[2] :]) ** 2).mean()) - at_once) / 8)
+    jump.size[STARTS[2] : STARTS[2] + 3] = 1e3
+    usual = state["group.usual_largest"][MEMBERS + 2]
+    at_once = tick(scorer, state, 600, jump).parts.jump[2]
+    assert at_once == pytest.approx(np.log1p(1e3) - usual - ORDINARY_JUMP)
+    let_go = [tick(scorer, state, now, calm).parts.jump[2] for now in (601, 602)]
+    assert let_go == pytest.approx([at_once * 7 / 8, at_once * 49 / 64])
 
 
 def test_warm_up_scores_nothing_and_a_new_group_floods_nobody() -> None:
@@ -97,7 +100,7 @@ def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
     scorer.take(state, present, np.full(4, 50.0), Seen(*(np.full(4, shown) for shown in (2.0, 1.0, 3.0, 0.5))))
     said = scorer.score(state, np.array([MEMBERS + 2]), Members(rows, np.zeros(1, dtype=np.int64)))
     smoothed = before["group.smoothed_novelty"][MEMBERS + 2]
-    assert said.novelty[0] == pytest.approx(smoothed + (2.0 - smoothed) / 8.0, rel=1e-6)
+    assert said.parts.novelty[0] == pytest.approx(smoothed + (2.0 - smoothed) / 8.0, rel=1e-6)
 
 
 def test_of_several_samples_of_a_tick_the_largest_counts() -> None:
