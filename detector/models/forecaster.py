@@ -138,19 +138,21 @@ class Forecaster:
     def _forecast(self, state: Columns, rows: Rows) -> None:
         bank = unpack(state, rows)
         inputs, unit = features(bank)
-        weights, correction, log_scale = self._head(self._kernel(state, rows, inputs), inputs)
+        raw, hidden = self._kernel(state, rows, inputs)
+        weights, correction, log_scale = self._head(raw, inputs)
         with np.errstate(over="ignore", under="ignore"):
             move = correction * unit
             for expert in range(EXPERTS):
                 move += weights[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
             if self._readout:
-                move += self._readout.expected(state, rows) * unit
+                move += self._readout.expected(state, rows, hidden) * unit
             gate = bank[Slot.LAST] + move
             scale = np.maximum(unit * np.exp(log_scale), np.float32(LEAST_SCALE))
         code = choose(bank, state["forecaster"].take(rows))
-        experts = bank[Slot.EXPERTS]
-        offers = np.stack((gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
-        chosen = np.take_along_axis(offers, code[None, :].astype(np.int64), axis=0)[0]
+        chosen = gate
+        if code.any():
+            experts = bank[Slot.EXPERTS]
+            chosen = np.choose(code, (gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
         state["bank"][rows, Slot.GATE] = gate
         state["forecaster"][rows] = code
         origin = state["bank_clock"][rows, Clock.ORIGIN]

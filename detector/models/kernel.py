@@ -1,7 +1,8 @@
 """The network's step at one fixed shape, as the daemon runs it.
 
 Blocks of 256 rows, the last one padded with zeros: matrix products may differ in their last bits between batch sizes,
-but not with a row's position or neighbours inside one shape. The number of threads is pinned for the same reason.
+but not with a row's position or neighbours inside one shape. The number of threads is pinned for the same reason. A
+stream is a column here, as in the rest of the forecaster, so that each gate of all streams lies in one piece.
 
 Shape legend: B rows, F features, L layers, H hidden size, O outputs of the head.
 """
@@ -25,27 +26,27 @@ from detector.models.features import FEATURES
 Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 Step = Callable[[Tensor, State], State]
+"""([F, B] inputs, states [H, B]) -> states [H, B]."""
 
 
 class FusedLstm:
-    """`Lstm` with its two matrix products in one and its gates activated in place; inference only.
+    """`Lstm` over columns, with its two matrix products in one and its gates activated in place; inference only.
 
     Half the time of the plain equations at 256 rows; equal to them but for rounding.
     """
 
     def __init__(self, cell: Lstm) -> None:
-        self._hidden = cell.hidden
-        self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach().t().contiguous()
-        self._bias = cell.bias.detach()
+        self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach()
+        self._bias = cell.bias.detach()[:, None]
 
-    def __call__(self, input_BI: Tensor, state: State) -> State:
+    def __call__(self, input_FB: Tensor, state: State) -> State:
         """One step."""
         hidden, cell = state
-        sums = torch.addmm(self._bias, torch.cat((input_BI, hidden), 1), self._weight)
-        candidate = torch.tanh(sums[:, 2 * self._hidden : 3 * self._hidden])
-        i, f, _, o = torch.sigmoid_(sums).chunk(4, dim=1)
-        cell = torch.addcmul(f * cell, i, candidate)
-        return o * torch.tanh(cell), cell
+        sums = torch.addmm(self._bias, self._weight, torch.cat((input_FB, hidden)))
+        i, f, candidate, o = sums.chunk(4)
+        candidate = torch.tanh(candidate)
+        cell = torch.addcmul(f.sigmoid_() * cell, i.sigmoid_(), candidate)
+        return o.sigmoid_() * torch.tanh(cell), cell
 
 
 class Kernel:
@@ -59,64 +60,74 @@ class Kernel:
         self._size = backbone.shape.hidden_size
         backbone = backbone.to(device)
         self._steps = [_fast(layer) for layer in backbone.layers]
-        self._head_weight = backbone.head.weight.detach().t().contiguous()
-        self._head_bias = backbone.head.bias.detach()
+        self._head_weight = backbone.head.weight.detach()
+        self._head_bias = backbone.head.bias.detach()[:, None]
         self.outputs = backbone.head.out_features
         state_size = backbone.shape.state_size
-        self._inputs = np.zeros((BLOCK_ROWS, FEATURES), np.float32)
+        self._inputs = np.zeros((FEATURES, BLOCK_ROWS), np.float32)
         self.stored = torch.float16 if halved else torch.float32
         kept = np.dtype(np.float16 if halved else np.float32)
-        self._hidden: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
-        self._cell: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
+        self._hidden: Floats = np.zeros((state_size, BLOCK_ROWS), kept)
+        self._cell: Floats = np.zeros((state_size, BLOCK_ROWS), kept)
 
-    def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> Float32:
-        """One step for `rows`, whose hidden and cell state move on; [O, B] raw outputs of the head."""
+    def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> tuple[Float32, Float32]:
+        """One step for `rows`, whose states move on: [O, B] outputs of the head, [H, B] hidden state of the top."""
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        raw = np.empty((len(rows), self.outputs), np.float32)
-        inputs_BF = np.ascontiguousarray(inputs_FB.T)
+        raw_OB = np.empty((self.outputs, len(rows)), np.float32)
+        top_HB = np.empty((self._size, len(rows)), np.float32)
         with torch.inference_mode():
             for part in parts(len(rows), BLOCK_ROWS):
-                self._block(state, rows[part], inputs_BF[part], raw[part])
-        return np.ascontiguousarray(raw.T)
+                self._block(state, rows[part], inputs_FB[:, part], raw_OB[:, part], top_HB[:, part])
+        return raw_OB, top_HB
 
-    def _block(self, state: Columns, rows: Rows, inputs_BF: Float32, raw_BO: Float32) -> None:
+    def _block(self, state: Columns, rows: Rows, inputs_FB: Float32, raw_OB: Float32, top_HB: Float32) -> None:
         count = len(rows)
-        _fill(self._inputs, inputs_BF)
-        _fill(self._hidden, state["hidden"].take(rows, axis=0))
+        _fill(self._inputs, inputs_FB)
+        _fill(self._hidden, state["hidden"].take(rows, axis=0).T)
         if self.keeps_cell:
-            _fill(self._cell, state["cell"].take(rows, axis=0))
+            _fill(self._cell, state["cell"].take(rows, axis=0).T)
         out, hidden, cell = self._run(self._tensor(self._inputs), self._tensor(self._hidden), self._tensor(self._cell))
-        raw_BO[:] = out[:count].cpu().numpy()
-        state["hidden"][rows] = hidden[:count].to(self.stored).cpu().numpy()
+        raw_OB[:] = out[:, :count].cpu().numpy()
+        moved = hidden[:, :count].to(self.stored).cpu().numpy()
+        top_HB[:] = moved[-self._size :]
+        state["hidden"][rows] = moved.T
         if self.keeps_cell:
-            state["cell"][rows] = cell[:count].to(self.stored).cpu().numpy()
+            state["cell"][rows] = cell[:, :count].to(self.stored).cpu().numpy().T
 
     def _run(self, below: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if len(self._steps) == 1:
             hidden, cell = self._steps[0](below, (hidden, cell))
-            return torch.addmm(self._head_bias, hidden, self._head_weight), hidden, cell
+            return torch.addmm(self._head_bias, self._head_weight, hidden), hidden, cell
         states = []
         for step, state in zip(self._steps, zip(*self._layers(hidden, cell), strict=True), strict=True):
             states.append(step(below, state))
             below = states[-1][0]
-        hidden, cell = (torch.cat(layers, 1) for layers in zip(*states, strict=True))
-        return torch.addmm(self._head_bias, below, self._head_weight), hidden, cell
+        hidden, cell = (torch.cat(layers) for layers in zip(*states, strict=True))
+        return torch.addmm(self._head_bias, self._head_weight, below), hidden, cell
 
     def _layers(self, hidden: Tensor, cell: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        return torch.split(hidden, self._size, 1), torch.split(cell, self._size, 1)
+        return torch.split(hidden, self._size), torch.split(cell, self._size)
 
     def _tensor(self, buffer: Floats) -> Tensor:
         return torch.from_numpy(buffer).to(self._device).float()
 
 
 def _fast(layer: Cell) -> Step:
-    return FusedLstm(layer) if isinstance(layer, Lstm) else layer
+    if isinstance(layer, Lstm):
+        return FusedLstm(layer)
+
+    def step(input_FB: Tensor, state: State) -> State:
+        hidden, cell = layer(input_FB.T, (state[0].T, state[1].T))
+        return hidden.T, cell.T
+
+    return step
 
 
 def _fill(buffer: Floats, block: Floats) -> None:
-    buffer[: len(block)] = block
-    buffer[len(block) :] = 0
+    count = block.shape[1]
+    buffer[:, :count] = block
+    buffer[:, count:] = 0
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

@@ -199,8 +199,8 @@ def unit(bank: Float32) -> Float32:
 
 def best_expert(bank: Float32) -> Float32:
     """[B] forecast of the expert with the smallest running error."""
-    best = bank[Slot.ERRORS].argmin(axis=0)[None, :]
-    forecast: Float32 = np.take_along_axis(bank[Slot.EXPERTS], best, axis=0)[0]
+    best = bank[Slot.ERRORS].argmin(axis=0)
+    forecast: Float32 = bank[Slot.EXPERTS][best, np.arange(bank.shape[1])]
     return forecast
 
 

@@ -49,10 +49,13 @@ class Readout:
             Field("readout_errors", (3,), initial=1.0, finite=True),
         )
 
-    def expected(self, state: Columns, rows: Rows) -> Float32:
-        """[B] error, in units of s, that is expected of the network's forecast; 0 where that has not helped lately."""
+    def expected(self, state: Columns, rows: Rows, top_HB: Float32) -> Float32:
+        """[B] error, in units of s, that is expected of the network's forecast; 0 where that has not helped lately.
+
+        `top_HB` is the top layer's hidden state that the forecast was read from.
+        """
         errors = state["readout_errors"].take(rows, axis=0)
-        own = _dot(self._weights(state, rows), self._seen(state, rows))
+        own = _dot(self._weights(state, rows), _with_constant(top_HB))
         return np.where(errors[:, CORRECTED] < errors[:, ALONE], own, np.float32(0))
 
     def learn(self, state: Columns, rows: Rows, error_B: Float32, age_B: Float32, learning_B: Bool) -> None:
@@ -61,7 +64,8 @@ class Readout:
         `age_B` counts a row's forecasts that were judged, this one included. Where `learning_B` is false nothing
         changes. Called before the network's next step, whose `hidden` is another one.
         """
-        seen_ZB, weights_ZB = self._seen(state, rows), self._weights(state, rows)
+        seen_ZB = _with_constant(state["hidden"].take(rows, axis=0)[:, -self._size :].T)
+        weights_ZB = self._weights(state, rows)
         errors = np.ascontiguousarray(state["readout_errors"].take(rows, axis=0).T)
         own = _dot(weights_ZB, seen_ZB)
         used = np.where(errors[CORRECTED] < errors[ALONE], own, np.float32(0))
@@ -77,10 +81,11 @@ class Readout:
     def _weights(self, state: Columns, rows: Rows) -> Float32:
         return np.ascontiguousarray(state["readout"].take(rows, axis=0).T)
 
-    def _seen(self, state: Columns, rows: Rows) -> Float32:
-        seen = np.ones((self._size + 1, len(rows)), np.float32)
-        seen[:-1] = state["hidden"].take(rows, axis=0)[:, -self._size :].T
-        return seen
+
+def _with_constant(top_HB: Float32) -> Float32:
+    seen = np.ones((len(top_HB) + 1, top_HB.shape[1]), np.float32)
+    seen[:-1] = top_HB
+    return seen
 
 
 def _dot(one_ZB: Float32, other_ZB: Float32) -> Float32:

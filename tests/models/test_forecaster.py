@@ -25,9 +25,9 @@ Array = npt.NDArray[Any]
 EXTREME = st.floats(-1e30, 1e30, allow_nan=False, allow_infinity=False)
 
 
-@pytest.fixture(scope="module")
-def forecaster() -> Forecaster:
-    return Forecaster()
+@pytest.fixture(scope="module", params=["full", "compact"])
+def forecaster(request) -> Forecaster:
+    return Forecaster(compact=request.param == "compact")
 
 
 def step(forecaster: Forecaster, state: Columns, rows: Array, time: float, values: Any) -> None:
@@ -157,8 +157,8 @@ def test_the_fused_step_is_the_equations():
     cell = load().backbone.layers[0]
     assert isinstance(cell, Lstm)
     x, h, c = torch.randn(256, cell.inputs), torch.rand(256, cell.hidden), torch.randn(256, cell.hidden)
-    for got, want in zip(FusedLstm(cell)(x, (h, c)), cell(x, (h, c)), strict=True):
-        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+    for got, want in zip(FusedLstm(cell)(x.T, (h.T, c.T)), cell(x, (h, c)), strict=True):
+        torch.testing.assert_close(got.T, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def run(errors: Errors, frozen: Array | None = None, steps: int = STEPS) -> tupl
     left = np.zeros((steps, STREAMS))
     for step in range(steps):
         state["hidden"][:] = np.tanh(rng.normal(size=state["hidden"].shape))
-        error = errors(rng, state["hidden"][:, -HIDDEN:], step) - readout.expected(state, rows)
+        error = errors(rng, state["hidden"][:, -HIDDEN:], step) - readout.expected(
+            state, rows, state["hidden"][:, -HIDDEN:].T
+        )
         left[step] = np.abs(error)
         learns = np.ones(STREAMS, bool) if frozen is None or step < 400 else ~frozen
         readout.learn(state, rows, error.astype(np.float32), np.full(STREAMS, step + 1, np.float32), learns)
