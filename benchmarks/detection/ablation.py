@@ -155,31 +155,24 @@ def _folded(
 
 
 class Ablation:
-    """Plays variants; forecasts of the shipped network are made at the first one."""
+    """Plays variants. The first play is the whole detector's, which leaves the forecasts for the others."""
 
     def __init__(self, benchmarks: Benchmarks) -> None:
         self._benchmarks = benchmarks
-        self._recorded: list[list[Forecast]] = []
+        recorders = [Recorder(FORECASTERS["shipped"]()) for _ in benchmarks.plays()]
+        self.whole = self._play(recorders, Variant())
+        self._recorded = [recorder.rounds for recorder in recorders]
 
     def figures(self, variant: Variant) -> Estimates:
         """Every column of one variant."""
-        plays = self._benchmarks.plays()
-        if variant.forecaster != "shipped":
-            makers = [FORECASTERS[variant.forecaster]() for _ in plays]
-            return self._judged(plays, makers, variant)
-        if not self._recorded:
-            recorders = [Recorder(FORECASTERS["shipped"]()) for _ in plays]
-            for collection, recorder in zip(plays, recorders, strict=True):
-                play_collection(collection, recorder)
-            self._recorded = [recorder.rounds for recorder in recorders]
-        return self._judged(plays, [Recording(rounds) for rounds in self._recorded], variant)
+        if variant.forecaster == "shipped":
+            return self._play([Recording(rounds) for rounds in self._recorded], variant)
+        return self._play([FORECASTERS[variant.forecaster]() for _ in self._recorded], variant)
 
-    def _judged(
-        self, plays: tuple[list[Series], list[Series]], forecasters: Sequence[Forecasts], variant: Variant
-    ) -> Estimates:
+    def _play(self, forecasters: Sequence[Forecasts], variant: Variant) -> Estimates:
         long, many = (
             play_collection(collection, forecaster, variant.scorer())
-            for collection, forecaster in zip(plays, forecasters, strict=True)
+            for collection, forecaster in zip(self._benchmarks.plays(), forecasters, strict=True)
         )
         return self._benchmarks.figures(long, many, variant)
 
@@ -225,8 +218,10 @@ def read(path: Path | None) -> dict[str, Estimates]:
     }
 
 
-def write(path: Path, found: dict[str, Estimates]) -> None:
-    """Leave them."""
+def write(path: Path | None, found: dict[str, Estimates]) -> None:
+    """Leave them, if anywhere."""
+    if path is None:
+        return
     plain = {
         variant: {name: (one.value, one.without.tolist()) for name, one in columns.items()}
         for variant, columns in found.items()
@@ -241,15 +236,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="keep figures here; variants that it has are not played again")
     args = parser.parse_args()
     found = read(args.json)
-    ablation = Ablation(Benchmarks.load(args.data))
-    for name in (WHOLE, *args.only):
-        if name in found:
-            continue
+    missing = [name for name in args.only if name not in found and name != WHOLE]
+    if missing or WHOLE not in found:
+        ablation = Ablation(Benchmarks.load(args.data))
+        found[WHOLE] = ablation.whole
+        write(args.json, found)
+    for name in missing:
         began = time.perf_counter()
         found[name] = ablation.figures(VARIANTS[name])
         print(f"{name} ({time.perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
-        if args.json is not None:
-            write(args.json, found)
+        write(args.json, found)
     print(table(found))
     if PERSISTENCE in found:
         mean, error = mean_difference(found[WHOLE], found[PERSISTENCE])

@@ -63,7 +63,9 @@ def test_a_part_that_is_out_is_missed(name: str, collection: list[Series]) -> No
 def test_a_part_of_the_group_that_is_out_lowers_its_score(name: str) -> None:
     rng = np.random.default_rng(1)
     one = Machine("a", 60.0 * np.arange(300.0), np.zeros((300, 4), np.float32), np.zeros(150, bool), 60.0)
-    traces = [Trace(*rng.random((len(Trace.__slots__), 300))) for _ in range(4)]
+    shown = rng.random((4, len(Trace.__slots__), 300))
+    shown[:, list(Trace.__slots__).index("size"), 195:] += 20.0
+    traces = [Trace(*member) for member in shown]
     whole, without = (group_scores([one], traces, VARIANTS[which].group())[0] for which in (WHOLE, name))
     assert (without <= whole).all()
     assert without[200] < whole[200]
