@@ -24,7 +24,7 @@ from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
-from detector.models.weights import load
+from detector.models.weights import Weights, load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Sink, Source
@@ -56,10 +56,7 @@ class SystemClock:
 
 def build_pipeline(config: Config) -> Pipeline:
     """The pure core for a configuration. Raises ModelError."""
-    weights = Path(config.model.weights) if config.model.weights else None
-    forecaster = Forecaster.from_file(
-        weights, device=config.model.device, threads=config.model.threads, readout=config.model.readout.enabled
-    )
+    forecaster = _forecaster(config, load(Path(config.model.weights) if config.model.weights else None))
     alerts = config.alerts
     lifecycle = Lifecycle(
         anomalous=alerts.trigger.anomalous,
@@ -71,7 +68,7 @@ def build_pipeline(config: Config) -> Pipeline:
     )
     return Pipeline(
         forecaster,
-        Scorer(ScorerSettings(**config.scoring.model_dump())),
+        Scorer(ScorerSettings(**config.scoring.model_dump()), compact=config.model.profile == "compact"),
         lifecycle,
         max_streams=config.streams.max_streams_per_partition,
         evict_idle_seconds=config.streams.evict_idle_seconds,
@@ -83,6 +80,14 @@ def build_pipeline(config: Config) -> Pipeline:
         raw_counters=config.streams.counters == "raw",
         groups=_groups(config, lifecycle),
         mutes=Mutes(alerts),
+    )
+
+
+def _forecaster(config: Config, weights: Weights) -> Forecaster:
+    model = config.model
+    compact = model.profile == "compact"
+    return Forecaster(
+        weights, device=model.device, threads=model.threads, readout=model.readout.enabled, compact=compact
     )
 
 
@@ -254,10 +259,8 @@ def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
     """None where the weights stay what they are."""
     if config.learning.mode == "off":
         return None
-    model = config.model
-    base = load(Path(model.weights) if model.weights else None)
-    make = partial(Forecaster, device=model.device, threads=model.threads, readout=model.readout.enabled)
-    return Versions(pipeline, base, make)
+    base = load(Path(config.model.weights) if config.model.weights else None)
+    return Versions(pipeline, base, partial(_forecaster, config))
 
 
 def _learning(

@@ -126,8 +126,9 @@ class Readout(Section):
 
 
 class Model(Section):
-    """The forecaster."""
+    """The forecaster, and how much is kept of a stream."""
 
+    profile: Literal["full", "compact"] = "full"
     weights: str | None = None
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     threads: Annotated[int, Field(ge=1, le=256)] = 1

@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from detector.app import build_pipeline
 from detector.config import Config
 from detector.decoders import DECODERS
+from detector.errors import StateForeign
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
+from detector.pipeline import Pipeline
 from detector.records import RawBatch
+from detector.series import SeriesKey
 from detector.state.block import decode_block, encode_block
 from tests.recovery.rig import Life, World, alerts, make_log, oracle
 
 PARTITION = ("metrics", 0)
 
 
-def test_extreme_values_leave_a_state_that_is_taken_back() -> None:
-    pipeline = build_pipeline(Config())
+def pipeline_of(profile: str) -> Pipeline:
+    return build_pipeline(Config.model_validate({"model": {"profile": profile}}))
+
+
+@pytest.mark.parametrize("profile", ["full", "compact"])
+def test_extreme_values_leave_a_state_that_is_taken_back(profile: str) -> None:
+    pipeline = pipeline_of(profile)
     rng = np.random.default_rng(0)
     values = []
     for step in range(300):
@@ -40,16 +49,34 @@ def test_extreme_values_leave_a_state_that_is_taken_back() -> None:
     }
 
 
-def test_g1_restarts_with_the_real_network_are_bit_exact() -> None:
+def test_a_stream_of_the_compact_profile_takes_at_most_a_kibibyte() -> None:
+    assert pipeline_of("compact").table.bytes_per_stream <= 1024
+
+
+def test_state_of_the_other_profile_is_foreign_even_where_it_would_be_adopted() -> None:
+    full, compact = pipeline_of("full"), pipeline_of("compact")
+    full.table.series(PARTITION).intern(SeriesKey.of("cpu"))
+    full.table.rows(PARTITION, np.zeros(1, dtype=np.int64), np.zeros(1))
+    (number,) = full.table.cut(PARTITION)
+    ours = fingerprint(full.model, "cpu", 1)
+    blob = encode_block(full.table.take(PARTITION, number), full.table.fields, PARTITION, 1, ours)
+    for fields in (compact.table.fields, full.table.fields):
+        with pytest.raises(StateForeign):
+            decode_block(blob, fields, PARTITION, number, {"model": compact.model})
+    assert decode_block(blob, full.table.fields, PARTITION, number, {"model": full.model}).keys[0] is not None
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_g1_restarts_with_the_real_network_are_bit_exact(compact: bool) -> None:
     log = make_log(2, streams=40, steps=40)
-    state, expected = oracle(log, Forecaster())
+    state, expected = oracle(log, Forecaster(compact=compact))
     assert expected, "the log has alerts"
     world, rng = World(log), np.random.default_rng(2)
     for _ in range(6):
-        life = Life(world, rng=rng, interval_seconds=2.0, forecaster=Forecaster())
+        life = Life(world, rng=rng, interval_seconds=2.0, forecaster=Forecaster(compact=compact))
         life.turns(3)
         life.die(rng)
-    last = Life(world, rng=rng, forecaster=Forecaster())
+    last = Life(world, rng=rng, forecaster=Forecaster(compact=compact))
     last.worker.run()
     assert last.state() == state
     assert alerts(world.delivered) == expected

@@ -72,13 +72,13 @@ def test_reach_forgives_what_the_time_of_day_explains() -> None:
     assert np.median(by_habit) < 0.5 * np.median(by_level)
 
 
-@pytest.mark.parametrize("step_seconds", [60.0, 3600.0])
-def test_result_does_not_depend_on_who_shares_the_call(step_seconds: float) -> None:
+@pytest.mark.parametrize(("step_seconds", "compact"), [(60.0, False), (3600.0, False), (3600.0, True)])
+def test_result_does_not_depend_on_who_shares_the_call(step_seconds: float, compact: bool) -> None:
     values = noise(300, 24)
     values[:, ::2] = season(300, 12)
     values[200:210, ::5] += 40.0
-    together, state = play(values, step_seconds=step_seconds)
-    scorer = Scorer()
+    scorer = Scorer(compact=compact)
+    together, state = play(values, scorer=scorer, step_seconds=step_seconds)
     apart = allocate(scorer.fields, 24)
     rng = np.random.default_rng(2)
     last = np.full(24, np.nan)

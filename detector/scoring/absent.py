@@ -1,0 +1,68 @@
+"""What the compact profile does without: parts that keep nothing of a stream and say nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detector.columns import Columns, Field, Rows
+from detector.scoring.calm import Calm, Float64, Level
+from detector.scoring.season import DailyHabit, Departure
+from detector.stats.novelty import Distance, NoveltyMemory
+
+COMPACT_VALUES, COMPACT_RESIDUALS = 10, 9
+"""Numbers that a stream of the compact profile remembers; together with all else it keeps they fit 1 KiB."""
+
+
+class NoHabit(DailyHabit):
+    """No stream has a daily habit."""
+
+    fields: tuple[Field, ...] = ()
+
+    def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
+        zero_B, never_B = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_)
+        return Departure(zero_B, zero_B, never_B, never_B)
+
+    def deviation(self, state: Columns, rows: Rows) -> Float64:
+        return np.ones(len(rows))
+
+    def update(
+        self,
+        state: Columns,
+        rows: Rows,
+        times_B: Float64,
+        values_B: Float64,
+        interval_seconds_B: Float64,
+        departure: Departure,
+    ) -> None:
+        """Nothing to learn."""
+
+
+class NoMemory(NoveltyMemory):
+    """Nothing is remembered, and nothing is new."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.fields = ()
+
+    def seen(self, state: Columns, rows: Rows) -> Float64:
+        return np.zeros(len(rows))
+
+    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
+        zero_B = np.zeros(len(rows))
+        return Distance(zero_B, zero_B, np.zeros(len(rows), dtype=np.bool_))
+
+    def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
+        """Nothing to learn."""
+
+
+class NoCalm(Calm):
+    """Calm is never news."""
+
+    fields: tuple[Field, ...] = ()
+
+    def level(self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64) -> Level:
+        zero_B = np.zeros(len(rows))
+        return Level(zero_B, zero_B, zero_B)
+
+    def update(self, state: Columns, rows: Rows, level: Level) -> None:
+        """Nothing to learn."""
