@@ -37,10 +37,10 @@ START = 1_700_000_000
 KILLS = 5
 
 
-def records(seed: int) -> list[list[bytes]]:
+def records(seed: int, steps: int) -> list[list[bytes]]:
     rng = np.random.default_rng(seed)
     found: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
-    for step in range(STEPS):
+    for step in range(steps):
         for stream in rng.permutation(STREAMS).tolist():
             value = float(rng.normal() + (500.0 if step > 70 and rng.random() < 0.002 else 0.0))
             sample = {"name": f"s{stream}", "timestamp": START + 60 * step, "value": value}
@@ -84,7 +84,7 @@ def stored(config: Config, pipeline: Pipeline, partition: Partition) -> tuple[in
 class Setting:
     """Topics, a configuration, a log and what an undisturbed run makes of it."""
 
-    def __init__(self, kafka: Endpoint, folder: Path, kind: str) -> None:
+    def __init__(self, kafka: Endpoint, folder: Path, kind: str, steps: int = STEPS) -> None:
         self.kafka = kafka
         self.topic, self.alerts = kafka.create_topic(partitions=PARTITIONS), kafka.create_topic()
         self.group = kafka.name("group")
@@ -105,7 +105,7 @@ class Setting:
             "checkpoint": {"interval_seconds": 0.1},
         }
         self.config = Config.model_validate(self.settings)
-        self.log = records(7)
+        self.log = records(7, steps)
         self.pipeline, self.expected = oracle(self.config, self.topic, self.log)
         assert len(self.expected) > 20, "the log has alerts"
 

@@ -92,12 +92,15 @@ def make_cluster() -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def _module_cluster() -> Iterator[Any]:
     with _clusters() as make:
-        yield make()
+        yield make(links=1)
 
 
 @pytest.fixture
 def own_cluster(_module_cluster: Any) -> Iterator[Any]:
-    """A `Cluster` of one broker that the tests of a module may kill and freeze in turn; it runs when a test begins."""
+    """A `Cluster` of one broker that the tests of a module may kill and freeze in turn; it runs when a test begins.
+
+    It has one link, for a proxy of the test's own.
+    """
     yield _module_cluster
     (broker,) = _module_cluster.brokers
     if broker.alive:
