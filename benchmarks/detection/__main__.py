@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,12 @@ from detector.models.forecaster import Forecaster
 from detector.records import Float64
 
 Figures = dict[str, float]
-FORECASTERS: dict[str, Callable[[], Forecasts]] = {"shipped": Forecaster, "persistence": Persistence}
+FORECASTERS: dict[str, Callable[[], Forecasts]] = {
+    "shipped": Forecaster,
+    "compact": partial(Forecaster, compact=True),
+    "persistence": Persistence,
+}
+"""The compact one plays with the compact scorer: together they are the profile `model.profile: compact`."""
 BENCHMARKS = ("nab", "cloud", "synthetic", "quiet", "server", "fleet")
 SYNTHETIC_SEEDS = (1, 2, 3)
 FOLDS = 4

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from detector.backtest.series import Series
 from detector.columns import Bool, Columns, Field, Rows, allocate
+from detector.models.forecaster import Forecaster
 from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import Scorer
@@ -66,8 +67,11 @@ class Trace:
 
 
 def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:
-    """Play (times, values) of every series side by side; a NaN is a gap and is skipped."""
-    scorer = scorer or Scorer()
+    """Play (times, values) of every series side by side; a NaN is a gap and is skipped.
+
+    Without a scorer it is the product's, of the forecaster's own profile.
+    """
+    scorer = scorer or Scorer(compact=isinstance(forecaster, Forecaster) and forecaster.compact)
     state = allocate((*forecaster.fields, *scorer.fields), len(series))
     longest = max(len(times) for times, _ in series)
     times, values = np.full((2, longest, len(series)), np.nan)

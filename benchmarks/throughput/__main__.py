@@ -1,4 +1,4 @@
-"""`python -m benchmarks.throughput [--streams N ...] [--json FILE]`: CPU time a sample, in one run.
+"""`python -m benchmarks.throughput [--streams N ...] [--profile compact] [--json FILE]`: CPU time a sample, in one run.
 
 Floors: the Kafka client alone, decoding alone, the network's kernel alone. Then the worker with everything, by stage.
 CPU time is that of the whole process, the client's own thread included; ratios are to the sum of the floors. The
@@ -34,7 +34,7 @@ from tests.kafka.cluster import Cluster
 MICRO = 1e6
 
 
-def config_for(bootstrap: str, topic: str, streams: int, group: str) -> Config:
+def config_for(bootstrap: str, topic: str, streams: int, group: str, profile: str) -> Config:
     """The defaults, but for where to read and that nobody takes the alerts."""
     return Config.model_validate(
         {
@@ -42,6 +42,7 @@ def config_for(bootstrap: str, topic: str, streams: int, group: str) -> Config:
             "source": {"kafka": {"topics": [topic], "group_id": group, "start": "earliest"}},
             "sinks": {"kafka": {"enabled": False}},
             "streams": {"max_streams_per_partition": streams},
+            "model": {"profile": profile},
             "state": {"type": "none"},
             "telemetry": {"listen": "127.0.0.1:0", "log_level": "error"},
         }
@@ -119,7 +120,7 @@ def end_to_end(config: Config, samples: int) -> tuple[float, dict[str, float], i
         )
 
 
-def measure(cluster: Cluster, streams: int, samples: int) -> dict[str, Any]:
+def measure(cluster: Cluster, streams: int, samples: int, profile: str) -> dict[str, Any]:
     """One row of the table."""
     steps = -(-samples // streams)
     samples = steps * streams
@@ -127,7 +128,7 @@ def measure(cluster: Cluster, streams: int, samples: int) -> dict[str, Any]:
     fill(cluster.endpoint, topic, streams, steps)
 
     def config(group: str) -> Config:
-        return config_for(cluster.bootstrap, topic, streams, f"{topic}-{group}")
+        return config_for(cluster.bootstrap, topic, streams, f"{topic}-{group}", profile)
 
     client, batches = client_alone(config("client"), samples)
     decode, _ = decode_alone(config("decode"), batches)
@@ -137,6 +138,7 @@ def measure(cluster: Cluster, streams: int, samples: int) -> dict[str, Any]:
     floor = client + decode + kernel
     per_sample: Callable[[float], float] = lambda seconds: round(seconds * MICRO / samples, 3)  # noqa: E731
     return {
+        "profile": profile,
         "streams": streams,
         "samples": samples,
         "client_us": per_sample(client),
@@ -154,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--samples", type=int, default=600_000, help="records of each row of the table, at least")
+    parser.add_argument("--profile", choices=("full", "compact"), default="full")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
@@ -161,7 +164,7 @@ def main() -> None:
         print("CPU microseconds a sample; stages are wall time\n")
         print(f"{'streams':>8} {'client':>7} {'decode':>7} {'kernel':>7} {'end to end':>11} {'ratio':>6}   stages")
         for streams in options.streams:
-            row = measure(cluster, streams, max(options.samples, 4 * streams))
+            row = measure(cluster, streams, max(options.samples, 4 * streams), options.profile)
             rows.append(row)
             stages = "  ".join(f"{name} {value:.2f}" for name, value in row["stage_us"].items())
             print(

@@ -90,7 +90,7 @@ class Kernel:
         out, hidden, cell = self._run(self._tensor(self._inputs), self._tensor(self._hidden), self._tensor(self._cell))
         raw_OB[:] = out[:, :count].cpu().numpy()
         moved = hidden[:, :count].to(self.stored).cpu().numpy()
-        top_HB[:] = moved[-self._size :]
+        top_HB[:] = hidden[-self._size :, :count].cpu().numpy()
         state["hidden"][rows] = moved.T
         if self.keeps_cell:
             state["cell"][rows] = cell[:, :count].to(self.stored).cpu().numpy().T
