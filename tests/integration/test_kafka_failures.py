@@ -164,6 +164,21 @@ def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_s
     assert time.monotonic() - started < 6
 
 
+def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_more(own_cluster, make_sink: MakeSink):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=20, delivery_timeout_seconds=2)
+
+    cluster.brokers[0].pause()
+    taken = 0
+    with pytest.raises(DeliveryError):
+        for _ in range(100):
+            sink.send(Message(None, bytes(1_000)))
+            taken += 1
+
+    assert taken == 20
+
+
 def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):
     cluster = make_cluster(brokers=3)
     topic = cluster.endpoint.create_topic(replication=3, partitions=3)
