@@ -1,13 +1,13 @@
 """The detector without one of its parts, everything else equal.
 
-Each class is the product's own part, silenced: it keeps its state and says nothing. B rows of one call.
+Parts are replaced in the product's own scorer. B rows of one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from detector.models.naive import Bank, Clock, best_expert, unpack
 from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import GroupScorer, Scorer
+from detector.scoring.absent import NoCalm, NoHabit, NoMemory
 from detector.scoring.budget import Budget
-from detector.scoring.calm import Calm, Level
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
-from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
 from detector.stats.novelty import Distance, NoveltyMemory
+
+LONG = 1e9
 
 
 class BestExpert:
@@ -47,36 +48,12 @@ class BestExpert:
         state["forecast"][rows] = np.stack((loc, np.ones(len(rows))), axis=1)
 
 
-class Forgetful(NoveltyMemory):
-    """Nothing is ever new."""
-
-    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
-        found = super().distance(state, rows, times_B, numbers_B)
-        return found._replace(any=np.zeros(len(rows)), established=np.zeros(len(rows)))
-
-
 class Forgiving(NoveltyMemory):
     """What was seen once is as good as seen often."""
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found = super().distance(state, rows, times_B, numbers_B)
         return found._replace(established=found.any)
-
-
-class NoHabit(DailyHabit):
-    """No stream has a daily habit."""
-
-    def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
-        found = super().departure(state, rows, times_B, values_B)
-        return found._replace(is_open=np.zeros(len(rows), dtype=bool))
-
-
-class NoCalm(Calm):
-    """Calm is never news."""
-
-    def level(self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64) -> Level:
-        found = super().level(state, rows, residual_B, deviation_B)
-        return found._replace(novelty=np.zeros(len(rows)))
 
 
 class NoFlatLine(FlatLine):
@@ -93,18 +70,20 @@ class OnePrice(Budget):
         return self.base(state, rows)
 
 
-class Experienced(Moments):
-    """A history that is always long."""
+class _Experienced:
+    """A part whose history is always long."""
+
+    def __init__(self, part: Moments | NoveltyMemory) -> None:
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
 
     def count(self, state: Columns, rows: Rows) -> Float64:
-        return super().count(state, rows) + 1e9
-
-
-class ExperiencedMemory(NoveltyMemory):
-    """The same."""
+        return np.full(len(rows), LONG)
 
     def seen(self, state: Columns, rows: Rows) -> Float64:
-        return super().seen(state, rows) + 1e9
+        return np.full(len(rows), LONG)
 
 
 class Trusting(Scorer):
@@ -112,56 +91,43 @@ class Trusting(Scorer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._whole = self._moments
-        self._moments = Experienced("value")
-        self._departures = ExperiencedMemory("departure", self._departures.size)
+        self._counted = self._moments
+        self._moments = cast(Any, _Experienced(self._moments))
+        self._departures = cast(Any, _Experienced(self._departures))
 
     def warming(self, state: Columns, rows: Rows) -> Bool:
-        return self._whole.count(state, rows) < self.settings.warmup_samples
+        return self._counted.count(state, rows) < self.settings.warmup_samples
 
 
-def _without_values() -> Scorer:
+def without(*parts: str) -> Callable[[], Scorer]:
+    """The product's scorer with parts replaced by those that say nothing."""
+
+    def make() -> Scorer:
+        scorer = Scorer()
+        for part in parts:
+            setattr(scorer, part, SILENT[part](scorer))
+        return scorer
+
+    return make
+
+
+def unforgiving() -> Scorer:
+    """Nothing is established: recurrences earn no credit."""
     scorer = Scorer()
-    scorer._values = Forgetful("value", scorer._values.size)
+    for name in ("value", "residual", "departure"):
+        memory: NoveltyMemory = getattr(scorer, f"_{name}s")
+        setattr(scorer, f"_{name}s", Forgiving(name, memory.size))
     return scorer
 
 
-def _without_residuals() -> Scorer:
-    scorer = Scorer()
-    scorer._residuals = Forgetful("residual", scorer._residuals.size)
-    return scorer
-
-
-def _without_recurrence() -> Scorer:
-    scorer = Scorer()
-    scorer._values = Forgiving("value", scorer._values.size)
-    scorer._residuals = Forgiving("residual", scorer._residuals.size)
-    scorer._departures = Forgiving("departure", scorer._departures.size)
-    return scorer
-
-
-def _without_habit() -> Scorer:
-    scorer = Scorer()
-    scorer._habit = NoHabit()
-    return scorer
-
-
-def _without_calm() -> Scorer:
-    scorer = Scorer()
-    scorer._calm = NoCalm()
-    return scorer
-
-
-def _without_flat_line() -> Scorer:
-    scorer = Scorer()
-    scorer._flat = NoFlatLine()
-    return scorer
-
-
-def _without_price() -> Scorer:
-    scorer = Scorer()
-    scorer._budget = OnePrice(scorer.settings.alerts_per_stream_week)
-    return scorer
+SILENT: dict[str, Callable[[Scorer], object]] = {
+    "_values": lambda _: NoMemory("value"),
+    "_residuals": lambda _: NoMemory("residual"),
+    "_habit": lambda _: NoHabit(),
+    "_calm": lambda _: NoCalm(),
+    "_flat": lambda _: NoFlatLine(),
+    "_budget": lambda scorer: OnePrice(scorer.settings.alerts_per_stream_week),
+}
 
 
 class _GroupWithout(GroupScorer):
@@ -187,25 +153,27 @@ WHOLE = "the whole detector"
 PERSISTENCE = "network -> last value"
 FORECASTERS: dict[str, Callable[[], Forecasts]] = {
     "shipped": Forecaster,
-    "uncorrected": lambda: Forecaster(readout=False),
+    "compact": partial(Forecaster, compact=True),
+    "uncorrected": partial(Forecaster, readout=False),
     "best expert": BestExpert,
     "persistence": Persistence,
 }
 VARIANTS: dict[str, Variant] = {
     WHOLE: Variant(),
-    "without the novelty of the value": Variant(_without_values),
-    "without the novelty of the residual": Variant(_without_residuals),
-    "without credit for recurrence": Variant(_without_recurrence),
-    "without the daily habit": Variant(_without_habit),
-    "without calm": Variant(_without_calm),
-    "without the flat line": Variant(_without_flat_line),
+    PERSISTENCE: Variant(forecaster="persistence"),
+    "network -> best of its bank": Variant(forecaster="best expert"),
+    "without the read-out correction": Variant(forecaster="uncorrected"),
+    "without the novelty of the value": Variant(without("_values")),
+    "without the novelty of the residual": Variant(without("_residuals")),
+    "without credit for recurrence": Variant(unforgiving),
+    "without the daily habit": Variant(without("_habit")),
+    "without calm": Variant(without("_calm")),
+    "without the flat line": Variant(without("_flat")),
     "without trust by length of history": Variant(Trusting),
-    "without the price of overspending": Variant(_without_price),
+    "without the price of overspending": Variant(without("_budget")),
+    "the compact profile": Variant(partial(Scorer, compact=True), forecaster="compact"),
     **{
         f"group without {part}": Variant(group=partial(_GroupWithout, part))
         for part in ("novelty", "size", "reach", "jump")
     },
-    "without the read-out correction": Variant(forecaster="uncorrected"),
-    "network -> best of its bank": Variant(forecaster="best expert"),
-    PERSISTENCE: Variant(forecaster="persistence"),
 }
