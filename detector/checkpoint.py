@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,12 +151,15 @@ class Checkpoints:
             self.undelivered = self._running.alerted + self.undelivered
             self._running = None
 
-    def restore(self, partition: Partition) -> Manifest | None:
-        """Take over a partition's last snapshot, if any; its manifest says where to go on."""
+    def restore(self, partition: Partition, progress: Callable[[], None]) -> Manifest | None:
+        """Take over a partition's last snapshot, if any; its manifest says where to go on.
+
+        `progress` hears of each part that was read: a restore may be long, and is no hang.
+        """
         if self.snapshots is None:
             return None
         began = self.clock.monotonic()
-        manifest = self.snapshots.restore(partition)
+        manifest = self.snapshots.restore(partition, progress)
         seconds = self.clock.monotonic() - began
         self.metrics.state.observe_restored(seconds, self.snapshots.damaged)
         streams = len(self.snapshots.table.occupied(partition))

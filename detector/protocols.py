@@ -6,7 +6,7 @@ One thread, the worker's, calls all of them, unless a docstring says otherwise.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -231,8 +231,11 @@ class StateStore(Protocol):
     `write` and `delete` only hand over; `flush` returning is the only proof that what was handed over is durable.
     """
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
-        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for."""
+    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
+        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for.
+
+        `progress` hears of each part where reading takes a while.
+        """
         ...
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:

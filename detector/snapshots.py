@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -86,10 +86,13 @@ class Snapshots:
         self._writer = secrets.token_hex(6)
         self._durable: dict[Partition, _Durable] = {}
 
-    def restore(self, partition: Partition) -> Manifest | None:
-        """Fill the table with the partition's newest snapshot, if any; its manifest says where to go on."""
+    def restore(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Manifest | None:
+        """Fill the table with the partition's newest snapshot, if any; its manifest says where to go on.
+
+        `progress` hears of each part that was read.
+        """
         self._durable[partition] = durable = _Durable()
-        blobs = self.store.open(partition)
+        blobs = self.store.open(partition, progress)
         restored = self._newest(blobs, partition)
         if restored is None:
             durable.waste = set(blobs)

@@ -170,7 +170,8 @@ class MemoryStore:
         self.pending: list[tuple[Partition, str, bytes | None]] = []
         self.fail = False
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
+    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
+        progress()
         return dict(self.durable.get(partition, {}))
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:

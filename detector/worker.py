@@ -184,7 +184,7 @@ class Worker:
         """Streams go on where their last snapshot ends, whatever offset is committed."""
         self.telemetry.health.set_not_ready(f"restoring {len(partitions)} partitions")
         for partition in sorted(partitions):
-            snapshot = self.checkpoints.restore(partition)
+            snapshot = self.checkpoints.restore(partition, self.telemetry.progress)
             if snapshot is not None:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset

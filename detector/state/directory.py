@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -51,14 +51,14 @@ class DirectoryStore:
             ) from exc
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
+    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
         folder = self.folder(partition)
         files = _files(folder)
         for file in files:
             with suppress(OSError):  # gone: another worker does the same
                 if file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
                     file.unlink()  # of a writer that was killed
-        return _Folder(folder, [file.name for file in files if is_name(file.name)])
+        return _Folder(folder, [file.name for file in files if is_name(file.name)], progress)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         if len(self._in_flight) >= _MAX_IN_FLIGHT:
@@ -174,17 +174,20 @@ def _files(folder: Path) -> list[Path]:
 class _Folder(Mapping[str, bytes]):
     """Files of a folder, each read when it is asked for."""
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, folder: Path, names: list[str], progress: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self._names = dict.fromkeys(names)
+        self._progress = progress
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._names:
             raise KeyError(name)
         try:
-            return (self._folder / name).read_bytes()
+            blob = (self._folder / name).read_bytes()
         except OSError as exc:
             raise StateDamaged(f"{self._folder / name} cannot be read ({exc.strerror})") from exc
+        self._progress()
+        return blob
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

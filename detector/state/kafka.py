@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -55,9 +55,9 @@ class KafkaStore:
             self._reader.close(1.0)
             raise
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
+    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
         """Reads the partition of the topic to the end that it has now."""
-        found = self._reader.pieces(partition)
+        found = self._reader.pieces(partition, progress)
         self._pieces |= {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
         return joined(found)
 

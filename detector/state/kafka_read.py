@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -50,16 +50,18 @@ class KafkaReader:
             return _stored(partition, {})
         return _stored(partition, self.read(partition[1]).get(partition, {}))
 
-    def pieces(self, partition: Partition) -> Pieces:
-        """What there is of a partition, as it lies in the topic."""
+    def pieces(self, partition: Partition, progress: Callable[[], None]) -> Pieces:
+        """What there is of a partition, as it lies in the topic; `progress` hears of each part."""
         if partition[1] not in self._numbers():
             raise StateUnavailable(
                 f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has got more "
                 f"partitions. Add them: kafka-topics.sh --alter --topic {self._topic} --partitions {partition[1] + 1}"
             )
-        return self.read(partition[1], f"{partition[0]}/").get(partition, {})
+        return self.read(partition[1], f"{partition[0]}/", progress).get(partition, {})
 
-    def read(self, number: int, topic_prefix: str = "") -> dict[Partition, Pieces]:
+    def read(
+        self, number: int, topic_prefix: str = "", progress: Callable[[], None] = lambda: None
+    ) -> dict[Partition, Pieces]:
         """A partition of the topic, to the end that it has now, aborted or not; only of keys that begin so."""
         place = TopicPartition(self._topic, number)
         found: dict[Partition, Pieces] = {}
@@ -68,7 +70,7 @@ class KafkaReader:
             # Of read_uncommitted: the last stable offset could hide what is written already.
             (end,) = log_bounds(self._consumer, "latest", [place], self._timeout_seconds).values()
             self._consumer.seek_to_beginning(place)
-            self._read_to(place, end, self._prefix + topic_prefix, found)
+            self._read_to(place, end, self._prefix + topic_prefix, found, progress)
         except kafka_errors.KafkaError as exc:
             raise unavailable(exc, f"reading state topic {self._topic}", self._kafka) from exc
         finally:
@@ -93,14 +95,19 @@ class KafkaReader:
             raise StateUnavailable(f"state.kafka.topic: {self._topic} does not exist; `detector admin init` creates it")
         return sorted(found)
 
-    def _read_to(self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces]) -> None:
+    def _read_to(
+        self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces], progress: Callable[[], None]
+    ) -> None:
         wanted, heard_at = prefix.encode(), time.monotonic()
         while self._consumer.position(place, timeout_ms=self._timeout_ms) < end:
-            for record in self._consumer.poll(timeout_ms=500).get(place, ()):
-                heard_at = time.monotonic()
+            records = self._consumer.poll(timeout_ms=500).get(place, ())
+            for record in records:
                 if record.key is not None and record.key.startswith(wanted):
                     _take(record, record.key[len(self._prefix) :], found)
-            if time.monotonic() - heard_at > self._timeout_seconds:
+            if records:
+                heard_at = time.monotonic()
+                progress()
+            elif time.monotonic() - heard_at > self._timeout_seconds:
                 raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
 
 

@@ -99,13 +99,14 @@ class Life:
         interval_seconds: float = 1e9,
         forecaster: Forecaster | None = None,
         source: LogSource | None = None,
+        clock: ManualClock | None = None,
     ) -> None:
         world.lives += 1
         rng = rng or np.random.default_rng(0)
         self.world = world
         self.store = store or MemoryStore(world.durable, lambda: bool(rng.random() < 0.5))
         self.source = source or LogSource(world.log, world.committed, lambda: int(rng.integers(1, 400)))
-        self.sink, self.clock = Sink(world, tick), ManualClock()
+        self.sink, self.clock = Sink(world, tick), clock or ManualClock()
         self.pipeline = Pipeline(
             forecaster or LastValueForecaster(),
             Scorer(ScorerSettings(warmup_samples=12)),
