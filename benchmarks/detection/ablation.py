@@ -30,6 +30,7 @@ from detector.backtest.series import Series
 from detector.columns import Bool, Columns, Field, Rows
 from detector.protocols import Forecast
 from detector.records import Float64
+from detector.scoring import Scorer
 
 FRESH_SEEDS = (31, 32, 33, 34, 35, 36, 37, 38)
 FOLDS = 8
@@ -160,21 +161,26 @@ class Ablation:
     def __init__(self, benchmarks: Benchmarks) -> None:
         self._benchmarks = benchmarks
         recorders = [Recorder(FORECASTERS["shipped"]()) for _ in benchmarks.plays()]
-        self.whole = self._play(recorders, Variant())
+        self._traces = self._play(recorders, Variant())
         self._recorded = [recorder.rounds for recorder in recorders]
+        self.whole = benchmarks.figures(*self._traces, Variant())
 
     def figures(self, variant: Variant) -> Estimates:
         """Every column of one variant."""
-        if variant.forecaster == "shipped":
-            return self._play([Recording(rounds) for rounds in self._recorded], variant)
-        return self._play([FORECASTERS[variant.forecaster]() for _ in self._recorded], variant)
+        if variant.forecaster != "shipped":
+            traces = self._play([FORECASTERS[variant.forecaster]() for _ in self._recorded], variant)
+        elif variant.scorer is not Scorer:
+            traces = self._play([Recording(rounds) for rounds in self._recorded], variant)
+        else:
+            traces = self._traces
+        return self._benchmarks.figures(*traces, variant)
 
-    def _play(self, forecasters: Sequence[Forecasts], variant: Variant) -> Estimates:
+    def _play(self, forecasters: Sequence[Forecasts], variant: Variant) -> tuple[list[Trace], list[Trace]]:
         long, many = (
             play_collection(collection, forecaster, variant.scorer())
             for collection, forecaster in zip(self._benchmarks.plays(), forecasters, strict=True)
         )
-        return self._benchmarks.figures(long, many, variant)
+        return long, many
 
 
 def mean_difference(whole: Estimates, other: Estimates | None) -> tuple[float, float]:
