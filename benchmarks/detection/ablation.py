@@ -119,12 +119,12 @@ class Benchmarks(NamedTuple):
             groups = of_test(machines, group_scores(machines, long[:count], variant.group()))
             found[name] = _mean(server.areas(machines, groups)["average_precision"])
             long = long[count:]
-        hosts = _flat(self.hosts)
-        groups = of_test(hosts, group_scores(hosts, many, variant.group()))
-        shares = [
-            server.incidents_caught(seed, groups[first : first + len(seed)], 1.0)[0]
-            for first, seed in zip(range(0, len(hosts), fleet.EVENT_HOSTS), self.hosts, strict=True)
-        ]
+        shares = []
+        for hosts in self.hosts:
+            count = len(metrics(hosts))
+            groups = of_test(hosts, group_scores(hosts, many[:count], variant.group()))
+            shares.append(server.incidents_caught(hosts, groups, 1.0)[0])
+            many = many[count:]
         return found | {"fleet events": _mean(shares)}
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detection import ablation
-from benchmarks.detection.ablation import Recorder, Recording
+from benchmarks.detection import ablation, server
+from benchmarks.detection.ablation import Ablation, Benchmarks, Recorder, Recording
 from benchmarks.detection.components import Persistence, Trace, play_collection
 from benchmarks.detection.estimate import Estimate, estimate, mean_of
 from benchmarks.detection.layout import Machine
-from benchmarks.detection.machines import group_scores
+from benchmarks.detection.machines import group_scores, play_groups
 from benchmarks.detection.parts import FORECASTERS, VARIANTS, WHOLE
+from detector.backtest import nab
 from detector.backtest.series import Series
 
 HOURS = 24 * 20
@@ -69,6 +70,32 @@ def test_a_part_of_the_group_that_is_out_lowers_its_score(name: str) -> None:
     whole, without = (group_scores([one], traces, VARIANTS[which].group())[0] for which in (WHOLE, name))
     assert (without <= whole).all()
     assert without[200] < whole[200]
+
+
+def host(seed: int) -> Machine:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(150, dtype=bool)
+    labels[100:110] = True
+    values = rng.standard_normal((300, 3)).astype(np.float32)
+    values[250:260] += 8.0
+    return Machine(f"host-{seed}", np.arange(0.0, 18_000.0, 60.0), values, labels, 60.0)
+
+
+def test_every_column_is_of_its_own_series(collection: list[Series]) -> None:
+    hosts = [host(seed) for seed in range(9)]
+    small = Benchmarks(collection[:2], collection[1:], hosts[:2], hosts[2:5], [collection[:1]] * 2, [hosts[5:7]] * 2)
+    played = Ablation(small)
+    name = "network -> last value"
+    for variant, found in ((VARIANTS[WHOLE], played.whole), (VARIANTS[name], played.figures(VARIANTS[name]))):
+        forecaster = FORECASTERS[variant.forecaster]
+        for column, machines in (("SMD", hosts[:2]), ("ASD", hosts[2:5])):
+            areas = server.areas(machines, play_groups(machines, forecaster()))
+            assert found[column].value == pytest.approx(areas["average_precision"].mean(), abs=1e-6)
+        alone = nab.evaluate(collection[:2], list(scores(play_collection(collection[:2], forecaster()))))
+        assert found["NAB own"].value == pytest.approx(alone["standard_at_own_threshold"], abs=1e-6)
+    group = played.figures(VARIANTS["group without novelty"])
+    assert group["NAB"].value == played.whole["NAB"].value
+    assert group["SMD"].without.tolist() != played.whole["SMD"].without.tolist()
 
 
 @pytest.mark.parametrize("name", list(FORECASTERS))
