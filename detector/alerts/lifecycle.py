@@ -43,6 +43,9 @@ class Lifecycle:
         Field("alert.ended_at", dtype="float64", initial=-np.inf),
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
+        Field(
+            "alert.usual", dtype="float64", initial=np.nan
+        ),  # expected where it began; NaN: not of a level
         Field("alert.held", dtype="uint8"),  # 1 while the open alert is not told, see `notifications.py`
     )
 
@@ -93,7 +96,7 @@ class Lifecycle:
         status[triggers] = AlertStatus.FIRING
         status[resolves] = AlertStatus.RESOLVED
 
-        self._remember_worst(state, rows, seen, fresh=before == AlertStatus.NONE, anomalous=anomalous)
+        self._remember(state, rows, seen, fresh=before == AlertStatus.NONE, anomalous=anomalous)
         state["alert.history"][rows] = np.where(resolves | cool, 0, history)
         state["alert.normal"][rows] = normal
         state["alert.starts_at"][rows] = starts_at
@@ -102,24 +105,25 @@ class Lifecycle:
         return status
 
     @staticmethod
-    def _remember_worst(state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool) -> None:
+    def _remember(state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool) -> None:
+        """The worst sample, and what was expected of the first one that lay outside of its band."""
         worst = state["alert.worst"][rows]
         worse = anomalous & (fresh | (seen.scores > worst[:, 5]))
         now = np.stack((seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores), axis=1)
         state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
+        usual = np.where(fresh, np.nan, state["alert.usual"][rows])
+        outside = anomalous & ((seen.values < seen.lower) | (seen.values > seen.upper))
+        state["alert.usual"][rows] = np.where(outside & np.isnan(usual), seen.expected, usual)
 
 
 def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:
-    """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was expected of that.
+    """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
 
-    Scores fall within samples, because a level is soon no news; how long it lasts is a matter of event time. Where the
-    worst value was within its band, the alert was not about the level.
+    Scores fall within samples, because a level is soon no news; how long it lasts is a matter of event time.
     """
-    _, value_B, expected_B, lower_B, upper_B, _ = state["alert.worst"][rows].T
-    outside_B = (value_B < lower_B) | (value_B > upper_B)
-    near_B = np.abs(seen.values - value_B) < np.abs(seen.values - expected_B)
-    return np.asarray(outside_B & near_B)
+    away_B = np.abs(seen.values - state["alert.worst"][rows, 1])
+    return np.asarray(away_B < np.abs(seen.values - state["alert.usual"][rows]))
 
 
 def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:

@@ -19,29 +19,32 @@ class Model:
         self.too_long, self.cooldown = too_long, cooldown
         self.bits: list[bool] = []
         self.status, self.quiet, self.starts_at, self.ended_at = AlertStatus.NONE, 0, 0.0, -np.inf
-        self.worst, self.worst_value = 0.0, 0.0
+        self.worst, self.worst_value, self.level = 0.0, 0.0, False
 
     def step(self, time: float, score: float, value: float) -> AlertStatus:
-        lasts = abs(self.worst_value) > BAND and abs(value - self.worst_value) < abs(value)
+        lasts = self.level and abs(value - self.worst_value) < abs(value)
         cool = time < self.ended_at + self.cooldown
         self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
-            if score > max(1.0, self.worst):
-                self.worst, self.worst_value = score, value
+            self._remember(score, value)
             if (self.quiet >= self.normal and not lasts) or time - self.starts_at > self.too_long:
                 self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
                 return AlertStatus.RESOLVED
             return self.status
         if self.status == AlertStatus.NONE:
-            self.starts_at, self.worst = time, 0.0
-        if score > max(1.0, self.worst):
-            self.worst, self.worst_value = score, value
+            self.starts_at, self.worst, self.level = time, 0.0, False
+        self._remember(score, value)
         if sum(self.bits) >= self.anomalous:
             self.status = AlertStatus.FIRING
         else:
             self.status = AlertStatus.PENDING if any(self.bits) else AlertStatus.NONE
         return self.status
+
+    def _remember(self, score: float, value: float) -> None:
+        self.level |= score > 1.0 and abs(value) > BAND
+        if score > max(1.0, self.worst):
+            self.worst, self.worst_value = score, value
 
 
 @given(
