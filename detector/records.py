@@ -46,11 +46,10 @@ class Outcome(IntEnum):
 
 
 class Kind(IntEnum):
-    """What a value means: a level, a running total, or the increase since the sample before."""
+    """What a value means: a level, or a running total."""
 
     GAUGE = 0
     COUNTER = 1
-    DELTA = 2
 
 
 @dataclass(frozen=True, slots=True)
