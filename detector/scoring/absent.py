@@ -9,7 +9,7 @@ from detector.scoring.calm import Calm, Float64, Level
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.novelty import Distance, NoveltyMemory
 
-COMPACT_VALUES, COMPACT_RESIDUALS = 10, 9
+COMPACT_VALUES, COMPACT_RESIDUALS = 9, 8
 """Numbers that a stream of the compact profile remembers; together with all else it keeps they fit 1 KiB."""
 
 
