@@ -16,7 +16,6 @@ from scipy.signal import lfilter
 from detector.columns import allocate
 from detector.records import Float64
 from detector.scoring.scorer import NOISE_FLOOR
-from detector.stats.moments import Moments
 from detector.stats.novelty import NoveltyMemory
 
 Peer = Callable[[Float64], Float64]
@@ -37,22 +36,31 @@ def novelty_columns(values: Float64, *, steps: bool = False) -> Float64:
 
     With `steps` the same of the last difference is added: the two novelties that a detector with a model has to beat.
     """
-    memory, moments, differences = NoveltyMemory("value"), Moments("value"), NoveltyMemory("step")
-    state = allocate((*memory.fields, *moments.fields, *differences.fields), values.shape[1])
+    memory, differences = NoveltyMemory("value"), NoveltyMemory("step")
+    state = allocate((*memory.fields, *differences.fields), values.shape[1])
     rows, scores = np.arange(values.shape[1]), np.zeros(values.shape)
-    for at, value in enumerate(values):
-        deviation = moments.deviation(state, rows, NOISE_FLOOR)
+    for at, (value, deviation) in enumerate(zip(values, _deviations_before(values), strict=True)):
         times = np.full(len(rows), at * ROW_SECONDS)
         near = memory.distance(state, rows, times, value)
         scores[at] = near.any / deviation
         memory.update(state, rows, times, value, near)
-        moments.update(state, rows, value)
         if steps:
             step = value - values[max(at - 1, 0)]
             near = differences.distance(state, rows, times, step)
             scores[at] += near.any / deviation
             differences.update(state, rows, times, step, near)
     return scores
+
+
+def _deviations_before(values: Float64) -> Float64:
+    """[T, S] standard deviation of all rows before each, floored by their mean."""
+    away = values - values[0]
+    count = np.maximum(np.arange(len(values)), 1)[:, None]
+    mean, squares = (
+        np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(part, axis=0)[:-1])) / count
+        for part in (away, away * away)
+    )
+    return _floored(np.sqrt(np.maximum(squares - mean * mean, 0.0)), values[0] + mean)
 
 
 def novelty(values: Float64) -> Float64:

@@ -5,7 +5,9 @@ import pytest
 
 from benchmarks.detection.layout import Machine
 from benchmarks.peers import machine, stream
+from benchmarks.peers.__main__ import on_synthetic
 from benchmarks.peers.kept import Kept
+from detector.backtest.series import Series
 
 WITHOUT_PACKAGES = [
     stream.novelty,
@@ -72,3 +74,12 @@ def test_a_forgetful_peer_is_shown_only_what_it_can_remember():
     host = Machine("a", np.arange(10.0), values, np.zeros(4, bool), 60.0)
     assert machine.by_row(peer)(host).tolist() == machine.by_row(peer, 3)(host).tolist() == [12.0, 14.0, 16.0, 18.0]
     assert shown == [10, 7]
+
+
+def test_faults_caught_at_the_best_threshold_count():
+    one = Series("level/spike", 3600.0 * np.arange(400.0), np.zeros(400), np.array([[200, 202], [300, 302]]))
+    score = np.zeros(400)
+    score[[201, 250, 301]] = 3.0, 2.0, 1.0
+    figures = on_synthetic([one], [score])
+    assert figures["best_f1"] == 0.8  # both faults, at the price of one false day
+    assert figures["caught_at_best"] == 1.0
