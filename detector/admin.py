@@ -169,8 +169,10 @@ _DELETED = _policy("delete", needed=True, why="records without a key cannot be c
 _STATE = (
     _policy("compact", needed=True, why="the state of streams would be lost"),
     _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "state is written in pieces of half a MiB"),
+    _at_most("segment.bytes", 64 << 20, "what is in the newest segment is not compacted, and a restore reads it all"),
     _at_most("segment.ms", 600_000, "compaction begins late, and a restore reads all that was not compacted"),
     _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that was not compacted"),
+    _at_most("delete.retention.ms", 3_600_000, "a restore reads every deletion of that time"),
 )
 _ALERTS = (_policy("compact,delete", needed=False, why="the last word on each stream would not be kept"),)
 _SAMPLES = (

@@ -41,8 +41,10 @@ STATE = planned(state={"type": "kafka"})["state.kafka.topic"]
 GOOD = {
     "cleanup.policy": "compact",
     "max.message.bytes": "1048588",
+    "segment.bytes": "67108864",
     "segment.ms": "600000",
     "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": "3600000",
 }
 
 
@@ -69,6 +71,8 @@ def test_a_topic_as_it_should_be_has_no_differences() -> None:
         ({"cleanup_policy": "compact,delete"}, "cleanup.policy is compact,delete, not compact", True),
         ({"max_message_bytes": "1000"}, "max.message.bytes is 1000, not 600000", True),
         ({"segment_ms": "604800000"}, "segment.ms is 604800000, not 600000", False),
+        ({"segment_bytes": "1073741824"}, "segment.bytes is 1073741824, not 67108864", False),
+        ({"delete_retention_ms": "86400000"}, "delete.retention.ms is 86400000, not 3600000", False),
         ({"min_cleanable_dirty_ratio": "0.5"}, "min.cleanable.dirty.ratio is 0.5, not 0.2", False),
         ({"partitions": 4}, "it has 4 partitions, streams are on 8", True),
         ({"replicas": 1}, "it has 1 replicas of 5 brokers", False),
