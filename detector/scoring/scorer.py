@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import Columns, Rows
-from detector.scoring.absent import COMPACT_RESIDUALS, COMPACT_VALUES, NoCalm, NoHabit, NoMemory
 from detector.scoring.budget import Budget
 from detector.scoring.calm import Calm, Level
+from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, NoHabit, NoMemory
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments
-from detector.stats.novelty import SIZE, Distance, NoveltyMemory
+from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.quantile import CoverageFactor
 from detector.stats.tail import PooledTail
 
@@ -89,8 +89,8 @@ class Scorer:
     def __init__(self, settings: ScorerSettings | None = None, *, compact: bool = False) -> None:
         """A `compact` one remembers fewer numbers, and judges neither daily habit nor calm."""
         self.settings = settings or ScorerSettings()
-        self._values = NoveltyMemory("value", COMPACT_VALUES if compact else SIZE)
-        self._residuals = NoveltyMemory("residual", COMPACT_RESIDUALS if compact else SIZE)
+        self._values = CoarseMemory("value", VALUES) if compact else NoveltyMemory("value")
+        self._residuals = CoarseMemory("residual", RESIDUALS) if compact else NoveltyMemory("residual")
         self._habit = NoHabit() if compact else DailyHabit()
         self._departures = NoMemory("departure") if compact else NoveltyMemory("departure", HABIT_SIZE)
         self._moments = Moments("value")

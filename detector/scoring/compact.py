@@ -1,4 +1,4 @@
-"""What the compact profile does without: parts that keep nothing of a stream and say nothing."""
+"""Parts of the compact profile: a memory of few numbers, and those that keep nothing of a stream and say nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ from detector.scoring.calm import Calm, Float64, Level
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.novelty import Distance, NoveltyMemory
 
-COMPACT_VALUES, COMPACT_RESIDUALS = 9, 8
-"""Numbers that a stream of the compact profile remembers; together with all else it keeps they fit 1 KiB."""
+VALUES, RESIDUALS = 9, 8
+"""Numbers that a stream remembers; together with all else it keeps they fit 1 KiB."""
+
+
+class CoarseMemory(NoveltyMemory):
+    """Few numbers lie far apart: what is nearer to one of them than the closest two to each other is no news at all."""
+
+    def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
+        found, gap_B = super().distance(state, rows, times_B, numbers_B), self._gaps(state, rows)
+        beyond = (np.maximum(away_B - gap_B, 0.0) for away_B in (found.any, found.established))
+        return Distance(*beyond, found.is_return)
+
+    def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
+        any_B = np.where(distance.any > 0.0, distance.any + self._gaps(state, rows), 0.0)
+        super().update(state, rows, times_B, numbers_B, distance._replace(any=any_B))
+
+    def _gaps(self, state: Columns, rows: Rows) -> Float64:
+        return np.asarray(state[self._gap][rows], dtype=np.float64)
 
 
 class NoHabit(DailyHabit):
