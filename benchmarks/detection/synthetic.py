@@ -150,7 +150,7 @@ def stream(rng: Rng, kind: str, fault: str | None, days: float, step_seconds: fl
     count = int(days * DAY_SECONDS / step_seconds)
     day = int(DAY_SECONDS / step_seconds)
     times = (1.6e9 + step_seconds * np.arange(count)).astype(np.float64)
-    values = STREAMS[kind](rng, np.arange(count) / day)
+    values = (QUIET_STREAMS | POWER_STREAMS)[kind](rng, np.arange(count) / day)
     windows = []
     if fault is not None:
         # The local deviation: what is left after the step before is what an operator's eye calls noise.
@@ -188,8 +188,37 @@ def _times(kind: str, fault: str) -> int:
     return int(fault != "contextual spike" or kind in WITH_CONTEXT)
 
 
-def quiet(seed: int, streams: int, days: float, step_seconds: float) -> list[Series]:
-    """Streams without a fault, of all kinds in turn."""
+def _base(rng: Rng, phase_T: Float64) -> Float64:
+    """A level, or as often a season, for noise to be added to."""
+    return 40.0 + 10.0 * rng.integers(0, 2) * daily(rng, phase_T)
+
+
+def _heavy(rng: Rng, phase_T: Float64) -> Float64:
+    """Laplace noise: an exponential tail on either side."""
+    return np.asarray(_base(rng, phase_T) + rng.uniform(0.5, 3.0) * rng.laplace(size=len(phase_T)))
+
+
+def _light(rng: Rng, phase_T: Float64) -> Float64:
+    """Uniform noise: no tail at all."""
+    return np.asarray(_base(rng, phase_T) + rng.uniform(0.5, 5.0) * rng.uniform(-1.0, 1.0, len(phase_T)))
+
+
+def _power(rng: Rng, phase_T: Float64) -> Float64:
+    """Student's t noise: a power for a tail; at 2.5 degrees of freedom even its variance is hard to measure."""
+    noise = rng.standard_t(rng.uniform(2.5, 6.0), len(phase_T))
+    return np.asarray(_base(rng, phase_T) + rng.uniform(0.5, 3.0) * noise)
+
+
+QUIET_STREAMS = STREAMS | {"heavy": _heavy, "light": _light}
+POWER_STREAMS = {"power": _power}
+"""Nothing but records: whoever alerts on what is unlike anything before must flood on these."""
+QUIET_STEPS = (60.0, 300.0, 3600.0)
+
+
+def quiet(seed: int, streams: int, days: float, kinds: tuple[str, ...] = tuple(QUIET_STREAMS)) -> list[Series]:
+    """Streams without a fault: all kinds, heavy and light tails as well, and all sampling intervals in turn."""
     rng = np.random.default_rng(seed)
-    kinds = list(STREAMS)
-    return [stream(rng, kinds[i % len(kinds)], None, days, step_seconds) for i in range(streams)]
+    return [
+        stream(rng, kinds[i % len(kinds)], None, days, QUIET_STEPS[i // len(kinds) % len(QUIET_STEPS)])
+        for i in range(streams)
+    ]

@@ -36,7 +36,7 @@ class Budget:
         Field("interval_seconds", initial=-1.0),
         Field("budget_spent"),
         Field("budget_allowed"),
-        Field("budget_calm", dtype="int16", initial=APART_SAMPLES),
+        Field("budget_calm", dtype="int8", initial=APART_SAMPLES),
     )
 
     def __init__(self, alerts_per_stream_week: float) -> None:

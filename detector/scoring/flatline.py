@@ -3,8 +3,9 @@
 A step is a repeat when the value moves by less than `STILL` of its usual step. Two chances are learnt from the stream,
 each from a prior by pseudo-counts: that a run of repeats begins, and that it goes on. -log P(run >= k) = -log begin -
 (k - 1) log go_on. A stream that stands still for hours by habit has both chances near 1 and is never surprised; one
-that never repeated is surprised by the tenth repeat. The run is learnt from while it lasts, and past `LONGEST` steps
-it is the new normal.
+that never repeated is surprised by the tenth repeat. Past `LONGEST` steps the run is the new normal. The three longest
+runs are set aside: the habit is learnt from all others, so that an outage excuses neither its second nor its third
+coming.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ LONGEST = 16.0
 BEGIN_PRIOR, BEGIN_WEIGHT = 0.02, 20.0
 GO_ON_PRIOR, GO_ON_WEIGHT = 0.4, 20.0
 UNHEARD = 3.0
-"""Times the longest run before that a run must exceed."""
+"""Times the shortest of the runs set aside that a run must exceed."""
+ASIDE = 3
 STEP_RATE = 1.0 / 256.0
 
 
@@ -32,7 +34,7 @@ class FlatLine:
         Field("flat_last", dtype="float64", initial=float("nan")),
         Field("flat_step", dtype="float64"),
         Field("flat_run"),
-        Field("flat_longest"),
+        Field("flat_longest", (ASIDE,), dtype="int8"),
         Field("flat_moving"),
         Field("flat_begun"),
         Field("flat_still"),
@@ -52,24 +54,30 @@ class FlatLine:
         go_on_B = state["flat_gone_on"][rows] + GO_ON_PRIOR * GO_ON_WEIGHT
         go_on_B = go_on_B / (state["flat_still"][rows] + GO_ON_WEIGHT)
         surprise_B = -np.log(begin_B) - (run_B - 1.0) * np.log(go_on_B)
-        unheard_B = (run_B > UNHEARD * state["flat_longest"][rows]) & (run_B <= LONGEST)
+        unheard_B = (run_B > UNHEARD * state["flat_longest"][rows, -1]) & (run_B <= LONGEST)
         return np.where(unheard_B & (run_B > 0.0), surprise_B, 0.0)
 
     def update(self, state: Columns, rows: Rows, values_B: Float64, run_B: Float64) -> None:
-        """Learn this round's steps; a run counts towards the habit when it has ended."""
+        """Learn this round's steps; a run counts towards the habit when it has ended and is not set aside."""
         before_B = state["flat_run"][rows]
         repeat_B = run_B > 0.0
-        ended_B = ~repeat_B & (before_B > 0.0)
         state["flat_moving"][rows] += before_B == 0.0
-        state["flat_begun"][rows] += ended_B
-        # A run of k had k - 1 chances to go on that it took, and one that it did not.
-        state["flat_still"][rows] += np.where(ended_B, before_B, 0.0)
-        state["flat_gone_on"][rows] += np.where(ended_B, before_B - 1.0, 0.0)
-        longest_B = state["flat_longest"][rows]
-        known_B = ended_B | (run_B > LONGEST)
-        state["flat_longest"][rows] = np.where(known_B, np.maximum(longest_B, np.maximum(before_B, run_B)), longest_B)
+        ended = np.flatnonzero(~repeat_B & (before_B > 0.0))
+        if len(ended):
+            self._learn_run(state, rows[ended], np.minimum(before_B[ended], LONGEST + 1.0))
         state["flat_run"][rows] = run_B
         self._learn_step(state, rows, values_B, repeat_B)
+
+    def _learn_run(self, state: Columns, rows: Rows, runs_B: Float64) -> None:
+        """Set these runs aside, longest first; learn those that make room."""
+        longest_BK = np.concatenate([state["flat_longest"][rows], runs_B[:, None]], axis=1)
+        longest_BK = -np.sort(-longest_BK, axis=1)
+        state["flat_longest"][rows] = longest_BK[:, :ASIDE]
+        run_B = longest_BK[:, ASIDE]
+        # A run of k had k - 1 chances to go on that it took, and one that it did not.
+        state["flat_begun"][rows] += run_B > 0.0
+        state["flat_still"][rows] += run_B
+        state["flat_gone_on"][rows] += np.maximum(run_B - 1.0, 0.0)
 
     def _learn_step(self, state: Columns, rows: Rows, values_B: Float64, repeat_B: npt.NDArray[np.bool_]) -> None:
         """The usual step is the mean over steps that were no repeats, a single one capped at eight times the mean."""

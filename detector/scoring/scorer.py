@@ -1,11 +1,12 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
 raw = the largest novelty of the value, of the residual, of an unheard-of calm, and, where a stream has a daily habit,
-of its departure from that; each in its own standard deviations over the whole history, and for a history of n samples
-times n / (n + 500). Its tail probability, or that of the present run of repeats where it is smaller, is held against
-the alarm budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it
-grows with the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on
-which rows share a call. Finite for every finite |value| <= 1e30.
+of its departure from that; each in its own standard deviations over the whole history, a value's in those of its side
+of the mean if they are less, and for a history of n samples times n / (n + 500). Its tail probability, or that of the
+present run of repeats where it is smaller, is held against the alarm budget: anomaly_score = log p / log p_budget, so
+more than 1 is rarer than the operator allows; beyond 1 it grows with the logarithm. `score` reads, `learn` writes; both
+are elementwise over rows, so a result does not depend on which rows share a call. Finite for every finite
+|value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, No
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
 from detector.scoring.season import DailyHabit, Departure
-from detector.stats.moments import Moments
+from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.quantile import CoverageFactor
 from detector.stats.tail import PooledTail
@@ -93,7 +94,7 @@ class Scorer:
         self._residuals = CoarseMemory("residual", RESIDUALS) if compact else NoveltyMemory("residual")
         self._habit = NoHabit() if compact else DailyHabit()
         self._departures = NoMemory("departure") if compact else NoveltyMemory("departure", HABIT_SIZE)
-        self._moments = Moments("value")
+        self._moments = SidedMoments("value")
         self._residual_moments = Moments("residual")
         self._flat = FlatLine()
         self._calm = NoCalm() if compact else Calm()
@@ -108,9 +109,10 @@ class Scorer:
         """Judge one round against the forecasts made before it. A `loc` that is not finite counts as the value."""
         expected_B = _expected(values, loc)
         residual_B = _residual(values, expected_B)
-        deviation_B = self._moments.deviation(state, rows, NOISE_FLOOR)
+        deviation_B = self._moments.floored_deviation(state, rows, NOISE_FLOOR)
         least_B = LEAST_SHARE * deviation_B
-        residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows, 0.0), least_B)
+        residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows), least_B)
+        value_deviation_B = np.clip(self._moments.side_deviation(state, rows, values), least_B, deviation_B)
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
         departure = self._habit.departure(state, rows, times, values)
@@ -124,7 +126,7 @@ class Scorer:
         residual_novelty_B = _novelty(residual_distance, residual_deviation_B)
         residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], level.novelty)
         residual_novelty_B *= self._moments.varies(state, rows)
-        novelty_B = np.maximum(_novelty(value_distance, deviation_B), residual_novelty_B) * _trust(count_B)
+        novelty_B = np.maximum(_novelty(value_distance, value_deviation_B), residual_novelty_B) * _trust(count_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
         habit_B = _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)

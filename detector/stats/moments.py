@@ -1,4 +1,4 @@
-"""Mean and standard deviation of all that a stream has shown (Welford 1962), and its mean magnitude."""
+"""Mean and standard deviation of all that a stream has shown (Welford 1962), of either side of the mean as well."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ class Moments:
         self._count = f"{name}_count"
         self._mean = f"{name}_mean"
         self._squares = f"{name}_squares"
-        self._magnitude = f"{name}_magnitude"
-        self.fields = (
+        self.fields: tuple[Field, ...] = (
             Field(self._count, dtype="float64"),
             Field(self._mean, dtype="float64"),
             Field(self._squares, dtype="float64"),
-            Field(self._magnitude, dtype="float64"),
         )
 
     def count(self, state: Columns, rows: Rows) -> Float64:
@@ -30,14 +28,13 @@ class Moments:
         return np.asarray(state[self._count][rows], dtype=np.float64)
 
     def mean(self, state: Columns, rows: Rows) -> Float64:
-        """[B] mean of the values; 0 before the first."""
+        """[B] mean of the samples seen; 0 before the first."""
         return np.asarray(state[self._mean][rows], dtype=np.float64)
 
-    def deviation(self, state: Columns, rows: Rows, floor_of_magnitude: float) -> Float64:
-        """[B] standard deviation, at least this share of the mean magnitude; positive."""
+    def deviation(self, state: Columns, rows: Rows) -> Float64:
+        """[B] standard deviation; positive."""
         variance_B = state[self._squares][rows] / np.maximum(state[self._count][rows], 1.0)
-        floor_B = floor_of_magnitude * state[self._magnitude][rows]
-        return np.maximum(np.maximum(np.sqrt(variance_B), floor_B), np.finfo(np.float32).tiny)
+        return np.asarray(np.maximum(np.sqrt(variance_B), np.finfo(np.float32).tiny))
 
     def varies(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
         """[B] whether two values have differed."""
@@ -49,6 +46,48 @@ class Moments:
         away_B = values_B - state[self._mean][rows]
         mean_B = state[self._mean][rows] + away_B / count_B
         state[self._squares][rows] += away_B * (values_B - mean_B)
-        state[self._magnitude][rows] += (np.abs(values_B) - state[self._magnitude][rows]) / count_B
         state[self._mean][rows] = mean_B
         state[self._count][rows] = count_B
+
+
+class SidedMoments(Moments):
+    """Moments that tell the values below the mean from those above it, and know the mean magnitude.
+
+    A skewed stream swings less on one side.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._magnitude = f"{name}_magnitude"
+        self._low_count = f"{name}_low_count"
+        self._low_squares = f"{name}_low_squares"
+        self.fields = (
+            *self.fields,
+            Field(self._magnitude),
+            Field(self._low_count, dtype="int32"),
+            Field(self._low_squares, dtype="float64"),
+        )
+
+    def floored_deviation(self, state: Columns, rows: Rows, floor_of_magnitude: float) -> Float64:
+        """[B] standard deviation, at least this share of the mean magnitude; positive."""
+        magnitude_B = state[self._magnitude][rows].astype(np.float64)
+        return np.maximum(self.deviation(state, rows), floor_of_magnitude * magnitude_B)
+
+    def side_deviation(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
+        """[B] root mean square distance from the mean of all that lay on the same side of it as these values."""
+        low_B, low_squares_B = state[self._low_count][rows], state[self._low_squares][rows]
+        high_B = state[self._count][rows] - low_B
+        high_squares_B = np.maximum(state[self._squares][rows] - low_squares_B, 0.0)
+        is_low_B = values_B < state[self._mean][rows]
+        squares_B = np.where(is_low_B, low_squares_B, high_squares_B)
+        return np.asarray(np.sqrt(squares_B / np.maximum(np.where(is_low_B, low_B, high_B), 1.0)))
+
+    def update(self, state: Columns, rows: Rows, values_B: Float64) -> None:
+        """Take in the values of this round."""
+        is_low_B = values_B < state[self._mean][rows]
+        squares_B = state[self._squares][rows]
+        super().update(state, rows, values_B)
+        state[self._low_count][rows] += is_low_B
+        state[self._low_squares][rows] += np.where(is_low_B, state[self._squares][rows] - squares_B, 0.0)
+        magnitude_B = state[self._magnitude][rows]
+        state[self._magnitude][rows] += (np.abs(values_B) - magnitude_B) / state[self._count][rows]

@@ -5,7 +5,7 @@ stay; when the memory is full, one of the two closest neighbours makes room, so 
 that was seen. A number closer to the memory than its two closest neighbours are to each other would itself be the
 redundant one and is not entered, which makes most updates free.
 
-Seen once is not seen often: a remembered number is *established* when the stream came near it again six hours of event
+Seen once is not seen often: a remembered number is *established* when the stream came near it again a day of event
 time, or more, after it was first met (`APART` units of the stamps), whatever the sampling interval. The distance to the
 nearest established number says how far a recurrence of a rare event is from the usual.
 
@@ -28,13 +28,13 @@ Int16 = npt.NDArray[np.int16]
 
 DELAY = 5
 SIZE = 64
-VISIT_SECONDS = 2700.0
+VISIT_SECONDS = 10_800.0
 """Event time in one unit of the visit stamps."""
 APART = 8
 """Units between the first and the establishing visit."""
 ESTABLISHED = -1
 STAMPS = 1 << 14
-"""Stamps go round, 512 days apart."""
+"""Stamps go round, 2,048 days apart."""
 
 
 class Distance(NamedTuple):

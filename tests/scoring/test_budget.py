@@ -78,3 +78,13 @@ def test_runs_as_long_as_before_do_not_surprise() -> None:
     rng = np.random.default_rng(1)
     said = flat_surprise(np.repeat(rng.standard_normal(100), 8))
     assert (said[400:] == 0.0).all()
+
+
+def test_a_stuck_value_surprises_again_until_it_is_a_habit() -> None:
+    rng = np.random.default_rng(2)
+    outages = [
+        np.concatenate([rng.standard_normal(300), np.full(60, value)]) for value in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    ]
+    said = [part.max() for part in np.split(flat_surprise(np.concatenate(outages)), len(outages))]
+    assert min(said[:3]) > 11.5
+    assert max(said[4:]) == 0.0

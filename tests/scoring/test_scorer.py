@@ -206,6 +206,16 @@ def test_a_residual_is_measured_by_the_residuals() -> None:
     assert hot[:850].any(axis=0).sum() <= 1
 
 
+def test_a_dip_is_measured_by_the_lower_side_of_a_skewed_stream() -> None:
+    rng = np.random.default_rng(11)
+    values = 10.0 + rng.standard_normal((900, 20)) + 60.0 * (rng.random((900, 20)) < 0.12)
+    values[850] = -15.0
+    said, _ = play(values, loc=np.full(values.shape, 10.0))
+    hot = said["anomaly_score"] > 1.0
+    assert hot[850].all()
+    assert hot[:850].any(axis=0).sum() <= 1
+
+
 def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
     rng = np.random.default_rng(6)
     plateaus = np.repeat(rng.integers(1, 4, (100, 20)).astype(float), 20, axis=0)
@@ -219,7 +229,7 @@ def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
     said, state = play(values, step_seconds=3600.0)
     hot = said["anomaly_score"] > 1.0
     assert hot[1200:1248].any(axis=0).mean() >= 0.8
-    assert hot[200:1200].any(axis=0).mean() <= 0.35  # 20 streams x 6 weeks x 0.1 are 12 alerts
+    assert hot[200:1200].any(axis=0).mean() <= 0.45  # 20 streams x 6 weeks x 0.1 are 12 alerts, of any streams
     assert (state["departure_seen"] > 1000).all()
 
 

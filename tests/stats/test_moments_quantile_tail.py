@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector.columns import allocate
-from detector.stats.moments import Moments
+from detector.stats.moments import Moments, SidedMoments
 from detector.stats.quantile import CoverageFactor
 from detector.stats.tail import PooledTail
 
@@ -19,17 +19,32 @@ def test_moments_equal_numpy() -> None:
     for row_values in values:
         moments.update(state, rows, row_values)
     assert moments.count(state, rows).tolist() == [300.0] * 5
-    np.testing.assert_allclose(moments.deviation(state, rows, 0.0), values.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.deviation(state, rows), values.std(axis=0), rtol=1e-12)
+
+
+def test_sides_are_those_of_the_running_mean() -> None:
+    values = np.random.default_rng(1).lognormal(3.0, 1.0, (3000, 5))
+    moments = SidedMoments("m")
+    state = allocate(moments.fields, 5)
+    rows = np.arange(5)
+    for row_values in values:
+        moments.update(state, rows, row_values)
+    away = values - values.mean(axis=0)
+    for value, mask in ((0.0, away < 0.0), (1e6, away > 0.0)):
+        expected = np.sqrt((away**2 * mask).sum(axis=0) / mask.sum(axis=0))
+        np.testing.assert_allclose(moments.side_deviation(state, rows, np.full(5, value)), expected, rtol=0.05)
+    np.testing.assert_allclose(moments.floored_deviation(state, rows, 0.0), values.std(axis=0), rtol=1e-12)
 
 
 def test_a_constant_has_the_floor_as_its_deviation() -> None:
-    moments = Moments("m")
+    moments = SidedMoments("m")
     state = allocate(moments.fields, 2)
     for _ in range(10):
         moments.update(state, np.arange(2), np.array([-500.0, 0.0]))
-    deviation = moments.deviation(state, np.arange(2), 1e-4)
+    deviation = moments.floored_deviation(state, np.arange(2), 1e-4)
     assert deviation[0] == pytest.approx(0.05)
     assert 0.0 < deviation[1] < 1e-30
+    assert moments.side_deviation(state, np.arange(2), np.array([-500.0, 1.0])).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.99])

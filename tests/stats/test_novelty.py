@@ -150,7 +150,7 @@ def test_what_is_established_is_a_matter_of_event_time(step: float) -> None:
     again = see([20.0], step)
     assert (again.any[0], again.is_return[0]) == (0.0, False)
     assert again.established[0] > 15.0
-    see(rng.standard_normal(2 * DELAY).tolist(), HOURS)
+    see(rng.standard_normal(2 * DELAY).tolist(), 3 * HOURS)
     much_later = see([20.0], step)
     assert (much_later.any[0], much_later.is_return[0]) == (0.0, True)
     assert much_later.established[0] > 15.0
