@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from detector.models.backbone import Backbone
 from detector.models.features import ERROR_LOGS, OFFSETS
@@ -23,6 +24,8 @@ from detector.models.group import ALONE, Group
 from detector.models.naive import EXPERTS
 from detector.models.windows import Windows
 
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+"""Of AdamW (Loshchilov & Hutter 2019): rates of its two moments, and what its divisor is at least."""
 LARGE_ERROR = 50.0
 """Errors count linearly up to about this many s and logarithmically beyond, so that one jump cannot own an update."""
 
@@ -70,7 +73,10 @@ class _Unroll(nn.Module):
 
 
 class Learner:
-    """Holds the optimiser; deterministic given the backbone, the windows and the group's size."""
+    """Holds the optimiser's moments; deterministic given the backbone, the windows and the group's size.
+
+    AdamW is torch's function, not its class: the class imports torch's compiler, 160 MiB that nothing here uses.
+    """
 
     def __init__(self, backbone: Backbone, schedule: Schedule, group: Group = ALONE) -> None:
         self.backbone = backbone.to(group.device)
@@ -78,9 +84,11 @@ class Learner:
         self.updates = 0
         self._group = group
         self._network = group.wrap(_Unroll(backbone))
-        self._optimiser = torch.optim.AdamW(
-            backbone.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-        )
+        self._moments = {
+            name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(one), "exp_avg_sq": torch.zeros_like(one)}
+            for name, one in backbone.named_parameters()
+            if one.requires_grad
+        }
 
     @property
     def done(self) -> bool:
@@ -109,7 +117,7 @@ class Learner:
         tensors = {}
         for name, parameter in self.backbone.named_parameters():
             tensors[f"model.{name}"] = parameter.detach().clone()
-            for moment, tensor in self._optimiser.state.get(parameter, {}).items():
+            for moment, tensor in self._moments.get(name, {}).items():
                 tensors[f"adam.{moment}.{name}"] = tensor.clone()
         return tensors
 
@@ -119,33 +127,46 @@ class Learner:
         with torch.no_grad():
             for name, parameter in self.backbone.named_parameters():
                 parameter.copy_(_fitting(tensors, f"model.{name}", parameter.shape))
-                if updates:
-                    self._optimiser.state[parameter] = {
-                        "step": _fitting(tensors, f"adam.step.{name}", torch.Size()),
-                        "exp_avg": _fitting(tensors, f"adam.exp_avg.{name}", parameter.shape).to(parameter.device),
-                        "exp_avg_sq": _fitting(tensors, f"adam.exp_avg_sq.{name}", parameter.shape).to(
-                            parameter.device
-                        ),
-                    }
+                for moment, tensor in self._moments.get(name, {}).items() if updates else ():
+                    tensor.copy_(_fitting(tensors, f"adam.{moment}.{name}", tensor.shape))
 
     def _update(self, loss_TB: Tensor, mask_TB: Tensor) -> float:
         mean = (loss_TB * mask_TB).sum() / self._group.total(mask_TB.sum()).clamp(min=1)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.schedule.rate(self.updates)
-        self._optimiser.zero_grad()
+        self.backbone.zero_grad()
         # The mean over processes of what each has, times their number, is the gradient of the update's mean.
         torch.autograd.backward(mean * self._group.size)
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.schedule.clip)
-        self._optimiser.step()
+        self._step()
         self.updates += 1
         return float(self._group.total(mean.detach()))
+
+    def _step(self) -> None:
+        """One step of AdamW for every parameter that has a gradient."""
+        learnt = [(one, one.grad, name) for name, one in self.backbone.named_parameters() if one.grad is not None]
+        moments = [self._moments[name] for *_, name in learnt]
+        with torch.no_grad():
+            adamw(
+                [parameter for parameter, *_ in learnt],
+                [gradient for _, gradient, _ in learnt],
+                [moment["exp_avg"] for moment in moments],
+                [moment["exp_avg_sq"] for moment in moments],
+                [],
+                [moment["step"] for moment in moments],
+                amsgrad=False,
+                beta1=BETA_1,
+                beta2=BETA_2,
+                lr=self.schedule.rate(self.updates),
+                weight_decay=self.schedule.weight_decay,
+                eps=EPSILON,
+                maximize=False,
+            )
 
 
 def _fitting(tensors: Mapping[str, Tensor], name: str, shape: torch.Size) -> Tensor:
     tensor = tensors[name]
     if tensor.shape != shape:
         raise ValueError(f"{name} is {list(tensor.shape)}, not {list(shape)}")
-    return tensor.clone()
+    return tensor
 
 
 def evaluate(backbone: Backbone, windows: Windows, skip: float = 0.15) -> dict[str, float]:
