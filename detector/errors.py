@@ -132,7 +132,7 @@ class CommitRefused(SourceError):
 
 
 class MemberFenced(SourceError):
-    """Another process has joined with the same `group_instance_id`; this one must stop."""
+    """Another member has joined with the same `group_instance_id`; this process must stop."""
 
     reason = "member_fenced"
 

@@ -89,6 +89,7 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
 
     def open_connections(**settings: Any) -> Any:
         opened.append(KafkaNetClient(**settings))
+        _back_off_until_connected(opened[-1]._manager)
         return opened[-1]
 
     with _Overheard() as heard:
@@ -98,6 +99,23 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
             for connections in opened:
                 connections.close()
             raise _failed_start(exc, heard.errors, doing, kafka) from exc
+
+
+def _back_off_until_connected(connections: Any) -> None:
+    """Count connections that were accepted and lost before they could be used as failed.
+
+    The library counts them as made, and then tries a hundred times a second where a proxy accepts and hangs up.
+    """
+    forget_failures = connections.reset_backoff
+
+    def reset_backoff(node: Any) -> None:
+        made = connections._conns.get(node)
+        if made is not None and made.connected:
+            forget_failures(node)
+        else:
+            connections.update_backoff(node)
+
+    connections.reset_backoff = reset_backoff
 
 
 def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: Kafka) -> SourceError:

@@ -260,8 +260,9 @@ class KafkaSource:
 
     def _fenced(self) -> DetectorError:
         return MemberFenced(
-            f"another process has joined group {self._section.group_id} as {self._section.group_instance_id}; "
-            "give each its own source.kafka.group_instance_id"
+            f"another member has taken the place of {self._section.group_instance_id} in group "
+            f"{self._section.group_id}: give each process its own source.kafka.group_instance_id. After a coordinator "
+            "that did not answer it may be this process's own late request to join; then a restart mends it"
         )
 
 

@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from crc32c import crc32c
@@ -13,6 +14,7 @@ from crc32c import crc32c
 from detector.errors import BrokerUnreachable, DeliveryError
 from detector.protocols import Message
 from tests.integration.driving import MakeSink, MakeSource, read, values
+from tests.soak.network import Network
 
 pytestmark = [
     pytest.mark.integration,
@@ -171,12 +173,33 @@ def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_mor
 
     cluster.brokers[0].pause()
     taken = 0
-    with pytest.raises(DeliveryError):
+    with suppress(DeliveryError):
         for _ in range(100):
             sink.send(Message(None, bytes(1_000)))
             taken += 1
 
     assert taken == 20
+
+
+def test_a_link_that_accepts_and_hangs_up_is_tried_in_growing_pauses(own_cluster, make_source: MakeSource):
+    topic = own_cluster.endpoint.create_topic()
+    own_cluster.endpoint.produce(topic, [b"a"])
+    with Network(own_cluster.links) as network:
+        source = make_source(topic, bootstrap=network.bootstrap(0)[0])
+        read(source, 1)
+        before = network.connections
+        network.do(0, "cut")
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            with suppress(BrokerUnreachable):
+                source.poll(0.2)
+        tried = network.connections - before
+        network.do(0, "mend")
+        own_cluster.endpoint.produce(topic, [b"b"])
+
+        assert values(read(source, 1)) == [b"b"]
+        assert 3 < tried < 40
+        source.close(timeout_seconds=2)
 
 
 def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):

@@ -29,7 +29,7 @@ SAID = (
     "state topic",
     "delivering to topic",
     "are not acknowledged",
-    "another process has joined",
+    "another member has taken the place",
     "being rebalanced",
     "no broker at",
     "no answer from",
