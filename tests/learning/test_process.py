@@ -73,6 +73,20 @@ def test_it_has_the_lowest_priority(tmp_path: Path) -> None:
     child.kill()
 
 
+LEARN = """
+import sys
+from detector.learning.tuning import tune
+from tests.learning.fleet import untrained
+from tests.learning.test_tuning import windows
+tune(untrained().backbone, windows(), 1e-2, lambda: None)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_round_does_without_the_memory_of_torch_s_compiler() -> None:
+    assert subprocess.run([sys.executable, "-c", LEARN], check=False).returncode == 0
+
+
 WORKER = """
 import sys, time
 from pathlib import Path
