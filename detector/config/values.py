@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
@@ -26,6 +27,22 @@ def _known_port(text: str) -> str:
 ListenAddress = Annotated[str, AfterValidator(_host_port)]
 """host:port; port 0 takes a free one, which the log names."""
 HostPort = Annotated[str, AfterValidator(_host_port), AfterValidator(_known_port)]
+
+
+def _start(given: object) -> object:
+    if given in ("earliest", "latest") or (isinstance(given, datetime) and given.tzinfo):
+        return given
+    try:
+        at = datetime.fromisoformat(given) if isinstance(given, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ValueError("is none of earliest, latest, or a time with its offset from UTC such as 2026-11-01T00:00:00Z")
+    return at
+
+
+StartPoint = Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator(_start)]
+"""An end of the log, or the first record at a time or later."""
 
 
 class Section(BaseModel):

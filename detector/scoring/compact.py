@@ -18,8 +18,8 @@ class CoarseMemory(NoveltyMemory):
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found, gap_B = super().distance(state, rows, times_B, numbers_B), self._gaps(state, rows)
-        beyond = (np.maximum(away_B - gap_B, 0.0) for away_B in (found.any, found.established))
-        return Distance(*beyond, found.is_return)
+        any_B, established_B = (np.maximum(away_B - gap_B, 0.0) for away_B in (found.any, found.established))
+        return Distance(any_B, established_B, found.is_return)
 
     def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
         any_B = np.where(distance.any > 0.0, distance.any + self._gaps(state, rows), 0.0)

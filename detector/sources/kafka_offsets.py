@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -121,7 +122,7 @@ class Offsets:
         """
         every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
         first_read = [tp for tp in every if self._read_as.get(tp.topic, self._topic_id(tp)) == self._topic_id(tp)]
-        starts = self.bounds(first_read, self._section.start) if first_read else {}
+        starts = self._starts(first_read) if first_read else {}
         starts |= self._of_new_logs([tp for tp in every if tp not in first_read])
         if not starts:
             return
@@ -131,7 +132,8 @@ class Offsets:
             forms[tp] = committed_form(offset, lineage)
             if tp in self._consumer.assignment():
                 self.seek(tp, offset, lineage)
-                log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=self._section.start)
+                at = str(self._section.start)
+                log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=at)
         try:
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as exc:
@@ -139,6 +141,19 @@ class Offsets:
                 raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
             # A rebalance under way, or a broker that is slow: the next checkpoint commits, too.
             log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
+
+    def _starts(self, partitions: Collection[Any]) -> dict[Any, int]:
+        """Where the configuration says to begin; at the end of a log that has no record since that time."""
+        start = self._section.start
+        if not isinstance(start, datetime):
+            return self.bounds(partitions, start)
+        ends = self.bounds(partitions, "latest")
+        asked = dict.fromkeys(partitions, milliseconds(start.timestamp()))
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout_ms=self._timeout_ms)
+        except kafka_errors.KafkaError as exc:
+            raise translate(exc, f"asking for the offsets at {start}", self._kafka) from exc
+        return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
 
     def _of_new_logs(self, partitions: Collection[Any]) -> dict[Any, int]:
         """Where to begin in topics that this process has read before they were deleted and created again."""

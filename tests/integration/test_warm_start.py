@@ -1,0 +1,81 @@
+"""A group that begins in the past: streams know their history when the present comes, and history is not told."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.integration.daemon import Daemon
+from tests.integration.driving import MakeSource, drive, read, values
+from tests.kafka.endpoint import Endpoint, eventually
+
+pytestmark = pytest.mark.integration
+
+START = 1_790_000_000
+MINUTE = 60
+HISTORY = 400
+SPIKE_NOW = 408
+SPIKES = {300: 500.0, SPIKE_NOW: 900.0}
+
+
+def stamps(count: int) -> list[int]:
+    return [1_000 * (START + MINUTE * minute) for minute in range(count)]
+
+
+def iso(minute: int) -> str:
+    return datetime.fromtimestamp(START + MINUTE * minute, UTC).isoformat()
+
+
+def test_a_first_start_begins_at_the_first_record_of_the_time_asked_for(kafka: Endpoint, make_source: MakeSource):
+    topic, group = kafka.create_topic(partitions=2), kafka.name("group")
+    kafka.produce(topic, [b"%d" % minute for minute in range(10)], timestamps_ms=stamps(10))
+    kafka.produce(topic, [b"old"], partition=1, timestamps_ms=stamps(1))
+
+    first = make_source(topic, group_id=group, start=iso(6))
+    assert values(read(first, 4)) == [b"6", b"7", b"8", b"9"]
+    drive(first, until=lambda: first.lag() == {(topic, 0): 0, (topic, 1): 0})
+    first.commit({(topic, 0): 8})
+    first.close(timeout_seconds=5)
+
+    again = make_source(topic, group_id=group, start=iso(0))
+    assert values(read(again, 2)) == [b"8", b"9"], "what is committed counts"
+
+
+def records(first: int, end: int) -> list[tuple[bytes, bytes]]:
+    rng = np.random.default_rng(first)
+    found = []
+    for minute in range(first, end):
+        value = SPIKES.get(minute, float(rng.normal(100.0, 1.0)))
+        sample = {"name": "cpu", "timestamp": START + MINUTE * minute, "value": value}
+        found.append((b"cpu", json.dumps(sample).encode()))
+    return found
+
+
+def test_streams_start_warm_and_only_the_present_is_told(kafka: Endpoint, tmp_path: Path):
+    metrics, alerts = kafka.create_topic(), kafka.create_topic()
+    config: dict[str, Any] = {
+        "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+        "source": {"kafka": {"topics": [metrics], "group_id": kafka.name("group"), "start": iso(100)}},
+        "alerts": {"not_before": iso(HISTORY)},
+        "sinks": {"kafka": {"topic": alerts}},
+        "scoring": {"alerts_per_stream_week": 1.0},
+        "checkpoint": {"interval_seconds": 0.5},
+    }
+    kafka.produce(metrics, records(0, HISTORY), timestamps_ms=stamps(HISTORY))
+    with Daemon(tmp_path, config) as daemon:
+        eventually(lambda: daemon.metric("detector_samples_total") == HISTORY - 100, "history is read", 60.0)
+        warming = daemon.metric("detector_samples_total", outcome="warmup")
+        assert daemon.metric("detector_alerts_muted_total", interval="not_before") == 1
+        assert daemon.metric("detector_alerts_total") == 0
+        kafka.produce(metrics, records(HISTORY, HISTORY + 20))
+        eventually(lambda: daemon.metric("detector_alerts_total", status="resolved") == 1, "the spike is over", 30.0)
+        assert daemon.metric("detector_samples_total", outcome="warmup") == warming
+        assert daemon.terminate() == 0
+    told = [json.loads(message.value()) for message in kafka.read(alerts, 2)]
+    assert [one["status"] for one in told] == ["firing", "resolved"]
+    assert {datetime.fromisoformat(one["startsAt"]).timestamp() for one in told} == {START + MINUTE * SPIKE_NOW}
