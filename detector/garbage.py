@@ -19,7 +19,7 @@ class LongLived:
         self._streams = 0
 
     def grown(self, streams: int) -> None:
-        """There are so many streams now; where they grew enough, one pass takes what is garbage and spares the rest."""
+        """So many streams were taken in by now; where they grew enough, one pass takes garbage and spares the rest."""
         if streams >= self._streams + STEP_STREAMS:
             gc.collect()
             gc.freeze()

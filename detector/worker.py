@@ -189,7 +189,7 @@ class Worker:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset
             self.telemetry.progress()
-        self._long_lived.grown(self.pipeline.table.streams)
+        self._put_aside()
 
     def _process(self, batch: RawBatch) -> None:
         metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
@@ -229,8 +229,13 @@ class Worker:
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
         self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned))
-        self._long_lived.grown(self.pipeline.table.streams)
+        self._put_aside()
         self._report_splits()
+
+    def _put_aside(self) -> None:
+        """Streams that are forgotten make room for others, whose names are new."""
+        table = self.pipeline.table
+        self._long_lived.grown(table.streams + table.expired + table.evicted)
 
     def _report_splits(self) -> None:
         splits = self.pipeline.table.splits
