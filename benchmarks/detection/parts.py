@@ -18,11 +18,11 @@ from detector.models.naive import Bank, Clock, best_expert, unpack
 from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import GroupScorer, Scorer
-from detector.scoring.absent import NoCalm, NoHabit, NoMemory
 from detector.scoring.budget import Budget
+from detector.scoring.compact import NoCalm, NoHabit, NoMemory
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
-from detector.stats.moments import Moments
+from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
 
 LONG = 1e9
@@ -54,6 +54,13 @@ class Forgiving(NoveltyMemory):
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found = super().distance(state, rows, times_B, numbers_B)
         return found._replace(established=found.any)
+
+
+class OneDeviation(SidedMoments):
+    """Both sides of the mean swing alike."""
+
+    def side_deviation(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
+        return np.full(len(rows), np.inf)
 
 
 class NoFlatLine(FlatLine):
@@ -126,6 +133,7 @@ SILENT: dict[str, Callable[[Scorer], object]] = {
     "_habit": lambda _: NoHabit(),
     "_calm": lambda _: NoCalm(),
     "_flat": lambda _: NoFlatLine(),
+    "_moments": lambda _: OneDeviation("value"),
     "_budget": lambda scorer: OnePrice(scorer.settings.alerts_per_stream_week),
 }
 
@@ -169,6 +177,7 @@ VARIANTS: dict[str, Variant] = {
     "without the daily habit": Variant(without("_habit")),
     "without calm": Variant(without("_calm")),
     "without the flat line": Variant(without("_flat")),
+    "without a deviation for each side": Variant(without("_moments")),
     "without trust by length of history": Variant(Trusting),
     "without the price of overspending": Variant(without("_budget")),
     "the compact profile": Variant(partial(Scorer, compact=True), forecaster="compact"),
