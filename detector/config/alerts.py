@@ -36,7 +36,7 @@ class Alerts(Section):
 
     trigger: Trigger = Trigger()
     recovery: Recovery = Recovery()
-    max_firing_seconds: PositiveSeconds = 86_400.0
+    max_firing_seconds: PositiveSeconds = 129_600.0
     cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
     critical_score: Annotated[float, Field(gt=1)] = 2.0
     labels: dict[str, str] = {}
