@@ -20,9 +20,10 @@ from detector.models.backbone import Backbone
 from detector.models.features import OFFSETS
 from detector.models.naive import EXPERTS
 from detector.models.weights import load
+from detector.synthetic import draw_streams
 from detector.train.files import read_series
 from detector.train.judge import Panel, panel
-from detector.train.material import draw_streams, side_by_side
+from detector.train.material import side_by_side
 
 # Not the seed of any training, nor of what training holds out.
 SEED = [2_000_003, 1]

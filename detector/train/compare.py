@@ -21,10 +21,11 @@ from detector.models.forecaster import Forecaster
 from detector.models.group import ALONE
 from detector.models.weights import Weights, load, save
 from detector.models.windows import Report, Windows
+from detector.synthetic import draw_streams
 from detector.train.files import read_series
 from detector.train.judge import NAIVE, Panel, judge, panel
 from detector.train.loop import Run, bar, finish, learn, material_of
-from detector.train.material import HELD_OUT, Material, draw_streams, side_by_side
+from detector.train.material import HELD_OUT, Material, side_by_side
 from detector.train.options import Progress, TrainOptions, silent
 from detector.train.references import Plain, memoryless
 

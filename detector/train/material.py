@@ -9,13 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from detector.models.windows import Float64, Report, Windows, record
-from detector.synthetic import START, streams
+from detector.synthetic import draw_streams
 from detector.train.files import Series
 from detector.train.options import TrainOptions
 
-STEP_SECONDS = (1, 10, 30, 60, 60, 60, 120, 300, 300, 300, 300, 600, 900, 1800, 3600, 3600)
-"""Steps of the curriculum, as often as they should come up."""
-GAPS = 0.3
 HELD_OUT = 1_000_003
 """Set apart from every training seed."""
 HELD_OUT_STREAMS = 512
@@ -59,20 +56,6 @@ class Synthetic:
 def curriculum(seed: list[int], count: int, steps: int, report: Report | None = None) -> Windows:
     """Synthetic streams of mixed steps and starts, as the network sees them."""
     return record(*draw_streams(seed, count, steps), report)
-
-
-def draw_streams(seed: list[int], count: int, steps: int) -> tuple[Float64, Float64]:
-    """([S, T] times, [S, T] values) of synthetic streams of mixed steps and starts."""
-    rng = np.random.default_rng(seed)
-    groups = min(16, count)
-    times, values = [], []
-    for part in np.array_split(np.arange(count), groups):
-        step = float(rng.choice(STEP_SECONDS))
-        start = START + float(rng.integers(0, 7 * 86400))
-        drawn = streams(int(rng.integers(2**31)), len(part), steps, step, start=start, gaps=GAPS)
-        times.append(np.broadcast_to(drawn.times_T, drawn.values_ST.shape))
-        values.append(drawn.values_ST)
-    return np.concatenate(times), np.concatenate(values)
 
 
 class Recorded:
