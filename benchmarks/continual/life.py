@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from detector.columns import Columns, allocate
 from detector.learning.buffer import Buffer
-from detector.learning.tuning import CANDIDATE, consider, judged, windows_of
+from detector.learning.tuning import CANDIDATE, consider, judged, rehearsal, windows_of
 from detector.learning.versions import KEPT
 from detector.models.backbone import Backbone
 from detector.models.forecaster import Forecaster
@@ -76,8 +76,9 @@ class Life:
         name = self.running[0]
         windows = windows_of([buffer.stretch(int(slot)) for slot in slots], buffer.samples)
         networks = {CONFIGURED: self._weights.backbone, **dict(self._chain)}
-        verdict = consider(networks, [name] * len(slots), windows, self._rate)
         self.asked += 1
+        rehearsed = rehearsal(self.asked, len(slots), buffer.samples)
+        verdict = consider(networks, [name] * len(slots), windows, rehearsed, self._rate)
         names = [one for one, _ in self._chain]
         if verdict.chosen == CANDIDATE:
             self.taken += 1

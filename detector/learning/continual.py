@@ -84,6 +84,7 @@ class Learning:
         self._keeps_state = keeps_state
         self._start = start
         self._round: _Round | None = None
+        self._rounds = 0
         self._choose_at = clock.monotonic()
         self._due_at = clock.monotonic() + settings.interval_seconds
         self._children_seconds = children_seconds()
@@ -136,6 +137,7 @@ class Learning:
             return
         self._due_at = now + self.settings.interval_seconds
         self.buffer.mark(slots)
+        self._rounds += 1
         name_of: dict[int, str] = {}
         for partition in partitions:
             mine = np.isin(self.buffer.row_S[slots], self._pipeline.table.occupied(partition))
@@ -164,6 +166,7 @@ class Learning:
                 lengths=this.lengths,
                 running=running,
                 networks=sorted(rivals),
+                seed=self._rounds,
                 learning_rate=self.settings.learning_rate,
                 cpu_share=self.settings.cpu_share,
             ),

@@ -31,6 +31,8 @@ class Request(msgspec.Struct, frozen=True):
     running: list[str]
     """SHA-256 of the weights that each stream is forecast with."""
     networks: list[str]
+    seed: int
+    """Of what is rehearsed: another one in every round."""
     learning_rate: float
     cpu_share: float
 

@@ -1,5 +1,7 @@
 """A round of learning: a candidate is tuned on the older samples and judged on the newest, which it has not seen.
 
+It rehearses the curriculum meanwhile: who learns from a fleet that is steady forgets what to do when a level jumps.
+
 Shape legend: S streams, T samples, F features, W numbers of a remembered sample.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +21,8 @@ from detector.learning.buffer import LAST, UNIT
 from detector.models.backbone import Backbone
 from detector.models.features import FEATURES
 from detector.models.learner import Learner, Schedule, likelihood
-from detector.models.windows import Windows
+from detector.models.windows import Windows, record
+from detector.synthetic import draw_streams
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -29,6 +33,9 @@ PASSES = 5
 CHUNK = 128
 BATCH = 32
 """Streams of an update; with `CHUNK` it bounds the memory of a round. Small ones make the most of few samples."""
+REHEARSAL = 2_000_003
+"""Set apart from every training seed."""
+MOST_REHEARSED = 256
 LARGEST_TARGET = 1e6
 LEAST_ERROR = 1e-3
 """Errors below so many s count as alike."""
@@ -75,10 +82,16 @@ def windows_of(stretches: Sequence[Float32], samples: int) -> Windows:
     return Windows(*(torch.from_numpy(array) for array in (inputs, target, mask, unit)))
 
 
+def rehearsal(seed: int, streams: int, samples: int) -> Windows:
+    """What a network must not forget: fresh streams of the curriculum, as many as are learnt from, to a limit."""
+    return record(*draw_streams([REHEARSAL, seed], min(streams, MOST_REHEARSED), samples))
+
+
 def consider(
     networks: Mapping[str, Backbone],
     running: Sequence[str],
     windows: Windows,
+    rehearsed: Windows,
     learning_rate: float,
     pause: Callable[[], None] = lambda: None,
 ) -> Verdict:
@@ -87,7 +100,7 @@ def consider(
     `running` names each stream's; `pause` is called between two steps of work.
     """
     lead = max(sorted(set(running)), key=running.count)
-    candidate = tune(networks[lead], windows, learning_rate, pause)
+    candidate = tune(networks[lead], windows, rehearsed, learning_rate, pause)
     records = {}
     for name, backbone in {**networks, CANDIDATE: candidate}.items():
         records[name] = record_of(backbone, windows)
@@ -108,21 +121,23 @@ def _of_each(records: Mapping[str, Record], running: Sequence[str]) -> Record:
     )
 
 
-def tune(backbone: Backbone, windows: Windows, learning_rate: float, pause: Callable[[], None]) -> Backbone:
-    """A copy that has learnt from all but the judged samples."""
-    candidate = copy.deepcopy(backbone).train()
+def tune(
+    backbone: Backbone, windows: Windows, rehearsed: Windows, learning_rate: float, pause: Callable[[], None]
+) -> Backbone:
+    """A copy that has learnt from all but the judged samples, every other update from what it rehearses."""
     steps = len(windows.target_TS) - judged(len(windows.target_TS)) - 1
     past = Windows(
         windows.inputs_TSF[:steps], windows.target_TS[:steps], windows.mask_TS[:steps], windows.unit_TS[:steps]
     )
-    count = windows.target_TS.shape[1]
-    updates = PASSES * -(-steps // CHUNK) * -(-count // BATCH)
-    learner = Learner(candidate, Schedule(updates, learning_rate, chunk=CHUNK, batch=BATCH))
+    parts = (past, rehearsed)
+    updates = PASSES * sum(-(-len(part.target_TS) // CHUNK) * -(-part.target_TS.shape[1] // BATCH) for part in parts)
+    learner = Learner(copy.deepcopy(backbone).train(), Schedule(updates, learning_rate, chunk=CHUNK, batch=BATCH))
     shuffle = np.random.default_rng(0)
     for _ in range(PASSES):
-        for _loss in learner.learn(past, shuffle.permutation(count)):
+        passes = [learner.learn(part, shuffle.permutation(part.target_TS.shape[1])) for part in parts]
+        for _losses in zip_longest(*passes):
             pause()
-    return candidate.eval()
+    return learner.backbone.eval()
 
 
 def record_of(backbone: Backbone, windows: Windows) -> Record:

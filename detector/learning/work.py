@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from detector.learning import files
-from detector.learning.tuning import CANDIDATE, consider, windows_of
+from detector.learning.tuning import CANDIDATE, consider, rehearsal, windows_of
 from detector.learning.versions import network, tensors_of
 from detector.models.backbone import Backbone, Shape
 
@@ -23,6 +23,9 @@ def work(folder: Path, pace: Callable[[float], Callable[[], None]]) -> None:
     networks = {name: network(files.network_path(folder, name).read_bytes(), like) for name in request.networks}
     seen_STW = files.stretches(folder, len(request.lengths), request.samples)
     parts = [seen_STW[stream, :length] for stream, length in enumerate(request.lengths)]
-    verdict = consider(networks, request.running, windows_of(parts, request.samples), request.learning_rate, pause)
+    rehearsed = rehearsal(request.seed, len(parts), request.samples)
+    pause()
+    windows = windows_of(parts, request.samples)
+    verdict = consider(networks, request.running, windows, rehearsed, request.learning_rate, pause)
     files.write_networks(folder, {CANDIDATE: tensors_of(verdict.candidate)})
     files.write_answer(folder, files.Answer(verdict.chosen, dict(verdict.loss), time.process_time()))
