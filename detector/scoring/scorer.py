@@ -41,6 +41,8 @@ HALF_TRUST_SAMPLES = 500.0
 LEAST_SHARE = 0.25
 """Least deviation of residual and departure as a share of the value's: what is foretold exactly must not explode."""
 HABIT_SIZE = 32
+HABIT_WEIGHT = 1.4
+"""Of a departure from the habit: smoothed, it has a lighter tail than a value or a residual."""
 TAIL = PooledTail(threshold=0.1, rate=0.0052, mean_excess=0.208)
 """Of quiet synthetic streams at 1, 5 and 60 minutes, counted in episodes; `python -m benchmarks.detection quiet`."""
 
@@ -129,7 +131,7 @@ class Scorer:
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B), residual_novelty_B) * _trust(count_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
+        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))

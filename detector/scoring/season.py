@@ -1,6 +1,6 @@
 """The daily habit: how far the last hour or so is from what this stream does at this time of day.
 
-A profile of 24 bins, interpolated, follows the stream with a memory of a week; what is left of each value is smoothed
+A profile of 96 quarters of an hour follows the stream with a memory of a week; what is left of each value is smoothed
 over eight samples. The view is open only while the profile explains more than half of the stream's variance, measured
 on values that it had not seen yet; for all other streams it says nothing.
 
@@ -21,11 +21,11 @@ Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_SECONDS = 86_400.0
-BINS = 24
+BINS = 96
 BIN_SECONDS = DAY_SECONDS / BINS
 MEMORY_DAYS = 7.0
 SMOOTHING = 1.0 / 8.0
-FIRST_DAYS = 2.0
+FIRST_DAYS = 1.0
 """History before the profile is judged."""
 ERROR_MEMORY_DAYS = 4.0
 EXPLAINED = 0.5
@@ -64,14 +64,9 @@ class DailyHabit:
 
     def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
         """How far the values are from the habit; changes nothing."""
-        place_B = (times_B % DAY_SECONDS) / BIN_SECONDS - 0.5
-        below_B = np.floor(place_B).astype(np.int64)
-        share_B = place_B - below_B
-        left_B, right_B = below_B % BINS, (below_B + 1) % BINS
-        counts, profile = state["habit_counts"], state["habit_profile"]
-        known_B = (counts[rows, left_B] > 0) & (counts[rows, right_B] > 0)
-        usual_B = (1.0 - share_B) * profile[rows, left_B] + share_B * profile[rows, right_B]
-        error_B = np.where(known_B, values_B - usual_B, 0.0)
+        bin_B = _bin(times_B)
+        known_B = state["habit_counts"][rows, bin_B] > 0
+        error_B = np.where(known_B, values_B - state["habit_profile"][rows, bin_B], 0.0)
         smoothed_B = state["habit_smoothed"][rows].astype(np.float64)
         smoothed_B = np.where(known_B, smoothed_B + SMOOTHING * (error_B - smoothed_B), smoothed_B)
         judged_B = known_B & (times_B - state["habit_started"][rows] > FIRST_DAYS * DAY_SECONDS)
@@ -96,7 +91,7 @@ class DailyHabit:
         state["habit_started"][rows] = np.where(np.isnan(started_B), times_B, started_B)
         state["habit_smoothed"][rows] = departure.smoothed
         self._judge(state, rows, values_B, interval_seconds_B, departure)
-        bin_B = ((times_B % DAY_SECONDS) / BIN_SECONDS).astype(np.int64) % BINS
+        bin_B = _bin(times_B)
         counted_B = np.minimum(state["habit_counts"][rows, bin_B] + 1, MOST_COUNTED)
         state["habit_counts"][rows, bin_B] = counted_B
         slowest_B = 1.0 / (MEMORY_DAYS * np.maximum(BIN_SECONDS / interval_seconds_B, 1.0))
@@ -121,3 +116,8 @@ class DailyHabit:
             mean_B = state[name][rows]
             capped_B = np.where(count_B > CAP_AFTER, np.minimum(square_B, CAP * mean_B), square_B)
             state[name][rows] = mean_B + rate_B * (capped_B - mean_B)
+
+
+def _bin(times_B: Float64) -> npt.NDArray[np.int64]:
+    """[B] which quarter of an hour of its day a moment lies in."""
+    return ((times_B % DAY_SECONDS) / BIN_SECONDS).astype(np.int64) % BINS
