@@ -31,7 +31,8 @@ def ask(folder: Path, samples: int = 128, cpu_share: float = 1.0) -> None:
     moves = (seen.target_TS * seen.unit_TS).numpy().T
     stretches[:, 1:, -2] = moves[:, :-1].cumsum(axis=1)
     files.write_networks(folder, {bad.sha256: tensors_of(bad.backbone)})
-    request = files.Request(SHAPE.as_dict(), samples, [samples] * 12, [bad.sha256] * 12, [bad.sha256], 1e-2, cpu_share)
+    running, names = [bad.sha256] * 12, [bad.sha256]
+    request = files.Request(SHAPE.as_dict(), samples, [samples] * 12, running, names, 1, 1e-2, cpu_share)
     files.write_request(folder, request)
 
 
@@ -77,8 +78,8 @@ LEARN = """
 import sys
 from detector.learning.tuning import tune
 from tests.learning.fleet import untrained
-from tests.learning.test_tuning import windows
-tune(untrained().backbone, windows(), 1e-2, lambda: None)
+from tests.learning.test_tuning import KNOWN, windows
+tune(untrained().backbone, windows(), KNOWN, 1e-2, lambda: None)
 sys.exit("torch._dynamo" in sys.modules)
 """
 

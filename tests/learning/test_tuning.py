@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from detector.learning.buffer import WIDTH
-from detector.learning.tuning import CANDIDATE, Record, beats, consider, judged, record_of, tune, windows_of
+from detector.learning.tuning import (
+    CANDIDATE,
+    MOST_REHEARSED,
+    Record,
+    beats,
+    consider,
+    judged,
+    record_of,
+    rehearsal,
+    tune,
+    windows_of,
+)
 from detector.models.learner import likelihood
 from detector.models.windows import Windows, record
 from tests.learning.fleet import START, untrained, values
@@ -20,9 +31,12 @@ def windows(streams: int = 12, steps: int = 160, seed: int = 0) -> Windows:
     return record(np.broadcast_to(START + 60.0 * np.arange(steps), wave_ST.shape), wave_ST)
 
 
+KNOWN = rehearsal(1, 8, 160)
+
+
 def test_a_bad_network_is_beaten_by_what_it_learns_and_a_copy_of_itself_is_not() -> None:
     bad = untrained(log_scale=2.0).backbone
-    verdict = consider({"bad": bad, "twin": bad}, ["bad"] * 12, windows(), RATE)
+    verdict = consider({"bad": bad, "twin": bad}, ["bad"] * 12, windows(), KNOWN, RATE)
     assert verdict.chosen == CANDIDATE
     assert verdict.loss[CANDIDATE] < verdict.loss["running"] == verdict.loss["bad"] == verdict.loss["twin"]
 
@@ -30,19 +44,39 @@ def test_a_bad_network_is_beaten_by_what_it_learns_and_a_copy_of_itself_is_not()
 def test_a_candidate_that_learnt_something_else_is_rejected() -> None:
     trained, seen = untrained().backbone, windows()
     for _ in range(3):
-        trained = tune(trained, seen, 3 * RATE, lambda: None)
+        trained = tune(trained, seen, KNOWN, 3 * RATE, lambda: None)
     broken = Windows(seen.inputs_TSF, seen.target_TS.clone(), seen.mask_TS, seen.unit_TS)
     broken.target_TS[: -judged(160) - 1] *= -40.0  # the past teaches the opposite of what comes
-    verdict = consider({"now": trained}, ["now"] * 12, broken, RATE)
+    verdict = consider({"now": trained}, ["now"] * 12, broken, KNOWN, RATE)
     assert verdict.chosen is None
     assert verdict.loss[CANDIDATE] > verdict.loss["running"]
+
+
+def test_what_is_rehearsed_is_not_forgotten() -> None:
+    knowing, seen = untrained().backbone, windows()
+    for _ in range(3):
+        knowing = tune(knowing, KNOWN, KNOWN, RATE, lambda: None)
+    with_it, without = (tune(knowing, seen, other, RATE, lambda: None) for other in (KNOWN, seen))
+    known = [float(np.nanmean(record_of(one, KNOWN).loss_S)) for one in (knowing, with_it, without)]
+    assert known[1] < known[2] - 0.01
+    assert known[1] < known[0] + 0.01
+
+
+def test_every_round_rehearses_other_streams_as_many_as_are_learnt_from() -> None:
+    one, same, other = (rehearsal(seed, 5, 40) for seed in (1, 1, 2))
+    assert one.target_TS.shape == (40, 5)
+    assert torch.equal(one.inputs_TSF, same.inputs_TSF)
+    assert not torch.equal(one.inputs_TSF, other.inputs_TSF)
+    assert rehearsal(1, 10_000, 2).target_TS.shape[1] == MOST_REHEARSED
 
 
 def test_weights_of_before_come_back_where_the_running_ones_do_worse() -> None:
     before, seen = untrained().backbone, windows()
     for _ in range(2):
-        before = tune(before, seen, RATE, lambda: None)
-    verdict = consider({"before": before, "worse": untrained(log_scale=4.0).backbone}, ["worse"] * 12, seen, 1e-5)
+        before = tune(before, seen, KNOWN, RATE, lambda: None)
+    verdict = consider(
+        {"before": before, "worse": untrained(log_scale=4.0).backbone}, ["worse"] * 12, seen, KNOWN, 1e-5
+    )
     assert verdict.chosen == "before"
 
 
@@ -51,7 +85,7 @@ def test_the_judged_samples_are_not_learnt_from() -> None:
     other = Windows(seen.inputs_TSF.clone(), seen.target_TS.clone(), seen.mask_TS, seen.unit_TS)
     other.inputs_TSF[-judged(160) :] = 0
     other.target_TS[-judged(160) - 1 :] = 7
-    one, two = (tune(untrained().backbone, part, RATE, lambda: None) for part in (seen, other))
+    one, two = (tune(untrained().backbone, part, KNOWN, RATE, lambda: None) for part in (seen, other))
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(tensor, two.state_dict()[name], rtol=0, atol=0)
     assert not np.array_equal(record_of(one, seen).loss_S, record_of(one, other).loss_S)
@@ -60,7 +94,7 @@ def test_the_judged_samples_are_not_learnt_from() -> None:
 def test_learning_is_the_same_every_time_and_leaves_its_origin_alone() -> None:
     origin = untrained().backbone
     before = {name: tensor.clone() for name, tensor in origin.state_dict().items()}
-    one, two = (tune(origin, windows(), RATE, lambda: None).state_dict() for _ in range(2))
+    one, two = (tune(origin, windows(), KNOWN, RATE, lambda: None).state_dict() for _ in range(2))
     for name, tensor in one.items():
         assert torch.equal(tensor, two[name])
         assert torch.equal(origin.state_dict()[name], before[name])
@@ -70,7 +104,7 @@ def test_streams_with_other_weights_are_compared_with_their_own() -> None:
     good, bad = untrained(1).backbone, untrained(2, log_scale=3.0).backbone
     seen = windows()
     running = ["good"] * 9 + ["bad"] * 3
-    verdict = consider({"good": good, "bad": bad}, running, seen, RATE)
+    verdict = consider({"good": good, "bad": bad}, running, seen, KNOWN, RATE)
     mine = np.where(np.array(running) == "good", record_of(good, seen).loss_S, record_of(bad, seen).loss_S)
     assert verdict.loss["running"] == mine.mean()
 
