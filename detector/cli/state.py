@@ -69,6 +69,34 @@ def revert(
     _tell(move.revert(load(config), where, at=at, while_running=while_running))
 
 
+@state.command()
+def warm(
+    history: Annotated[
+        list[Path],
+        typer.Argument(help="Files of records, one a line, as the topic's, or folders of them.", metavar="HISTORY..."),
+    ],
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
+    while_running: WhileRunning = False,
+) -> None:
+    """Play history into the configured store, so that streams start warm. Nobody is told of what it holds."""
+    import sys
+
+    import structlog
+
+    from detector.app import build_pipeline
+    from detector.config import load
+    from detector.inspect.warm import quiet, warm_from
+    from detector.models.fingerprint import fingerprint
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    loaded = load(config)
+    pipeline = build_pipeline(quiet(loaded))
+    ours = fingerprint(pipeline.model, loaded.model.device, loaded.model.threads)
+    log = structlog.get_logger("detector")
+    _tell(warm_from(loaded, history, pipeline, ours, log, force=force, while_running=while_running))
+
+
 def _require_partition(at: int | None, partition: tuple[str, int] | None) -> None:
     if at is not None and partition is None:
         raise typer.BadParameter("an offset is of one partition: name it with --partition", param_hint="--at")

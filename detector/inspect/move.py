@@ -57,7 +57,7 @@ def import_from(
             raise StateMissing(f"{archive} holds {there}")
         for stored in chosen:
             at_offset(survey(stored), at)
-        store = stack.enter_context(_store(config, while_running=while_running))
+        store = stack.enter_context(store_of(config, while_running=while_running))
         if not force:
             _require_room(store, chosen)
         timeout_seconds = config.state.flush_timeout_seconds
@@ -74,13 +74,13 @@ def revert(config: Config, partition: Partition | None, *, at: int | None, while
         held = list(reader.partitions()) if partition is None else [reader.open(partition)]
         if not any(stored.blobs for stored in held):
             raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}")
-        store = stack.enter_context(_store(config, while_running=while_running))
+        store = stack.enter_context(store_of(config, while_running=while_running))
         timeout_seconds = config.state.flush_timeout_seconds
         return [_told(one, "goes back", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held]
 
 
 @contextmanager
-def _store(config: Config, *, while_running: bool) -> Iterator[StateStore]:
+def store_of(config: Config, *, while_running: bool) -> Iterator[StateStore]:
     """The configured store, when nobody else writes to it."""
     if not while_running:
         _require_nobody(config)

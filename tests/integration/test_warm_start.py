@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.integration.daemon import Daemon
 from tests.integration.driving import MakeSource, drive, read, values
@@ -46,12 +49,12 @@ def test_a_first_start_begins_at_the_first_record_of_the_time_asked_for(kafka: E
     assert values(read(again, 2)) == [b"8", b"9"], "what is committed counts"
 
 
-def records(first: int, end: int) -> list[tuple[bytes, bytes]]:
+def records(first: int, end: int, host: str = "a") -> list[tuple[bytes, bytes]]:
     rng = np.random.default_rng(first)
     found = []
     for minute in range(first, end):
         value = SPIKES.get(minute, float(rng.normal(100.0, 1.0)))
-        sample = {"name": "cpu", "timestamp": START + MINUTE * minute, "value": value}
+        sample = {"name": "cpu", "labels": {"host": host}, "timestamp": START + MINUTE * minute, "value": value}
         found.append((b"cpu", json.dumps(sample).encode()))
     return found
 
@@ -78,4 +81,46 @@ def test_streams_start_warm_and_only_the_present_is_told(kafka: Endpoint, tmp_pa
         assert daemon.terminate() == 0
     told = [json.loads(message.value()) for message in kafka.read(alerts, 2)]
     assert [one["status"] for one in told] == ["firing", "resolved"]
+    assert {datetime.fromisoformat(one["startsAt"]).timestamp() for one in told} == {START + MINUTE * SPIKE_NOW}
+
+
+@pytest.mark.parametrize(("partitioning", "start"), [("trusted", "latest"), ("repartition", "earliest")])
+def test_history_in_files_becomes_the_state_of_streams(kafka: Endpoint, tmp_path: Path, partitioning: str, start: str):
+    lanes = 3 if partitioning == "repartition" else 1
+    metrics, lane, alerts = kafka.create_topic(), kafka.create_topic(partitions=lanes), kafka.create_topic()
+    routed = {"partitioning": partitioning, "repartition_topic": lane}
+    config: dict[str, Any] = {
+        "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+        "source": {"kafka": {"topics": [metrics], "group_id": kafka.name("group"), "start": start, **routed}},
+        "sinks": {"kafka": {"topic": alerts}},
+        "checkpoint": {"interval_seconds": 0.5},
+        "state": {"directory": {"path": str(tmp_path / "state")}},
+    }
+    hosts = "abcd"
+    for host in hosts:
+        lines = [value for _, value in records(0, HISTORY, host)]
+        (tmp_path / f"{host}.jsonl").write_bytes(b"\n".join(lines))
+    if start == "latest":
+        kafka.produce(metrics, [b"written before the group was there"])
+    path = tmp_path / "warm.yaml"
+    path.write_text(yaml.safe_dump(config))
+    history = [str(tmp_path / f"{host}.jsonl") for host in hosts]
+    command = [sys.executable, "-m", "detector", "state", "warm", *history, "-c", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert sum(int(line.split()[-2]) for line in done.stdout.splitlines()) == len(hosts)
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert again.returncode == 1
+    assert "--force replaces it" in again.stderr
+
+    with Daemon(tmp_path, config) as daemon:
+        daemon.wait_until_ready()
+        for host in hosts:
+            kafka.produce(metrics, records(HISTORY, HISTORY + 20, host))
+        count = 20 * len(hosts)
+        eventually(lambda: daemon.metric("detector_samples_total") == count, "the present is read", 60.0)
+        assert daemon.metric("detector_samples_total", outcome="scored") == count
+        eventually(lambda: daemon.metric("detector_alerts_total") == 2 * len(hosts), "the spikes are told", 10.0)
+        assert daemon.terminate() == 0
+    told = [json.loads(message.value()) for message in kafka.read(alerts, 2 * len(hosts))]
     assert {datetime.fromisoformat(one["startsAt"]).timestamp() for one in told} == {START + MINUTE * SPIKE_NOW}
