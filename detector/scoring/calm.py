@@ -1,9 +1,10 @@
 """A stream that is calmer than it ever was: noise that dies away, a season or jobs that do not come.
 
-The activity of a stream is the mean size of its last residuals, in units of their deviation over the whole history;
-what is followed is its logarithm. Novelty is how far that is below the lowest it has been, in deviations of its own,
-and counts half, because neighbouring levels share their samples. A level enters the record a window late, so that a
-calm does not excuse itself. Repeats of a value say nothing here: `flatline.py` judges them.
+The activity of a stream is the mean size of its last residuals; what is followed is its logarithm, between bounds in
+units of their deviation over the whole history (not in these units itself: an outage inflates them for good). Novelty
+is how far that is below the lowest it has been, in deviations of its own, and counts half, because neighbouring levels
+share their samples. A level enters the record a window late, so that a calm does not excuse itself. Repeats of a value
+say nothing here: `flatline.py` judges them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FIRST = 100.0
 LEAST_LEVEL, LARGEST_LEVEL = np.log(1e-3), 3.0
 LEAST_DEVIATION = 0.1
 WEIGHT = 0.5
-NONE_YET = 10.0
+NONE_YET = 1000.0
 """A lowest level that every level is below."""
 
 
@@ -33,7 +34,7 @@ class Level(NamedTuple):
     activity: Float64
     """Mean size of the last residuals, this one included, in the stream's units."""
     level: Float64
-    """Its logarithm in units of the residuals' deviation."""
+    """Its logarithm."""
     novelty: Float64
     """Half the deviations below the lowest level on record; 0 before there is one."""
 
@@ -55,8 +56,8 @@ class Calm:
         seen_B = state["calm_seen"][rows].astype(np.float64)
         activity_B = state["calm_activity"][rows]
         activity_B = activity_B + np.maximum(1.0 / WINDOW, 1.0 / (seen_B + 1.0)) * (np.abs(residual_B) - activity_B)
-        ratio_B = activity_B / np.maximum(deviation_B, np.finfo(np.float32).tiny)
-        level_B = np.log(np.clip(ratio_B, np.exp(LEAST_LEVEL), np.exp(LARGEST_LEVEL)))
+        unit_B = np.maximum(deviation_B, np.finfo(np.float32).tiny)
+        level_B = np.log(np.clip(activity_B, np.exp(LEAST_LEVEL) * unit_B, np.exp(LARGEST_LEVEL) * unit_B))
         counted_B = np.maximum(seen_B - FIRST, 1.0)
         deviation_B = np.maximum(np.sqrt(state["calm_squares"][rows] / counted_B), LEAST_DEVIATION)
         lowest_B = state["calm_lowest"][rows]

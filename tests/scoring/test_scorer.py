@@ -194,6 +194,14 @@ def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None
         assert not (said["anomaly_score"][start : start + 60] > 1.0).any(), start
 
 
+def test_an_outage_leaves_no_calm_behind() -> None:
+    values = noise(900, 20)
+    values[600:604] = -1000.0
+    said, _ = play(values, loc=np.full(values.shape, 50.0), step_seconds=3600.0)
+    assert (said["anomaly_score"][600] > 1.0).all()
+    assert not (said["anomaly_score"][620:] > 1.0).any()
+
+
 def test_a_residual_is_measured_by_the_residuals() -> None:
     """A departure that is no more than the stream's usual swing is rare where that swing is foretold."""
     rng = np.random.default_rng(10)
