@@ -43,9 +43,7 @@ class Lifecycle:
         Field("alert.ended_at", dtype="float64", initial=-np.inf),
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
-        Field(
-            "alert.usual", dtype="float64", initial=np.nan
-        ),  # expected where it began; NaN: not of a level
+        Field("alert.usual", dtype="float64", initial=np.nan),  # expected where it began; NaN: not of a level
         Field("alert.held", dtype="uint8"),  # 1 while the open alert is not told, see `notifications.py`
     )
 
@@ -80,6 +78,8 @@ class Lifecycle:
         return status
 
     def _advance(self, state: Columns, rows: Rows, seen: Observation, anomalous: Bool, before: Uint8) -> Uint8:
+        accepted = (before == AlertStatus.NONE) & self._is_accepted(state, rows, seen)
+        anomalous = anomalous & ~accepted
         history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
         cool = seen.times < state["alert.ended_at"][rows] + self.cooldown_seconds
         normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows] + 1, 255), 0)
@@ -96,13 +96,21 @@ class Lifecycle:
         status[triggers] = AlertStatus.FIRING
         status[resolves] = AlertStatus.RESOLVED
 
-        self._remember(state, rows, seen, fresh=before == AlertStatus.NONE, anomalous=anomalous)
+        self._remember(state, rows, seen, fresh=(before == AlertStatus.NONE) & ~accepted, anomalous=anomalous)
+        usual = state["alert.usual"][rows]
+        state["alert.usual"][rows] = np.where(resolves & ~too_long, np.nan, usual)
         state["alert.history"][rows] = np.where(resolves | cool, 0, history)
         state["alert.normal"][rows] = normal
         state["alert.starts_at"][rows] = starts_at
         state["alert.ended_at"][rows] = np.where(resolves, seen.times, state["alert.ended_at"][rows])
         state["alert.status"][rows] = np.where(resolves, AlertStatus.NONE, status)
         return status
+
+    def _is_accepted(self, state: Columns, rows: Rows, seen: Observation) -> Bool:
+        """[B] whether this is the level of an alert that fired for too long, as long ago again at most."""
+        worst = state["alert.worst"][rows, 1]
+        near = np.abs(seen.values - worst) < 0.5 * np.abs(state["alert.usual"][rows] - worst)
+        return np.asarray(near & (seen.times < state["alert.ended_at"][rows] + self.max_firing_seconds))
 
     @staticmethod
     def _remember(state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool) -> None:

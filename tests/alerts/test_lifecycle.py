@@ -23,17 +23,24 @@ class Model:
 
     def step(self, time: float, score: float, value: float) -> AlertStatus:
         lasts = self.level and abs(value - self.worst_value) < abs(value)
+        recent = self.status == AlertStatus.NONE and time < self.ended_at + self.too_long
+        is_accepted = recent and self.level and abs(value - self.worst_value) < 0.5 * abs(self.worst_value)
+        if is_accepted:
+            score = min(score, 1.0)
         cool = time < self.ended_at + self.cooldown
         self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
             self._remember(score, value)
             if (self.quiet >= self.normal and not lasts) or time - self.starts_at > self.too_long:
+                self.level &= time - self.starts_at > self.too_long
                 self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
                 return AlertStatus.RESOLVED
             return self.status
         if self.status == AlertStatus.NONE:
-            self.starts_at, self.worst, self.level = time, 0.0, False
+            self.starts_at = time
+            if not is_accepted:
+                self.worst, self.level = 0.0, False
         self._remember(score, value)
         if sum(self.bits) >= self.anomalous:
             self.status = AlertStatus.FIRING

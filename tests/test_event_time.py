@@ -1,0 +1,129 @@
+"""What operators expect of outages, shifts, spikes and jobs, of the whole pipeline, at one second, minute and hour."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from detector.app import build_pipeline
+from detector.config import Config
+from detector.records import AlertStatus, Float64, SampleBatch
+from detector.series import SeriesKey
+
+START = 1_700_006_400.0  # midnight UTC
+SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3600.0, 86_400.0
+STREAMS = 4
+BATCH = 50
+
+Told = tuple[str, float]
+"""(FIRING or RESOLVED, when, by the time of the sample)."""
+
+
+class Played(NamedTuple):
+    """What the pipeline said."""
+
+    alerts: list[list[Told]]
+    """Of each stream."""
+    expected_TS: Float64
+
+
+def play(times_T: Float64, values_TS: Float64, alerts: dict[str, float] | None = None) -> Played:
+    pipeline = build_pipeline(Config.model_validate({"alerts": alerts or {}}))
+    rounds, count = values_TS.shape
+    index = pipeline.table.series(("t", 0))
+    handles = np.array([index.intern(SeriesKey.of(f"s{stream}")) for stream in range(count)])
+    told: list[list[Told]] = [[] for _ in range(count)]
+    expected = np.empty((rounds, count))
+    for first in range(0, rounds, BATCH):
+        times, values = times_T[first : first + BATCH], values_TS[first : first + BATCH]
+        zeros, offsets = np.zeros(values.size, dtype=np.uint8), np.arange(values.size) + first * count
+        series, nan = np.tile(handles, len(times)), np.full(values.size, np.nan)
+        scored = pipeline.process(
+            SampleBatch("t", 0, series, np.repeat(times, count), values.ravel(), zeros, zeros, offsets, nan)
+        )
+        expected[first : first + BATCH] = scored.expected.reshape(values.shape)
+        for alert in scored.alerts:
+            told[int(alert.series.name[1:])].append((alert.status.name, alert.time))
+    return Played(told, expected)
+
+
+def noise(rounds: int, seed: int = 0) -> Float64:
+    return np.random.default_rng(seed).normal(100.0, 1.0, (rounds, STREAMS))
+
+
+def began(played: Played) -> list[list[float]]:
+    return [[time for status, time in told if status == AlertStatus.FIRING.name] for told in played.alerts]
+
+
+class Stage(NamedTuple):
+    """A stream's life before anything happens, and how it is sampled then."""
+
+    history: int
+    history_step: float
+    step: float
+    lasts: int
+    """Samples that an outage lasts."""
+    apart: int
+    accepted_seconds: float
+
+    def times(self, rounds: int) -> Float64:
+        """The history, and so many samples after it."""
+        before = START + self.history_step * np.arange(-self.history, 0, dtype=np.float64)
+        return np.concatenate([before, START + self.step * np.arange(rounds, dtype=np.float64)])
+
+
+# Hours of history at one sample a second would take minutes to play; those before the last ones come every ten seconds.
+STAGES = [
+    pytest.param(Stage(2600, 10.0, SECOND, lasts=120, apart=480, accepted_seconds=900.0), id="second"),
+    pytest.param(Stage(1200, MINUTE, MINUTE, lasts=15, apart=500, accepted_seconds=6 * HOUR), id="minute"),
+    pytest.param(Stage(600, HOUR, HOUR, lasts=4, apart=100, accepted_seconds=1.5 * DAY), id="hour"),
+]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_same_outage_twice_is_two_alerts(stage: Stage) -> None:
+    rounds = 2 * (stage.lasts + stage.apart)
+    values = noise(stage.history + rounds)
+    outages = [stage.history, stage.history + stage.lasts + stage.apart]
+    for first in outages:
+        values[first : first + stage.lasts] = 0.0
+    times = stage.times(rounds)
+    for found in began(play(times, values)):
+        assert len(found) == 2
+        delays = np.array(found) - times[outages]
+        assert ((delays >= 0.0) & (delays < stage.lasts * stage.step)).all()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_sustained_shift_is_one_alert_until_it_is_accepted(stage: Stage) -> None:
+    rounds = int(1.5 * stage.accepted_seconds / stage.step)
+    values = noise(stage.history + rounds)
+    values[stage.history :] += 15.0
+    played = play(stage.times(rounds), values, {"max_firing_seconds": stage.accepted_seconds})
+    for told in played.alerts:
+        assert [status for status, _ in told] == ["FIRING", "RESOLVED"]
+        (_, fired), (_, resolved) = told
+        assert fired == START
+        assert 0.0 < resolved - START - stage.accepted_seconds <= stage.step
+
+
+def test_a_spike_hardly_moves_the_model() -> None:
+    rounds, spike = 1800, 1500
+    times, values = START + MINUTE * np.arange(rounds, dtype=np.float64), noise(rounds)
+    values += 10.0 * np.sin(2 * np.pi * times / DAY)[:, None]
+    hit = values.copy()
+    hit[spike] += 200.0
+    after = slice(spike + 10, None)
+    error = np.abs(play(times, hit).expected_TS - hit)[after].mean()
+    usual = np.abs(play(times, values).expected_TS - values)[after].mean()
+    assert error < 1.05 * usual
+
+
+def test_a_job_that_comes_every_day_is_soon_no_alert() -> None:
+    days, per_day = 21, 288
+    times = START + 5 * MINUTE * np.arange(days * per_day, dtype=np.float64)
+    values = noise(len(times)) + 10.0 * np.sin(2 * np.pi * times / DAY)[:, None]
+    values[(times % DAY >= 3 * HOUR) & (times % DAY < 3.5 * HOUR)] += 40.0
+    day = [(time - START) / DAY for found in began(play(times, values)) for time in found]
+    assert any(at < 5 for at in day), "it is news at first"
+    assert sum(at > 10 for at in day) <= STREAMS * (days - 10) // 10
