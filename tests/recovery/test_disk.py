@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from detector.state.directory import DirectoryStore
+from detector.state.manifest import manifest_name
+from tests.kafka.endpoint import eventually
 from tests.recovery.checkpointing import STATE_UNAVAILABLE, small_log
 from tests.recovery.rig import Life, World, oracle
 
@@ -50,6 +53,22 @@ def test_these_are_the_system_calls_of_a_checkpoint(stocked: Path, tmp_path: Pat
     lines = (tmp_path / "calls").read_text().splitlines()
     ours = [line for line in lines if " write(" not in line or "DETSTATE" in line]
     assert {call: sum(f" {call}(" in line for line in ours) for call in CALLS} == CALLS
+
+
+def test_when_nothing_is_in_flight_any_more_nothing_is_left_to_sync(tmp_path: Path) -> None:
+    synced_by: list[int] = []
+
+    class Watched(DirectoryStore):
+        def _sync_folders(self) -> None:
+            synced_by.append(threading.get_ident())
+            super()._sync_folders()
+
+    store = Watched(tmp_path, "group")
+    store.write(("metrics", 0), manifest_name(1, "w"), b"m")
+    eventually(lambda: store.in_flight == 0, "it is written")
+    assert len(synced_by) == 1
+    assert threading.get_ident() not in synced_by, "the worker's thread waits for no disk"
+    store.close(1.0)
 
 
 @pytest.mark.parametrize(("call", "nth"), FAILING)
