@@ -8,9 +8,12 @@ from detector.columns import Columns, Field, Rows
 from detector.scoring.calm import Calm, Float64, Level
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.novelty import Distance, NoveltyMemory
+from detector.stats.tail import PooledTail
 
 VALUES, RESIDUALS = 9, 8
 """Numbers that a stream remembers; together with all else it keeps they fit 1 KiB."""
+TAIL = PooledTail(threshold=0.1, rate=0.0015, mean_excess=0.208)
+"""Of quiet synthetic streams, as the full profile's: a coarse memory finds less that is new."""
 
 
 class CoarseMemory(NoveltyMemory):

@@ -20,6 +20,7 @@ from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.calm import Calm, Level
 from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, NoHabit, NoMemory
+from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
 from detector.scoring.season import DailyHabit, Departure
@@ -100,6 +101,7 @@ class Scorer:
         self._residual_moments = Moments("residual")
         self._flat = FlatLine()
         self._calm = NoCalm() if compact else Calm()
+        self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
         memories = (self._values, self._residuals, self._departures)
@@ -134,7 +136,7 @@ class Scorer:
         habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
-        surprise_B = np.maximum(TAIL.surprise(raw_B), self._flat.surprise(state, rows, run_B))
+        surprise_B = np.maximum(self._tail.surprise(raw_B), self._flat.surprise(state, rows, run_B))
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
         anomaly_B = compressed(surprise_B / self._budget.price(state, rows))
