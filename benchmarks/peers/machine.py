@@ -65,6 +65,11 @@ def _without_tags(module: ModuleType) -> None:
     module.check_is_fitted = lambda *_: None  # type: ignore[attr-defined]
 
 
+def _with_old_names() -> None:
+    """Its networks call infinity by a name that numpy 2 has dropped."""
+    np.Inf = np.inf  # type: ignore[attr-defined]
+
+
 def principal_components(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models import PCA
 
@@ -100,6 +105,7 @@ def k_means(train: Float64, test: Float64) -> Float64:
 def lstm(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models.LSTMAD import LSTMAD
 
+    _with_old_names()
     model = LSTMAD(window_size=150, lr=0.0008, feats=test.shape[1])
     model.fit(train)
     return np.asarray(model.decision_function(test))
@@ -108,6 +114,7 @@ def lstm(train: Float64, test: Float64) -> Float64:
 def convolutions(train: Float64, test: Float64) -> Float64:
     from TSB_AD.models.CNN import CNN
 
+    _with_old_names()
     model = CNN(window_size=50, num_channel=[32, 32, 40], feats=test.shape[1])
     model.fit(train)
     return np.asarray(model.decision_function(test))
