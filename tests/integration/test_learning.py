@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ A_STEP = STREAMS // PARTITIONS
 """Records of a partition in which each of its streams has one sample."""
 REMEMBERED = 128
 LEARN = {"mode": "continual", "cpu_share": 1.0, "streams": STREAMS, "samples": REMEMBERED, "learning_rate": 0.01}
+
+
+PATIENCE_SECONDS = 300.0
+"""A round runs at the lowest priority, which on a busy machine is next to none."""
 
 
 class Fleet:
@@ -126,7 +131,7 @@ class Fleet:
         return pipeline, alerts
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(kafka: Endpoint, tmp_path: Path) -> None:
     fleet = Fleet(kafka, tmp_path)
     with Daemon(tmp_path, fleet.settings) as daemon:
@@ -136,7 +141,8 @@ def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(ka
             time.sleep(0.2)
         fleet.produce(REMEMBERED // 2 * A_STEP)
         fleet.wait_until_read()
-        eventually(lambda: daemon.metric("detector_learning_rounds_total", result="accepted") == 1, "it learns", 60.0)
+        accepted = partial(daemon.metric, "detector_learning_rounds_total", result="accepted")
+        eventually(lambda: accepted() == 1, "it learns", PATIENCE_SECONDS)
         fleet.produce(1)  # weights change with the position: right behind this record
         eventually(lambda: daemon.metric("detector_learning_partitions") == PARTITIONS, "they are in use")
         daemon.process.kill()

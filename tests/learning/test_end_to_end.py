@@ -92,7 +92,7 @@ def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() 
 
 
 def test_what_is_no_better_is_not_taken() -> None:
-    life, versions = worker(World(log_of(values(10, 500))), untrained(), 1e-9)
+    life, versions = worker(World(log_of(values(10, 500))), untrained(), 0.0)
     life.turns(1)
     life.clock.advance(CHOOSE_SECONDS)
     life.turns(12)
