@@ -48,7 +48,7 @@ REACH_CAP = 20.0
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
 TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.065)
-"""Of quiet synthetic groups at 1, 5 and 60 minutes, seeds 21 to 23; `python -m benchmarks.detection fleet` measures others."""
+"""Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet` measures others."""
 
 
 class GroupScore(NamedTuple):
