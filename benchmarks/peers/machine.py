@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -29,6 +30,8 @@ WINDOW = 100
 AHEAD = (WINDOW - 1) // 2
 """Rows behind a row that the package's own scores of windows of 100 show it."""
 CLUSTERS, CLUSTER_WINDOW = 10, 40
+LEAST_SHARE = 0.03
+"""Least deviation of a metric for z-scores, where all metrics come scaled to [0, 1]: idle ones would explode."""
 
 
 def by_metric(peer: Callable[[Float64], Float64]) -> MachinePeer:
@@ -136,9 +139,9 @@ def learnt(peer: Callable[[Float64, Float64], Float64]) -> MachinePeer:
 MACHINE_PEERS: dict[str, MachinePeer] = {
     "novelty of the value, by metric": by_metric(stream.novelty_columns),
     "both novelties, by metric": by_metric(lambda values: stream.novelty_columns(values, steps=True)),
-    "windowed Gaussian, by metric": by_metric(each(stream.windowed_gaussian)),
-    "EWMA z-score, by metric": by_metric(each(stream.ewma_z)),
-    "persistence residual, by metric": by_metric(each(stream.persistence)),
+    "windowed Gaussian, by metric": by_metric(each(partial(stream.windowed_gaussian, least=LEAST_SHARE))),
+    "EWMA z-score, by metric": by_metric(each(partial(stream.ewma_z, least=LEAST_SHARE))),
+    "persistence residual, by metric": by_metric(each(partial(stream.persistence, least=LEAST_SHARE))),
     "spectral residual, by metric": by_metric(each(stream.spectral_residual)),
     "river PredictiveAnomalyDetection, by metric": by_metric(each(stream.predictive)),
     "stumpy, left matrix profile, by metric": by_metric(each(stream.matrix_profile)),

@@ -21,6 +21,7 @@ from detector.stats.novelty import NoveltyMemory
 Peer = Callable[[Float64], Float64]
 """[T] finite values to [T] scores; larger is more anomalous."""
 EWMA_RATE = 0.01
+LEAST_DEVIATION = 1e-12
 SPECTRAL_WINDOW = 64
 SPECTRAL_MEAN = 3
 SPECTRAL_AHEAD = 5
@@ -73,20 +74,20 @@ def novelties(values: Float64) -> Float64:
     return novelty_columns(values[:, None], steps=True)[:, 0]
 
 
-def windowed_gaussian(values: Float64, window: int = 1000) -> Float64:
-    """|z| of the value in the window of rows before it."""
+def windowed_gaussian(values: Float64, window: int = 1000, least: float = LEAST_DEVIATION) -> Float64:
+    """|z| of the value in the window of rows before it; `least` is the smallest deviation."""
     total, squares = (np.concatenate(([0.0], np.cumsum(part))) for part in (values, values * values))
     at = np.arange(len(values))
     first = np.maximum(at - window, 0)
     count = np.maximum(at - first, 1)
     mean = (total[at] - total[first]) / count
     variance = np.maximum((squares[at] - squares[first]) / count - mean * mean, 0.0)
-    return np.where(at > 1, np.abs(values - mean) / _floored(np.sqrt(variance), mean), 0.0)
+    return np.where(at > 1, np.abs(values - mean) / _floored(np.sqrt(variance), mean, least), 0.0)
 
 
-def _floored(deviation: Float64, level: Float64) -> Float64:
+def _floored(deviation: Float64, level: Float64, least: float = LEAST_DEVIATION) -> Float64:
     """A series without noise must not explode."""
-    return np.maximum(np.maximum(deviation, NOISE_FLOOR * np.abs(level)), 1e-12)
+    return np.maximum(np.maximum(deviation, NOISE_FLOOR * np.abs(level)), least)
 
 
 def _before(values: Float64, rate: float) -> Float64:
@@ -95,17 +96,17 @@ def _before(values: Float64, rate: float) -> Float64:
     return np.concatenate((values[:1], np.asarray(means)[:-1]))
 
 
-def ewma_z(values: Float64) -> Float64:
+def ewma_z(values: Float64, least: float = LEAST_DEVIATION) -> Float64:
     """|z| of the value by exponential mean and variance."""
     mean = _before(values, EWMA_RATE)
     variance = _before((values - mean) ** 2, EWMA_RATE)
-    return np.abs(values - mean) / _floored(np.sqrt(variance), mean)
+    return np.abs(values - mean) / _floored(np.sqrt(variance), mean, least)
 
 
-def persistence(values: Float64) -> Float64:
+def persistence(values: Float64, least: float = LEAST_DEVIATION) -> Float64:
     """|last difference| by its exponential deviation."""
     step = np.diff(values, prepend=values[:1])
-    return np.abs(step) / _floored(np.sqrt(_before(step * step, EWMA_RATE)), values)
+    return np.abs(step) / _floored(np.sqrt(_before(step * step, EWMA_RATE)), values, least)
 
 
 def spectral_residual(values: Float64) -> Float64:
