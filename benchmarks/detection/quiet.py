@@ -18,8 +18,8 @@ from detector.backtest.series import Series
 from detector.records import Float64
 from detector.scoring import Scorer, ScorerSettings
 
-SEED = 11
-"""The pooled tail in `detector/scoring` was fitted to other seeds."""
+SEED = 73
+"""The pooled tail in `detector/scoring` was fitted to seed 72."""
 STREAMS = 500
 POWER_STREAMS = 48
 DAYS = 28.0
