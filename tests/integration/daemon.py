@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from typing import Any, Self
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import eventually
 
 
@@ -25,7 +25,7 @@ class Daemon:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"{HOST}:{free_ports(1)[0]}"
         path = folder / "config.yaml"
         state = {"directory": {"path": str(folder / "state")}}
         telemetry = {**config.get("telemetry", {}), "listen": self.address}
@@ -82,9 +82,3 @@ class Daemon:
         """SIGTERM, and the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_seconds)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

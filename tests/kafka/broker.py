@@ -20,6 +20,8 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _STARTED = "Kafka Server started"
 _START_TIMEOUT_SECONDS = 90.0
+_FIRST_PORT, _PART_PORTS, _PARTS = 12_000, 5_000, 4
+_given: set[int] = set()
 
 BASE_PROPERTIES: Mapping[str, str | int] = {
     "process.roles": "broker,controller",
@@ -152,15 +154,23 @@ class Broker:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, below the range from which the system gives out ports for connections."""
+    """Ports that nobody listens on now, below the range from which the system gives out ports for connections.
+
+    Who asked may take a while before it listens: no port is soon given out again, and processes of one test run have
+    a part of the range each.
+    """
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
     found: list[int] = []
+    if len(_given) > _PART_PORTS // 2:
+        _given.clear()  # long ago
     while len(found) < count:
-        port = random.randrange(12_000, 32_000)
+        port = random.randrange(_FIRST_PORT + part * _PART_PORTS, _FIRST_PORT + (part + 1) * _PART_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in _given:
+            _given.add(port)
             found.append(port)
     return found

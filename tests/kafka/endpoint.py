@@ -8,11 +8,16 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 _TIMEOUT_SECONDS = 30.0
+_NO_COORDINATOR_YET = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 # librdkafka reports every refused connection of a broker that a test has stopped.
 _QUIET = {"log_level": 0, "logger": logging.getLogger("tests.librdkafka")}
 
@@ -122,10 +127,15 @@ class Endpoint:
             consumer.close()
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
-        """The group's committed offset, as the broker has it."""
+        """The group's committed offset, as the broker has it; None also while the group has no coordinator yet."""
         consumer = Consumer({**self.options, "group.id": group})
         try:
             (found,) = consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_SECONDS)
+        except KafkaException as exc:
+            if exc.args[0].code() in _NO_COORDINATOR_YET:
+                return None
+            raise
+        else:
             return found.offset if found.offset >= 0 else None
         finally:
             consumer.close()
