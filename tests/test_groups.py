@@ -52,7 +52,7 @@ def key_of(host: int, metric: int) -> SeriesKey:
 Log = list[tuple[SeriesKey, float, float]]
 
 
-def log_of(steps: int, seed: int = 0, event: slice | None = None, lift: float = 6.0) -> Log:
+def log_of(steps: int, seed: int = 0, event: slice | None = None, lift: float = 5.0) -> Log:
     """Hosts by the minute, each sample a few seconds into it; in the event all metrics of host 1 rise a little."""
     rng = np.random.default_rng(seed)
     values = rng.standard_normal((steps, HOSTS, METRICS))

@@ -190,8 +190,7 @@ def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None
     assert hot[1400:1440].any(axis=0).all()
     assert hot[:1400].any(axis=0).sum() <= 1
     said, _ = play(usual, loc=level)
-    for start in (1100, 1300, 1500):
-        assert not (said["anomaly_score"][start : start + 60] > 1.0).any(), start
+    assert not (said["anomaly_score"][1000:] > 1.0).any()
 
 
 def test_an_outage_leaves_no_calm_behind() -> None:
@@ -207,7 +206,7 @@ def test_a_residual_is_measured_by_the_residuals() -> None:
     rng = np.random.default_rng(10)
     wave = 100.0 * np.sin(np.arange(900) / 9.0)[:, None] + np.zeros((900, 20))
     values = wave + 8.0 * rng.standard_normal(wave.shape)
-    values[850] += 90.0 * np.where(wave[850] > 0.0, -1.0, 1.0)
+    values[850] += 85.0 * np.where(wave[850] > 0.0, -1.0, 1.0)
     said, _ = play(values, loc=wave)
     hot = said["anomaly_score"] > 1.0
     assert hot[850].all()
@@ -237,7 +236,7 @@ def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
     said, state = play(values, step_seconds=3600.0)
     hot = said["anomaly_score"] > 1.0
     assert hot[1200:1248].any(axis=0).mean() >= 0.8
-    assert hot[200:1200].any(axis=0).mean() <= 0.45  # 20 streams x 6 weeks x 0.1 are 12 alerts, of any streams
+    assert hot[200:1200].any(axis=0).mean() <= 0.40  # 20 streams x 6 weeks x 0.1 are 12 alerts, of any streams
     assert (state["departure_seen"] > 1000).all()
 
 
