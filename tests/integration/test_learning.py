@@ -159,6 +159,7 @@ def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(ka
             daemon.process.kill()
             daemon.process.wait()
     with Daemon(tmp_path, fleet.settings) as daemon:
+        daemon.wait_until_ready()  # the one before may have read all: it would be told to end before it listens
         fleet.wait_until_read()
         assert daemon.terminate() == 0
 

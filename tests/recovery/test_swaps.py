@@ -72,6 +72,8 @@ def test_g1_g2_random_kills_while_weights_change(seed: int, tmp_path: Path) -> N
         with contextlib.suppress(Killed):
             for _ in range(int(rng.integers(1, 6))):
                 life.turns(2)
+                if rng.random() < 0.7:  # however slow the disk is, some of the snapshots are on it
+                    life.store.flush(60.0)
                 weights.proposed = propose()
         life.die(rng)
         life.store.close(0.0)
