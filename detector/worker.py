@@ -106,6 +106,8 @@ class Worker:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
         self._housekeep()
+        offsets = {f"{topic}-{number}": offset for (topic, number), offset in sorted(self.positions.items())}
+        self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 
     def turn(self) -> None:
         """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on."""

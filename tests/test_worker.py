@@ -58,7 +58,7 @@ def quiet(count: int) -> list[float]:
 class Rig:
     def __init__(self, source: ListSource, interval: float = 1e9, forecaster: Forecaster | None = None) -> None:
         self.source, self.sink, self.dead, self.clock = source, ListSink(), ListSink(), ManualClock()
-        self.metrics = AuditedMetrics(new_registry())
+        self.metrics, self.log = AuditedMetrics(new_registry()), io.StringIO()
         pipeline = Pipeline(
             forecaster or LastValueForecaster(),
             Scorer(ScorerSettings(warmup_samples=20)),
@@ -81,7 +81,7 @@ class Rig:
                 self.metrics,
                 Health(60, self.clock.monotonic),
                 Notifier({}, self.clock.monotonic),
-                log_to(io.StringIO()),
+                log_to(self.log),
             ),
             clock=self.clock,
             checkpoint_interval_seconds=interval,
@@ -268,6 +268,8 @@ def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:
     rig.worker.run()
     assert source.committed == {PARTITION: 5}
     assert not rig.worker.telemetry.health.ready
+    last = json.loads(rig.log.getvalue().splitlines()[-1])
+    assert (last["event"], last["samples"], list(last["offsets"].values())) == ("stopped", {"warmup": 5}, [5])
 
 
 class Slow(LastValueForecaster):

@@ -87,6 +87,11 @@ class SampleMetrics:
         self.scores.observe(scores)
         self.delay.observe(now - batch.times[is_scored | (scored.outcomes == Outcome.WARMUP)])
 
+    def totals(self) -> dict[str, int]:
+        """Samples since the process began, by outcome: the words of the counter's label, without those of no sample."""
+        samples = (sample for family in self.outcomes.collect() for sample in family.samples)
+        return {one.labels["outcome"]: int(one.value) for one in samples if one.value}
+
 
 class AlertMetrics:
     """Alerts, and their rate per stream against the budget. A stream is watched while event time moves on."""
