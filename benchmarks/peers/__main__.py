@@ -1,6 +1,6 @@
 """`make peers`: this detector beside others on the same series in one run, a table a benchmark.
 
-    python -m benchmarks.peers [nab|cloud|synthetic|server ...] [--only NAME ...] [--json FILE]
+    python -m benchmarks.peers [nab|cloud|synthetic|smd|asd ...] [--only NAME ...] [--json FILE]
 
 Every detector has one setting and one threshold for all series of a benchmark; the detector's machines are its groups.
 With `--json out.json` the scores of the peers are kept in `out.scores/`, so that a run that was broken off goes on
@@ -34,8 +34,13 @@ from detector.records import Float64
 
 Figures = dict[str, float]
 Played = TypeVar("Played", Series, Machine)
-OURS = "detector"
+OURS: dict[str, Callable[[], Forecaster]] = {
+    "detector": Forecaster,
+    "detector, compact profile": partial(Forecaster, compact=True),
+}
 SYNTHETIC_SEED = 11
+MACHINES = {"smd": "machine", "asd": "omi"}
+"""What the names of a benchmark's machines begin with."""
 COLUMNS = {
     "nab": ("standard", "low_fp", "low_fn"),
     "cloud": ("best_f1", "caught_in_budget"),
@@ -70,19 +75,19 @@ def on_synthetic(collection: Sequence[Series], scores: Sequence[Float64]) -> Fig
 
 def compare(
     played: Sequence[Played],
-    ours: Callable[[], list[Float64]],
+    ours: Callable[[Forecaster], list[Float64]],
     peers: Mapping[str, Callable[[Played], Float64]],
     evaluate: Callable[[Sequence[Played], Sequence[Float64]], Figures],
     asked: Asked,
 ) -> dict[str, Figures]:
-    """Figures of this detector and its peers on the same series or machines."""
+    """Figures of both profiles of this detector and of its peers on the same series or machines."""
     found = {}
-    for name in (OURS, *peers):
+    for name in (*OURS, *peers):
         if asked.only and name not in asked.only:
             continue
-        if name == OURS:
+        if name in OURS:
             began = time.perf_counter()
-            scores = ours()
+            scores = ours(OURS[name]())
             seconds = time.perf_counter() - began
         else:
             keys = [(name, f"{place}-{one.name}") for place, one in enumerate(played)]
@@ -100,8 +105,8 @@ def on_collection(
 ) -> dict[str, Figures]:
     """Figures of every detector on labelled series."""
 
-    def ours() -> list[Float64]:
-        return [trace.anomaly_score for trace in play_collection(collection, Forecaster())]
+    def ours(forecaster: Forecaster) -> list[Float64]:
+        return [trace.anomaly_score for trace in play_collection(collection, forecaster)]
 
     peers = {name: partial(scored, peer=peer) for name, peer in PEERS.items()}
     return compare(collection, ours, peers, evaluate, asked)
@@ -109,22 +114,18 @@ def on_collection(
 
 def on_machines(machines: Sequence[Machine], asked: Asked) -> dict[str, Figures]:
     """Figures of every detector on machines."""
-    return compare(machines, lambda: play_groups(machines, Forecaster()), MACHINE_PEERS, server.evaluate, asked)
+    return compare(machines, partial(play_groups, machines), MACHINE_PEERS, server.evaluate, asked)
 
 
-def run(name: str, data: Path, asked: Asked) -> dict[str, dict[str, Figures]]:
-    """Benchmark -> detector -> figures."""
-    if name == "server":
+def run(name: str, data: Path, asked: Asked) -> dict[str, Figures]:
+    """Detector -> figures, on one benchmark."""
+    if name in MACHINES:
         machines = load_machines(data / "server-metrics")
-        kinds = {"smd": "machine", "asd": "omi"}
-        return {
-            kind: on_machines([machine for machine in machines if machine.name.startswith(prefix)], asked)
-            for kind, prefix in kinds.items()
-        }
+        return on_machines([machine for machine in machines if machine.name.startswith(MACHINES[name])], asked)
     if name == "synthetic":
-        return {name: on_collection(synthetic.suite(SYNTHETIC_SEED), on_synthetic, asked)}
+        return on_collection(synthetic.suite(SYNTHETIC_SEED), on_synthetic, asked)
     evaluate = nab.evaluate if name == "nab" else daily.evaluate
-    return {name: on_collection(load_collection(data / name), evaluate, asked)}
+    return on_collection(load_collection(data / name), evaluate, asked)
 
 
 def table(name: str, found: dict[str, Figures]) -> str:
@@ -138,21 +139,21 @@ def table(name: str, found: dict[str, Figures]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("benchmark", choices=("nab", "cloud", "synthetic", "server"), nargs="*")
+    parser.add_argument("benchmark", choices=tuple(COLUMNS), nargs="*")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
     parser.add_argument("--only", nargs="*", default=[], help="names of detectors, as the table has them")
     parser.add_argument("--json", type=Path, help="add all figures to this file")
     args = parser.parse_args()
     report: dict[str, dict[str, Figures]] = {}
-    for benchmark in args.benchmark or ("nab", "cloud", "synthetic", "server"):
-        folder = args.json.with_suffix(".scores") / benchmark if args.json else None
-        for name, found in run(benchmark, args.data, Asked(args.only, Kept(folder))).items():
-            if args.json and args.json.exists():
-                report = json.loads(args.json.read_text())
-            report.setdefault(name, {}).update(found)
-            print(table(name, report[name]), flush=True)
-            if args.json:
-                args.json.write_text(json.dumps(report, indent=1) + "\n")
+    for name in args.benchmark or COLUMNS:
+        kept = Kept(args.json.with_suffix(".scores") / name if args.json else None)
+        found = run(name, args.data, Asked(args.only, kept))
+        if args.json and args.json.exists():
+            report = json.loads(args.json.read_text())
+        report.setdefault(name, {}).update(found)
+        print(table(name, report[name]), flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
 

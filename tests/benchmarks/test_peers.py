@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.detection.layout import Machine
 from benchmarks.peers import machine, stream
-from benchmarks.peers.__main__ import on_synthetic
+from benchmarks.peers.__main__ import Asked, compare, on_synthetic
 from benchmarks.peers.kept import Kept
 from detector.backtest.series import Series
 
@@ -83,3 +83,13 @@ def test_faults_caught_at_the_best_threshold_count():
     figures = on_synthetic([one], [score])
     assert figures["best_f1"] == 0.8  # both faults, at the price of one false day
     assert figures["caught_at_best"] == 1.0
+
+
+def test_both_profiles_of_the_detector_have_a_row():
+    one = Series("a", np.arange(3.0), np.zeros(3), np.zeros((0, 2), np.int64))
+
+    def evaluate(_, scores):
+        return {"first score": float(scores[0][0])}
+
+    found = compare([one], lambda forecaster: [np.full(3, forecaster.compact)], {}, evaluate, Asked([], Kept(None)))
+    assert [figures["first score"] for figures in found.values()] == [0.0, 1.0]
