@@ -112,12 +112,12 @@ class Benchmarks(NamedTuple):
         for suite in self.synthetic:
             suites.append(daily.evaluate(suite, _scores(suite, many)))
             many = many[len(suite) :]
-        found["synthetic F1"] = _mean([figures["best_f1"] for figures in suites])
-        found["synthetic own caught"] = _mean([figures["caught_at_own_threshold"] for figures in suites])
+        found["synthetic F1"] = mean_over([figures["best_f1"] for figures in suites])
+        found["synthetic own caught"] = mean_over([figures["caught_at_own_threshold"] for figures in suites])
         for name, machines in (("SMD", self.smd), ("ASD", self.asd)):
             count = len(metrics(machines))
             groups = of_test(machines, group_scores(machines, long[:count], variant.group()))
-            found[name] = _mean(server.areas(machines, groups)["average_precision"])
+            found[name] = mean_over(server.areas(machines, groups)["average_precision"])
             long = long[count:]
         shares = []
         for hosts in self.hosts:
@@ -125,7 +125,7 @@ class Benchmarks(NamedTuple):
             groups = of_test(hosts, group_scores(hosts, many[:count], variant.group()))
             shares.append(server.incidents_caught(hosts, groups, 1.0)[0])
             many = many[count:]
-        return found | {"fleet events": _mean(shares)}
+        return found | {"fleet events": mean_over(shares)}
 
 
 def _flat(parts: list[list[One]]) -> list[One]:
@@ -136,7 +136,7 @@ def _scores(collection: Sequence[Series], traces: Sequence[Trace]) -> list[Float
     return [trace.anomaly_score for trace in traces[: len(collection)]]
 
 
-def _mean(parts: Sequence[float] | Float64) -> Estimate:
+def mean_over(parts: Sequence[float] | Float64) -> Estimate:
     """The mean of figures of independent parts."""
     return estimate(len(parts), len(parts), lambda places: float(np.mean([parts[place] for place in places])))
 
@@ -194,12 +194,12 @@ def mean_difference(whole: Estimates, other: Estimates | None) -> tuple[float, f
     return mean_of(scaled)
 
 
-def table(found: dict[str, Estimates]) -> str:
+def table(found: dict[str, Estimates], base: str = WHOLE) -> str:
     """Markdown: the whole, and what each variant differs from it."""
-    whole = found[WHOLE]
+    whole = found[base]
     lines = [f"| | {' | '.join(whole)} | mean |", "|---" * (len(whole) + 2) + "|"]
     for name, estimates in found.items():
-        itself = name == WHOLE
+        itself = name == base
         cells = [
             _cell(one.value, one.standard_error, column.startswith("NAB"), signed=not itself)
             for column, one in ((c, e if itself else e.less(whole[c])) for c, e in estimates.items())
