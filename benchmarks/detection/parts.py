@@ -22,8 +22,10 @@ from detector.scoring.budget import Budget
 from detector.scoring.compact import NoCalm, NoHabit, NoMemory
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
+from detector.scoring.scorer import Score
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
+from detector.stats.tail import PooledTail
 
 LONG = 1e9
 
@@ -106,6 +108,32 @@ class Trusting(Scorer):
         return self._counted.count(state, rows) < self.settings.warmup_samples
 
 
+class OwnTail(Scorer):
+    """A stream's tail is what it showed itself; it begins with the pooled one, at the weight of one exceedance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pooled = self._tail
+        pooled = (1.0 / self._pooled.rate, 1.0, self._pooled.mean_excess)
+        names = ("tail_seen", "tail_exceeded", "tail_excess")
+        self._shown = tuple(Field(name, initial=start) for name, start in zip(names, pooled, strict=True))
+        self.fields += self._shown
+
+    def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
+        seen_B, exceeded_B, excess_B = (state[field.name][rows].astype(np.float64) for field in self._shown)
+        own = PooledTail(self._pooled.threshold, cast(Any, exceeded_B / seen_B), cast(Any, excess_B / exceeded_B))
+        self._tail = own
+        return super().score(state, rows, times, values, loc, scale)
+
+    def learn(
+        self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64, score: Score
+    ) -> None:
+        excess_B = np.where(score.warming, 0.0, np.maximum(score.raw - self._pooled.threshold, 0.0))
+        for field, shown_B in zip(self._shown, (~score.warming, excess_B > 0.0, excess_B), strict=True):
+            state[field.name][rows] += shown_B
+        super().learn(state, rows, times, values, loc, scale, score)
+
+
 def without(*parts: str) -> Callable[[], Scorer]:
     """The product's scorer with parts replaced by those that say nothing."""
 
@@ -180,6 +208,7 @@ VARIANTS: dict[str, Variant] = {
     "without a deviation for each side": Variant(without("_moments")),
     "without trust by length of history": Variant(Trusting),
     "without the price of overspending": Variant(without("_budget")),
+    "pooled tail -> the stream's own": Variant(OwnTail),
     "the compact profile": Variant(partial(Scorer, compact=True), forecaster="compact"),
     **{
         f"group without {part}": Variant(group=partial(_GroupWithout, part))
