@@ -1,0 +1,129 @@
+"""Lessons say which values are faults, the ranking falls as faults stand out, pupils learn it, columns are right."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.detection.components import Trace
+from benchmarks.detection.synthetic import FAULTS
+from benchmarks.detection.teaching import CONTROL, OBJECTIVES, RECOVERY_STEPS, TAUGHT, Lesson, Pupil, lesson, ranking
+from benchmarks.detection.training import SHIPPED, by_kind, losses, taught
+from detector.backtest.series import Series
+from detector.models.learner import likelihood
+from detector.models.weights import load
+from detector.models.windows import record
+from detector.synthetic import draw_streams
+
+STREAMS, STEPS = 48, 512
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Lesson:
+    return lesson([1, 2], STREAMS, STEPS)
+
+
+def test_a_lesson_marks_the_values_that_were_changed(faulty: Lesson) -> None:
+    clean = record(*draw_streams([1, 2], STREAMS, STEPS))
+    step_TS, clean_TS = (windows.target_TS * windows.unit_TS for windows in (faulty.windows, clean))
+    size_S = clean_TS.abs().amax(0) + 1e-9
+    same_TS = (step_TS - clean_TS).abs() < 1e-4 * size_S
+    fault_TS = faulty.fault_TS.bool()
+    begins_TS = fault_TS.clone()
+    begins_TS[1:] &= ~fault_TS[:-1]
+    before_TS = torch.roll(begins_TS, -1, 0)
+    assert begins_TS.sum() >= 2 * 0.8 * STREAMS
+    assert same_TS[before_TS].all()
+    assert (~same_TS[begins_TS]).float().mean() > 0.9
+    assert same_TS[faulty.ordinary_TS.bool()].all()
+    assert not (fault_TS & faulty.ordinary_TS.bool()).any()
+    ends_S = fault_TS.int().cumsum(0).argmax(0)
+    assert all((faulty.ordinary_TS[end : end + RECOVERY_STEPS + 1, one] == 0).all() for one, end in enumerate(ends_S))
+
+
+def test_kinds_of_every_sort_are_left_for_the_judging() -> None:
+    assert set(TAUGHT) < set(FAULTS)
+    assert set(FAULTS) - set(TAUGHT) >= {"drift", "missing season", "phase shift", "frequency change"}
+
+
+def sizes(*faults: float, unit: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    """(sizes, faults, ordinary ones) of one stream whose ordinary sizes are 1."""
+    size_TS = unit * torch.ones(100, 1)
+    size_TS[50 : 50 + len(faults), 0] = unit * torch.tensor(faults)
+    fault_TS = torch.zeros(100, 1)
+    fault_TS[50 : 50 + len(faults)] = 1.0
+    return size_TS, fault_TS, 1.0 - fault_TS
+
+
+def test_the_ranking_falls_as_faults_stand_out() -> None:
+    found = [float(ranking(*sizes(1.0, one), throughout=False)) for one in (1.0, 4.0, 16.0)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == pytest.approx(np.log1p(2.0), abs=1e-2)
+    noisy_TS, fault_TS, ordinary_TS = sizes(1.0, 4.0)
+    noisy_TS[10] = 4.0
+    assert float(ranking(noisy_TS, fault_TS, ordinary_TS, throughout=False)) > found[1] + 0.1
+    assert float(ranking(*sizes(1.0, 4.0, unit=100.0), throughout=False)) == pytest.approx(found[1], abs=1e-2)
+    assert float(ranking(*sizes(), throughout=False)) == 0.0
+
+
+def test_a_forecast_that_follows_a_fault_is_told_by_every_residual() -> None:
+    followed, held = sizes(16.0, 1.0, 1.0), sizes(16.0, 16.0, 16.0)
+    assert float(ranking(*followed, throughout=False)) == pytest.approx(float(ranking(*held, throughout=False)))
+    assert float(ranking(*followed, throughout=True)) > float(ranking(*held, throughout=True)) + 0.5
+
+
+def missed(pupil: Pupil, taught_on: Lesson) -> float:
+    """The ranking of a pupil's forecasts over whole streams."""
+    windows = taught_on.windows
+    with torch.inference_mode():
+        outputs, _, _ = pupil.backbone.unroll(windows.inputs_TSF, *pupil.backbone.initial(STREAMS))
+        _, error_TS = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
+        size_TS = error_TS * windows.unit_TS / windows.unit_TS.mean(0)
+        return float(ranking(size_TS, taught_on.fault_TS, taught_on.ordinary_TS, throughout=True))
+
+
+def test_a_pupil_learns_what_it_is_asked(faulty: Lesson) -> None:
+    pupils = {name: Pupil(copy.deepcopy(load().backbone), 16, OBJECTIVES[name]) for name in (CONTROL, "all 1")}
+    for pupil in pupils.values():
+        while not pupil.done:
+            pupil.attend(faulty)
+        assert pupil.updates == 16
+    assert missed(pupils["all 1"], faulty) < missed(pupils[CONTROL], faulty) - 0.02
+
+
+def test_networks_are_kept_and_read_back(tmp_path: Path) -> None:
+    made = taught(tmp_path, seed=1, updates=1, streams=4, steps=64)
+    again = taught(tmp_path, seed=2, updates=1, streams=4, steps=64)
+    assert list(made) == [CONTROL, SHIPPED, *list(OBJECTIVES)[1:]]
+    for name, backbone in made.items():
+        for one, other in zip(backbone.parameters(), again[name].parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert losses(made[CONTROL], 4, 64) != losses(made[SHIPPED], 4, 64)
+
+
+def test_columns_tell_kinds_that_were_learnt_from_others() -> None:
+    def one(kind: str) -> Series:
+        return Series(f"level/{kind}", 3600.0 * np.arange(400.0), np.zeros(400), np.array([[200, 202]]))
+
+    def trace(caught: bool) -> Trace:
+        score = np.zeros(400)
+        score[201] = 2.0 * caught
+        return Trace(*[score] * 7)
+
+    suites = [[one("spike"), one("drift")], [one("dip"), one("phase shift")]]
+    found = by_kind(suites, [trace(True), trace(False), trace(True), trace(True)])
+    assert [estimate.value for estimate in found.values()] == [1.0, 0.5]
