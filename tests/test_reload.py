@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.integration.daemon import Daemon
@@ -22,7 +21,6 @@ def events(daemon: Daemon) -> list[str]:
     return [line["event"] for line in lines(daemon)]
 
 
-@pytest.mark.timeout(180)
 def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"name": "a", "timestamp": 1700000000, "value": 1}\n')
     settings = {
@@ -47,7 +45,7 @@ def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) ->
 
         path.write_text(yaml.safe_dump({**yaml.safe_load(good), "scoring": {"alerts_per_stream_week": 3.0}}))
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: daemon.metric("detector_alert_budget_per_stream_week") == 3.0, "the new one holds", 30.0)
+        eventually(lambda: daemon.metric("detector_alert_budget_per_stream_week") == 3.0, "the new one holds")
         daemon.wait_until_ready()
         assert events(daemon).count("started") == 2
         assert daemon.terminate() == 0

@@ -124,7 +124,7 @@ def test_g4_a_worker_that_fails_again_without_a_suspension_is_not_kept_alive() -
 
 
 def test_g12_a_call_that_never_returns_ends_the_process_with_its_stack_and_status() -> None:
-    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == EXIT_STALLED == 70
     assert "a_call_that_never_returns" in done.stderr
     assert "no progress for 0.5 s" in done.stderr
@@ -139,7 +139,7 @@ def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
     os.set_blocking(write_end, True)
     try:
         process = subprocess.Popen([sys.executable, "-c", HANGING], stderr=write_end)
-        assert process.wait(30) == EXIT_STALLED
+        assert process.wait(300) == EXIT_STALLED
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -182,7 +182,7 @@ def test_g12_a_subscriber_that_never_reads_ends_the_daemon_and_not_silently(tmp_
         "source": {"type": "file", "file": {"paths": [str(tmp_path / "metrics.jsonl")]}},
         "sinks": {"kafka": {"enabled": False, "delivery_timeout_seconds": 1.0}, "stdout": {"enabled": True}},
         "state": {"flush_timeout_seconds": 1.0},
-        "watchdog": {"stall_seconds": 5.0},
+        "watchdog": {"stall_seconds": 15.0},
         "telemetry": {"listen": "127.0.0.1:0"},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
@@ -190,7 +190,7 @@ def test_g12_a_subscriber_that_never_reads_ends_the_daemon_and_not_silently(tmp_
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     try:
-        assert process.wait(90) == EXIT_STALLED
+        assert process.wait(300) == EXIT_STALLED
         assert "stdout.py" in (tmp_path / "log").read_text(), "the stack says where"
     finally:
         process.kill()

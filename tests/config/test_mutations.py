@@ -102,7 +102,7 @@ def test_g17_a_wrong_configuration_ends_the_worker_before_it_connects(tmp_path: 
             )
         )
         ran = subprocess.run(
-            [sys.executable, "-m", "detector", "run", "-c", str(path)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "detector", "run", "-c", str(path)], capture_output=True, text=True, timeout=300
         )
         assert ran.returncode == 2
         assert "scoring.band_coverage" in ran.stderr

@@ -91,7 +91,7 @@ class Visitor(ManualClock):
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
         if self.now > 5.0 and not self.seen:
-            with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=60) as answer:
                 self.seen = answer.read().decode()
             self.stop()
 

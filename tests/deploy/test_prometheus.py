@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,8 @@ from prometheus_client import generate_latest
 
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from tests.deploy.tools import DEPLOY, ROOT, check
+from tests.kafka.broker import free_ports
+from tests.kafka.endpoint import eventually
 from tests.telemetry.populate import populate
 
 RULES = DEPLOY / "prometheus" / "rules.yaml"
@@ -27,14 +28,14 @@ DASHBOARD = DEPLOY / "grafana" / "detector.json"
 
 
 class Prometheus:
-    """A real server that scrapes one worker five times a second."""
+    """A real server that scrapes one worker every second."""
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     def ask(self, path: str, **parameters: str) -> Any:
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             found = json.load(answer)
         assert found["status"] == "success", found
         return found["data"]
@@ -43,6 +44,10 @@ class Prometheus:
         result = self.ask("query", query=expr)["result"]
         assert isinstance(result, list)
         return result
+
+    def answers(self, expr: str) -> None:
+        """Until the query has a result: on a busy machine a scrape now and then comes too late."""
+        eventually(lambda: bool(self.query(expr)), f"{expr} has an answer")
 
 
 @contextmanager
@@ -73,21 +78,21 @@ def worker() -> Iterator[str]:
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
+    config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s")
     config["rule_files"] = [str(RULES)]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=log, stdout=log)
     try:
         server = Prometheus(address)
-        _until(lambda: _scraped(server), f"Prometheus scrapes nothing; its log is {folder}/log")
+        eventually(lambda: _scraped(server), f"Prometheus scrapes nothing; its log is {folder}/log")
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Prometheus on `detector run` itself, which watches this machine."""
     folder = tmp_path_factory.mktemp("daemon")
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     config = {
         "source": {"type": "host", "host": {"interval_seconds": 0.2}},
         "sinks": {"kafka": {"enabled": False}, "stdout": {"enabled": True}},
@@ -114,11 +119,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         process = subprocess.Popen(command, cwd=ROOT, stdout=alerts, stderr=log)
     try:
         with prometheus(folder, address) as started:
-            _until(lambda: started.query('detector_samples_total{outcome="scored"} > 0'), f"see {folder}/log")
+            started.answers('detector_samples_total{outcome="scored"} > 0')
             yield started
     finally:
         process.terminate()
-        assert process.wait(60) == 0, (folder / "log").read_text()
+        assert process.wait(120) == 0, (folder / "log").read_text()
 
 
 def _scraped(server: Prometheus) -> bool:
@@ -126,19 +131,6 @@ def _scraped(server: Prometheus) -> bool:
         return len(server.query("detector_samples_consumed_total[30s]")[0]["values"]) >= 5
     except (OSError, IndexError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _until(condition: Any, message: str) -> None:
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline, message
-        time.sleep(0.2)
 
 
 def dashboard_queries() -> list[str]:
@@ -168,7 +160,7 @@ def test_names_and_units_are_as_prometheus_wants_them() -> None:
 
 @pytest.mark.parametrize("expr", sorted(set(dashboard_queries())))
 def test_every_query_of_the_dashboard_has_an_answer(server: Prometheus, expr: str) -> None:
-    assert server.query(as_grafana_asks(expr)), expr
+    server.answers(as_grafana_asks(expr))
 
 
 # Series that are born with the first lag, reject or failure.
@@ -176,15 +168,16 @@ EVENTS = re.compile("detector_(lag_records|records_rejected|source_errors|sink_f
 
 
 def test_every_query_of_the_dashboard_is_answered_by_the_daemon(daemon: Prometheus) -> None:
-    silent = [expr for expr in dashboard_queries() if not daemon.query(as_grafana_asks(expr))]
-    assert not [expr for expr in silent if not EVENTS.search(expr)]
+    for expr in dashboard_queries():
+        if not EVENTS.search(expr):
+            daemon.answers(as_grafana_asks(expr))
 
 
 def test_g16_the_daemon_accounts_for_every_sample(daemon: Prometheus) -> None:
     # A batch may be under way at a scrape, though not at every one of them.
-    gap = "min_over_time((detector_samples_consumed_total - sum without (outcome) (detector_samples_total))[10s:200ms])"
-    _until(lambda: daemon.query(gap)[0]["value"][1] == "0", "samples vanish")
-    assert float(daemon.query("detector_samples_consumed_total")[0]["value"][1]) > 0
+    gap = "min_over_time((detector_samples_consumed_total - sum without (outcome) (detector_samples_total))[10s:1s])"
+    eventually(lambda: [found["value"][1] for found in daemon.query(gap)] == ["0"], "no sample vanishes")
+    daemon.answers("detector_samples_consumed_total > 0")
 
 
 def test_the_dashboard_asks_for_something() -> None:
@@ -196,7 +189,7 @@ def test_every_rule_is_evaluated(server: Prometheus, name: str) -> None:
     expr = rules()[name]
     server.query(expr)
     if name.startswith(("instance:", "job:", "partition:")):
-        assert server.query(expr), name
+        server.answers(expr)
 
 
 @pytest.mark.parametrize("name", rules())
@@ -205,7 +198,7 @@ def test_what_rules_ask_for_exists(server: Prometheus, name: str) -> None:
     for metric in set(re.findall(r"[a-z:]*\bdetector_[a-z_:0-9]+|\bup\b", rules()[name])):
         if metric in recorded:
             continue
-        assert server.query(metric), metric
+        server.answers(metric)
 
 
 def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
@@ -213,11 +206,11 @@ def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
         found = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
         return len(found) == len(rules()) and all(rule["health"] == "ok" for rule in found)
 
-    _until(evaluated, "some rule is not evaluated well")
+    eventually(evaluated, "every rule is evaluated well")
 
 
 def test_the_labels_of_the_variables_exist(server: Prometheus) -> None:
     for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
         found = re.fullmatch(r"label_values\((.*), (\w+)\)", str(variable["query"]))
         if found:
-            assert server.query(f"count by ({found[2]}) ({as_grafana_asks(found[1])})")
+            server.answers(f"count by ({found[2]}) ({as_grafana_asks(found[1])})")

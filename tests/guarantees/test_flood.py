@@ -2,18 +2,15 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from tests.guarantees.flood import LIMIT, NEWCOMERS, STREAMS
 from tests.structure.source import ROOT
 
 NAMES = 1_000_000
 
 
-@pytest.mark.timeout(300)
 def test_g10_a_flood_of_a_million_names_costs_nobody_else_an_alert_and_no_memory() -> None:
     command = [sys.executable, "-m", "tests.guarantees.flood", str(NAMES)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
     assert ran.returncode == 0, ran.stderr[-2_000:]
     found = json.loads(ran.stdout)
     quiet, flooded = found["without"], found["with"]

@@ -20,7 +20,7 @@ def make_source(kafka: Endpoint) -> Iterator[MakeSource]:
     sources: list[KafkaSource] = []
     group = kafka.name("group")
 
-    def make(topic: str, *, bootstrap: str = kafka.bootstrap, timeout_seconds: float = 10, **section) -> KafkaSource:
+    def make(topic: str, *, bootstrap: str = kafka.bootstrap, timeout_seconds: float = 30, **section) -> KafkaSource:
         connection = Kafka(bootstrap_servers=bootstrap.split(","), request_timeout_seconds=timeout_seconds)
         settings = {"topics": [topic], "group_id": group, "start": "earliest", **section}
         sources.append(KafkaSource(connection, Section(**settings)))
@@ -35,7 +35,7 @@ def make_source(kafka: Endpoint) -> Iterator[MakeSource]:
 def make_sink(kafka: Endpoint) -> Iterator[MakeSink]:
     sinks: list[KafkaSink] = []
 
-    def make(topic: str, *, bootstrap: str = kafka.bootstrap, timeout_seconds: float = 10, **options) -> KafkaSink:
+    def make(topic: str, *, bootstrap: str = kafka.bootstrap, timeout_seconds: float = 30, **options) -> KafkaSink:
         connection = Kafka(bootstrap_servers=bootstrap.split(","), request_timeout_seconds=timeout_seconds)
         sinks.append(KafkaSink(connection, topic, **options))
         return sinks[-1]

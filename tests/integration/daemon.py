@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import subprocess
 import sys
@@ -15,13 +16,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kafka.broker import HOST, free_ports
-from tests.kafka.endpoint import eventually
+from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
 
 
 class Daemon:
     """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    Leaving the context kills what still runs.
+    Unless the configuration says otherwise, an orderly end may take long. Leaving the context kills what still runs.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
@@ -29,7 +30,8 @@ class Daemon:
         path = folder / "config.yaml"
         state = {"directory": {"path": str(folder / "state")}}
         telemetry = {**config.get("telemetry", {}), "listen": self.address}
-        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry}))
+        checkpoint = {"shutdown_timeout_seconds": PATIENCE_SECONDS, **config.get("checkpoint", {})}
+        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry, "checkpoint": checkpoint}))
         self.log = folder / "daemon.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -53,21 +55,21 @@ class Daemon:
             print(self.log.read_text()[-5000:])
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page; 0 while nobody listens."""
+        """Status and body of a page; 0 while nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             return exc.code, exc.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
-    def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
+    def wait_until_ready(self) -> None:
         def ready() -> bool:
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}"
             return self.get("/-/ready")[0] == 200
 
-        eventually(ready, "the daemon is ready", timeout_seconds)
+        eventually(ready, "the daemon is ready")
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples with this name and these labels, as a scrape sees it."""
@@ -78,7 +80,12 @@ class Daemon:
                     total += sample.value
         return total
 
-    def terminate(self, timeout_seconds: float = 40.0) -> int:
+    def wait_until_it_listens(self) -> None:
+        """Until it answers or has ended: a process that is still starting is simply ended by a signal."""
+        eventually(lambda: self.process.poll() is not None or self.get("/-/healthy")[0] != 0, "the daemon listens")
+
+    def terminate(self, timeout_seconds: float = 2 * PATIENCE_SECONDS) -> int:
         """SIGTERM, and the exit status."""
+        self.wait_until_it_listens()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_seconds)

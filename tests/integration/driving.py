@@ -9,12 +9,13 @@ from detector.protocols import AssignmentChanges
 from detector.records import RawBatch
 from detector.sinks.kafka import KafkaSink
 from detector.sources.kafka import KafkaSource
+from tests.kafka.endpoint import PATIENCE_SECONDS
 
 MakeSource = Callable[..., KafkaSource]
 MakeSink = Callable[..., KafkaSink]
 
 
-def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = 20) -> list[RawBatch]:
+def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = PATIENCE_SECONDS) -> list[RawBatch]:
     """Poll as the worker does, resuming what is assigned, until the condition holds."""
     batches: list[RawBatch] = []
     deadline = time.monotonic() + timeout_seconds
@@ -25,7 +26,7 @@ def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float
     return batches
 
 
-def read(source: KafkaSource, count: int, timeout_seconds: float = 20) -> list[RawBatch]:
+def read(source: KafkaSource, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[RawBatch]:
     """Poll until `count` records have come."""
     batches: list[RawBatch] = []
     deadline = time.monotonic() + timeout_seconds
@@ -49,7 +50,7 @@ def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
     return True
 
 
-def wait_for_change(source: KafkaSource, seconds: float = 20) -> AssignmentChanges:
+def wait_for_change(source: KafkaSource, seconds: float = PATIENCE_SECONDS) -> AssignmentChanges:
     """The next change of the assignment; that one is imminent is not one yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -40,7 +40,7 @@ time.sleep(60)
         assert _runs(broker)
         parent.send_signal(signal.SIGKILL)
 
-    eventually(lambda: not _runs(broker), "the broker is gone", timeout_seconds=10)
+    eventually(lambda: not _runs(broker), "the broker is gone")
 
 
 def _runs(pid: int) -> bool:

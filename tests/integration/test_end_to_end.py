@@ -48,7 +48,6 @@ def unix(text: str) -> float:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_faults_are_alerted_in_time_and_a_restart_goes_on_without_a_gap(kafka: Endpoint, tmp_path: Path) -> None:
     more = 5
     metrics, alerts, group = kafka.create_topic(partitions=PARTITIONS), kafka.create_topic(), kafka.name("group")
@@ -66,17 +65,18 @@ def test_faults_are_alerted_in_time_and_a_restart_goes_on_without_a_gap(kafka: E
     ends = [len(batch) for batch in first]
     with Daemon(tmp_path, config) as daemon:
         daemon.wait_until_ready()
-        eventually(lambda: committed(kafka, group, metrics) == ends, "everything is committed", 180.0)
+        eventually(lambda: committed(kafka, group, metrics) == ends, "everything is committed", 400.0)
         eventually(lambda: daemon.metric("detector_samples_consumed_total") == sum(ends), "everything is counted")
-        outcomes = daemon.metric("detector_samples_total")
-        assert outcomes == sum(ends), "consumed = scored + late + duplicate + warmup + discarded + dead-lettered"
+        assert daemon.metric("detector_samples_total") == sum(ends), (
+            "consumed = scored + late + duplicate + warmup + discarded + dead-lettered"
+        )
         assert daemon.terminate() == 0
 
     for partition, batch in enumerate(second):
         kafka.produce(metrics, batch, partition=partition)
     ends = [a + len(b) for a, b in zip(ends, second, strict=True)]
     with Daemon(tmp_path, config) as daemon:
-        eventually(lambda: committed(kafka, group, metrics) == ends, "the restarted daemon caught up", 120.0)
+        eventually(lambda: committed(kafka, group, metrics) == ends, "the restarted daemon caught up")
         eventually(lambda: daemon.metric("detector_samples_consumed_total") == more * STREAMS, "no gap, no repetition")
         assert daemon.terminate() == 0
 

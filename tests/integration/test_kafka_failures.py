@@ -14,6 +14,7 @@ from crc32c import crc32c
 from detector.errors import BrokerUnreachable, DeliveryError
 from detector.protocols import Message
 from tests.integration.driving import MakeSink, MakeSource, read, values
+from tests.kafka.endpoint import PATIENCE_SECONDS
 from tests.soak.network import Network
 
 pytestmark = [
@@ -112,7 +113,7 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"a"])
-    source = make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=1)
+    source = make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=2)
     read(source, 1)
 
     cluster.brokers[0].pause()
@@ -129,9 +130,9 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
 def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=20)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=120)
     sink.send(Message(None, b"a"))
-    sink.flush(timeout_seconds=10)
+    sink.flush(timeout_seconds=60)
 
     cluster.brokers[0].pause()
     sink.send(Message(None, b"b"))
@@ -144,7 +145,7 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
     thaw = threading.Timer(0.5, cluster.brokers[0].resume)
     thaw.start()
     sink.send(Message(None, b"d"))
-    sink.flush(timeout_seconds=15)
+    sink.flush(timeout_seconds=100)
     thaw.join()
 
     assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
@@ -169,7 +170,7 @@ def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_s
 def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_more(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=20, delivery_timeout_seconds=2)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=20, delivery_timeout_seconds=5)
 
     cluster.brokers[0].pause()
     taken = 0
@@ -189,8 +190,9 @@ def test_a_link_that_accepts_and_hangs_up_is_tried_in_growing_pauses(own_cluster
         read(source, 1)
         before = network.connections
         network.do(0, "cut")
-        until = time.monotonic() + 4
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() - began < 4 or network.connections - before < 4:
+            assert time.monotonic() - began < PATIENCE_SECONDS, "it does not try"
             with suppress(BrokerUnreachable):
                 source.poll(0.2)
         tried = network.connections - before
@@ -198,7 +200,7 @@ def test_a_link_that_accepts_and_hangs_up_is_tried_in_growing_pauses(own_cluster
         own_cluster.endpoint.produce(topic, [b"b"])
 
         assert values(read(source, 1)) == [b"b"]
-        assert 3 < tried < 40
+        assert tried < 40
         source.close(timeout_seconds=2)
 
 
@@ -206,17 +208,17 @@ def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source
     cluster = make_cluster(brokers=3)
     topic = cluster.endpoint.create_topic(replication=3, partitions=3)
     source = make_source(topic, bootstrap=cluster.bootstrap)
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=40)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=120)
     for i in range(30):
         sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=20)
+    sink.flush(timeout_seconds=120)
     before = values(read(source, 30))
 
     cluster.brokers[0].kill()
     for i in range(30, 60):
         sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=40)
-    behind = values(read(source, 30, timeout_seconds=40))
+    sink.flush(timeout_seconds=120)
+    behind = values(read(source, 30))
     source.commit(dict.fromkeys(source.lag(), 1))
     cluster.brokers[0].restart()
 

@@ -41,16 +41,14 @@ def end(daemon: Daemon, deadline_seconds: float) -> int:
     return daemon.terminate(deadline_seconds + MARGIN_SECONDS)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(2))
 def test_g12_sigterm_at_any_moment_ends_in_order(kafka: Endpoint, tmp_path: Path, seed: int):
     with Daemon(tmp_path, settings(kafka, LONG_SECONDS)) as daemon:
-        eventually(lambda: daemon.get("/-/healthy")[0] != 0, "it has begun", 60.0)
+        eventually(lambda: daemon.get("/-/healthy")[0] != 0, "it has begun")
         time.sleep(random.Random(seed).uniform(0.0, 3.0))
         assert end(daemon, LONG_SECONDS) == 0
 
 
-@pytest.mark.timeout(180)
 def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, SHORT_SECONDS)
@@ -63,18 +61,16 @@ def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path
         assert end(daemon, SHORT_SECONDS) in (0, 1)
 
 
-@pytest.mark.timeout(180)
 def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, SHORT_SECONDS)
     cluster.brokers[0].pause()
     with Daemon(tmp_path, config) as daemon:
-        eventually(lambda: daemon.get("/-/healthy")[0] == 200, "it has begun", 60.0)
+        eventually(lambda: daemon.get("/-/healthy")[0] == 200, "it has begun")
         assert end(daemon, SHORT_SECONDS) == 1
         assert "most recent call first" in daemon.log.read_text()
 
 
-@pytest.mark.timeout(180)
 def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, LONG_SECONDS)
@@ -85,15 +81,15 @@ def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_pat
         time.sleep(3.0)
         cluster.brokers[0].resume()
         cluster.endpoint.produce(topic, [b'{"name":"m","timestamp":1700009999,"value":1}'])
-        eventually(lambda: daemon.metric("detector_samples_consumed_total") == 401, "all is read", 60.0)
+        eventually(lambda: daemon.metric("detector_samples_consumed_total") == 401, "all is read")
         assert end(daemon, LONG_SECONDS) == 0
 
 
 def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoint):
     topic = kafka.create_topic()
     section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest")
-    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=5)
-    source = KafkaSource(connection, section, stall_seconds=1.0)
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
+    source = KafkaSource(connection, section, stall_seconds=4.0)
     try:
         kafka.produce(topic, [b"a"])
         read(source, 1)
@@ -104,7 +100,7 @@ def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoin
         assert caught.value.retriable
         source._consumer.resume(*source._consumer.assignment())
         assert values(read(source, 1)) == [b"b"]
-        drive_seconds(source, 2.0)
+        drive_seconds(source, 3.0)
     finally:
         source.close(timeout_seconds=2)
 
@@ -132,9 +128,9 @@ def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns
 def test_pitfall_9_a_fenced_member_is_told_although_it_only_polls(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
-    first = make_source(topic, group_instance_id="same", session_timeout_seconds=3.0)
+    first = make_source(topic, group_instance_id="same", session_timeout_seconds=6.0)
     read(first, 1)
-    wait_for_change(make_source(topic, group_instance_id="same", session_timeout_seconds=3.0))
+    wait_for_change(make_source(topic, group_instance_id="same", session_timeout_seconds=6.0))
 
     with pytest.raises(MemberFenced, match="group_instance_id"):
         drive(first, until=lambda: False)
@@ -145,9 +141,9 @@ def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_pa
 ):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
-    source = make_source(topic, session_timeout_seconds=1.5)
+    source = make_source(topic, session_timeout_seconds=5.0)
     assigned = wait_for_change(source).assigned
-    time.sleep(4.0)  # the callback has returned long ago; heartbeats go on, and nothing is fetched
+    time.sleep(7.0)  # the callback has returned long ago; heartbeats go on, and nothing is fetched
     source.resume(assigned)
 
     assert values(read(source, 1)) == [b"a"]
@@ -163,7 +159,6 @@ def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: En
         assert source.poll(0.05) == []
 
 
-@pytest.mark.timeout(120)
 def test_g12_a_daemon_that_is_stopped_while_frozen_ends_when_it_thaws(kafka: Endpoint, tmp_path: Path):
     with Daemon(tmp_path, settings(kafka, LONG_SECONDS)) as daemon:
         daemon.wait_until_ready()

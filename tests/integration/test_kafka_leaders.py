@@ -15,7 +15,6 @@ from tests.kafka.cluster import Cluster
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.timeout(240)
 def test_the_end_of_a_log_is_found_although_the_leader_that_is_known_leads_no_more(
     make_cluster: Callable[..., Any],
 ) -> None:

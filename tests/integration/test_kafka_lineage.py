@@ -25,7 +25,7 @@ def read_and_recreate(kafka: Endpoint, make_source: MakeSource) -> tuple[str, Li
     source = make_source(topic)
     read(source, 10)
     lineage = source.lineage((topic, 0))
-    source.close(timeout_seconds=5)
+    source.close(timeout_seconds=30)
     recreate(kafka, topic)
     return topic, lineage
 
@@ -108,7 +108,7 @@ def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_sou
     first = make_source(topic, bootstrap=cluster.bootstrap)
     read(first, 10)
     lineage = first.lineage((topic, 0))
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     cut_log(cluster, topic, batches=4)
     cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
 

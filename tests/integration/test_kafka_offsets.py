@@ -13,7 +13,7 @@ from detector.records import RawBatch
 from detector.sources.kafka import KafkaSource
 from tests.integration.driving import MakeSource, drive, read, values
 from tests.integration.test_kafka_lineage import cut_log, recreate
-from tests.kafka.endpoint import Endpoint
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +60,7 @@ def test_g5_a_topic_created_anew_is_noticed_where_only_offsets_are_kept(kafka: E
     first = make_source(topic, group_id=group)
     read(first, 10)
     first.commit({(topic, 0): 10})
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     metadata = metadata_of(kafka, group, topic)
     assert metadata.startswith("topic-id:")
     recreate(kafka, topic)
@@ -87,7 +87,7 @@ def test_g5_a_topic_created_anew_while_it_is_read_is_not_a_first_start(
             drive(source, until=lambda: False)
     elif policy == "earliest":
         batches: list[RawBatch] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while values(batches)[-12:] != [b"new %d" % i for i in range(12)]:
             assert time.monotonic() < deadline, "it did not begin at the beginning"
             batches += source.poll(0.1)
@@ -152,7 +152,7 @@ def test_g5_a_first_start_is_one_for_every_member(kafka: Endpoint, make_source: 
         kafka.produce(topic, [b"before"], partition=partition)
     first = make_source(topic, group_id=group, start="latest")
     drive(first, until=lambda: kafka.committed(group, topic, 0) == kafka.committed(group, topic, 1) == 1)
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     for partition in range(2):
         kafka.produce(topic, [b"behind"], partition=partition)
 
@@ -166,7 +166,7 @@ def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
     kafka.produce(topic, [b"%d" % i for i in range(6)])
     source = make_source(topic, group_id=group, start="latest")
     restored = False
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not restored:
         assert time.monotonic() < deadline
         source.poll(0.1)
@@ -190,7 +190,7 @@ def test_pitfall_13_the_leader_epoch_is_kept_with_the_committed_offset(own_clust
     first = make_source(topic, bootstrap=cluster.bootstrap)
     read(first, 10)
     first.commit({(topic, 0): 10})
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     cut_log(cluster, topic, batches=4)
     cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
 
@@ -209,7 +209,7 @@ def test_what_was_read_can_be_committed_between_the_news_of_a_rebalance_and_the_
     second = make_source(topic)
 
     given = frozenset[tuple[str, int]]()
-    imminent, deadline = 0, time.monotonic() + 20
+    imminent, deadline = 0, time.monotonic() + PATIENCE_SECONDS
     while not given:
         assert time.monotonic() < deadline, "no rebalance"
         second.poll(0.1)

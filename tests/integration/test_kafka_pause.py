@@ -8,7 +8,7 @@ import pytest
 
 from detector.records import Partition
 from tests.integration.driving import MakeSource
-from tests.kafka.endpoint import Endpoint
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ def test_partitions_that_are_paused_and_resumed_in_turn_lose_nothing(kafka: Endp
     source = make_source(topic, max_poll_records=150)
     found: dict[Partition, list[bytes | None]] = {(topic, number): [] for number in range(3)}
     paused: set[Partition] = set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while any(len(values) < count for values in found.values()):
         assert time.monotonic() < deadline, {partition: len(values) for partition, values in found.items()}
         batches = source.poll(0.05)

@@ -19,7 +19,7 @@ def test_key_value_and_headers_arrive(kafka: Endpoint, make_sink: MakeSink):
     sink.send(Message(b"key", b"value", (("ce_id", b"1"), ("ce_id", b"2"))))
     sink.send(Message(b"key", None))
     sink.send(Message(None, None))
-    sink.flush(timeout_seconds=10)
+    sink.flush(timeout_seconds=60)
 
     first, tombstone, empty = kafka.read(topic, 3)
     assert (first.key(), first.value(), first.headers()) == (b"key", b"value", [("ce_id", b"1"), ("ce_id", b"2")])
@@ -35,7 +35,7 @@ def test_order_holds_and_in_flight_is_bounded(kafka: Endpoint, make_sink: MakeSi
     for i in range(2_000):
         sink.send(Message(b"k", b"%d" % i))
         most = max(most, sink.in_flight)
-    sink.flush(timeout_seconds=10)
+    sink.flush(timeout_seconds=60)
 
     assert most <= 50
     assert sink.in_flight == 0
@@ -47,7 +47,7 @@ def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
     sink = make_sink(topic)
     for i in range(40):
         sink.send(Message(b"key %d" % (i % 8), b"%d" % i))
-    sink.flush(timeout_seconds=10)
+    sink.flush(timeout_seconds=60)
 
     where = {(m.key(), m.partition()) for m in kafka.read(topic, 40)}
     assert len(where) == 8
@@ -55,24 +55,24 @@ def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
 
 def test_a_missing_topic_is_named_and_not_created(kafka: Endpoint, make_sink: MakeSink):
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
-        make_sink("no-such-topic", timeout_seconds=1)
+        make_sink("no-such-topic", timeout_seconds=3)
     assert "no-such-topic" not in kafka.admin.list_topics(timeout=10).topics
 
 
 def test_an_unreachable_broker_is_named(make_sink: MakeSink):
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 answers"):
-        make_sink("topic", bootstrap="127.0.0.1:1", timeout_seconds=0.5)
+        make_sink("topic", bootstrap="127.0.0.1:1", timeout_seconds=2)
 
 
 def test_a_message_that_the_broker_refuses_ends_the_sink(kafka: Endpoint, make_sink: MakeSink):
     topic = kafka.create_topic(max_message_bytes=1_000)
     sink = make_sink(topic)
     sink.send(Message(None, b"fits"))
-    sink.flush(timeout_seconds=10)
+    sink.flush(timeout_seconds=60)
 
     sink.send(Message(None, bytes(100_000)))
     with pytest.raises(DeliveryError, match=topic) as caught:
-        sink.flush(timeout_seconds=10)
+        sink.flush(timeout_seconds=60)
     assert not caught.value.retriable
     with pytest.raises(DeliveryError):
         sink.send(Message(None, b"later"))

@@ -14,7 +14,7 @@ from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import Partition
 from detector.sources.kafka import KafkaSource
 from tests.integration.driving import MakeSource, drive, nothing_comes, read, values, wait_for_change
-from tests.kafka.endpoint import Endpoint
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 
 pytestmark = pytest.mark.integration
 
@@ -75,7 +75,7 @@ def test_a_restart_goes_on_at_the_committed_offset(kafka: Endpoint, make_source:
     first = make_source(topic)
     read(first, 3)
     first.commit({(topic, 0): 2})
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
 
     assert values(read(make_source(topic), 1)) == [b"c"]
 
@@ -86,7 +86,7 @@ def test_pitfall_4_nothing_is_committed_unasked(kafka: Endpoint, make_source: Ma
     kafka.produce(topic, [b"a", b"b"])
     source = make_source(topic, group_id=group)
     read(source, 2)
-    source.close(timeout_seconds=5)
+    source.close(timeout_seconds=30)
 
     assert kafka.committed(group, topic) == 0, "where the first start began, and no further"
 
@@ -97,7 +97,7 @@ def test_latest_means_the_end_at_the_first_start_also_after_a_crash(kafka: Endpo
     kafka.produce(topic, [b"before"])
     first = make_source(topic, start="latest", group_id=group)
     drive(first, until=lambda: kafka.committed(group, topic) == 1)
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     kafka.produce(topic, [b"while away"])
 
     assert values(read(make_source(topic, start="latest", group_id=group), 1)) == [b"while away"]
@@ -193,7 +193,7 @@ def test_two_members_share_and_hand_over(kafka: Endpoint, make_source: MakeSourc
     second = make_source(topic)
     given: frozenset[Partition] = frozenset()
     kept: frozenset[Partition] = frozenset()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (given and kept):
         assert time.monotonic() < deadline, "no rebalance"
         assert first.poll(0.1) == [], "what stays is not read again, though nothing was committed"
@@ -232,7 +232,7 @@ def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: En
     one = make_source(topic, group_id=group, group_instance_id="one")
     two = make_source(topic, group_id=group, group_instance_id="two")
     owned: frozenset[Partition] = frozenset()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not owned:
         assert time.monotonic() < deadline
         one.poll(0.1)
@@ -240,7 +240,7 @@ def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: En
         owned = two.changes().assigned
         one.changes()
 
-    two.close(timeout_seconds=5)
+    two.close(timeout_seconds=30)
     again = make_source(topic, group_id=group, group_instance_id="two")
     found = wait_for_change(again).assigned
     one.poll(0.5)
@@ -294,7 +294,7 @@ def _source_behind_the_log(kafka: Endpoint, make_source: MakeSource, **section: 
     first = make_source(topic)
     read(first, 6)
     first.commit({(topic, 0): 1})
-    first.close(timeout_seconds=5)
+    first.close(timeout_seconds=30)
     kafka.delete_records_before(topic, 0, 4)
     return make_source(topic, **section)
 
@@ -317,7 +317,7 @@ def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source:
 
 def test_an_unreachable_broker_is_named(make_source: MakeSource):
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 answers .*ECONNREFUSED.*bootstrap_servers") as caught:
-        make_source("topic", bootstrap="127.0.0.1:1", timeout_seconds=0.5)
+        make_source("topic", bootstrap="127.0.0.1:1", timeout_seconds=2)
     assert caught.value.retriable
 
 
@@ -327,7 +327,7 @@ def test_aborted_records_are_not_delivered(kafka: Endpoint, make_source: MakeSou
     producer.init_transactions()
     for value, commits in [(b"a", True), (b"aborted", False), (b"b", True)]:
         producer.begin_transaction()
-        producer.send(topic, value).get(10) if not commits else producer.send(topic, value)
+        producer.send(topic, value).get(60) if not commits else producer.send(topic, value)
         (producer.commit_transaction if commits else producer.abort_transaction)()
     producer.close()
 

@@ -92,7 +92,6 @@ class Fleet:
             eventually(
                 lambda n=number: self.kafka.committed(self.group, self.topic, n) == self.produced,  # type: ignore[misc]
                 "all is committed",
-                60.0,
             )
 
     def stored(self, number: int) -> Restored:
@@ -131,18 +130,18 @@ class Fleet:
         return pipeline, alerts
 
 
-@pytest.mark.timeout(500)
 def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(kafka: Endpoint, tmp_path: Path) -> None:
     fleet = Fleet(kafka, tmp_path)
     with Daemon(tmp_path, fleet.settings) as daemon:
         daemon.wait_until_ready()
         while not daemon.metric("detector_learning_buffer_samples"):  # until it has chosen what to remember
             fleet.produce(A_STEP)
+            fleet.wait_until_read()  # it chooses every few seconds: the log is long enough, however slow it reads
             time.sleep(0.2)
         fleet.produce(REMEMBERED // 2 * A_STEP)
         fleet.wait_until_read()
         accepted = partial(daemon.metric, "detector_learning_rounds_total", result="accepted")
-        eventually(lambda: accepted() == 1, "it learns", PATIENCE_SECONDS)
+        eventually(lambda: accepted() >= 1, "it learns", PATIENCE_SECONDS)
         fleet.produce(1)  # weights change with the position: right behind this record
         eventually(lambda: daemon.metric("detector_learning_partitions") == PARTITIONS, "they are in use")
         daemon.process.kill()

@@ -166,7 +166,6 @@ def last_words(daemon: Daemon) -> Counter[str]:
     return found
 
 
-@pytest.mark.timeout(120)
 def test_g1_g2_g16_a_second_router_comes_and_goes_and_no_sample_is_lost_or_counts_twice(
     kafka: Endpoint, tmp_path: Path
 ) -> None:

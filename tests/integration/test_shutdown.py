@@ -14,7 +14,7 @@ from tests.integration.test_state import STREAMS, Setting
 from tests.kafka.endpoint import eventually
 from tests.soak.network import Network
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 STEPS = 120
 SAMPLES = STEPS * STREAMS

@@ -12,7 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-_TIMEOUT_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
+"""How long tests wait for what must come; how long it may take is another question, and the machine may be busy."""
+_TIMEOUT_SECONDS = 60.0
 _NO_COORDINATOR_YET = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -84,8 +86,12 @@ class Endpoint:
         timestamps_ms: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
-        """Write values, or (key, value) pairs, in order and acknowledged; `options` are the producer's."""
-        producer = Producer({**self.options, "linger.ms": 5, **{k.replace("_", "."): v for k, v in options.items()}})
+        """Write values, or (key, value) pairs, in order and acknowledged; `options` are the producer's.
+
+        What is small is one record batch, however slow this process is: the producer waits for the flush.
+        """
+        patient = {"linger.ms": 1_000, "queue.buffering.max.messages": 1_000_000}
+        producer = Producer({**self.options, **patient, **{k.replace("_", "."): v for k, v in options.items()}})
         failures: list[str] = []
 
         def delivered(error: Any, _message: Any) -> None:
@@ -101,7 +107,7 @@ class Endpoint:
         assert producer.flush(_TIMEOUT_SECONDS) == 0, "records were not delivered in time"
         assert not failures, failures[0]
 
-    def read(self, topic: str, count: int, timeout_seconds: float = _TIMEOUT_SECONDS) -> list[Any]:
+    def read(self, topic: str, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[Any]:
         """The first `count` records of a topic, all partitions, as librdkafka's messages."""
         consumer = Consumer(
             {**self.options, "group.id": self.name("reader"), "auto.offset.reset": "earliest", "check.crcs": True}
@@ -141,7 +147,7 @@ class Endpoint:
             consumer.close()
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until `condition` holds; `what` is the sentence that a time-out says."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():

@@ -8,10 +8,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pytest
 
 from detector.learning.continual import CHOOSE_SECONDS, Learning
-from detector.learning.process import ChildProcess
+from detector.learning.process import ChildProcess, children_seconds
 from detector.learning.versions import Versions
 from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights
@@ -22,7 +21,6 @@ from tests.learning.test_tuning import RATE
 from tests.recovery.rig import Life, World, alerts
 
 PATIENCE_SECONDS = 240.0
-pytestmark = pytest.mark.timeout(300)
 
 
 def worker(world: World, base: Weights, learning_rate: float) -> tuple[Life, Versions]:
@@ -92,13 +90,16 @@ def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() 
 
 
 def test_what_is_no_better_is_not_taken() -> None:
+    before = children_seconds()
     life, versions = worker(World(log_of(values(10, 500))), untrained(), 0.0)
     life.turns(1)
     life.clock.advance(CHOOSE_SECONDS)
     life.turns(12)
     until(life, lambda: bool(rounds(life, "rejected")))
     assert versions.now(PARTITION) == ()
-    assert life.metrics.registry.get_sample_value("detector_learning_cpu_seconds_total") == pytest.approx(3, abs=2.9)
+    counted = life.metrics.registry.get_sample_value("detector_learning_cpu_seconds_total")
+    assert counted is not None
+    assert 0.1 < counted <= children_seconds() - before
 
 
 def test_a_process_that_is_killed_is_a_failed_round() -> None:

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from detector.learning import files
 from detector.learning.__main__ import Pace
 from detector.learning.process import NICEST, ChildProcess
@@ -18,7 +16,6 @@ from detector.learning.versions import tensors_of
 from tests.learning.fleet import SHAPE, untrained
 from tests.learning.test_tuning import windows
 
-pytestmark = pytest.mark.timeout(400)  # on a busy machine
 PATIENCE_SECONDS = 100.0
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from detector.learning.buffer import WIDTH
@@ -20,8 +19,6 @@ from detector.learning.tuning import (
 from detector.models.learner import likelihood
 from detector.models.windows import Windows, record
 from tests.learning.fleet import START, untrained, values
-
-pytestmark = pytest.mark.timeout(400)  # on a busy machine
 
 RATE = 1e-2
 

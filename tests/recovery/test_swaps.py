@@ -17,8 +17,6 @@ from tests.recovery.rig import Killed, World, alerts, make_log
 from tests.recovery.swapping import Plan, oracle_of, seeded, swapping_life, version
 from tests.recovery.test_kills import killing_at, ticker
 
-pytestmark = pytest.mark.timeout(400)  # on a busy machine
-
 PARTITION = ("metrics", 0)
 
 

@@ -39,14 +39,13 @@ def test_a_full_disk_may_be_tried_again() -> None:
 
 def test_a_reader_that_has_gone_ends_it_quietly() -> None:
     code = """
-import time
 from detector.errors import DeliveryError
 from detector.protocols import Message
 from detector.sinks.stdout import StdoutSink
 sink = StdoutSink()
 sink.send(Message(None, b"first"))
 sink.flush(1.0)
-time.sleep(0.3)
+input()  # until nobody reads any more
 try:
     sink.send(Message(None, b"second"))
     sink.flush(1.0)
@@ -54,10 +53,14 @@ except DeliveryError as exc:
     raise SystemExit(0 if not exc.retriable else 3)
 raise SystemExit(4)
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"first\n"
         process.stdout.close()
-        assert process.wait(30) == 0
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(120) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""

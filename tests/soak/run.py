@@ -38,7 +38,7 @@ SAID = (
 """What a daemon says when it ends with an error, from the special to the general."""
 TICK_SECONDS = 0.1
 SAY_SECONDS = 30.0
-CATCH_UP_SECONDS = 240.0
+CATCH_UP_SECONDS = 900.0
 NORMAL_ENDS = {
     "": {1},
     "kill": {-signal.SIGKILL, 1},
@@ -197,7 +197,7 @@ def _ready(slot: Slot) -> bool:
 def _get(process: Process, path: str) -> str | None:
     """The page; None while there is none."""
     try:
-        with urllib.request.urlopen(f"http://{process.address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{process.address}{path}", timeout=60) as answer:
             return str(answer.read().decode())
     except OSError:
         return None
@@ -217,7 +217,7 @@ def _accounting(slot: Slot) -> list[str]:
 def _terminate(slot: Slot) -> int:
     assert slot.process is not None
     slot.process.send(signal.SIGTERM, "terminate")
-    return slot.process.popen.wait(60)
+    return slot.process.popen.wait(300)
 
 
 def _commit() -> str:

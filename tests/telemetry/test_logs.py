@@ -201,7 +201,7 @@ def fail(): raise RuntimeError("in a thread")
 thread = threading.Thread(target=fail, name="t"); thread.start(); thread.join()
 raise RuntimeError("in main")
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 1
     in_thread, in_main = [json.loads(line) for line in ran.stderr.splitlines()]
     assert in_thread["thread"] == "t"

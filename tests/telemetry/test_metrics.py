@@ -61,9 +61,9 @@ def test_g18_the_number_of_series_does_not_depend_on_the_number_of_streams() -> 
     for tracked in (10, 100_000):
         metrics = Metrics(new_registry())
         populate(metrics, tracked=tracked)
-        started = time.perf_counter()
+        started = time.process_time()
         lines = generate_latest(metrics.registry).splitlines()
-        assert time.perf_counter() - started < 0.2
+        assert time.process_time() - started < 0.2
         sizes.append(len(lines))
     assert sizes[0] == sizes[1]
     assert sizes[0] < 500

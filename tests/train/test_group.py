@@ -37,7 +37,7 @@ def test_two_processes_learn_what_one_does(tmp_path):
         env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stderr
     together = json.loads((tmp_path / "two.json").read_text())
