@@ -85,7 +85,7 @@ def test_g2_g12_behind_a_dead_router_it_ends_in_time_and_nothing_is_lost(
 def test_g2_g12_a_slow_broker_is_waited_for_within_the_deadline(
     own_cluster: Any, network: Network, tmp_path: Path
 ) -> None:
-    interrupted = Interrupted(own_cluster, network, tmp_path, "kafka", 20.0)
+    interrupted = Interrupted(own_cluster, network, tmp_path, "kafka", 60.0)
     status, seconds = interrupted.end("slow", 400_000)
     print(f"ended after {seconds:.1f} s")
     assert status == 0
