@@ -159,10 +159,10 @@ def build_worker(
     )
 
 
-def run(config: Config, read: Callable[[], Config]) -> Config | None:
+def run(config: Config, read: Callable[[], Config]) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
 
-    SIGHUP calls `read`; the configuration to begin anew with is returned, None where there is none.
+    SIGHUP calls `read`; where that gives a configuration, the worker ends in order and another begins with it.
 
     An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
     standard error and the process exits with 1. A loop that hangs ends the process too, see `Watchdog`. A process that
@@ -174,22 +174,25 @@ def run(config: Config, read: Callable[[], Config]) -> Config | None:
         for worker in workers[-1:]:
             worker.stop(again=again)
 
-    patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
-    stopping = StoppingOnSignals(stop, config.checkpoint.shutdown_timeout_seconds)
+    stopping = StoppingOnSignals(stop)
     reloads = Reloads(read, partial(stop, again=True))
 
-    def live() -> None:
+    def live(config: Config, watchdog: Watchdog) -> None:
         with ExitStack() as stack:
             workers.append(build_worker(config, stack, watchdog=watchdog))
             if stopping.asked or reloads.config:
                 stop(again=not stopping.asked)
             workers[-1].run()
 
-    watchdog = Watchdog(config.watchdog.stall_seconds)
+    current: Config | None = config
     try:
-        with stopping, reloads, watchdog:
-            watchdog.outlive_suspensions(live, patience, lambda: stopping.asked)
-            return None if stopping.asked else reloads.config
+        with stopping, reloads:  # also between one worker and the next: a signal that nobody hears ends the process
+            while current is not None:
+                stopping.deadline_seconds = current.checkpoint.shutdown_timeout_seconds
+                patience = 2 * max(current.sinks.kafka.delivery_timeout_seconds, current.state.flush_timeout_seconds)
+                with Watchdog(current.watchdog.stall_seconds) as watchdog:
+                    watchdog.outlive_suspensions(partial(live, current, watchdog), patience, lambda: stopping.asked)
+                current = None if stopping.asked else reloads.take()
     finally:
         faulthandler.cancel_dump_traceback_later()
 
@@ -199,7 +202,7 @@ class StoppingOnSignals:
 
     def __init__(self, stop: Callable[[], None], deadline_seconds: float | None = None) -> None:
         self._stop = stop
-        self._deadline_seconds = deadline_seconds
+        self.deadline_seconds = deadline_seconds
         self._before: dict[int, Any] = {}
         self.asked = False
 
@@ -216,8 +219,8 @@ class StoppingOnSignals:
             # 128 + signal number, as a shell reports a process that the signal killed.
             os._exit(128 + number)
         self.asked = True
-        if self._deadline_seconds is not None:
-            faulthandler.dump_traceback_later(self._deadline_seconds, exit=True)
+        if self.deadline_seconds is not None:
+            faulthandler.dump_traceback_later(self.deadline_seconds, exit=True)
         self._stop()
 
 

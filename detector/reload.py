@@ -16,7 +16,7 @@ from detector.errors import ConfigError
 
 
 class Reloads:
-    """While it is entered, SIGHUP reads the configuration; one without errors is put into `config`.
+    """While it is entered, SIGHUP reads the configuration; one without errors is in `config` until it is taken.
 
     Reading happens in a thread of its own: a signal handler must not wait for a lock that what it interrupts may hold.
     """
@@ -24,6 +24,7 @@ class Reloads:
     def __init__(self, read: Callable[[], Config], begin_anew: Callable[[], None]) -> None:
         """`read` raises ConfigError; `begin_anew` asks for an orderly end, after which `config` is to be used."""
         self.config: Config | None = None
+        self._lock = threading.Lock()
         self._read = read
         self._begin_anew = begin_anew
         self._asked: SimpleQueue[bool] = SimpleQueue()
@@ -42,13 +43,21 @@ class Reloads:
         self._asked.put(False)
         self._thread.join()
 
+    def take(self) -> Config | None:
+        """The newest configuration that was read and not taken yet."""
+        with self._lock:
+            taken, self.config = self.config, None
+        return taken
+
     def _run(self) -> None:
-        log = structlog.get_logger("detector")
         while self._asked.get():
+            log = structlog.get_logger("detector")  # each worker sets up logging anew
             try:
-                self.config = self._read()
+                found = self._read()
             except ConfigError as exc:
                 log.error("configuration has errors, nothing changes", error=str(exc))
             else:
                 log.info("configuration read, beginning anew with it")
+                with self._lock:
+                    self.config = found
                 self._begin_anew()

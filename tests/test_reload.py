@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ def events(daemon: Daemon) -> list[str]:
     return [line["event"] for line in lines(daemon)]
 
 
-def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text('{"name": "a", "timestamp": 1700000000, "value": 1}\n')
-    settings = {
-        "source": {"type": "file", "file": {"paths": [str(tmp_path / "metrics.json")], "follow": True}},
+def following(path: Path) -> dict[str, Any]:
+    """Settings of a daemon that reads a file that grows."""
+    path.write_text('{"name": "a", "timestamp": 1700000000, "value": 1}\n')
+    return {
+        "source": {"type": "file", "file": {"paths": [str(path)], "follow": True}},
         "sinks": {"kafka": {"enabled": False}, "stdout": {"enabled": True}},
     }
-    with Daemon(tmp_path, settings) as daemon:
+
+
+def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) -> None:
+    with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
         daemon.wait_until_ready()
         path = tmp_path / "config.yaml"
         good = path.read_text()
@@ -48,4 +53,16 @@ def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) ->
         eventually(lambda: daemon.metric("detector_alert_budget_per_stream_week") == 3.0, "the new one holds")
         daemon.wait_until_ready()
         assert events(daemon).count("started") == 2
+        assert daemon.terminate() == 0
+
+
+def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:
+    """Whoever hears no SIGHUP is ended by it: also between one worker and the next."""
+    with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
+        daemon.wait_until_ready()
+        while events(daemon).count("started") < 6:
+            assert daemon.process.poll() is None
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.0005)
+        daemon.wait_until_ready()
         assert daemon.terminate() == 0

@@ -6,10 +6,9 @@ from detector.cli.application import ConfigOption, app
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Run the worker until SIGTERM, or until its files are read to their end. SIGHUP reads the configuration again."""
-    from detector.config import Config, load
+    from detector.config import load
 
-    current: Config | None = load(config)
+    found = load(config)
     from detector import app as wiring
 
-    while current is not None:
-        current = wiring.run(current, lambda: load(config))
+    wiring.run(found, lambda: load(config))
