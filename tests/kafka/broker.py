@@ -19,7 +19,7 @@ _HEAP = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _STARTED = "Kafka Server started"
-_START_TIMEOUT_SECONDS = 90.0
+_START_TIMEOUT_SECONDS = 300.0
 _FIRST_PORT, _PART_PORTS, _PARTS = 12_000, 5_000, 4
 _given: set[int] = set()
 
@@ -113,7 +113,7 @@ class Broker:
         """SIGKILL; a paused broker ends too."""
         if self.alive:
             self._signal(signal.SIGKILL)
-        self._wait(10.0)
+        self._wait(60.0)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""

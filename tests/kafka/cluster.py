@@ -94,7 +94,7 @@ class Cluster:
             broker.format(cluster_id, self._configuration(broker.node_id, client, controller), self._format_options)
             for broker in self.brokers
         ]
-        if any([process.wait(60) != 0 for process in formats]):  # noqa: C419 - every one must be waited for
+        if any([process.wait(300) != 0 for process in formats]):  # noqa: C419 - every one must be waited for
             raise BrokerFailed(f"formatting failed: {self.brokers[0].log.read_text(errors='replace')[-3_000:]}")
         for broker in self.brokers:
             broker.start()

@@ -165,7 +165,7 @@ class Injection:
                 resources, request_timeout=ANSWER_SECONDS
             ).values():
                 future.result(2 * ANSWER_SECONDS)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             self._after(1.0, lambda: self._limit_alerts(operation))
 
     def _scale(self, fault: Fault) -> None:

@@ -114,7 +114,7 @@ class Network:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10), "the network does not start"
+        assert self._ready.wait(60), "the network does not start"
         return self
 
     def __exit__(
