@@ -92,7 +92,9 @@ class Run:
         self.rig.load.start()
         self.injection.start(faults)
         self.say(f"{len(faults)} faults in {plan.seconds:.0f} s")
-        self._tick_until(lambda: self.injection.done and self.injection.elapsed >= plan.seconds, plan.seconds + CATCH_UP_SECONDS)
+        self._tick_until(
+            lambda: self.injection.done and self.injection.elapsed >= plan.seconds, plan.seconds + CATCH_UP_SECONDS
+        )
         self.say("no more faults")
 
     def _quiet_down(self) -> Verdict:
