@@ -94,6 +94,17 @@ def test_the_same_outage_twice_is_two_alerts(stage: Stage) -> None:
         assert ((delays >= 0.0) & (delays < stage.lasts * stage.step)).all()
 
 
+def test_an_outage_that_came_a_day_before_is_told_although_it_is_small() -> None:
+    rounds, lasts, outages = 5000, 60, [3000, 4500]
+    values = noise(rounds)
+    for first in outages:
+        values[first : first + lasts] += [7.0, 7.0, 10.0, 10.0]
+    times = START + MINUTE * np.arange(rounds, dtype=np.float64)
+    for found in began(play(times, values)):
+        for first in outages:
+            assert any(0.0 <= at - times[first] < MINUTE * lasts / 2 for at in found)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_sustained_shift_is_one_alert_until_it_is_accepted(stage: Stage) -> None:
     rounds = int(1.5 * stage.accepted_seconds / stage.step)

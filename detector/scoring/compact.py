@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.columns import Columns, Field, Rows
 from detector.scoring.calm import Calm, Float64, Level
+from detector.scoring.recurrence import BOUND, Bools, Recurrence
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail
@@ -84,4 +85,16 @@ class NoCalm(Calm):
         return Level(zero_B, zero_B, zero_B)
 
     def update(self, state: Columns, rows: Rows, level: Level) -> None:
+        """Nothing to learn."""
+
+
+class NoRecurrence(Recurrence):
+    """What lasts is worth no more than one sample."""
+
+    fields: tuple[Field, ...] = ()
+
+    def bound(self, state: Columns, rows: Rows) -> Float64:
+        return np.full(len(rows), BOUND)
+
+    def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
         """Nothing to learn."""

@@ -19,10 +19,11 @@ import numpy.typing as npt
 from detector.columns import Columns, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.calm import Calm, Level
-from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, NoHabit, NoMemory
+from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, NoHabit, NoMemory, NoRecurrence
 from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
+from detector.scoring.recurrence import BOUND, RARE, Recurrence
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
@@ -35,8 +36,6 @@ Bools = npt.NDArray[np.bool_]
 LARGEST = 1e31
 NOISE_FLOOR = 1e-4
 """Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
-RECURRENCE = 1.0
-"""Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
 LEAST_SHARE = 0.25
@@ -78,6 +77,8 @@ class Score:
     reach: Float64
     """Distance of the value from the mean of all before it, or from its daily habit where that is nearer, in deviations
     of the values."""
+    rare: Bools
+    """The value is far from all that is established."""
     value_distance: Distance
     residual_distance: Distance
     departure: Departure
@@ -102,11 +103,12 @@ class Scorer:
         self._residual_moments = Moments("residual")
         self._flat = FlatLine()
         self._calm = NoCalm() if compact else Calm()
+        self._recurrence = NoRecurrence() if compact else Recurrence()
         self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
         memories = (self._values, self._residuals, self._departures)
-        learners = (self._habit, self._moments, self._residual_moments, self._flat, self._calm)
+        learners = (self._habit, self._moments, self._residual_moments, self._flat, self._calm, self._recurrence)
         others = (*learners, self._budget, self._band)
         self.fields = tuple(field for part in (*memories, *others) for field in part.fields)
 
@@ -131,7 +133,8 @@ class Scorer:
         residual_novelty_B = _novelty(residual_distance, residual_deviation_B)
         residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], level.novelty)
         residual_novelty_B *= self._moments.varies(state, rows)
-        novelty_B = np.maximum(_novelty(value_distance, value_deviation_B), residual_novelty_B) * _trust(count_B)
+        value_novelty_B = _novelty(value_distance, value_deviation_B, self._recurrence.bound(state, rows))
+        novelty_B = np.maximum(value_novelty_B, residual_novelty_B) * _trust(count_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
         habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
@@ -151,6 +154,7 @@ class Scorer:
             surprise=surprise_B,
             size=np.minimum(np.abs(residual_B) / residual_deviation_B, LARGEST),
             reach=self._reach(state, rows, values, deviation_B, departure),
+            rare=value_distance.established > RARE * deviation_B,
             value_distance=value_distance,
             residual_distance=residual_distance,
             departure=departure,
@@ -174,6 +178,7 @@ class Scorer:
         self._residual_moments.update(state, rows, residual_B)
         self._flat.update(state, rows, values, score.flat_run)
         self._calm.update(state, rows[score.flat_run == 0.0], score.level)
+        self._recurrence.update(state, rows, score.rare, self._budget.interval(state, rows))
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
 
@@ -201,10 +206,10 @@ class Scorer:
         return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
 
 
-def _novelty(distance: Distance, deviation_B: Float64) -> Float64:
+def _novelty(distance: Distance, deviation_B: Float64, bound_B: Float64 | float = BOUND) -> Float64:
     """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
     rare_B = (distance.established - distance.any) / deviation_B
-    return distance.any / deviation_B + np.minimum(rare_B, RECURRENCE)
+    return distance.any / deviation_B + np.minimum(rare_B, bound_B)
 
 
 def _trust(count_B: Float64) -> Float64:
