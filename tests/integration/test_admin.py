@@ -29,7 +29,7 @@ class Setting:
     def __init__(self, kafka: Endpoint, folder: Path) -> None:
         self.kafka, self.folder = kafka, folder
         self.settings: dict[str, Any] = {
-            "kafka": {"bootstrap_servers": [kafka.bootstrap], "request_timeout_seconds": 10},
+            "kafka": {"bootstrap_servers": [kafka.bootstrap], "request_timeout_seconds": 30},
             "source": {
                 "kafka": {
                     "topics": [kafka.create_topic(partitions=3)],
@@ -57,7 +57,7 @@ class Setting:
         return CliRunner().invoke(app, ["admin", "init", "-c", str(file), *arguments])
 
     def there(self) -> set[str]:
-        return self.topics & self.kafka.admin.list_topics(timeout=10).topics.keys()
+        return self.topics & self.kafka.admin.list_topics(timeout=60).topics.keys()
 
 
 @pytest.fixture
@@ -160,6 +160,6 @@ def test_nothing_is_put_or_taken_under_a_running_worker(
     with pytest.raises(StateOccupied, match=rf"group {group} has 1 running members \(detector at .*--while-running"):
         move.revert(stored, PARTITIONS[0], at=None, while_running=False)
     assert len(look.surveys(stored, PARTITIONS[0])[0].snapshots) == 2, "looking is allowed, and nothing is gone"
-    source.close(5.0)
+    source.close(60.0)
     move.revert(stored, PARTITIONS[0], at=None, while_running=False)
     assert len(look.surveys(stored, PARTITIONS[0])[0].snapshots) == 1

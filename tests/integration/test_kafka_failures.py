@@ -16,6 +16,7 @@ from detector.protocols import Message
 from tests.integration.driving import MakeSink, MakeSource, read, values
 from tests.kafka.endpoint import PATIENCE_SECONDS
 from tests.soak.network import Network
+from tests.stopwatch import Stopwatch
 
 pytestmark = [
     pytest.mark.integration,
@@ -117,14 +118,14 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
     read(source, 1)
 
     cluster.brokers[0].pause()
-    started = time.monotonic()
-    assert source.poll(0.5) == []
-    assert source.lag() == {(topic, 0): 0}
-    with pytest.raises(BrokerUnreachable, match="committing"):
-        source.commit({(topic, 0): 1})
-    source.close(timeout_seconds=1)
+    with Stopwatch() as watch:
+        assert source.poll(0.5) == []
+        assert source.lag() == {(topic, 0): 0}
+        with pytest.raises(BrokerUnreachable, match="committing"):
+            source.commit({(topic, 0): 1})
+        source.close(timeout_seconds=1)
 
-    assert time.monotonic() - started < 8
+    assert watch.seconds < 8
 
 
 def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSink):
@@ -136,11 +137,10 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
 
     cluster.brokers[0].pause()
     sink.send(Message(None, b"b"))
-    started = time.monotonic()
-    with pytest.raises(DeliveryError, match="1 messages are not acknowledged") as caught:
+    with Stopwatch() as watch, pytest.raises(DeliveryError, match="1 messages are not acknowledged") as caught:
         sink.flush(timeout_seconds=0.5)
     assert caught.value.retriable
-    assert time.monotonic() - started < 2
+    assert watch.seconds < 2
     sink.send(Message(None, b"c"))
     thaw = threading.Timer(0.5, cluster.brokers[0].resume)
     thaw.start()
@@ -158,13 +158,13 @@ def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_s
 
     cluster.brokers[0].pause()
     sink.send(Message(None, b"a"))
-    started = time.monotonic()
-    with pytest.raises(DeliveryError):
-        sink.send(Message(None, b"b"))
-    sink.close(timeout_seconds=1)
-    sink.close(timeout_seconds=1)
+    with Stopwatch() as watch:
+        with pytest.raises(DeliveryError):
+            sink.send(Message(None, b"b"))
+        sink.close(timeout_seconds=1)
+        sink.close(timeout_seconds=1)
 
-    assert time.monotonic() - started < 6
+    assert watch.seconds < 6
 
 
 def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_more(own_cluster, make_sink: MakeSink):

@@ -102,7 +102,7 @@ class Setting:
                     "start": "earliest",
                     "partitioning": "repartition",
                     "repartition_topic": self.lanes,
-                    "session_timeout_seconds": 6.0,
+                    "session_timeout_seconds": 30.0,
                 }
             },
             "scoring": {"warmup_samples": 20},

@@ -247,8 +247,7 @@ def test_g5_a_group_whose_offsets_expired_goes_on_where_its_state_ends(kafka: En
         setting.produce(0.1, 0.4)
         setting.wait_until_read(0.4)
         assert daemon.terminate() == 0
-    (deleted,) = kafka.admin.delete_consumer_groups([setting.group]).values()
-    deleted.result(30)
+    kafka.delete_group(setting.group)
     setting.produce(0.4, 0.5)
     with Daemon(tmp_path, setting.settings) as daemon:
         setting.wait_until_read(0.5)

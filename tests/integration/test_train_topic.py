@@ -34,7 +34,7 @@ def topic(kafka: Endpoint) -> str:
 
 
 def connection(kafka: Endpoint) -> Kafka:
-    return Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=10)
+    return Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
 
 
 def test_a_range_is_what_was_written_in_it_one_partition_after_the_other(kafka: Endpoint, topic: str) -> None:
@@ -62,7 +62,7 @@ def test_a_missing_topic_and_an_empty_range_say_what_is_wrong(kafka: Endpoint, t
 
 def train(kafka: Endpoint, folder: Path, topic: str, output: str, *more: str) -> Result:
     config = folder / "config.yaml"
-    config.write_text(f"kafka: {{bootstrap_servers: ['{kafka.bootstrap}'], request_timeout_seconds: 10}}\n")
+    config.write_text(f"kafka: {{bootstrap_servers: ['{kafka.bootstrap}'], request_timeout_seconds: 30}}\n")
     since, until = (datetime.fromtimestamp(START + at, UTC).isoformat() for at in (0, 60 * STEPS))
     small = ["--hidden-size", "4", "--updates", "6", "--streams", "8", "--steps", "120", "--output"]
     where = ["--config", str(config), "--topic", topic, "--from", since, "--to", until]

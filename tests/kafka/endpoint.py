@@ -63,6 +63,21 @@ class Endpoint:
     def delete_topic(self, name: str) -> None:
         self.admin.delete_topics([name], operation_timeout=_TIMEOUT_SECONDS)[name].result(_TIMEOUT_SECONDS)
 
+    def delete_group(self, name: str) -> None:
+        """Once its last member has left."""
+
+        def deleted() -> bool:
+            (done,) = self.admin.delete_consumer_groups([name]).values()
+            try:
+                done.result(_TIMEOUT_SECONDS)
+            except KafkaException as exc:
+                if exc.args[0].code() == KafkaError.NON_EMPTY_GROUP:
+                    return False
+                raise
+            return True
+
+        eventually(deleted, f"{name} is deleted")
+
     def set_partitions(self, topic: str, total: int) -> None:
         self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(_TIMEOUT_SECONDS)
 

@@ -135,7 +135,7 @@ class Life:
             ),
             clock=self.clock,
             checkpoint_interval_seconds=interval_seconds,
-            flush_timeout_seconds=10.0,
+            flush_timeout_seconds=120.0,
             snapshots=self.snapshots,
         )
 

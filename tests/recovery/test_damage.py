@@ -92,7 +92,7 @@ def test_g13_a_damaged_snapshot_gives_way_to_the_one_before(damage: Damage, kind
     for _ in range(3):
         life.turns(1)
         life.checkpoint()
-    life.store.flush(10.0)
+    life.store.flush(120.0)
     files = sorted(store.folder(PARTITION).glob(f"{kind}-*"))
     assert len(files) == 2, "two generations, no more"
     damage(files[-1])
