@@ -84,7 +84,7 @@ def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
     store = make()
     for name, blob in blobs.items():
         store.write(A, name, blob)
-    store.flush(120.0)
+    store.flush(600.0)
     assert store.in_flight == 0
     assert dict(store.open(A)) == blobs
     heard: list[None] = []
@@ -96,7 +96,7 @@ def test_partitions_do_not_see_each_other(make: Make) -> None:
     store = make()
     store.write(A, manifest_name(1, "w"), b"a")
     store.write(B, manifest_name(1, "w"), b"b")
-    store.flush(120.0)
+    store.flush(600.0)
     assert dict(store.open(A)) == {manifest_name(1, "w"): b"a"}
     assert dict(store.open(B)) == {manifest_name(1, "w"): b"b"}
     assert dict(store.open((TOPIC + "-other", 0))) == {}
@@ -107,10 +107,10 @@ def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) ->
     large = block_name(1, 0, "w")
     for name in (manifest_name(1, "w"), manifest_name(2, "w"), large):
         store.write(A, name, b"a" * (1 << 21 if name == large else 1))
-    store.flush(120.0)
+    store.flush(600.0)
     for _ in range(2):
         store.delete(A, [manifest_name(1, "w"), large])
-        store.flush(120.0)
+        store.flush(600.0)
     assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
 
 
@@ -118,21 +118,21 @@ def test_deleting_a_great_many_blobs_neither_waits_nor_counts_as_writing(make: M
     store, names = make(), [block_name(1, number, "w") for number in range(500)]
     for name in names:
         store.write(A, name, b"a")
-    store.flush(120.0)
+    store.flush(600.0)
     store.delete(A, names)
     assert store.in_flight == 0
-    store.flush(120.0)
+    store.flush(600.0)
     assert dict(make().open(A)) == {}
 
 
 def test_a_large_blob_that_another_worker_wrote_can_be_deleted(make: Make) -> None:
     one, large = make(), block_name(1, 0, "w")
     one.write(A, large, b"a" * (1 << 21))
-    one.flush(120.0)
+    one.flush(600.0)
     two = make()
     assert set(two.open(A)) == {large}
     two.delete(A, [large])
-    two.flush(120.0)
+    two.flush(600.0)
     assert dict(make().open(A)) == {}
 
 
@@ -140,8 +140,8 @@ def test_two_workers_may_use_one_place(make: Make) -> None:
     one, two = make(), make()
     one.write(A, manifest_name(1, "one"), b"a")
     two.write(A, manifest_name(1, "two"), b"b")
-    one.flush(120.0)
-    two.flush(120.0)
+    one.flush(600.0)
+    two.flush(600.0)
     assert set(make().open(A)) == {manifest_name(1, "one"), manifest_name(1, "two")}
 
 
@@ -158,7 +158,7 @@ def test_a_reader_sees_what_is_stored_and_since_when(pair: tuple[StateStore, Sta
     large = os.urandom(1_500_000)
     store.write(B, block_name(1, 0, "w"), large)
     store.write(A, manifest_name(1, "w"), b"a")
-    store.flush(120.0)
+    store.flush(600.0)
     found = {stored.partition: dict(stored.blobs) for stored in reader.partitions()}
     assert found == {A: {manifest_name(1, "w"): b"a"}, B: {block_name(1, 0, "w"): large}}
     assert list(reader.open(A).written_at) == [manifest_name(1, "w")]
@@ -166,5 +166,5 @@ def test_a_reader_sees_what_is_stored_and_since_when(pair: tuple[StateStore, Sta
     assert dict(reader.open((TOPIC + "-other", 0)).blobs) == {}
     assert dict(reader.open((TOPIC, 7)).blobs) == {}
     store.delete(A, [manifest_name(1, "w")])
-    store.flush(120.0)
+    store.flush(600.0)
     assert dict(reader.open(A).blobs) == {}
