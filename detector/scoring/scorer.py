@@ -2,11 +2,11 @@
 
 raw = the largest novelty of the value, of the residual, of an unheard-of calm, and, where a stream has a daily habit,
 of its departure from that; each in its own standard deviations over the whole history, a value's in those of its side
-of the mean if they are less, and for a history of n samples times n / (n + 500). Its tail probability, or that of the
-present run of repeats where it is smaller, is held against the alarm budget: anomaly_score = log p / log p_budget, so
-more than 1 is rarer than the operator allows; beyond 1 it grows with the logarithm. `score` reads, `learn` writes; both
-are elementwise over rows, so a result does not depend on which rows share a call. Finite for every finite
-|value| <= 1e30.
+of the mean if they are less, and for a history of n samples times n / (n + 500), or n / (n + 300) for the part that is
+a recurrence. Its tail probability, or that of the present run of repeats where it is smaller, is held against the alarm
+budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it grows with
+the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows
+share a call. Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ NOISE_FLOOR = 1e-4
 """Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
+HALF_TRUST_RETURNS = 300.0
+"""The same of a recurrence: who was there before is known sooner than that nobody was."""
 LEAST_SHARE = 0.25
 """Least deviation of residual and departure as a share of the value's: what is foretold exactly must not explode."""
 HABIT_SIZE = 32
 HABIT_WEIGHT = 1.4
 """Of a departure from the habit: smoothed, it has a lighter tail than a value or a residual."""
-TAIL = PooledTail(threshold=0.1, rate=0.0075, mean_excess=0.215)
+TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.217)
 """Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.05 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
 
@@ -130,14 +132,15 @@ class Scorer:
         level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved])
         count_B = self._moments.count(state, rows)
         # The residuals of a stream that never moved are rounding errors of its forecaster.
-        residual_novelty_B = _novelty(residual_distance, residual_deviation_B)
-        residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], level.novelty)
+        residual_novelty_B = _novelty(residual_distance, residual_deviation_B, count_B)
+        calm_B = level.novelty * _trust(count_B[moved])
+        residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], calm_B)
         residual_novelty_B *= self._moments.varies(state, rows)
-        value_novelty_B = _novelty(value_distance, value_deviation_B, self._recurrence.bound(state, rows))
-        novelty_B = np.maximum(value_novelty_B, residual_novelty_B) * _trust(count_B)
+        bound_B = self._recurrence.bound(state, rows)
+        novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B) * _trust(seen_B)
+        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B, seen_B)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         surprise_B = np.maximum(self._tail.surprise(raw_B), self._flat.surprise(state, rows, run_B))
@@ -206,15 +209,16 @@ class Scorer:
         return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
 
 
-def _novelty(distance: Distance, deviation_B: Float64, bound_B: Float64 | float = BOUND) -> Float64:
+def _novelty(distance: Distance, deviation_B: Float64, count_B: Float64, bound_B: Float64 | float = BOUND) -> Float64:
     """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
     rare_B = (distance.established - distance.any) / deviation_B
-    return distance.any / deviation_B + np.minimum(rare_B, bound_B)
+    returned_B = np.minimum(rare_B, bound_B) * _trust(count_B, HALF_TRUST_RETURNS)
+    return distance.any / deviation_B * _trust(count_B) + returned_B
 
 
-def _trust(count_B: Float64) -> Float64:
+def _trust(count_B: Float64, half: float = HALF_TRUST_SAMPLES) -> Float64:
     """[B] weight of a novelty by how much there was to be seen."""
-    return count_B / (count_B + HALF_TRUST_SAMPLES)
+    return count_B / (count_B + half)
 
 
 def _expected(values: Float64, loc: Float64) -> Float64:
