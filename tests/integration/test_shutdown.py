@@ -37,7 +37,8 @@ class Interrupted:
     def __init__(self, cluster: Any, network: Network, folder: Path, kind: str, deadline_seconds: float) -> None:
         self.setting = Setting(cluster.endpoint, folder, kind, STEPS)
         self.setting.settings["kafka"]["bootstrap_servers"] = network.bootstrap(0)
-        self.setting.settings["source"]["kafka"]["group_instance_id"] = "one"
+        member = {"group_instance_id": "one", "session_timeout_seconds": 45.0}  # heartbeats are slow, too
+        self.setting.settings["source"]["kafka"] |= member
         self.setting.settings["checkpoint"] = {
             "interval_seconds": 3_600.0,
             "shutdown_timeout_seconds": deadline_seconds,
