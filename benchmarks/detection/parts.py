@@ -19,7 +19,7 @@ from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import GroupScorer, Scorer
 from detector.scoring.budget import Budget
-from detector.scoring.compact import NoCalm, NoHabit, NoMemory
+from detector.scoring.compact import NoCalm, NoHabit, NoMemory, NoRecurrence
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
 from detector.scoring.scorer import Score
@@ -160,6 +160,7 @@ SILENT: dict[str, Callable[[Scorer], object]] = {
     "_residuals": lambda _: NoMemory("residual"),
     "_habit": lambda _: NoHabit(),
     "_calm": lambda _: NoCalm(),
+    "_recurrence": lambda _: NoRecurrence(),
     "_flat": lambda _: NoFlatLine(),
     "_moments": lambda _: OneDeviation("value"),
     "_budget": lambda scorer: OnePrice(scorer.settings.alerts_per_stream_week),
@@ -202,6 +203,7 @@ VARIANTS: dict[str, Variant] = {
     "without the novelty of the value": Variant(without("_values")),
     "without the novelty of the residual": Variant(without("_residuals")),
     "without credit for recurrence": Variant(unforgiving),
+    "without more credit for what lasts": Variant(without("_recurrence")),
     "without the daily habit": Variant(without("_habit")),
     "without calm": Variant(without("_calm")),
     "without the flat line": Variant(without("_flat")),
