@@ -208,7 +208,8 @@ class Pipeline:
         results.lower[picks], results.upper[picks] = score.lower, score.upper
         results.scores[picks] = score.anomaly_score
         results.statuses[picks] = status
-        results.novelty[picks], results.size[picks], results.reach[picks] = score.raw, score.size, score.reach
+        if self.groups is not None:
+            results.novelty[picks], results.size[picks], results.reach[picks] = score.raw, score.size, score.reach
 
     def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
         """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""

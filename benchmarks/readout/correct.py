@@ -31,7 +31,7 @@ def daemon(z_TSZ: Float64, error_TS: Float64, mask_TS: Float64, rate: float) -> 
     left, seen = np.zeros_like(error_TS), np.zeros(streams, np.float32)
     for step, here in enumerate(mask_TS > 0):
         state["hidden"][:] = z_TSZ[step, :, :-1]
-        offered = (error_TS[step] - readout.expected(state, rows, state["hidden"].T)).astype(np.float32)
+        offered = (error_TS[step] - readout.expected(state, rows, state["hidden"])).astype(np.float32)
         left[step] = np.abs(offered)
         seen += here
         readout.learn(state, rows, offered, np.maximum(seen, 1), here)

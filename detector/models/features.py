@@ -1,4 +1,4 @@
-"""What the network sees of a stream: 29 dimensionless numbers, in units of the locally best expert's error.
+"""What the network sees of a stream: 31 dimensionless numbers, in units of the locally best expert's error.
 
 Shape legend: B rows of one call, K experts, F features.
 """
@@ -37,7 +37,11 @@ def squash(ratio: Float32) -> Float32:
     0.88137...
     """
     size = np.minimum(np.abs(ratio), np.float32(LARGEST))
-    squashed: Float32 = np.copysign(np.log(size + np.sqrt(size * size + np.float32(1))), ratio)
+    root = size * size
+    root += np.float32(1)
+    root = np.sqrt(root)
+    root += size
+    squashed: Float32 = np.copysign(np.log(root), ratio)
     return squashed
 
 

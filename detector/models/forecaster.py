@@ -28,7 +28,7 @@ from detector.protocols import Forecast
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-CHUNK_ROWS = 2048
+CHUNK_ROWS = 2560
 """Rows whose working set stays in the second-level cache."""
 LEAST_SCALE = 1e-30
 FORECASTERS = ("lstm", "last_value", "running_mean", "best_naive")
@@ -142,8 +142,8 @@ class Forecaster:
         weights, correction, log_scale = self._head(raw, inputs)
         with np.errstate(over="ignore", under="ignore"):
             move = correction * unit
-            for expert in range(EXPERTS):
-                move += weights[expert] * (bank[Slot.EXPERTS][expert] - bank[Slot.LAST])
+            for pull in weights * (bank[Slot.EXPERTS] - bank[Slot.LAST]):
+                move += pull
             if self._readout:
                 move += self._readout.expected(state, rows, hidden) * unit
             gate = bank[Slot.LAST] + move
@@ -174,8 +174,11 @@ class Forecaster:
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Whose forecast to use, a code of `FORECASTERS`; a close call keeps the present side."""
     skill = bank[Slot.SKILL]
-    rival = skill[1:].argmin(axis=0) + 1
     patience = np.float32(STAND_BACK) + np.float32(FEW_SAMPLES) / np.maximum(bank[Slot.AGE], 1)
     allowed = np.where(code_B == 0, patience, np.float32(1))
     worse = skill[0] > allowed * skill[1:].min(axis=0) + bank[Slot.FLOOR]
-    return np.where(worse & (bank[Slot.AGE] > PROBATION), rival, 0).astype(np.uint8)
+    code = np.zeros(len(code_B), np.uint8)
+    behind = np.flatnonzero(worse & (bank[Slot.AGE] > PROBATION))
+    if len(behind):
+        code[behind] = skill[1:, behind].argmin(axis=0) + 1
+    return code

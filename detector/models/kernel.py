@@ -2,7 +2,7 @@
 
 Blocks of 256 rows, the last one padded with zeros: matrix products may differ in their last bits between batch sizes,
 but not with a row's position or neighbours inside one shape. The number of threads is pinned for the same reason. A
-stream is a column here, as in the rest of the forecaster, so that each gate of all streams lies in one piece.
+stream is a row here, as its state is stored, and a column in the rest of the forecaster.
 
 Shape legend: B rows, F features, L layers, H hidden size, O outputs of the head.
 """
@@ -26,25 +26,26 @@ from detector.models.features import FEATURES
 Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 Step = Callable[[Tensor, State], State]
-"""([F, B] inputs, states [H, B]) -> states [H, B]."""
+"""([B, F] inputs, states [B, H]) -> states [B, H]."""
 
 
 class FusedLstm:
-    """`Lstm` over columns, with its two matrix products in one and its gates activated in place; inference only.
+    """`Lstm` with its two matrix products in one and its gates activated in place; inference only.
 
     Half the time of the plain equations at 256 rows; equal to them but for rounding.
     """
 
     def __init__(self, cell: Lstm) -> None:
-        self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach()
-        self._bias = cell.bias.detach()[:, None]
+        self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach().T.contiguous()
+        self._bias = cell.bias.detach()
 
-    def __call__(self, input_FB: Tensor, state: State) -> State:
+    def __call__(self, input_BF: Tensor, state: State) -> State:
         """One step."""
         hidden, cell = state
-        sums = torch.addmm(self._bias, self._weight, torch.cat((input_FB, hidden)))
-        i, f, candidate, o = sums.chunk(4)
-        candidate = torch.tanh(candidate)
+        sums = torch.addmm(self._bias, torch.cat((input_BF, hidden), 1), self._weight)
+        i, f, candidate, o = sums.chunk(4, 1)
+        # Three times as fast where it lies in one piece.
+        candidate = candidate.contiguous().tanh_()
         cell = torch.addcmul(f.sigmoid_() * cell, i.sigmoid_(), candidate)
         return o.sigmoid_() * torch.tanh(cell), cell
 
@@ -64,70 +65,62 @@ class Kernel:
         self._head_bias = backbone.head.bias.detach()[:, None]
         self.outputs = backbone.head.out_features
         state_size = backbone.shape.state_size
-        self._inputs = np.zeros((FEATURES, BLOCK_ROWS), np.float32)
+        self._inputs = np.zeros((BLOCK_ROWS, FEATURES), np.float32)
         self.stored = torch.float16 if halved else torch.float32
         kept = np.dtype(np.float16 if halved else np.float32)
-        self._hidden: Floats = np.zeros((state_size, BLOCK_ROWS), kept)
-        self._cell: Floats = np.zeros((state_size, BLOCK_ROWS), kept)
+        self._hidden: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
+        self._cell: Floats = np.zeros((BLOCK_ROWS, state_size), kept)
 
     def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> tuple[Float32, Float32]:
-        """One step for `rows`, whose states move on: [O, B] outputs of the head, [H, B] hidden state of the top."""
+        """One step for `rows`, whose states move on: [O, B] outputs of the head, [B, H] hidden state of the top."""
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         raw_OB = np.empty((self.outputs, len(rows)), np.float32)
-        top_HB = np.empty((self._size, len(rows)), np.float32)
+        top_BH = np.empty((len(rows), self._size), np.float32)
         with torch.inference_mode():
             for part in parts(len(rows), BLOCK_ROWS):
-                self._block(state, rows[part], inputs_FB[:, part], raw_OB[:, part], top_HB[:, part])
-        return raw_OB, top_HB
+                self._block(state, rows[part], inputs_FB[:, part], raw_OB[:, part], top_BH[part])
+        return raw_OB, top_BH
 
-    def _block(self, state: Columns, rows: Rows, inputs_FB: Float32, raw_OB: Float32, top_HB: Float32) -> None:
+    def _block(self, state: Columns, rows: Rows, inputs_FB: Float32, raw_OB: Float32, top_BH: Float32) -> None:
         count = len(rows)
-        _fill(self._inputs, inputs_FB)
-        _fill(self._hidden, state["hidden"].take(rows, axis=0).T)
+        _fill(self._inputs, inputs_FB.T)
+        _fill(self._hidden, state["hidden"].take(rows, axis=0))
         if self.keeps_cell:
-            _fill(self._cell, state["cell"].take(rows, axis=0).T)
+            _fill(self._cell, state["cell"].take(rows, axis=0))
         out, hidden, cell = self._run(self._tensor(self._inputs), self._tensor(self._hidden), self._tensor(self._cell))
-        raw_OB[:] = out[:, :count].cpu().numpy()
-        moved = hidden[:, :count].to(self.stored).cpu().numpy()
-        top_HB[:] = hidden[-self._size :, :count].cpu().numpy()
-        state["hidden"][rows] = moved.T
+        raw_OB[:] = out.cpu().numpy()[:, :count]
+        top_BH[:] = hidden.cpu().numpy()[:count, -self._size :]
+        state["hidden"][rows] = hidden.to(self.stored).cpu().numpy()[:count]
         if self.keeps_cell:
-            state["cell"][rows] = cell[:, :count].to(self.stored).cpu().numpy().T
+            state["cell"][rows] = cell.to(self.stored).cpu().numpy()[:count]
 
     def _run(self, below: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """([O, B] outputs of the head, [B, L*H] hidden state, [B, L*H] cell state)."""
         if len(self._steps) == 1:
             hidden, cell = self._steps[0](below, (hidden, cell))
-            return torch.addmm(self._head_bias, self._head_weight, hidden), hidden, cell
+            return torch.addmm(self._head_bias, self._head_weight, hidden.T), hidden, cell
         states = []
         for step, state in zip(self._steps, zip(*self._layers(hidden, cell), strict=True), strict=True):
             states.append(step(below, state))
             below = states[-1][0]
-        hidden, cell = (torch.cat(layers) for layers in zip(*states, strict=True))
-        return torch.addmm(self._head_bias, self._head_weight, below), hidden, cell
+        hidden, cell = (torch.cat(layers, 1) for layers in zip(*states, strict=True))
+        return torch.addmm(self._head_bias, self._head_weight, below.T), hidden, cell
 
     def _layers(self, hidden: Tensor, cell: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        return torch.split(hidden, self._size), torch.split(cell, self._size)
+        return torch.split(hidden, self._size, 1), torch.split(cell, self._size, 1)
 
     def _tensor(self, buffer: Floats) -> Tensor:
         return torch.from_numpy(buffer).to(self._device).float()
 
 
 def _fast(layer: Cell) -> Step:
-    if isinstance(layer, Lstm):
-        return FusedLstm(layer)
-
-    def step(input_FB: Tensor, state: State) -> State:
-        hidden, cell = layer(input_FB.T, (state[0].T, state[1].T))
-        return hidden.T, cell.T
-
-    return step
+    return FusedLstm(layer) if isinstance(layer, Lstm) else layer
 
 
 def _fill(buffer: Floats, block: Floats) -> None:
-    count = block.shape[1]
-    buffer[:, :count] = block
-    buffer[:, count:] = 0
+    buffer[: len(block)] = block
+    buffer[len(block) :] = 0
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

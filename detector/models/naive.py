@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
 from detector.models.profile import PROFILES, Calendar
-from detector.stats.ewm import follow, follow_capped, follow_robust, warm_rate
+from detector.stats.ewm import UNCAPPED_RATE, follow, follow_capped, follow_robust, warm_rate
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -164,18 +164,18 @@ class Bank:
         yet, the last value.
         """
         calendar, interval = self._calendar, clock[:, Clock.INTERVAL]
-        here = calendar.place(rows, times_B)
-        usual, known = calendar.usual(state, here)
+        here = calendar.place(state, rows, times_B)
+        usual, known = here.usual()
         over = np.where(known, value_B - usual, np.float32(0))
         cap = np.float32(PROFILE_CAP) * bank[Slot.DEVIATION] + bank[Slot.FLOOR]
         calendar.learn(state, here, value_B, np.clip(over, -cap, cap), interval)
         over, known = calendar.spread(over), calendar.spread(known)
         distance = np.where(known, np.abs(over), np.abs(value_B - bank[Slot.MEAN]))
         fit_rate = warm_rate(bank[Slot.AGE], FIT_RATE)
-        bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT]))
+        bank[Slot.FIT] = follow_capped(bank[Slot.FIT], distance, fit_rate, _limit(bank, bank[Slot.FIT], fit_rate))
         bank[Slot.RECENT] = follow(bank[Slot.RECENT], over[PROFILE_OF], RECENT_RATES)
 
-        there, known_there = map(calendar.spread, calendar.usual(state, calendar.place(rows, times_B + interval)))
+        there, known_there = map(calendar.spread, calendar.place(state, rows, times_B + interval).usual())
         experts = bank[Slot.EXPERTS]
         experts[:MEANS] = bank[Slot.MEANS]
         experts[RUNNING_MEDIAN] = bank[Slot.MEDIAN]
@@ -212,12 +212,17 @@ def _judge(bank: Float32, value_B: Float32) -> None:
     rivals = np.stack((bank[Slot.GATE], experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
     for made_by, slot, rate in ((rivals, Slot.SKILL, SKILL_RATE), (experts, Slot.ERRORS, ERROR_RATE)):
         pace = np.where(judged, warm_rate(made, rate), np.float32(0))
-        bank[slot] = follow_capped(bank[slot], np.abs(made_by - value_B), pace, _limit(bank, bank[slot]))
+        bank[slot] = follow_capped(bank[slot], np.abs(made_by - value_B), pace, _limit(bank, bank[slot], pace))
 
 
-def _limit(bank: Float32, error: Float32) -> Float32:
-    """What a single error counts as at most: `ERROR_CAP` times the usual one, or as much as was seen before."""
-    limit: Float32 = np.maximum(ERROR_CAP * (error + bank[Slot.FLOOR]), bank[Slot.PEAK])
+def _limit(bank: Float32, error: Float32, rate_B: Float32) -> Float32:
+    """What a single error counts as at most: `ERROR_CAP` times the usual one, or as much as was seen before.
+
+    Nothing is capped at the rates of the first samples, because there is nothing to compare with yet.
+    """
+    limit: Float32 = error + bank[Slot.FLOOR]
+    limit *= np.float32(ERROR_CAP)
+    np.maximum(limit, np.where(rate_B > UNCAPPED_RATE, np.float32(np.inf), bank[Slot.PEAK]), out=limit)
     return limit
 
 

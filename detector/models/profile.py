@@ -48,13 +48,29 @@ COMPACT = (Profile("day_profile", 24, 3600.0, 0.3),)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where moments lie between two neighbouring nodes of each profile."""
+    """Where moments lie between two neighbouring nodes of each profile, and what these say now.
 
-    before_PB: Int64
-    """Flat index of the node at or before the moment."""
-    after_PB: Int64
-    share_PB: Float32
-    """0 at the node before, towards 1 at the node after."""
+    All [2, P, B]: of the node at or before the moment, and of the one after it.
+    """
+
+    index: Int64
+    """Flat index of the nodes."""
+    share: Float32
+    """How near they are: 1 where the moment is on the node; of the two together 1."""
+    nodes: Float32
+    visits: npt.NDArray[np.uint8]
+
+    def usual(self) -> tuple[Float32, Bools]:
+        """[P, B] each profile's value at the place, by linear interpolation, and whether it is known there.
+
+        Where one of the two nodes was never seen (samples every five minutes leave four of five nodes out), the other
+        one's value.
+        """
+        known = self.visits > 0
+        before, after = self.nodes
+        both = before + self.share[1] * (after - before)
+        one = np.where(known[1], after, before)
+        return np.where(known[0] & known[1], both, one), known[0] | known[1]
 
 
 class Calendar:
@@ -67,44 +83,54 @@ class Calendar:
         self._seconds = np.array([[profile.node_seconds] for profile in profiles])
         self._rate = np.array([[profile.rate] for profile in profiles])
         self._width = int(self._nodes.sum())
+        following = np.arange(1, self._width + 1)
+        following[self._start[1:, 0] - 1], following[-1] = self._start[:-1, 0], self._start[-1, 0]
+        self._next = following
+        """[width] the node after each, round each profile's end."""
+        visits = np.arange(MANY_VISITS + 1)
+        self._warm = np.where(visits < MANY_VISITS, 1 / (visits + 1), 0).astype(np.float32)
+        """[256] least rate of a node by its visits: it averages the first ones."""
         names = [profile.name for profile in PROFILES]
         self._places = [names.index(profile.name) for profile in profiles]
         self.fields = (Field("profile_nodes", (self._width,)), Field("profile_visits", (self._width,), "uint8"))
 
-    def place(self, rows: Rows, times_B: Float64) -> Place:
+    def place(self, state: Columns, rows: Rows, times_B: Float64) -> Place:
         """The nodes around each moment."""
         passed = times_B / self._seconds
-        phase = np.maximum(passed - np.floor(passed / self._nodes) * self._nodes, 0.0)
+        phase = passed - np.floor(passed / self._nodes) * self._nodes
+        np.maximum(phase, 0.0, out=phase)
+        index = np.empty((2, *phase.shape), np.int64)
         # Rounding can put a moment just before midnight on the node that does not exist.
         before = np.minimum(phase.astype(np.int64), self._nodes - 1)
-        after = np.where(before + 1 == self._nodes, 0, before + 1)
-        base = rows * self._width + self._start
-        return Place(base + before, base + after, (phase - before).astype(np.float32))
-
-    def usual(self, state: Columns, at: Place) -> tuple[Float32, Bools]:
-        """[P, B] each profile's value at a place, by linear interpolation, and whether it is known there.
-
-        Where one of the two nodes was never seen (samples every five minutes leave four of five nodes out), the other
-        one's value.
-        """
-        nodes = state["profile_nodes"].reshape(-1)
-        visits = state["profile_visits"].reshape(-1)
-        before, after = nodes.take(at.before_PB), nodes.take(at.after_PB)
-        known_before, known_after = visits.take(at.before_PB) > 0, visits.take(at.after_PB) > 0
-        both = before + at.share_PB * (after - before)
-        one = np.where(known_after, after, before)
-        return np.where(known_before & known_after, both, one), known_before | known_after
+        phase -= before
+        before += self._start
+        index[0], index[1] = before, self._next.take(before)
+        index += rows * self._width
+        share = np.empty(index.shape, np.float32)
+        share[1] = phase
+        np.subtract(1, share[1], out=share[0])
+        nodes, visits = state["profile_nodes"].reshape(-1), state["profile_visits"].reshape(-1)
+        return Place(index, share, nodes.take(index), visits.take(index))
 
     def learn(self, state: Columns, at: Place, value_B: Float32, error_PB: Float32, interval_B: Float64) -> None:
-        """Move the two nodes around each sample by their shares of its error.
+        """Move the two nodes around each sample by their shares of its error; `at` is where it lies, as it is now.
 
         A node never seen takes the value of the first sample nearest to it, its next ones are averaged; later a pass
         over the period moves it by the profile's rate, whatever the number of samples in that pass. Only the nodes
         around a sample are touched, whatever the period.
         """
         slow = (self._rate * np.minimum(interval_B / self._seconds, 1.0)).astype(np.float32)
-        _move(state, at.before_PB, 1 - at.share_PB, value_B, error_PB, slow)
-        _move(state, at.after_PB, at.share_PB, value_B, error_PB, slow)
+        nearest = at.share >= NEAREST
+        moved = np.maximum(slow, self._warm.take(at.visits))
+        moved *= at.share
+        moved *= error_PB
+        moved += at.nodes
+        new = at.visits == 0
+        if new.any():
+            moved = np.where(new, np.where(nearest, value_B, np.float32(0)), moved)
+        state["profile_nodes"].reshape(-1)[at.index] = moved
+        nearest &= at.visits < MANY_VISITS
+        state["profile_visits"].reshape(-1)[at.index] = at.visits + nearest
 
     def spread(self, kept_PB: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """[len(PROFILES), B] with zeros for the profiles that are not kept."""
@@ -113,17 +139,3 @@ class Calendar:
         every = np.zeros((len(PROFILES), kept_PB.shape[1]), kept_PB.dtype)
         every[self._places] = kept_PB
         return every
-
-
-def _move(
-    state: Columns, index_PB: Int64, share_PB: Float32, value_B: Float32, error_PB: Float32, slow_PB: Float32
-) -> None:
-    nodes = state["profile_nodes"].reshape(-1)
-    visits = state["profile_visits"].reshape(-1)
-    seen = visits.take(index_PB)
-    nearest = share_PB >= NEAREST
-    warm = np.float32(1) / (seen + np.float32(1))
-    rate = np.where(seen == MANY_VISITS, slow_PB, np.maximum(slow_PB, warm))
-    moved = nodes.take(index_PB) + rate * share_PB * error_PB
-    nodes[index_PB] = np.where(seen > 0, moved, np.where(nearest, value_B, np.float32(0)))
-    visits[index_PB] = seen + (nearest & (seen < MANY_VISITS))

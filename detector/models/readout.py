@@ -10,7 +10,7 @@ Errors are clipped at the usual one u: a spike teaches no more than a usual samp
 mean error towards the median one, by which forecasts are judged. The correction is used only where it has erred less
 lately than the network alone.
 
-Shape legend: B rows of one call, H hidden size, Z = H + 1 entries of z.
+Shape legend: B rows of one call, H hidden size; the weights of a row are H for the hidden state, then the constant's.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Readout:
             Field("readout_errors", (3,), initial=1.0, finite=True),
         )
 
-    def expected(self, state: Columns, rows: Rows, top_HB: Float32) -> Float32:
+    def expected(self, state: Columns, rows: Rows, top_BH: Float32) -> Float32:
         """[B] error, in units of s, that is expected of the network's forecast; 0 where that has not helped lately.
 
-        `top_HB` is the top layer's hidden state that the forecast was read from.
+        `top_BH` is the top layer's hidden state that the forecast was read from.
         """
         errors = state["readout_errors"].take(rows, axis=0)
-        own = _dot(self._weights(state, rows), _with_constant(top_HB))
+        own = _read(state["readout"].take(rows, axis=0), top_BH)
         return np.where(errors[:, CORRECTED] < errors[:, ALONE], own, np.float32(0))
 
     def learn(self, state: Columns, rows: Rows, error_B: Float32, age_B: Float32, learning_B: Bool) -> None:
@@ -64,38 +64,25 @@ class Readout:
         `age_B` counts a row's forecasts that were judged, this one included. Where `learning_B` is false nothing
         changes. Called before the network's next step, whose `hidden` is another one.
         """
-        seen_ZB = _with_constant(state["hidden"].take(rows, axis=0)[:, -self._size :].T)
-        weights_ZB = self._weights(state, rows)
+        seen_BH = state["hidden"].take(rows, axis=0)[:, -self._size :]
+        weights = state["readout"].take(rows, axis=0)
         errors = np.ascontiguousarray(state["readout_errors"].take(rows, axis=0).T)
-        own = _dot(weights_ZB, seen_ZB)
+        own = _read(weights, seen_BH)
         used = np.where(errors[CORRECTED] < errors[ALONE], own, np.float32(0))
         error = np.clip(error_B, -LARGEST, LARGEST) + used
         most = CLIP * errors[USUAL] + LEAST
         surprise = np.where(learning_B, np.clip(error, -most, most) - own, np.float32(0))
-        step = self._rate * surprise / (1 + _dot(seen_ZB, seen_ZB))
-        state["readout"][rows] = (weights_ZB + step * seen_ZB).T
+        # 1 + |z|^2, of which the constant is one.
+        step = self._rate * surprise / (2 + np.clip(np.vecdot(seen_BH, seen_BH), 0, LARGEST))
+        weights[:, :-1] += step[:, None] * seen_BH
+        weights[:, -1] += step
+        state["readout"][rows] = weights
         missed = np.minimum(np.abs(np.stack((error, error - own, error))), OUTLIER * most)
         rates = np.stack([warm_rate(age_B, rate) for rate in (SKILL_RATE, SKILL_RATE, USUAL_RATE)])
         state["readout_errors"][rows] = follow(errors, missed, np.where(learning_B, rates, np.float32(0))).T
 
-    def _weights(self, state: Columns, rows: Rows) -> Float32:
-        return np.ascontiguousarray(state["readout"].take(rows, axis=0).T)
 
-
-def _with_constant(top_HB: Float32) -> Float32:
-    seen = np.ones((len(top_HB) + 1, top_HB.shape[1]), np.float32)
-    seen[:-1] = top_HB
-    return seen
-
-
-def _dot(one_ZB: Float32, other_ZB: Float32) -> Float32:
-    """[B] sums over Z, halves added to halves: always in the same order, which numpy's own sums are not."""
-    terms = one_ZB * other_ZB
-    while len(terms) > 1:
-        half, odd = divmod(len(terms), 2)
-        added = terms[:half] + terms[half : 2 * half]
-        if odd:
-            added[0] += terms[-1]
-        terms = added
-    dot: Float32 = np.clip(terms[0], -LARGEST, LARGEST)
-    return dot
+def _read(weights: Float32, top_BH: Float32) -> Float32:
+    """[B] weights . z: a product of its own for every row, so that its bits do not depend on the others."""
+    read: Float32 = np.clip(np.vecdot(weights[:, :-1], top_BH) + weights[:, -1], -LARGEST, LARGEST)
+    return read

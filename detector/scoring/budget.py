@@ -73,7 +73,7 @@ class Budget:
 
     def _learn_interval(self, state: Columns, rows: Rows, times_B: Float64) -> None:
         """A single gap counts at most four typical intervals."""
-        step_B = np.nan_to_num(times_B - state["interval_last"][rows], nan=-1.0)
+        step_B = np.fmax(times_B - state["interval_last"][rows], -1.0)
         typical_B = state["interval_seconds"][rows].astype(np.float64)
         learnt_B = typical_B + INTERVAL_RATE * (np.minimum(step_B, 4.0 * typical_B) - typical_B)
         learnt_B = np.where(typical_B > 0.0, learnt_B, np.minimum(step_B, WEEK_SECONDS))

@@ -49,13 +49,19 @@ class FlatLine:
 
     def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
         """[B] -log P(a run this long) under the habit; 0 for a run much like one before, and once accepted."""
+        surprise_B = np.zeros(len(rows))
+        repeats = np.flatnonzero((run_B > 0.0) & (run_B <= LONGEST))
+        if len(repeats):
+            surprise_B[repeats] = self._surprise(state, rows[repeats], run_B[repeats])
+        return surprise_B
+
+    def _surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
         begin_B = state["flat_begun"][rows] + BEGIN_PRIOR * BEGIN_WEIGHT
         begin_B = begin_B / (state["flat_moving"][rows] + BEGIN_WEIGHT)
         go_on_B = state["flat_gone_on"][rows] + GO_ON_PRIOR * GO_ON_WEIGHT
         go_on_B = go_on_B / (state["flat_still"][rows] + GO_ON_WEIGHT)
         surprise_B = -np.log(begin_B) - (run_B - 1.0) * np.log(go_on_B)
-        unheard_B = (run_B > UNHEARD * state["flat_longest"][rows, -1]) & (run_B <= LONGEST)
-        return np.where(unheard_B & (run_B > 0.0), surprise_B, 0.0)
+        return np.where(run_B > UNHEARD * state["flat_longest"][rows, -1], surprise_B, 0.0)
 
     def update(self, state: Columns, rows: Rows, values_B: Float64, run_B: Float64) -> None:
         """Learn this round's steps; a run counts towards the habit when it has ended and is not set aside."""
@@ -81,7 +87,7 @@ class FlatLine:
 
     def _learn_step(self, state: Columns, rows: Rows, values_B: Float64, repeat_B: npt.NDArray[np.bool_]) -> None:
         """The usual step is the mean over steps that were no repeats, a single one capped at eight times the mean."""
-        step_B = np.nan_to_num(np.abs(values_B - state["flat_last"][rows]), nan=0.0)
+        step_B = np.fmax(np.abs(values_B - state["flat_last"][rows]), 0.0)
         usual_B = state["flat_step"][rows]
         moved_B = np.where(usual_B > 0.0, np.minimum(step_B, 8.0 * usual_B), step_B)
         learnt_B = np.where(usual_B > 0.0, usual_B + STEP_RATE * (moved_B - usual_B), moved_B)

@@ -120,4 +120,4 @@ class DailyHabit:
 
 def _bin(times_B: Float64) -> npt.NDArray[np.int64]:
     """[B] which quarter of an hour of its day a moment lies in."""
-    return ((times_B % DAY_SECONDS) / BIN_SECONDS).astype(np.int64) % BINS
+    return np.floor(times_B / BIN_SECONDS).astype(np.int64) % BINS

@@ -30,15 +30,14 @@ def warm_rate(age: Array, rate: float | Array) -> Array:
 
 def follow(mean: Array, value: Array, rate: Array | float) -> Array:
     """Return mean + rate * (value - mean), the exponentially weighted mean after one more sample."""
-    return mean + rate * (value - mean)
+    moved = (value - mean) * rate
+    moved += mean
+    return moved
 
 
 def follow_capped(error: Array, value: Array, rate: Array, limit: Array) -> Array:
-    """Exponentially weighted mean of non-negative values, each counted as at most `limit`.
-
-    Where the rate is above 1/8 (the first samples) nothing is capped, because there is nothing to compare with yet.
-    """
-    return follow(error, np.where(rate > UNCAPPED_RATE, value, np.minimum(value, limit)), rate)
+    """Exponentially weighted mean of non-negative values, each counted as at most `limit`."""
+    return follow(error, np.minimum(value, limit), rate)
 
 
 def follow_robust(mean: Array, deviation: Array, value: Array, rate: Array, limit: Array) -> tuple[Array, Array]:

@@ -25,9 +25,12 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Int16 = npt.NDArray[np.int16]
+Int64 = npt.NDArray[np.int64]
 
 DELAY = 5
 SIZE = 64
+CHUNK_ROWS = 1024
+"""Rows whose memories stay in the second-level cache while numbers enter them."""
 VISIT_SECONDS = 10_800.0
 """Event time in one unit of the visit stamps."""
 APART = 8
@@ -115,7 +118,10 @@ class NoveltyMemory:
         ready_B = (seen_B >= DELAY) & news_B
         if ready_B.any():
             chosen = rows[ready_B]
-            self._enter(state, chosen, waiting[chosen, place_B[ready_B]], _stamp(times_B[ready_B]))
+            entering_B, stamp_B = waiting[chosen, place_B[ready_B]], _stamp(times_B[ready_B])
+            for first in range(0, len(chosen), CHUNK_ROWS):
+                part = slice(first, first + CHUNK_ROWS)
+                self._enter(state, chosen[part], entering_B[part], stamp_B[part])
         waiting[rows, place_B] = numbers_B
         # A second visit enters whatever its distance, to establish its neighbour.
         welcome[rows, place_B] = np.where(distance.is_return, np.float32(np.inf), distance.any)
@@ -126,7 +132,7 @@ class NoveltyMemory:
         memory_BK, stamps_BK = state[self._memory].take(rows, axis=0), state[self._stamps].take(rows, axis=0)
         place_B = _count(memory_BK <= numbers_B[:, None])
         full_B = np.isfinite(memory_BK[:, -1])
-        has_it_B = memory_BK[np.arange(len(rows)), np.maximum(place_B - 1, 0)] == numbers_B
+        has_it_B = memory_BK[np.arange(len(rows)), np.maximum(place_B, 1) - 1] == numbers_B
         wide_BK, wide_stamps_BK = _inserted(memory_BK, stamps_BK, place_B, numbers_B, stamp_B)
         crowded = np.flatnonzero(full_B | has_it_B)
         if len(crowded):
@@ -138,9 +144,12 @@ class NoveltyMemory:
             state[self._gap][rows[full]] = _least(np.diff(wide_BK[full, :-1], axis=1))
 
 
-def _count(yes_BK: Bools) -> npt.NDArray[np.int64]:
+def _count(yes_BK: Bools) -> Int64:
     """[B] how many are true."""
-    return np.asarray(np.bitwise_count(np.packbits(yes_BK, axis=1)).sum(axis=1, dtype=np.int64))
+    bits = np.packbits(yes_BK, axis=1)
+    if bits.shape[1] in (1, 2, 4, 8):
+        bits = bits.view(f"u{bits.shape[1]}")
+    return np.asarray(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
 
 
 def _least(numbers_BK: Float32) -> Float32:
@@ -149,22 +158,32 @@ def _least(numbers_BK: Float32) -> Float32:
 
 
 def _inserted(
-    memory_BK: Float32, stamps_BK: Int16, place_B: npt.NDArray[np.int64], numbers_B: Float32, stamp_B: Int16
+    memory_BK: Float32, stamps_BK: Int16, place_B: Int64, numbers_B: Float32, stamp_B: Int16
 ) -> tuple[Float32, Int16]:
-    """Sorted memories and their stamps, [B, K + 1], with the numbers and theirs at `place_B`."""
-    count, size = memory_BK.shape
-    wide_BK = np.empty((count, size + 1), np.float32)
-    np.maximum(memory_BK, numbers_B[:, None], out=wide_BK[:, 1:])
-    np.minimum(wide_BK[:, 1:-1], memory_BK[:, 1:], out=wide_BK[:, 1:-1])
-    np.minimum(memory_BK[:, 0], numbers_B, out=wide_BK[:, 0])
-    wide_stamps_BK = np.empty((count, size + 1), np.int16)
-    wide_stamps_BK[:, :-1] = stamps_BK
-    np.copyto(wide_stamps_BK[:, 1:], stamps_BK, where=np.arange(size) >= place_B[:, None])
-    wide_stamps_BK[np.arange(count), place_B] = stamp_B
-    return wide_BK, wide_stamps_BK
+    """Sorted memories and their stamps, [B, K + 1], with the numbers and theirs at `place_B`.
+
+    Rows lie one behind the other, so that all are moved up by one in a single step: what comes over from the row before
+    lands in place 0, and is overwritten there.
+    """
+    count, width = len(memory_BK), memory_BK.shape[1] + 1
+    wide, stamps = np.empty((count, width), np.float32), np.empty((count, width), np.int16)
+    wide[:, :-1], wide[:, -1] = memory_BK, np.inf
+    stamps[:, :-1], stamps[:, -1] = stamps_BK, 0
+    after = (np.arange(width, dtype=np.uint8) > place_B.astype(np.uint8)[:, None]).reshape(-1)
+    flat, flat_stamps = wide.reshape(-1), stamps.reshape(-1)
+    # Between its neighbours once it is moved up, a sorted number is the middle one of itself, the next, and the new.
+    moved = np.empty_like(flat)
+    np.maximum(flat[:-1], np.repeat(numbers_B, width)[1:], out=moved[1:])
+    moved[::width] = numbers_B
+    np.minimum(moved, flat, out=moved)
+    change = flat_stamps[:-1] - flat_stamps[1:]
+    change *= after[1:]
+    flat_stamps[1:] += change
+    flat_stamps[np.arange(count) * width + place_B] = stamp_B
+    return moved.reshape(count, width), stamps
 
 
-def _thin_out(wide_BK: Float32, stamps_BK: Int16, crowded: npt.NDArray[np.int64]) -> None:
+def _thin_out(wide_BK: Float32, stamps_BK: Int16, crowded: Int64) -> None:
     """Of these rows the most redundant number makes room, and its stamp is merged with its heir's."""
     numbers_BK, kept_BK = wide_BK[crowded], stamps_BK[crowded]
     gaps_BK = _gaps(numbers_BK)
@@ -188,7 +207,7 @@ def _gaps(sorted_BK: Float32) -> Float32:
     return gaps_BK
 
 
-def _most_redundant(gaps_BK: Float32) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
     """Of the closest pair ([B] the number with the nearer other neighbour, [B] the one that stays).
 
     An extreme stays: beyond it there is no neighbour.
@@ -202,7 +221,7 @@ def _most_redundant(gaps_BK: Float32) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first_B + second_goes_B, first_B + ~second_goes_B
 
 
-def _merge_stamps(stamps_BK: Int16, drop_B: npt.NDArray[np.int64], heir_B: npt.NDArray[np.int64]) -> None:
+def _merge_stamps(stamps_BK: Int16, drop_B: Int64, heir_B: Int64) -> None:
     """What is dropped leaves its visits to its heir: established, or the stamp of the first visit."""
     index_B = np.arange(len(stamps_BK))
     dropped_B = stamps_BK[index_B, drop_B].astype(np.int32)

@@ -24,9 +24,11 @@ class Splits:
 
     def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
         """`key` has a stream on the partition `owned` from now on. A group may well have one on each."""
-        if not key.is_group and any(key in other.series for other in self._partitions.values() if other is not owned):
-            self.count += 1
-            self.example = key
+        for other in self._partitions.values():
+            if other is not owned and key in other.series and not key.is_group:
+                self.count += 1
+                self.example = key
+                return
 
     def where(self, key: SeriesKey) -> list[Partition]:
         """Partitions that know the series."""

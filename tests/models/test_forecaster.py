@@ -157,8 +157,8 @@ def test_the_fused_step_is_the_equations():
     cell = load().backbone.layers[0]
     assert isinstance(cell, Lstm)
     x, h, c = torch.randn(256, cell.inputs), torch.rand(256, cell.hidden), torch.randn(256, cell.hidden)
-    for got, want in zip(FusedLstm(cell)(x.T, (h.T, c.T)), cell(x, (h, c)), strict=True):
-        torch.testing.assert_close(got.T, want, rtol=1e-5, atol=1e-6)
+    for got, want in zip(FusedLstm(cell)(x, (h, c)), cell(x, (h, c)), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def run(errors: Errors, frozen: Array | None = None, steps: int = STEPS) -> tupl
     for step in range(steps):
         state["hidden"][:] = np.tanh(rng.normal(size=state["hidden"].shape))
         error = errors(rng, state["hidden"][:, -HIDDEN:], step) - readout.expected(
-            state, rows, state["hidden"][:, -HIDDEN:].T
+            state, rows, state["hidden"][:, -HIDDEN:]
         )
         left[step] = np.abs(error)
         learns = np.ones(STREAMS, bool) if frozen is None or step < 400 else ~frozen
