@@ -33,7 +33,7 @@ demo: runtime ## watch detector find faults, with no service needed (ARGS="--dur
 	@$(BIN)/detector demo $(ARGS)
 
 test: lint types bootstrap ## everything that CI runs: lint, types, tests (ARGS="-k alerts")
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
