@@ -177,6 +177,14 @@ def test_a_recurrence_alerts_again() -> None:
         assert hot[start : start + 20].any(axis=0).mean() >= 0.9, start
 
 
+def test_what_comes_again_counts_more_than_half_after_some_weeks_of_hours() -> None:
+    values = noise(401, 10)
+    values[[200, 400]] = 110.0
+    said, _ = play(values, step_seconds=3600.0, loc=np.full(values.shape, 50.0))
+    # 400 / (400 + 300) of one deviation, and nothing for what is new.
+    np.testing.assert_allclose(said["raw"][400], 4 / 7, rtol=1e-3)
+
+
 def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None:
     rng = np.random.default_rng(9)
     values = noise(1600, 20)
