@@ -50,7 +50,7 @@ class Reloads:
         return taken
 
     def _run(self) -> None:
-        while self._asked.get():
+        while self._is_asked():
             log = structlog.get_logger("detector")  # each worker sets up logging anew
             try:
                 found = self._read()
@@ -61,3 +61,10 @@ class Reloads:
                 with self._lock:
                     self.config = found
                 self._begin_anew()
+
+    def _is_asked(self) -> bool:
+        """Wait for a request; those that came meanwhile are the same one. False at the end."""
+        asked = self._asked.get()
+        while asked and not self._asked.empty():
+            asked = self._asked.get()
+        return asked
