@@ -99,10 +99,10 @@ def inject(rng: np.random.Generator, values_T: Float64) -> list[slice]:
     for place in np.sort(places):
         first = int(place + rng.integers(0, max(steps // 40, 1)))
         length = 3 if kind in SHORT else max(int(steps * rng.uniform(0.008, 0.03)), 12)
-        missing = np.isnan(values_T)
-        FAULTS[kind](rng, values_T, slice(first, first + length), deviation, steps)
+        missing, rows = np.isnan(values_T), slice(first, min(first + length, steps))
+        FAULTS[kind](rng, values_T, rows, deviation, steps)
         values_T[missing] = np.nan
-        found.append(slice(first, first + length))
+        found.append(rows)
     return found
 
 
@@ -127,6 +127,16 @@ def ranking(size_TS: Tensor, fault_TS: Tensor, ordinary_TS: Tensor, *, throughou
     return (missed_TS.sum(0) / fault_TS.sum(0)).mean()
 
 
+def missed(backbone: Backbone, taught: Lesson, *, throughout: bool) -> float:
+    """The ranking of a network's residuals, each stream as a whole."""
+    windows = taught.windows
+    with torch.inference_mode():
+        outputs, _, _ = backbone.unroll(windows.inputs_TSF, *backbone.initial(windows.inputs_TSF.shape[1]))
+        _, error_TS = likelihood(outputs, windows.inputs_TSF, windows.target_TS)
+        size_TS = error_TS * windows.unit_TS / windows.unit_TS.mean(0)
+        return float(ranking(size_TS, taught.fault_TS, taught.ordinary_TS, throughout=throughout))
+
+
 class Pupil(Learner):
     """Learns on for an objective."""
 
@@ -147,8 +157,8 @@ class Pupil(Learner):
             ordinary = taught.ordinary_TS[part]
             if self.objective.weight:
                 unit = windows.unit_TS[part] / windows.unit_TS[part].mean(0)
-                missed = ranking(error * unit, taught.fault_TS[part], ordinary, throughout=self.objective.throughout)
-                loss = loss + self.objective.weight * missed
+                faint = ranking(error * unit, taught.fault_TS[part], ordinary, throughout=self.objective.throughout)
+                loss = loss + self.objective.weight * faint
             self._update(loss, ordinary)
             hidden, cell = hidden.detach(), cell.detach()
 

@@ -5,8 +5,9 @@ control has the likelihood alone. Faults of a habit, drift, contextual spikes an
 the synthetic streams that are judged come from other generators than those that are learnt from.
 
 Shown is what the same scorer makes of the forecasts on all benchmarks of `ablation`, seeds and folds as there: the
-control, then paired differences from it. Before that, the loss and the error over the best naive forecast's on the
-curriculum's held-out streams. With `--json` and `--weights` a run that was broken off goes on.
+control, then paired differences from it. Before that, of held-out streams of the curriculum: the loss, the error over
+the best naive forecast's, and what is left of both rankings. With `--json` and `--weights` a run that was broken
+off goes on.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from benchmarks.detection.ablation import Benchmarks, Estimates, mean_over, read
 from benchmarks.detection.components import Trace, play_collection
 from benchmarks.detection.layout import DEFAULT_DATA
 from benchmarks.detection.parts import Variant
-from benchmarks.detection.teaching import CONTROL, OBJECTIVES, STEPS, STREAMS, TAUGHT, teach
+from benchmarks.detection.teaching import CONTROL, OBJECTIVES, STEPS, STREAMS, TAUGHT, Lesson, lesson, missed, teach
 from detector.backtest import daily
 from detector.backtest.series import Series
 from detector.models.backbone import Backbone
 from detector.models.forecaster import Forecaster
 from detector.models.learner import evaluate
 from detector.models.weights import load, save
+from detector.models.windows import Windows
 from detector.train.material import HELD_OUT, curriculum
 
 SHIPPED = "as shipped"
@@ -75,9 +77,15 @@ def by_kind(suites: Sequence[Sequence[Series]], traces: Sequence[Trace]) -> Esti
     return {column: mean_over(found) for column, found in parts.items()}
 
 
-def losses(backbone: Backbone, streams: int = STREAMS, steps: int = STEPS) -> dict[str, float]:
-    """Of the curriculum's held-out streams, without faults."""
-    return evaluate(backbone, curriculum([HELD_OUT, 0], streams, steps))
+def held_out(streams: int = STREAMS, steps: int = STEPS) -> tuple[Windows, Lesson]:
+    """Streams that nothing is learnt from, without faults and with."""
+    return curriculum([HELD_OUT, 0], streams, steps), lesson([HELD_OUT, 1], streams, steps)
+
+
+def losses(backbone: Backbone, clean: Windows, faulty: Lesson) -> dict[str, float]:
+    """What was asked for: the likelihood and the error of clean streams, and both rankings of faults."""
+    rankings = {name: missed(backbone, faulty, throughout=every) for name, every in (("largest", False), ("all", True))}
+    return evaluate(backbone, clean) | rankings
 
 
 def main() -> int:
@@ -92,9 +100,12 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     networks = taught(args.weights, args.seed, args.updates)
+    parts = held_out()
     for name, backbone in networks.items():
         print(
-            f"{name}: held-out", ", ".join(f"{key} {value:.4f}" for key, value in losses(backbone).items()), flush=True
+            f"{name}: held-out",
+            ", ".join(f"{key} {value:.4f}" for key, value in losses(backbone, *parts).items()),
+            flush=True,
         )
     benchmarks, found = Benchmarks.load(args.data), read(args.json)
     for name, backbone in networks.items():
