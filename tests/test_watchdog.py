@@ -17,6 +17,7 @@ from detector.errors import DeliveryError, StateUnavailable
 from detector.telemetry import Health
 from detector.testing import ManualClock
 from detector.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
+from tests.integration.daemon import Daemon
 
 HANGING = """
 import threading, time
@@ -26,7 +27,7 @@ from detector.watchdog import Watchdog
 def a_call_that_never_returns():
     threading.Event().wait()
 
-with Watchdog(0.5, tick_seconds=0.1) as watchdog:
+with Watchdog(2.0, tick_seconds=0.1) as watchdog:
     watchdog.watch(Health(1, time.monotonic))
     a_call_that_never_returns()
 """
@@ -127,7 +128,7 @@ def test_g12_a_call_that_never_returns_ends_the_process_with_its_stack_and_statu
     done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == EXIT_STALLED == 70
     assert "a_call_that_never_returns" in done.stderr
-    assert "no progress for 0.5 s" in done.stderr
+    assert "no progress for 2 s" in done.stderr
 
 
 def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
@@ -170,28 +171,24 @@ with Watchdog(1e9, tick_seconds=0.1) as watchdog:
 
 def test_g12_a_subscriber_that_never_reads_ends_the_daemon_and_not_silently(tmp_path: Path) -> None:
     """Alerts go to a pipe that is full: the write never returns."""
-    lines = [
+    first, *lines = [
         json.dumps(
             {"name": f"s{stream}", "timestamp": 1_700_000_000 + 60 * step, "value": step % 3 + 1e6 * (step > 69)}
         )
         for step in range(71)
         for stream in range(400)
     ]
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(first + "\n")
     config = {
-        "source": {"type": "file", "file": {"paths": [str(tmp_path / "metrics.jsonl")]}},
+        "source": {"type": "file", "file": {"paths": [str(path)], "follow": True}},
         "sinks": {"kafka": {"enabled": False, "delivery_timeout_seconds": 1.0}, "stdout": {"enabled": True}},
         "state": {"flush_timeout_seconds": 1.0},
-        "watchdog": {"stall_seconds": 15.0},
-        "telemetry": {"listen": "127.0.0.1:0"},
+        "watchdog": {"stall_seconds": 8.0},
     }
-    (tmp_path / "config.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "detector", "run", "-c", str(tmp_path / "config.yaml")]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-    try:
-        assert process.wait(300) == EXIT_STALLED
-        assert "stdout.py" in (tmp_path / "log").read_text(), "the stack says where"
-    finally:
-        process.kill()
-        process.communicate()
+    with Daemon(tmp_path, config, stdout=subprocess.PIPE) as daemon:
+        daemon.wait_until_ready()  # a slow start is no stall
+        with path.open("a") as file:
+            file.write("\n".join(lines) + "\n")
+        assert daemon.process.wait(300) == EXIT_STALLED
+        assert "stdout.py" in daemon.log.read_text(), "the stack says where"
