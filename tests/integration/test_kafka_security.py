@@ -62,7 +62,7 @@ def passwords(tmp_path: Path) -> dict[str, str]:
 def connection(cluster: Any, password_file: str) -> Kafka:
     return Kafka(
         bootstrap_servers=cluster.bootstrap.split(","),
-        request_timeout_seconds=3,
+        request_timeout_seconds=8,
         allow_plaintext_credentials=True,
         sasl={"mechanism": "PLAIN", "username": "detector", "password_file": password_file},
     )
