@@ -22,7 +22,7 @@ from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
 class Daemon:
     """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    Unless the configuration says otherwise, an orderly end may take long. Leaving the context kills what still runs.
+    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
@@ -31,7 +31,11 @@ class Daemon:
         state = {"directory": {"path": str(folder / "state")}}
         telemetry = {**config.get("telemetry", {}), "listen": self.address}
         checkpoint = {"shutdown_timeout_seconds": PATIENCE_SECONDS, **config.get("checkpoint", {})}
-        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry, "checkpoint": checkpoint}))
+        patient = {
+            "checkpoint": checkpoint,
+            "watchdog": {"stall_seconds": PATIENCE_SECONDS, **config.get("watchdog", {})},
+        }
+        path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry, **patient}))
         self.log = folder / "daemon.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """How long tests wait for what must come; how long it may take is another question, and the machine may be busy."""
 _TIMEOUT_SECONDS = 60.0
 _NO_COORDINATOR_YET = {
