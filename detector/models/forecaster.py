@@ -155,8 +155,10 @@ class Forecaster:
             chosen = np.choose(code, (gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
         state["bank"][rows, Slot.GATE] = gate
         state["forecaster"][rows] = code
-        origin = state["bank_clock"][rows, Clock.ORIGIN]
-        state["forecast"][rows] = np.stack((origin + chosen, scale.astype(np.float64)), axis=1)
+        forecast = np.empty((len(rows), 2))
+        np.add(state["bank_clock"][rows, Clock.ORIGIN], chosen, out=forecast[:, 0])
+        forecast[:, 1] = scale
+        state["forecast"][rows] = forecast
 
     def _head(self, raw_OB: Float32, inputs_FB: Float32) -> tuple[Float32, Float32, Float32]:
         """`Backbone.read` over columns: ([K, B] weights, [B] correction, [B] log scale). Elementwise per stream."""

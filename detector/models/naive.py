@@ -45,7 +45,7 @@ PROFILE_CAP = 4.0
 """Deviations that a single sample may pull a profile by."""
 PEAK_FADES = 1 / 100
 PEAK_EVERY = 16
-"""Samples after which a peak counts as seen before: a spike and its return are one event."""
+"""Samples after which a peak counts as seen before: a spike and its return are one event. A power of two."""
 FIT_RATE = 1 / 500
 REPEAT_RATE = 0.02
 PROFILE_OF = np.array([0, 1, 2, 1])
@@ -248,7 +248,8 @@ def _learn_level(bank: Float32, value_B: Float32) -> None:
 
 def _learn_peak(bank: Float32) -> None:
     recent = np.maximum(bank[Slot.RECENT_PEAK], np.abs(bank[Slot.STEP]))
-    due = np.mod(bank[Slot.AGE], PEAK_EVERY) == 0
+    cycles = bank[Slot.AGE] * np.float32(1 / PEAK_EVERY)
+    due = cycles == np.floor(cycles)
     faded = bank[Slot.PEAK] * np.float32(1 - PEAK_FADES)
     bank[Slot.PEAK] = np.where(due, np.maximum(faded, recent), bank[Slot.PEAK])
     bank[Slot.RECENT_PEAK] = np.where(due, np.float32(0), recent)

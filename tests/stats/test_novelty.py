@@ -17,7 +17,8 @@ HOURS = 3600.0
 class Reference:
     """One stream, one number at a time, in plain Python."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.memory: list[list[float]] = []  # [number, stamp], stamp -1 = established
         self.waiting: list[tuple[float, float]] = []
         self.gap = 0.0
@@ -42,7 +43,7 @@ class Reference:
     def _enter(self, number: float, stamp: int) -> None:
         self.memory = sorted([*self.memory, [number, stamp]], key=lambda pair: pair[0])
         gaps = [b[0] - a[0] for a, b in zip(self.memory, self.memory[1:], strict=False)]
-        if len(self.memory) > SIZE or 0.0 in gaps:
+        if len(self.memory) > self.size or 0.0 in gaps:
             first = gaps.index(min(gaps))
             before = gaps[first - 1] if first > 0 else np.inf
             behind = gaps[first + 1] if first + 1 < len(gaps) else np.inf
@@ -53,7 +54,7 @@ class Reference:
             self.memory[keep][1] = -1 if settled else min(left, right)
             del self.memory[first + 1 if keep == first else first]
         gaps = [b[0] - a[0] for a, b in zip(self.memory, self.memory[1:], strict=False)]
-        self.gap = min(gaps) if len(self.memory) == SIZE else 0.0
+        self.gap = min(gaps) if len(self.memory) == self.size else 0.0
 
 
 def _times(numbers: np.ndarray, step: float) -> np.ndarray:
@@ -74,9 +75,10 @@ def _play(
     return any_TB, established_TB
 
 
+@pytest.mark.parametrize("size", [SIZE, 9, 20, 64])
 @pytest.mark.parametrize("step", [3 * MINUTES, HOURS])
 @pytest.mark.parametrize("kind", ["noise", "counts", "wander", "rare"])
-def test_equals_the_plain_reference(kind: str, step: float) -> None:
+def test_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
     rng = np.random.default_rng(3)
     shape = (600, 6)
     numbers = {
@@ -87,10 +89,10 @@ def test_equals_the_plain_reference(kind: str, step: float) -> None:
     }[kind]
     # Numbers on a grid of float32 make every distance exact, so that the two may be compared bit for bit.
     numbers = np.round(numbers * 1024.0) / 1024.0
-    memory = NoveltyMemory("n", SIZE)
+    memory = NoveltyMemory("n", size)
     any_TB, established_TB = _play(memory, allocate(memory.fields, shape[1]), numbers, step)
     for row in range(shape[1]):
-        reference = Reference()
+        reference = Reference(size)
         samples = zip(_times(numbers, step).tolist(), numbers[:, row].tolist(), strict=True)
         expected = np.array([reference.see(time, number) for time, number in samples])
         np.testing.assert_array_equal(any_TB[:, row], expected[:, 0])
