@@ -92,7 +92,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         yield server
     finally:
         process.terminate()
-        process.wait(120)
+        process.wait(300)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             yield started
     finally:
         process.terminate()
-        assert process.wait(120) == 0, (folder / "log").read_text()
+        assert process.wait(300) == 0, (folder / "log").read_text()
 
 
 def _scraped(server: Prometheus) -> bool:

@@ -30,7 +30,7 @@ def commit_as_before(kafka: Endpoint, group: str, topic: str, offset: int, metad
 def metadata_of(kafka: Endpoint, group: str, topic: str) -> str:
     consumer = Consumer({**kafka.options, "group.id": group})
     try:
-        (found,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        (found,) = consumer.committed([TopicPartition(topic, 0)], timeout=60)
         return str(found.metadata)
     finally:
         consumer.close()

@@ -108,10 +108,10 @@ def test_history_in_files_becomes_the_state_of_streams(kafka: Endpoint, tmp_path
     path.write_text(yaml.safe_dump(config))
     history = [str(tmp_path / f"{host}.jsonl") for host in hosts]
     command = [sys.executable, "-m", "detector", "state", "warm", *history, "-c", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     assert sum(int(line.split()[-2]) for line in done.stdout.splitlines()) == len(hosts)
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert again.returncode == 1
     assert "--force replaces it" in again.stderr
 

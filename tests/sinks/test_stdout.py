@@ -61,6 +61,6 @@ raise SystemExit(4)
         process.stdout.close()
         process.stdin.write(b"\n")
         process.stdin.close()
-        assert process.wait(120) == 0
+        assert process.wait(300) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
