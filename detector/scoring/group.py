@@ -47,7 +47,7 @@ REACH_CAP = 20.0
 """The same of its distance from where it usually is."""
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
-TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.065)
+TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.07)
 """Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet` measures others."""
 
 
