@@ -17,7 +17,7 @@ from detector.columns import Bool, Columns, Field, Rows, allocate
 from detector.models.forecaster import Forecaster
 from detector.protocols import Forecast
 from detector.records import Float64
-from detector.scoring import Scorer
+from detector.scoring import Scorer, ScorerSettings
 
 
 class Forecasts(Protocol):
@@ -66,12 +66,17 @@ class Trace:
     reach: Float64
 
 
+def scorer_of(forecaster: Forecasts, settings: ScorerSettings | None = None) -> Scorer:
+    """The product's scorer, of the forecaster's own profile."""
+    return Scorer(settings, compact=isinstance(forecaster, Forecaster) and forecaster.compact)
+
+
 def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:
     """Play (times, values) of every series side by side; a NaN is a gap and is skipped.
 
     Without a scorer it is the product's, of the forecaster's own profile.
     """
-    scorer = scorer or Scorer(compact=isinstance(forecaster, Forecaster) and forecaster.compact)
+    scorer = scorer or scorer_of(forecaster)
     state = allocate((*forecaster.fields, *scorer.fields), len(series))
     longest = max(len(times) for times, _ in series)
     times, values = np.full((2, longest, len(series)), np.nan)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.detection import synthetic
-from benchmarks.detection.components import Forecasts, Trace, play
+from benchmarks.detection.components import Forecasts, Trace, play_collection, scorer_of
 from benchmarks.detection.server import EPISODE_END_ROWS, runs
 from detector.backtest.series import Series
 from detector.records import Float64
-from detector.scoring import Scorer, ScorerSettings
+from detector.scoring import ScorerSettings
 
 SEED = 73
 """The pooled tail in `detector/scoring` was fitted to seed 72."""
@@ -64,6 +64,11 @@ def rates(collection: Sequence[Series], days: Sequence[Float64]) -> dict[str, fl
     return {name: float(figure) for name, figure in figures.items()}
 
 
+def at_budget(lot: Sequence[Series], forecaster: Forecasts, asked: float) -> list[Trace]:
+    """The scorer of the forecaster's own profile, at a budget of alerts per stream and week."""
+    return play_collection(lot, forecaster, scorer_of(forecaster, ScorerSettings(asked)))
+
+
 def evaluate(make_forecaster: Callable[[], Forecasts]) -> dict[str, float]:
     """Rates at each asked budget, and the band's coverage."""
     collection = synthetic.quiet(SEED, STREAMS, DAYS)
@@ -78,8 +83,8 @@ def evaluate(make_forecaster: Callable[[], Forecasts]) -> dict[str, float]:
     for asked in ASKED:
         days = []
         for lot in lots:
-            played = play([(one.times, one.values) for one in lot], make_forecaster(), Scorer(ScorerSettings(asked)))
-            days += [episode_days(one, trace.anomaly_score) for one, trace in zip(lot, played, strict=True)]
-            shares += [coverage(one, trace) for one, trace in zip(lot, played, strict=True)]
+            traces = at_budget(lot, make_forecaster(), asked)
+            days += [episode_days(one, trace.anomaly_score) for one, trace in zip(lot, traces, strict=True)]
+            shares += [coverage(one, trace) for one, trace in zip(lot, traces, strict=True)]
         figures |= {f"asked {asked:g}: {name}": figure for name, figure in rates(collection, days).items()}
     return figures | {"band coverage": float(np.mean(shares))}

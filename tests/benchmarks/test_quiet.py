@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.detection import quiet, synthetic
-from benchmarks.detection.components import Trace
+from benchmarks.detection.components import Trace, play_collection
 from detector.backtest.series import Series
+from detector.models.forecaster import Forecaster
 
 DAY = 86_400.0
 
@@ -49,3 +50,16 @@ def test_coverage_is_the_share_inside_the_band_after_the_first_day() -> None:
     zeros, ones = np.zeros(len(one.times)), np.ones(len(one.times))
     upper = np.where(np.arange(len(one.times)) < 24 + 324, -0.5, 1.0)  # half of 27 days
     assert quiet.coverage(one, Trace(zeros, zeros, zeros, zeros, -ones, upper, zeros)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("compact", [False, True], ids=["full", "compact"])
+def test_each_profile_is_played_with_its_own_scorer_at_the_asked_budget(compact: bool) -> None:
+    times, values = 3600.0 * np.arange(200.0), np.random.default_rng(2).standard_normal(200)
+    one = Series("level/quiet", times, values, np.zeros((0, 2), dtype=np.int64))
+    shipped = play_collection([one], Forecaster(compact=compact))[0].anomaly_score
+    at_default, tighter = (
+        quiet.at_budget([one], Forecaster(compact=compact), asked)[0].anomaly_score for asked in (0.1, 0.05)
+    )
+    np.testing.assert_array_equal(at_default, shipped)
+    assert (tighter <= shipped).all()
+    assert tighter.max() < shipped.max()
