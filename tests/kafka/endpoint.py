@@ -45,9 +45,12 @@ class Endpoint:
     def create_topic(
         self, name: str | None = None, *, partitions: int = 1, replication: int = 1, **config: str | int
     ) -> str:
-        """A new topic whose every partition has a leader; `config` with `_` for `.`, as in `retention_ms=1`."""
+        """A new topic whose every partition has a leader; `config` with `_` for `.`, as in `retention_ms=1`.
+
+        It keeps its records, whatever their times: the broker deletes expired ones at a moment of its own.
+        """
         name = name or self.name()
-        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+        settings = {key.replace("_", "."): str(value) for key, value in {"retention_ms": -1, **config}.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=settings)
         self.admin.create_topics([topic], operation_timeout=_TIMEOUT_SECONDS)[name].result(_TIMEOUT_SECONDS)
         eventually(lambda: self._led_partitions(name) == partitions, f"{name} has a leader for every partition")
