@@ -131,8 +131,8 @@ def test_a_spike_hardly_moves_the_model() -> None:
 
 
 def test_a_job_that_comes_every_day_is_soon_no_alert() -> None:
-    days, per_day = 21, 144
-    times = START + 10 * MINUTE * np.arange(days * per_day, dtype=np.float64)
+    days, per_day = 21, 288
+    times = START + 5 * MINUTE * np.arange(days * per_day, dtype=np.float64)
     values = noise(len(times)) + 10.0 * np.sin(2 * np.pi * times / DAY)[:, None]
     values[(times % DAY >= 3 * HOUR) & (times % DAY < 3.5 * HOUR)] += 40.0
     day = [(time - START) / DAY for found in began(play(times, values)) for time in found]

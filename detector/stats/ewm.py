@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-
 UNCAPPED_RATE = 0.125
+"""Above it a rate is one of the first samples', and nothing is capped: there is nothing to compare with yet."""
 
 
 def warm_rate(age: Array, rate: float | Array) -> Array:

@@ -1,7 +1,6 @@
 """A candidate takes over only where it is better, scenarios change in the middle, and figures say what happened."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,17 +14,11 @@ from detector.learning.buffer import Buffer
 from detector.learning.tuning import judged
 from tests.learning.fleet import untrained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STREAMS, REMEMBERED = 8, 128
 ROUND = judged(REMEMBERED)
 FIRST = REMEMBERED // 2
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("fleet", FLEETS)

@@ -7,10 +7,7 @@ from benchmarks.lag.draw import draw
 from benchmarks.lag.learn import gradient_norms, learn
 from benchmarks.lag.problems import PROBLEMS, adding, recall
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_answers_are_in_the_sequences():

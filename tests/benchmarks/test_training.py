@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +29,9 @@ from detector.models.weights import load
 from detector.models.windows import record
 from detector.synthetic import draw_streams
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STREAMS, STEPS = 48, 512
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -188,6 +189,8 @@ def test_g1_g2_g16_a_second_router_comes_and_goes_and_no_sample_is_lost_or_count
         for number, at in enumerate([newest, newest - 7.0]):  # nobody waits for what is not there yet
             load.send([[("s0", at + 3_600, 1.0)] if number == part else [] for part in range(INPUTS)])
             setting.wait_until_read(load.counts)
+        consumed = partial(first.metric, "detector_samples_consumed_total")
+        eventually(lambda: first.metric("detector_samples_total") == consumed() > 0, "each sample has one outcome")
         assert first.terminate() == 0
     outcomes = last_words(first) + last_words(second)
     assert outcomes["late"] > 0

@@ -56,7 +56,7 @@ def test_each_part_shows(kind: str) -> None:
         elif kind == "many surprise":
             seen.size[STARTS[2] :] *= 10.0
         elif kind == "a few jump":
-            seen.size[STARTS[2] : STARTS[2] + 3] += 40.0
+            seen.size[STARTS[2] : STARTS[2] + 3] += 16.0
         else:
             seen.reach[STARTS[2] :] += 15.0
         said = tick(scorer, state, now, seen)
