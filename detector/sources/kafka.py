@@ -63,7 +63,8 @@ class KafkaSource:
         self._resumed: frozenset[Partition] = frozenset()
         self._unplaced: frozenset[Partition] = frozenset()
         """Assigned, and nobody has said where to read on."""
-        self._without_offset: set[Partition] = set()
+        self._sought: dict[Partition, int] = {}
+        """Where state goes on that was restored since the last poll."""
         self._progress = Progress(stall_seconds)
         self._closed = False
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
@@ -87,6 +88,9 @@ class KafkaSource:
         if unplaced:
             self._offsets.place(unplaced)
             self._unplaced -= self._resumed
+        if self._sought:
+            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._assigned(self._sought)})
+            self._sought.clear()
         self._membership.poll_begins()
         try:
             return self._fetch(timeout_seconds)
@@ -100,9 +104,8 @@ class KafkaSource:
             fetcher._next_partition_records = None
         try:
             fetched: dict[Any, list[Row]] = self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
-        except kafka_errors.NoOffsetForPartitionError as exc:
-            self._without_offset |= {(tp.topic, tp.partition) for tp in exc.args[0]}
-            return []
+        except kafka_errors.NoOffsetForPartitionError:
+            return []  # nobody has said yet where to read it
         except kafka_errors.OffsetOutOfRangeError as exc:
             self._offsets.find_lost(exc.args[0], exc, {})
             return []
@@ -153,10 +156,7 @@ class KafkaSource:
         for tp in self._assigned([partition]):
             self._offsets.seek(tp, offset, lineage)
             self._unplaced -= {partition}
-            if partition in self._without_offset:
-                # Expired or deleted; what is stored goes further than what the group remembers, as always.
-                log.warning("group_has_no_offset", partition=partition, group=self._section.group_id, going_on=offset)
-                self._without_offset.discard(partition)
+            self._sought[partition] = offset
 
     def lineage(self, partition: Partition) -> Lineage:
         return self._lineages.behind(partition)

@@ -71,10 +71,9 @@ class Offsets:
         topics = {tp.topic for tp in partitions}
         every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
         try:
-            committed = self._consumer._coordinator.fetch_committed_offsets(every, timeout_ms=self._timeout_ms)
+            known = self._committed(every)
         except kafka_errors.KafkaError as exc:
             raise translate(exc, f"asking for the offsets of group {self._section.group_id}", self._kafka) from exc
-        known = {tp: found for tp, found in committed.items() if found.offset >= 0}
         for tp in partitions:
             if tp in known:
                 self.seek(tp, known[tp].offset, committed_lineage(known[tp]))
@@ -82,6 +81,21 @@ class Offsets:
         of_known_topics = {tp.topic for tp in known}
         self._begin_new([tp for tp in new if tp.topic in of_known_topics])
         self._begin_first({tp.topic for tp in new} - of_known_topics)
+
+    def name_forgotten(self, sought: Mapping[Any, int]) -> None:
+        """Say where the group has no offset for what state was restored of: expired, deleted, or never committed."""
+        group = self._section.group_id
+        try:
+            known = self._committed(sought)
+        except kafka_errors.KafkaError as exc:
+            log.info("offsets_of_group_unknown", group=group, error=str(exc))  # nothing depends on them
+            return
+        for tp in sorted(sought.keys() - known.keys()):
+            log.warning("group_has_no_offset", partition=tuple(tp), group=group, going_on=sought[tp])
+
+    def _committed(self, partitions: Collection[Any]) -> dict[Any, Any]:
+        found = self._consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=self._timeout_ms)
+        return {tp: place for tp, place in found.items() if place.offset >= 0}
 
     def bounds(self, partitions: Collection[Any], end: str, timeout_ms: int | None = None) -> dict[Any, int]:
         """The earliest or latest offsets of the logs."""

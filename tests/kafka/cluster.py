@@ -74,6 +74,10 @@ class Cluster:
                 raise
         raise AssertionError("unreachable")
 
+    def wait_joined(self) -> None:
+        """Until every broker is a member: one that was frozen for some seconds is not, for a moment."""
+        eventually(lambda: self.endpoint.brokers() == self._size, f"{self._size} brokers have joined")
+
     def close(self) -> None:
         """End every broker at once and remove their data, not their logs."""
         for broker in self.brokers:
@@ -100,9 +104,8 @@ class Cluster:
             broker.start()
         for broker in self.brokers:
             broker.wait_started()
-        endpoint = Endpoint(",".join(f"{HOST}:{port}" for port in client), self._client_options)
-        eventually(lambda: endpoint.brokers() == self._size, f"{self._size} brokers have joined")
-        self._endpoint = endpoint
+        self._endpoint = Endpoint(",".join(f"{HOST}:{port}" for port in client), self._client_options)
+        self.wait_joined()
 
     def _configuration(self, node_id: int, client: list[int], controller: list[int]) -> dict[str, str | int]:
         own, voters = client[node_id - 1], [f"{i}@{HOST}:{port}" for i, port in enumerate(controller, start=1)]

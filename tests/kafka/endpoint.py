@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -15,11 +16,22 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 PATIENCE_SECONDS = 300.0
 """How long tests wait for what must come; how long it may take is another question, and the machine may be busy."""
 _TIMEOUT_SECONDS = 60.0
-_NO_COORDINATOR_YET = {
+_NOT_NOW = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.INVALID_REPLICATION_FACTOR,  # brokers that were frozen for some seconds do not count for a moment
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._WAIT_COORD,
 }
+"""What a broker says that has just come back, or was busy for long; it says something else when asked again."""
 # librdkafka reports every refused connection of a broker that a test has stopped.
 _QUIET = {"log_level": 0, "logger": logging.getLogger("tests.librdkafka")}
 
@@ -52,47 +64,50 @@ class Endpoint:
         name = name or self.name()
         settings = {key.replace("_", "."): str(value) for key, value in {"retention_ms": -1, **config}.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=settings)
-        self.admin.create_topics([topic], operation_timeout=_TIMEOUT_SECONDS)[name].result(_TIMEOUT_SECONDS)
+        patiently(
+            lambda: self.admin.create_topics([topic], operation_timeout=_TIMEOUT_SECONDS)[name],
+            f"{name} is created",
+            done=KafkaError.TOPIC_ALREADY_EXISTS,
+        )
         eventually(lambda: self._led_partitions(name) == partitions, f"{name} has a leader for every partition")
         return name
 
     def _led_partitions(self, topic: str) -> int:
-        try:
-            partitions = self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
-        except KafkaException:
-            return 0
+        known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is known")
+        partitions = known.topics[topic].partitions
         return sum(1 for partition in partitions.values() if partition.leader >= 0)
 
     def delete_topic(self, name: str) -> None:
-        self.admin.delete_topics([name], operation_timeout=_TIMEOUT_SECONDS)[name].result(_TIMEOUT_SECONDS)
+        patiently(
+            lambda: self.admin.delete_topics([name], operation_timeout=_TIMEOUT_SECONDS)[name],
+            f"{name} is deleted",
+            done=KafkaError.UNKNOWN_TOPIC_OR_PART,
+        )
 
     def delete_group(self, name: str) -> None:
         """Once its last member has left."""
-
-        def deleted() -> bool:
-            (done,) = self.admin.delete_consumer_groups([name]).values()
-            try:
-                done.result(_TIMEOUT_SECONDS)
-            except KafkaException as exc:
-                if exc.args[0].code() == KafkaError.NON_EMPTY_GROUP:
-                    return False
-                raise
-            return True
-
-        eventually(deleted, f"{name} is deleted")
+        patiently(
+            lambda: self.admin.delete_consumer_groups([name])[name],
+            f"{name} is deleted",
+            done=KafkaError.GROUP_ID_NOT_FOUND,
+            later=KafkaError.NON_EMPTY_GROUP,
+        )
 
     def set_partitions(self, topic: str, total: int) -> None:
-        self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(_TIMEOUT_SECONDS)
+        patiently(
+            lambda: self.admin.create_partitions([NewPartitions(topic, total)])[topic],
+            f"{topic} has {total} partitions",
+            done=KafkaError.INVALID_PARTITIONS,
+        )
 
     def delete_records_before(self, topic: str, partition: int, offset: int) -> None:
         """Move the start of the log, as retention does."""
         where = TopicPartition(topic, partition, offset)
-        for future in self.admin.delete_records([where]).values():
-            future.result(_TIMEOUT_SECONDS)
+        patiently(lambda: self.admin.delete_records([where])[where], f"{topic} begins at {offset}")
 
     def brokers(self) -> int:
         """How many brokers are members of the cluster."""
-        return len(self.admin.list_topics(timeout=_TIMEOUT_SECONDS).brokers)
+        return len(patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "brokers answer").brokers)
 
     def produce(
         self,
@@ -122,7 +137,7 @@ class Endpoint:
             producer.produce(topic, value, key, partition=partition, headers=headers, on_delivery=delivered, **stamp)
             if position % 1_000 == 999:
                 producer.poll(0)
-        assert producer.flush(_TIMEOUT_SECONDS) == 0, "records were not delivered in time"
+        assert producer.flush(PATIENCE_SECONDS) == 0, "records were not delivered in time"
         assert not failures, failures[0]
 
     def read(self, topic: str, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[Any]:
@@ -131,7 +146,8 @@ class Endpoint:
             {**self.options, "group.id": self.name("reader"), "auto.offset.reset": "earliest", "check.crcs": True}
         )
         try:
-            partitions = self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
+            known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is known")
+            partitions = known.topics[topic].partitions
             consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
             messages: list[Any] = []
             deadline = time.monotonic() + timeout_seconds
@@ -145,24 +161,48 @@ class Endpoint:
         """Offset behind the last record."""
         consumer = Consumer({**self.options, "group.id": self.name("reader")})
         try:
-            _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS)
+            where = TopicPartition(topic, partition)
+            _, end = patiently(
+                lambda: consumer.get_watermark_offsets(where, timeout=_TIMEOUT_SECONDS), f"{topic} says where it ends"
+            )
             return int(end)
         finally:
             consumer.close()
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
-        """The group's committed offset, as the broker has it; None also while the group has no coordinator yet."""
+        """The group's committed offset, as the broker has it."""
         consumer = Consumer({**self.options, "group.id": group})
+        where = [TopicPartition(topic, partition)]
         try:
-            (found,) = consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_SECONDS)
-        except KafkaException as exc:
-            if exc.args[0].code() in _NO_COORDINATOR_YET:
-                return None
-            raise
-        else:
+            (found,) = patiently(
+                lambda: consumer.committed(where, timeout=_TIMEOUT_SECONDS), f"{group} says where it reads"
+            )
             return found.offset if found.offset >= 0 else None
         finally:
             consumer.close()
+
+
+def patiently(call: Callable[[], Any], what: str, *, done: int | None = None, later: int | None = None) -> Any:
+    """What `call` returns, or its future, once brokers are ready for it; `what` is the sentence that a time-out says.
+
+    `done` is the error that says that an earlier try had done it, unheard. `later` is one more that passes.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            answer = call()
+            return answer.result() if isinstance(answer, Future) else answer
+        except KafkaException as exc:
+            code = exc.args[0].code()
+            if code == done and tries > 1:
+                return None
+            if code != later and code not in _NOT_NOW:
+                raise
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {PATIENCE_SECONDS:.0f} s: {what}") from exc
+        time.sleep(0.1)
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = PATIENCE_SECONDS) -> None:

@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     with (folder / "keeper.lock").open("w") as own_lock, (folder / "owner.lock").open() as owner_lock:
         fcntl.flock(own_lock, fcntl.LOCK_EX)
         try:
-            with Cluster(folder / "shared") as cluster:
+            with Cluster(folder / "shared", properties={"broker.session.timeout.ms": 600_000}) as cluster:
                 _publish(folder / "bootstrap", cluster.bootstrap)
                 fcntl.flock(owner_lock, fcntl.LOCK_EX)
         except KafkaUnavailable as exc:

@@ -107,6 +107,7 @@ def own_cluster(_module_cluster: Any) -> Iterator[Any]:
         broker.resume()
     else:
         broker.restart()
+    _module_cluster.wait_joined()
 
 
 @contextmanager
