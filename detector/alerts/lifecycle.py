@@ -82,7 +82,7 @@ class Lifecycle:
         anomalous = anomalous & ~accepted
         history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
         cool = seen.times < state["alert.ended_at"][rows] + self.cooldown_seconds
-        normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows] + 1, 255), 0)
+        normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows], 254) + 1, 0)
         starts_at = np.where(before == AlertStatus.NONE, seen.times, state["alert.starts_at"][rows])
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)

@@ -105,3 +105,15 @@ def test_the_worst_sample_of_an_episode_is_remembered() -> None:
     lifecycle.decide(state, rows, seen(9.0, 1.1, value=11.0))
     assert state["alert.worst"][0][0] == 9.0
     assert state["alert.starts_at"][0] == 9.0
+
+
+def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=5, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    said = [
+        AlertStatus(lifecycle.decide(state, rows, seen(float(time), 1.5 if time == 0 else 0.0, value))[0])
+        for time, value in enumerate([9.0] * 257 + [0.0])
+    ]
+    assert said == [AlertStatus.FIRING] * 257 + [AlertStatus.RESOLVED]
