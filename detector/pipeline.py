@@ -226,7 +226,7 @@ class Pipeline:
         self._forget(partition, pick, expired, results)
         self.table.expired += len(expired)
         evicted = self.table.surplus_rows(partition, now)
-        self._forget(partition, pick, evicted, results)
+        self._forget(partition, pick, self.table.with_childless_groups(partition, evicted), results)
         self.table.evicted += len(evicted)
 
     def _forget(self, partition: Partition, pick: int, rows: Rows, results: _Results) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.alerts import Lifecycle
+from detector.alerts import AlertRecord, Lifecycle
 from detector.groups import Groups, GroupSettings
 from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, SampleBatch
@@ -17,6 +18,7 @@ from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey
 from detector.state.block import decode_block, encode_block
 from detector.streams.membership import GROUP, IS_GROUP
+from detector.streams.partition import NO_ROW
 from detector.testing import LastValueForecaster
 from detector.worker import stream_counts
 
@@ -27,7 +29,14 @@ HOSTS, METRICS = 2, 8
 STEPS, EVENT = 500, slice(450, 480)
 
 
-def pipeline_of(by: tuple[str, ...] = ("host",), *, alert_members: bool = True, expiry: float = 1e9) -> Pipeline:
+def pipeline_of(
+    by: tuple[str, ...] = ("host",),
+    *,
+    alert_members: bool = True,
+    expiry: float = 1e9,
+    limit: int = 1000,
+    evict: float = 1e9,
+) -> Pipeline:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -36,8 +45,9 @@ def pipeline_of(by: tuple[str, ...] = ("host",), *, alert_members: bool = True, 
         LastValueForecaster(),
         Scorer(ScorerSettings(warmup_samples=20)),
         lifecycle,
-        max_streams=1000,
+        max_streams=limit,
         idle_expiry_seconds=expiry,
+        evict_idle_seconds=evict,
         max_future_seconds=3600.0,
         critical_score=2.0,
         model="last-value",
@@ -133,8 +143,8 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
     assert blobs_of(whole) == blobs_of(cut)
 
 
-def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",)) -> Pipeline:
-    fresh, fields = pipeline_of(by), pipeline.table.fields
+def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), expiry: float = 1e9) -> Pipeline:
+    fresh, fields = pipeline_of(by, expiry=expiry), pipeline.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
     fresh.table.restore(PARTITION, pipeline.table.watermark(PARTITION), blocks)
     return fresh
@@ -199,3 +209,43 @@ def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
     keys = {other.table.key(PARTITION, row) for row in groups.tolist()}
     assert {dict(key.labels)["__name__"] for key in keys} == {f"metric_{metric}" for metric in range(METRICS)}
     run(other, log_of(30), [])
+
+
+def test_g10_a_group_goes_with_the_last_of_its_members_that_is_evicted() -> None:
+    limit, day = 16, 86_400.0
+    pipeline = pipeline_of(limit=limit, evict=3600.0)
+    for passed in range(30):
+        names = [SeriesKey.of("m", {"host": f"h{passed}-{host}"}) for host in range(limit)]
+        run(pipeline, [(name, START + day * passed + STEP * step, 1.0) for step in range(4) for name in names], [])
+    assert pipeline.table.evicted > 10
+    assert (pipeline.table.columns[GROUP.name] == IS_GROUP).sum() <= pipeline.table.streams <= limit
+
+
+def labelled(metric: int, **labels: str) -> SeriesKey:
+    return SeriesKey.of(f"metric_{metric}", {"host": "h1", **labels})
+
+
+def test_a_stream_that_lacks_the_labels_that_are_asked_for_now_leaves_its_group() -> None:
+    pipeline = pipeline_of()
+    some, others = labelled(0, zone="z"), labelled(1)
+    run(pipeline, [(key, START + STEP * step, 1.0) for step in range(3) for key in (some, others)], [])
+    other = restarted(pipeline, by=("zone",))
+    assert members_of(other, some) == [some]
+    row = other.table.rows(PARTITION, np.array([other.table.series(PARTITION).intern(others)]), np.empty(0))
+    assert other.table.group_rows(PARTITION, row).tolist() == [NO_ROW]
+
+
+@pytest.mark.parametrize("by", [(), ("__name__",)])
+def test_the_alert_of_a_group_that_is_asked_for_no_more_ends(by: tuple[str, ...]) -> None:
+    log = log_of(460, event=slice(450, 460))
+    before = pipeline_of(expiry=8 * 3600.0)
+    alerts = [alert for alert in run(before, log, []) if alert.series.is_group]
+    assert [alert.status for alert in alerts] == [AlertStatus.FIRING]
+    after = restarted(before, by=by, expiry=8 * 3600.0)
+    on = [(key, time + STEP * 520, value) for key, time, value in log_of(2)]
+    ended = [alert for alert in run(after, on, [], len(log)) if alert.id == alerts[0].id]
+    assert [alert.status for alert in ended] == [AlertStatus.RESOLVED]
+    record = msgspec.json.decode(AlertRecord({}, "test")(ended[0]).value or b"")
+    assert record["anomaly"]["kind"] == "group"
+    assert record["anomaly"]["members"] == 0
+    assert record["labels"]["host"] == "h1"

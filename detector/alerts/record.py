@@ -105,7 +105,7 @@ class AlertRecord:
 
 def _group(alert: Alert) -> dict[str, Any]:
     """What only the alert of a group says."""
-    if not alert.members:
+    if not alert.series.is_group:
         return {}
     ranked = [
         {
@@ -126,11 +126,11 @@ def _label_name(name: str) -> str:
 
 
 def _summary(alert: Alert) -> str:
-    if alert.members:
+    if alert.series.is_group:
         named = ", ".join(f"{one.series} ({one.anomaly_score:.2f})" for one in alert.contributors)
         shared = ", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL)
         return (
-            f"{{{shared}}}: its {alert.members} streams together are unlike their past; anomaly_score "
+            f"{{{shared}}}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
             f"{alert.anomaly_score:.2f}; most of all {named or 'none by itself'}"
         )
     band = f"{alert.lower:.6g} to {alert.upper:.6g}"

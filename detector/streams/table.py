@@ -23,7 +23,7 @@ from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, reset
 from detector.records import Float64, Int64, Partition
 from detector.series import SeriesKey
 from detector.streams.blocks import BlockTable
-from detector.streams.membership import GROUP, IS_GROUP, Membership, group_key
+from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
 from detector.streams.ordering import crossings
 from detector.streams.partition import NO_ROW, PartitionStreams
 from detector.streams.sightings import SIGHTED, Slots
@@ -118,6 +118,16 @@ class StreamTable(BlockTable):
         evicted: Rows = rows[by_silence[now - latest[by_silence] > self.evict_idle_seconds]]
         return evicted
 
+    def with_childless_groups(self, partition: Partition, leaving: Rows) -> Rows:
+        """The rows that leave, and those of groups that have no other member."""
+        rows = self.occupied(partition)
+        groups = self.columns[GROUP.name][rows]
+        if not (groups == IS_GROUP).any():
+            return leaving
+        stay = ~np.isin(rows, leaving)
+        childless = rows[stay & (groups == IS_GROUP) & ~np.isin(self._local(rows), groups[stay & (groups >= 0)])]
+        return np.concatenate((leaving, childless))
+
     def release(self, partition: Partition, rows: Rows) -> None:
         """Forget these streams' state; their handles stay valid until `trim`."""
         if not len(rows):
@@ -205,9 +215,11 @@ class StreamTable(BlockTable):
         """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
         super().restore(partition, watermark, blocks)
         owned = self._partition(partition)
-        owned.streams = len(self._only_streams(self.occupied(partition)))
-        for row in self.occupied(partition).tolist() if self.group_by else ():
-            self._join(owned, row, self.key(partition, row))
+        rows = self._only_streams(self.occupied(partition))
+        owned.streams = len(rows)
+        if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
+            for row in rows.tolist():
+                self._join(owned, row, self.key(partition, row))
 
     def _only_streams(self, rows: Rows) -> Rows:
         """Those that are not a group's."""
@@ -215,16 +227,15 @@ class StreamTable(BlockTable):
         return some
 
     def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
-        """The stream in `row` points to its group, which gets a row with its first member."""
-        group = group_key(key, self.group_by)
-        if group is None:
-            return
-        handle = owned.series.intern(group)
-        owned.fit()
-        if owned.row_of[handle] == NO_ROW:
-            self._place(owned, handle)
-            self.columns[GROUP.name][owned.row_of[handle]] = IS_GROUP
-        local = int(self._local(owned.row_of[[handle]])[0])
+        """The stream in `row` points to its group, if any, which gets a row with its first member."""
+        local, group = NO_GROUP, group_key(key, self.group_by)
+        if group is not None:
+            handle = owned.series.intern(group)
+            owned.fit()
+            if owned.row_of[handle] == NO_ROW:
+                self._place(owned, handle)
+                self.columns[GROUP.name][owned.row_of[handle]] = IS_GROUP
+            local = int(self._local(owned.row_of[[handle]])[0])
         if self.columns[GROUP.name][row] != local:
             self._touch(np.array([row]))
             self.columns[GROUP.name][row] = local
