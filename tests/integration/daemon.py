@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
+from tests.stopwatch import Stopwatch
 
 
 class Daemon:
@@ -59,7 +60,19 @@ class Daemon:
             print(self.log.read_text()[-5000:])
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page; 0 while nobody answers."""
+        """Status and body of a page, of a daemon that has begun to listen; it may take long to answer."""
+        found: list[tuple[int, str]] = []
+
+        def answered() -> bool:
+            assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}"
+            found.append(self.ask(path))
+            return found[-1][0] != 0
+
+        eventually(answered, f"the daemon answers {path}")
+        return found[-1]
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """The same, once; 0 where nobody answers."""
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
@@ -71,7 +84,7 @@ class Daemon:
     def wait_until_ready(self) -> None:
         def ready() -> bool:
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}"
-            return self.get("/-/ready")[0] == 200
+            return self.ask("/-/ready")[0] == 200
 
         eventually(ready, "the daemon is ready")
 
@@ -86,10 +99,15 @@ class Daemon:
 
     def wait_until_it_listens(self) -> None:
         """Until it answers or has ended: a process that is still starting is simply ended by a signal."""
-        eventually(lambda: self.process.poll() is not None or self.get("/-/healthy")[0] != 0, "the daemon listens")
+        eventually(lambda: self.process.poll() is not None or self.ask("/-/healthy")[0] != 0, "the daemon listens")
 
-    def terminate(self, timeout_seconds: float = 2 * PATIENCE_SECONDS) -> int:
+    def terminate(self) -> int:
         """SIGTERM, and the exit status."""
+        return self.end()[0]
+
+    def end(self) -> tuple[int, float]:
+        """SIGTERM; the exit status, and the seconds that it took while the machine ran."""
         self.wait_until_it_listens()
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_seconds)
+        with Stopwatch() as watch:
+            self.process.send_signal(signal.SIGTERM)
+            return self.process.wait(2 * PATIENCE_SECONDS), watch.seconds

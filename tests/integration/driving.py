@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
+from detector.errors import BrokerUnreachable
 from detector.protocols import AssignmentChanges
 from detector.records import RawBatch
 from detector.sinks.kafka import KafkaSink
@@ -13,6 +15,18 @@ from tests.kafka.endpoint import PATIENCE_SECONDS
 
 MakeSource = Callable[..., KafkaSource]
 MakeSink = Callable[..., KafkaSink]
+Found = TypeVar("Found")
+
+
+def once_answered(step: Callable[[], Found]) -> Found:
+    """What `step` returns, or raises, once a broker answers it in the time that it has."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return step()
+        except BrokerUnreachable:
+            if time.monotonic() > deadline:
+                raise
 
 
 def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = PATIENCE_SECONDS) -> list[RawBatch]:

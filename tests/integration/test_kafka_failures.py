@@ -13,7 +13,7 @@ from crc32c import crc32c
 
 from detector.errors import BrokerUnreachable, DeliveryError
 from detector.protocols import Message
-from tests.integration.driving import MakeSink, MakeSource, read, values
+from tests.integration.driving import MakeSink, MakeSource, once_answered, read, values
 from tests.kafka.endpoint import PATIENCE_SECONDS
 from tests.soak.network import Network
 from tests.stopwatch import Stopwatch
@@ -114,8 +114,8 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"a"])
-    source = make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=2)
-    read(source, 1)
+    source = once_answered(lambda: make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=2))
+    once_answered(lambda: read(source, 1))
 
     cluster.brokers[0].pause()
     with Stopwatch() as watch:
@@ -131,9 +131,9 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
 def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=120)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=PATIENCE_SECONDS)
     sink.send(Message(None, b"a"))
-    sink.flush(timeout_seconds=60)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
 
     cluster.brokers[0].pause()
     sink.send(Message(None, b"b"))
@@ -145,7 +145,7 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
     thaw = threading.Timer(0.5, cluster.brokers[0].resume)
     thaw.start()
     sink.send(Message(None, b"d"))
-    sink.flush(timeout_seconds=100)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
     thaw.join()
 
     assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
@@ -208,16 +208,16 @@ def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source
     cluster = make_cluster(brokers=3)
     topic = cluster.endpoint.create_topic(replication=3, partitions=3)
     source = make_source(topic, bootstrap=cluster.bootstrap)
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=120)
+    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=PATIENCE_SECONDS)
     for i in range(30):
         sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=120)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
     before = values(read(source, 30))
 
     cluster.brokers[0].kill()
     for i in range(30, 60):
         sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=120)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
     behind = values(read(source, 30))
     source.commit(dict.fromkeys(source.lag(), 1))
     cluster.brokers[0].restart()

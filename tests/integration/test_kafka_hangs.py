@@ -21,6 +21,8 @@ from tests.kafka.endpoint import Endpoint, eventually
 pytestmark = pytest.mark.integration
 
 SHORT_SECONDS, LONG_SECONDS, MARGIN_SECONDS = 4.0, 120.0, 15.0
+STALL_SECONDS = 12.0
+"""After half of it a partition that is not read is told of, and there is time to tell before the rest is over."""
 
 
 def settings(kafka: Endpoint, deadline_seconds: float) -> dict[str, Any]:
@@ -38,13 +40,15 @@ def settings(kafka: Endpoint, deadline_seconds: float) -> dict[str, Any]:
 
 def end(daemon: Daemon, deadline_seconds: float) -> int:
     """SIGTERM; the exit status, which must come within the deadline."""
-    return daemon.terminate(deadline_seconds + MARGIN_SECONDS)
+    status, seconds = daemon.end()
+    assert seconds < deadline_seconds + MARGIN_SECONDS
+    return status
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_g12_sigterm_at_any_moment_ends_in_order(kafka: Endpoint, tmp_path: Path, seed: int):
     with Daemon(tmp_path, settings(kafka, LONG_SECONDS)) as daemon:
-        eventually(lambda: daemon.get("/-/healthy")[0] != 0, "it has begun")
+        daemon.wait_until_it_listens()
         time.sleep(random.Random(seed).uniform(0.0, 3.0))
         assert end(daemon, LONG_SECONDS) == 0
 
@@ -66,7 +70,7 @@ def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluste
     config = settings(cluster.endpoint, SHORT_SECONDS)
     cluster.brokers[0].pause()
     with Daemon(tmp_path, config) as daemon:
-        eventually(lambda: daemon.get("/-/healthy")[0] == 200, "it has begun")
+        daemon.wait_until_it_listens()
         assert end(daemon, SHORT_SECONDS) == 1
         assert "most recent call first" in daemon.log.read_text()
 
@@ -89,7 +93,7 @@ def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoin
     topic = kafka.create_topic()
     section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest")
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
-    source = KafkaSource(connection, section, stall_seconds=4.0)
+    source = KafkaSource(connection, section, stall_seconds=STALL_SECONDS)
     try:
         kafka.produce(topic, [b"a"])
         read(source, 1)
@@ -100,7 +104,7 @@ def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoin
         assert caught.value.retriable
         source._consumer.resume(*source._consumer.assignment())
         assert values(read(source, 1)) == [b"b"]
-        drive_seconds(source, 3.0)
+        drive_seconds(source, 0.75 * STALL_SECONDS)
     finally:
         source.close(timeout_seconds=2)
 
@@ -119,7 +123,7 @@ def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns
     source._consumer._cluster._last_successful_refresh_ms -= 200_000
     source._progress._looked_at -= 200
 
-    with pytest.raises(BrokerUnreachable, match=r"has answered for 20\d s") as caught:
+    with pytest.raises(BrokerUnreachable, match=r"has answered for [2-5]\d\d s") as caught:
         source.poll(0.1)
     assert caught.value.retriable
     assert source.poll(0.1) == []
@@ -128,9 +132,9 @@ def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns
 def test_pitfall_9_a_fenced_member_is_told_although_it_only_polls(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
-    first = make_source(topic, group_instance_id="same", session_timeout_seconds=6.0)
+    first = make_source(topic, group_instance_id="same")
     read(first, 1)
-    wait_for_change(make_source(topic, group_instance_id="same", session_timeout_seconds=6.0))
+    wait_for_change(make_source(topic, group_instance_id="same"))
 
     with pytest.raises(MemberFenced, match="group_instance_id"):
         drive(first, until=lambda: False)

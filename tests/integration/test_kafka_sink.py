@@ -6,8 +6,8 @@ import pytest
 
 from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
 from detector.protocols import Message
-from tests.integration.driving import MakeSink
-from tests.kafka.endpoint import Endpoint
+from tests.integration.driving import MakeSink, once_answered
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +19,7 @@ def test_key_value_and_headers_arrive(kafka: Endpoint, make_sink: MakeSink):
     sink.send(Message(b"key", b"value", (("ce_id", b"1"), ("ce_id", b"2"))))
     sink.send(Message(b"key", None))
     sink.send(Message(None, None))
-    sink.flush(timeout_seconds=60)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
 
     first, tombstone, empty = kafka.read(topic, 3)
     assert (first.key(), first.value(), first.headers()) == (b"key", b"value", [("ce_id", b"1"), ("ce_id", b"2")])
@@ -35,7 +35,7 @@ def test_order_holds_and_in_flight_is_bounded(kafka: Endpoint, make_sink: MakeSi
     for i in range(2_000):
         sink.send(Message(b"k", b"%d" % i))
         most = max(most, sink.in_flight)
-    sink.flush(timeout_seconds=60)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
 
     assert most <= 50
     assert sink.in_flight == 0
@@ -47,7 +47,7 @@ def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
     sink = make_sink(topic)
     for i in range(40):
         sink.send(Message(b"key %d" % (i % 8), b"%d" % i))
-    sink.flush(timeout_seconds=60)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
 
     where = {(m.key(), m.partition()) for m in kafka.read(topic, 40)}
     assert len(where) == 8
@@ -55,7 +55,7 @@ def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
 
 def test_a_missing_topic_is_named_and_not_created(kafka: Endpoint, make_sink: MakeSink):
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
-        make_sink("no-such-topic", timeout_seconds=3)
+        once_answered(lambda: make_sink("no-such-topic", timeout_seconds=3))
     assert "no-such-topic" not in kafka.admin.list_topics(timeout=60).topics
 
 
@@ -68,11 +68,11 @@ def test_a_message_that_the_broker_refuses_ends_the_sink(kafka: Endpoint, make_s
     topic = kafka.create_topic(max_message_bytes=1_000)
     sink = make_sink(topic)
     sink.send(Message(None, b"fits"))
-    sink.flush(timeout_seconds=60)
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
 
     sink.send(Message(None, bytes(100_000)))
     with pytest.raises(DeliveryError, match=topic) as caught:
-        sink.flush(timeout_seconds=60)
+        sink.flush(timeout_seconds=PATIENCE_SECONDS)
     assert not caught.value.retriable
     with pytest.raises(DeliveryError):
         sink.send(Message(None, b"later"))

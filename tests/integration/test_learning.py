@@ -61,7 +61,6 @@ class Fleet:
                     "group_instance_id": "one",
                     "start": "earliest",
                     "max_poll_records": 100,
-                    "session_timeout_seconds": 6.0,
                 }
             },
             "sinks": {"kafka": {"topic": self.alerts}},

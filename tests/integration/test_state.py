@@ -97,7 +97,6 @@ class Setting:
                     "group_id": self.group,
                     "start": "earliest",
                     "max_poll_records": 300,
-                    "session_timeout_seconds": 6.0,
                 }
             },
             "sinks": {"kafka": {"topic": self.alerts}},
@@ -159,6 +158,7 @@ def test_g4_a_frozen_worker_that_wakes_up_after_another_took_over_changes_nothin
     kafka: Endpoint, tmp_path: Path, kind: str
 ) -> None:
     setting = Setting(kafka, tmp_path, kind)
+    setting.settings["source"]["kafka"]["session_timeout_seconds"] = 6.0
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()

@@ -78,7 +78,6 @@ class Setting:
                     "partitioning": partitioning,
                     "repartition_topic": self.lanes,
                     "max_poll_records": 200,
-                    "session_timeout_seconds": 6.0,
                 }
             },
             "decoder": DECODERS[name],

@@ -20,6 +20,7 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _STARTED = "Kafka Server started"
 _START_TIMEOUT_SECONDS = 300.0
+_END_TIMEOUT_SECONDS = 300.0
 _FIRST_PORT, _PART_PORTS, _PARTS = 12_000, 5_000, 4
 _given: set[int] = set()
 
@@ -100,20 +101,17 @@ class Broker:
             time.sleep(0.05)
         raise BrokerFailed(f"Kafka node {self.node_id} did not start, see {self.log}:\n{self._said()[-3_000:]}")
 
-    def stop(self, timeout_seconds: float = 20.0) -> None:
-        """SIGTERM, and SIGKILL for one that does not end."""
+    def stop(self) -> None:
+        """SIGTERM, and wait: what it has written is then sound to it when it comes back, whatever is done to it."""
         if self.alive:
             self._signal(signal.SIGTERM)
-            try:
-                self._wait(timeout_seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self._wait(_END_TIMEOUT_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL; a paused broker ends too."""
         if self.alive:
             self._signal(signal.SIGKILL)
-        self._wait(60.0)
+        self._wait(_END_TIMEOUT_SECONDS)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""

@@ -13,10 +13,9 @@ from detector.learning.__main__ import Pace
 from detector.learning.process import NICEST, ChildProcess
 from detector.learning.tuning import CANDIDATE
 from detector.learning.versions import tensors_of
+from tests.kafka.endpoint import PATIENCE_SECONDS
 from tests.learning.fleet import SHAPE, untrained
 from tests.learning.test_tuning import windows
-
-PATIENCE_SECONDS = 100.0
 
 
 def ask(folder: Path, samples: int = 128, cpu_share: float = 1.0) -> None:

@@ -165,7 +165,8 @@ def test_closing_does_not_wait_for_slow_clients(site: Site) -> None:
         with Stopwatch() as watch:
             site.server.close()
         assert watch.seconds < 1.5
-        assert client.recv(100) == b""
+        with contextlib.suppress(ConnectionError):  # reset, if the server had not read all that was sent
+            assert client.recv(100) == b""
 
 
 def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
