@@ -45,7 +45,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         if page in reached:
             continue
         reached.add(page)
-        targets = ((page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(page)))
+        names = filter(None, (link.partition("#")[0] for link in LINK.findall(prose(page))))
+        targets = ((page.parent / name).resolve() for name in names)
         for target in targets:
             waiting += sorted(target.glob("*.md")) if target.is_dir() else [target] if target.suffix == ".md" else []
     assert set(PAGES) <= reached
