@@ -87,7 +87,8 @@ class Lifecycle:
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
         too_long = seen.times - starts_at > self.max_firing_seconds
-        recovered = (normal >= self.recovery_normal) & ~_lasts(state, rows, seen)
+        lasts = _lasts(state, rows, seen)
+        recovered = (normal >= self.recovery_normal) & ~lasts
         resolves = firing & (recovered | too_long)
 
         status = before.copy()
@@ -96,7 +97,7 @@ class Lifecycle:
         status[triggers] = AlertStatus.FIRING
         status[resolves] = AlertStatus.RESOLVED
 
-        self._remember(state, rows, seen, fresh=(before == AlertStatus.NONE) & ~accepted, anomalous=anomalous)
+        self._remember(state, rows, seen, (before == AlertStatus.NONE) & ~accepted, anomalous, firing, lasts)
         usual = state["alert.usual"][rows]
         state["alert.usual"][rows] = np.where(resolves & ~too_long, np.nan, usual)
         state["alert.history"][rows] = np.where(resolves | cool, 0, history)
@@ -113,16 +114,21 @@ class Lifecycle:
         return np.asarray(near & (seen.times < state["alert.ended_at"][rows] + self.max_firing_seconds))
 
     @staticmethod
-    def _remember(state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool) -> None:
-        """The worst sample, and what was expected of the first one that lay outside of its band."""
+    def _remember(
+        state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool, firing: Bool, lasts: Bool
+    ) -> None:
+        """The worst sample, and what was expected of the first one that lay outside of its band until it fired.
+
+        The way back may surprise more than what alarmed: while an alert fires, only what `lasts` can be worse.
+        """
         worst = state["alert.worst"][rows]
-        worse = anomalous & (fresh | (seen.scores > worst[:, 5]))
+        usual = np.where(fresh, np.nan, state["alert.usual"][rows])
+        worse = anomalous & (fresh | (seen.scores > worst[:, 5])) & (~firing | lasts | np.isnan(usual))
         now = np.stack((seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores), axis=1)
         state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
-        usual = np.where(fresh, np.nan, state["alert.usual"][rows])
-        outside = anomalous & ((seen.values < seen.lower) | (seen.values > seen.upper))
-        state["alert.usual"][rows] = np.where(outside & np.isnan(usual), seen.expected, usual)
+        begins = anomalous & ~firing & ((seen.values < seen.lower) | (seen.values > seen.upper)) & np.isnan(usual)
+        state["alert.usual"][rows] = np.where(begins, seen.expected, usual)
 
 
 def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:

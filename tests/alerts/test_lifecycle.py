@@ -1,6 +1,7 @@
 """The lifecycle against a plain model of it, one stream at a time."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,8 @@ class Model:
         self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
-            self._remember(score, value)
+            if lasts or not self.level:
+                self._remember(score, value)
             if (self.quiet >= self.normal and not lasts) or time - self.starts_at > self.too_long:
                 self.level &= time - self.starts_at > self.too_long
                 self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
@@ -41,6 +43,7 @@ class Model:
             self.starts_at = time
             if not is_accepted:
                 self.worst, self.level = 0.0, False
+        self.level |= score > 1.0 and abs(value) > BAND
         self._remember(score, value)
         if sum(self.bits) >= self.anomalous:
             self.status = AlertStatus.FIRING
@@ -49,7 +52,6 @@ class Model:
         return self.status
 
     def _remember(self, score: float, value: float) -> None:
-        self.level |= score > 1.0 and abs(value) > BAND
         if score > max(1.0, self.worst):
             self.worst, self.worst_value = score, value
 
@@ -117,3 +119,32 @@ def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
         for time, value in enumerate([9.0] * 257 + [0.0])
     ]
     assert said == [AlertStatus.FIRING] * 257 + [AlertStatus.RESOLVED]
+
+
+def ends(lifecycle: Lifecycle, samples: list[tuple[float, float, float]]) -> list[int]:
+    """Positions of the (score, value, expected) at which an alert is resolved."""
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    found = []
+    for at, (score, value, expected) in enumerate(samples):
+        band = Observation(
+            *(np.array([x]) for x in (float(at), value, expected, expected - BAND, expected + BAND, score, at))
+        )
+        if lifecycle.decide(state, rows, band)[0] == AlertStatus.RESOLVED:
+            found.append(at)
+    return found
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        pytest.param([(1.5, 0.0, 100.0), (0.0, 0.0, 50.0)], id="sudden"),
+        pytest.param([(1.5, 80.0, 82.0), (0.0, 40.0, 41.0), (0.0, 0.0, 0.5)], id="a drift that is followed"),
+        pytest.param([(1.5, 0.0, 0.5), (0.0, 0.0, 0.0)], id="within its band"),
+    ],
+)
+def test_g15_the_way_back_ends_an_alert_however_much_it_surprises(outage: list[tuple[float, float, float]]) -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    back = [(9.0, 100.0, 0.0), *[(0.0, 100.0, 100.0)] * 10]
+    assert ends(lifecycle, [*outage, *back]) == [len(outage) + 3]
