@@ -75,7 +75,7 @@ class KafkaSource:
             self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
             self._offsets = Offsets(self._consumer, kafka, section, self._lineages, self._quarantine)
             self._membership = Membership(self._consumer._coordinator)
-            self._rebalances = Rebalances(pause=self._consumer.pause)
+            self._rebalances = Rebalances(self._consumer.pause, lambda: self._membership.generation)
             self._consumer.subscribe(topics=section.topics, listener=self._rebalances)
         except BaseException:
             self._consumer.close(autocommit=False, timeout_ms=1_000)

@@ -42,6 +42,11 @@ class Membership:
             self.announced = True
 
     @property
+    def generation(self) -> int:
+        """The group's, as of the last answer to a join."""
+        return int(self._coordinator._generation.generation_id)
+
+    @property
     def fenced(self) -> bool:
         """Heartbeats stopped for good, which the library only logs: another process is a member under our name."""
         coordinator = self._coordinator

@@ -17,24 +17,35 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
 
     Every eager rebalance revokes everything and mostly gives it back: only what does not come back is reported, and
     what stays keeps its position. A new partition is paused before its first record can be fetched.
+
+    A member that was too slow to take its share of a generation, and gets the same one of the next, cannot know who
+    read it meanwhile: nothing stays, everything is lost and assigned anew.
     """
 
-    def __init__(self, pause: Callable[..., None]) -> None:
+    def __init__(self, pause: Callable[..., None], generation: Callable[[], int]) -> None:
+        """`generation` is the group's, of which partitions are being assigned; the broker counts them one by one."""
         self._pause = pause
+        self._generation = generation
         self._lock = threading.Lock()
         self._owned: frozenset[Partition] = frozenset()
+        self._owned_in = -1
         self._changes = AssignmentChanges()
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         """Nothing yet: what was given up is known when the new assignment is."""
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        now = frozenset((tp.topic, tp.partition) for tp in assigned)
+        now, generation = frozenset((tp.topic, tp.partition) for tp in assigned), self._generation()
         with self._lock:
-            new, gone, before = now - self._owned, self._owned - now, self._changes
-            self._owned = now
+            lost = self._owned if generation > self._owned_in + 1 else frozenset()
+            kept, before = self._owned - lost, self._changes
+            new, gone = now - kept, kept - now
+            self._owned, self._owned_in = now, generation
             self._changes = AssignmentChanges(
-                assigned=before.assigned - gone | new, revoked=before.revoked | gone, lost=before.lost, settled=True
+                assigned=before.assigned - gone - lost | new,
+                revoked=(before.revoked | gone) - lost,
+                lost=before.lost | lost,
+                settled=True,
             )
         self._pause(*(tp for tp in assigned if (tp.topic, tp.partition) in new))
 
