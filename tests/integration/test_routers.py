@@ -180,7 +180,7 @@ def test_g1_g2_g16_a_second_router_comes_and_goes_and_no_sample_is_lost_or_count
             second.wait_until_ready()
             eventually(lambda: second.metric("detector_samples_routed_total") > 500, "the second one routes")
             eventually(lambda: second.metric("detector_samples_consumed_total") > 500, "and scores")
-            # One that is so slow that it misses the change goes on by itself, and counts again what others did.
+            # One that is so slow that it misses the change loses everything: another test's business.
             eventually(lambda: 0 < first.metric("detector_partitions_assigned") < LANES, "the first one has given some")
             assert second.terminate() == 0
         load.wait(1_000)
