@@ -8,7 +8,6 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
@@ -26,7 +25,7 @@ from detector.sources.kafka_membership import Membership
 from detector.sources.kafka_offsets import Offsets, committed_form
 from detector.sources.kafka_progress import Progress, require_answers
 from detector.sources.kafka_rebalance import Rebalances
-from detector.sources.kafka_records import PartitionRows, Quarantine
+from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
 from detector.sources.record_batch import Row, require_codecs
 
 log = structlog.get_logger(__name__)
@@ -127,7 +126,7 @@ class KafkaSource:
             if rows:
                 epoch = self._consumer._subscription.assignment[tp].position.leader_epoch
                 self._lineages.handed_out((tp.topic, tp.partition), epoch)
-        return [_raw_batch(tp, rows) for tp, rows in fetched.items() if rows]
+        return [raw_batch(tp, rows) for tp, rows in fetched.items() if rows]
 
     def changes(self) -> AssignmentChanges:
         """The group's word, and whether the next poll joins a rebalance."""
@@ -285,15 +284,3 @@ def _consumer_options(kafka: Kafka, section: KafkaSourceSection) -> dict[str, An
         # Eager: the library's cooperative assignor lets an evicted member reclaim partitions that are another's by now.
         "partition_assignment_strategy": [StickyPartitionAssignor, RangePartitionAssignor],
     }
-
-
-def _raw_batch(tp: Any, rows: list[Row]) -> RawBatch:
-    offsets, times, keys, values = zip(*rows, strict=True)
-    return RawBatch(
-        topic=tp.topic,
-        partition=tp.partition,
-        offsets=np.array(offsets, dtype=np.int64),
-        record_times=np.array(times, dtype=np.float64) / 1_000,
-        values=list(values),
-        keys=list(keys),
-    )

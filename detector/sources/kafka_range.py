@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
@@ -17,7 +16,7 @@ from detector.config.schema import Kafka
 from detector.errors import BrokerUnreachable, SourceError, TopicMissing
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.records import RawBatch
-from detector.sources.kafka_records import PartitionRows, Quarantine
+from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
 
 _POLL_MS = 500
 _MAX_RECORDS = 20_000
@@ -113,19 +112,7 @@ class KafkaRange:
                     f"{position}, although there is something up to {end}"
                 )
             rows = [row for row in rows if row[0] < end]
-            yield (_raw_batch(place, rows) if rows else None), position
-
-
-def _raw_batch(place: Any, rows: list[Any]) -> RawBatch:
-    offsets, times, keys, values = zip(*rows, strict=True)
-    return RawBatch(
-        topic=place.topic,
-        partition=place.partition,
-        offsets=np.array(offsets, dtype=np.int64),
-        record_times=np.array(times, dtype=np.float64) / 1_000,
-        values=list(values),
-        keys=list(keys),
-    )
+            yield (raw_batch(place, rows) if rows else None), position
 
 
 def _iso(at: float) -> str:

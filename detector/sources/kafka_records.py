@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import structlog
 
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
-from detector.records import Partition
+from detector.records import Partition, RawBatch
 from detector.sources.record_batch import Row, UnreadableBatch, decode_rows, inflate
 
 log = structlog.get_logger(__name__)
@@ -31,15 +32,14 @@ class Quarantine:
     """What was stepped past, and which batches are to be fetched once more before that."""
 
     ranges: list[SkippedRange] = field(default_factory=list)
-    suspects: set[tuple[Partition, int]] = field(default_factory=set)
+    suspects: dict[Partition, int] = field(default_factory=dict)
+    """Offset of the batch that is fetched once more."""
 
     def deserves_retry(self, partition: Partition, offset: int) -> bool:
         """True the first time: a checksum may fail for the wire's sake, and then the next fetch is sound."""
-        key = (partition, offset)
-        if key in self.suspects:
-            self.suspects.discard(key)
+        if self.suspects.pop(partition, None) == offset:
             return False
-        self.suspects.add(key)
+        self.suspects[partition] = offset
         return True
 
 
@@ -169,3 +169,17 @@ class PartitionRows:
             elif batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return False
         return not batch.is_control_batch
+
+
+def raw_batch(tp: Any, rows: list[Row]) -> RawBatch:
+    """Rows of one partition as columns. A producer may leave the time out, which Kafka writes as -1."""
+    offsets, times, keys, values = zip(*rows, strict=True)
+    milliseconds = np.array(times, dtype=np.float64)
+    return RawBatch(
+        topic=tp.topic,
+        partition=tp.partition,
+        offsets=np.array(offsets, dtype=np.int64),
+        record_times=np.where(milliseconds < 0, np.nan, milliseconds) / 1_000,
+        values=list(values),
+        keys=list(keys),
+    )

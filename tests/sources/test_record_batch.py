@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
@@ -21,7 +22,7 @@ from detector.config.schema import KafkaSource as Section
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
 from detector.sources.kafka import KafkaSource
-from detector.sources.kafka_records import PartitionRows, Quarantine
+from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
 from detector.sources.record_batch import (
     GZIP,
     LZ4,
@@ -148,6 +149,22 @@ def test_a_batch_with_a_wrong_checksum_is_fetched_again_and_then_stepped_past():
     again = part(data, quarantine, offset=3)
     assert again.take(10) == [(5, 0, None, b"b")]
     assert quarantine.ranges == [SkippedRange("t", 3, 3, 4, "bad_checksum")]
+
+
+def test_g10_batches_whose_second_fetch_was_sound_leave_nothing_behind():
+    quarantine = Quarantine()
+
+    assert all(quarantine.deserves_retry(("t", 3), offset) for offset in range(1_000))
+    assert len(quarantine.suspects) == 1
+    assert not quarantine.deserves_retry(("t", 3), 999)
+
+
+def test_a_record_without_a_time_has_none():
+    rows = part(bytes(build([(-1, b"k", b"v", []), (1_700_000_000_000, None, b"v", [])]))).take(10)
+    times = raw_batch(TopicPartition("t", 3), rows).record_times
+
+    assert np.isnan(times[0])
+    assert times[1] == 1_700_000_000.0
 
 
 def test_an_unreadable_batch_at_the_end_moves_the_position():
