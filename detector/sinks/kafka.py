@@ -132,15 +132,23 @@ class KafkaSink:
             raise error
 
     def _require_topic(self) -> None:
-        try:
-            self._producer.partitions_for(self._topic)
-        except kafka_errors.KafkaTimeoutError as exc:
-            raise TopicMissing(
-                f"topic {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}; create it: "
-                "the daemon never creates topics that others read"
-            ) from exc
-        except kafka_errors.KafkaError as exc:
-            raise translate(exc, f"sink topic {self._topic}", self._kafka) from exc
+        """The library ends with the same time-out where there is no such topic and where no broker said anything."""
+        deadline = time.monotonic() + self._kafka.request_timeout_seconds
+        while True:
+            asked_at = time.monotonic()
+            try:
+                self._producer.partitions_for(self._topic)
+                return
+            except kafka_errors.KafkaTimeoutError as exc:
+                if self._producer._metadata._last_successful_refresh_ms >= 1_000 * asked_at:
+                    raise TopicMissing(
+                        f"topic {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}; create it: "
+                        "the daemon never creates topics that others read"
+                    ) from exc
+                if time.monotonic() >= deadline:
+                    raise translate(exc, f"looking up sink topic {self._topic}", self._kafka) from exc
+            except kafka_errors.KafkaError as exc:
+                raise translate(exc, f"sink topic {self._topic}", self._kafka) from exc
 
 
 def _producer_options(kafka: Kafka, delivery_timeout_seconds: float) -> dict[str, Any]:

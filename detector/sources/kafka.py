@@ -87,9 +87,7 @@ class KafkaSource:
         if unplaced:
             self._offsets.place(unplaced)
             self._unplaced -= self._resumed
-        if self._sought:
-            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._assigned(self._sought)})
-            self._sought.clear()
+        self._name_forgotten()
         self._membership.poll_begins()
         try:
             return self._fetch(timeout_seconds)
@@ -170,6 +168,7 @@ class KafkaSource:
         }
         if not due:
             return
+        self._name_forgotten()  # nobody could tell any more
         try:
             forms = {tp: committed_form(offset, self._lineages.behind(tuple(tp))) for tp, offset in due.items()}
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
@@ -180,6 +179,11 @@ class KafkaSource:
         except kafka_errors.KafkaError as exc:
             raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
         self._committed.update({(tp.topic, tp.partition): offset for tp, offset in due.items()})
+
+    def _name_forgotten(self) -> None:
+        if self._sought:
+            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._assigned(self._sought)})
+            self._sought.clear()
 
     def lag(self) -> Mapping[Partition, int]:
         """Partitions of which nothing was heard yet are left out."""

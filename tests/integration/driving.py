@@ -29,13 +29,21 @@ def once_answered(step: Callable[[], Found]) -> Found:
                 raise
 
 
+def poll(source: KafkaSource) -> list[RawBatch]:
+    """As the worker does: a broker that does not answer in time is asked again."""
+    try:
+        return source.poll(0.1)
+    except BrokerUnreachable:
+        return []
+
+
 def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = PATIENCE_SECONDS) -> list[RawBatch]:
     """Poll as the worker does, resuming what is assigned, until the condition holds."""
     batches: list[RawBatch] = []
     deadline = time.monotonic() + timeout_seconds
     while not until():
         assert time.monotonic() < deadline, "the source did not get there in time"
-        batches += source.poll(0.1)
+        batches += poll(source)
         source.resume(source.changes().assigned)
     return batches
 
@@ -46,7 +54,7 @@ def read(source: KafkaSource, count: int, timeout_seconds: float = PATIENCE_SECO
     deadline = time.monotonic() + timeout_seconds
     while sum(map(len, batches)) < count:
         assert time.monotonic() < deadline, f"{sum(map(len, batches))} of {count} records came"
-        batches += source.poll(0.1)
+        batches += poll(source)
         source.resume(source.changes().assigned)
     assert sum(map(len, batches)) == count
     return batches
@@ -59,7 +67,7 @@ def values(batches: list[RawBatch]) -> list[bytes | None]:
 def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if source.poll(0.1):
+        if poll(source):
             return False
     return True
 
@@ -68,7 +76,7 @@ def wait_for_change(source: KafkaSource, seconds: float = PATIENCE_SECONDS) -> A
     """The next change of the assignment; that one is imminent is not one yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        source.poll(0.1)
+        poll(source)
         changes = source.changes()
         if changes.assigned or changes.revoked or changes.lost:
             return changes

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from crc32c import crc32c
 
-from detector.errors import BrokerUnreachable, DeliveryError
+from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
 from detector.protocols import Message
 from tests.integration.driving import MakeSink, MakeSource, once_answered, read, values
 from tests.kafka.endpoint import PATIENCE_SECONDS
@@ -149,6 +149,19 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
     thaw.join()
 
     assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_broker_that_falls_silent_is_not_taken_for_one_without_the_topic(own_cluster, make_sink: MakeSink):
+    topic = own_cluster.endpoint.create_topic()
+    sink = once_answered(lambda: make_sink(topic, bootstrap=own_cluster.bootstrap, timeout_seconds=3))
+    sink._topic = "no-such-topic"
+
+    own_cluster.brokers[0].pause()
+    with pytest.raises(BrokerUnreachable, match="looking up sink topic no-such-topic: no answer"):
+        sink._require_topic()
+    own_cluster.brokers[0].resume()
+    with pytest.raises(TopicMissing):
+        once_answered(sink._require_topic)
 
 
 def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_sink: MakeSink):

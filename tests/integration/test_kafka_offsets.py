@@ -161,8 +161,9 @@ def test_g5_a_first_start_is_one_for_every_member(kafka: Endpoint, make_source: 
     assert values(read(make_source(topic, group_id=group, start="latest"), 2)) == [b"behind"] * 2
 
 
+@pytest.mark.parametrize("a_checkpoint_is_due", [False, True])
 def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
-    kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str]
+    kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str], a_checkpoint_is_due: bool
 ):
     topic, group = kafka.create_topic(), kafka.name("group")
     kafka.produce(topic, [b"%d" % i for i in range(6)])
@@ -177,6 +178,8 @@ def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
             source.seek((topic, 0), 4)
             source.resume(assigned)
             restored = True
+    if a_checkpoint_is_due:
+        source.commit({(topic, 0): 4})
 
     assert values(read(source, 2)) == [b"4", b"5"]
     assert "group_has_no_offset" in capsys.readouterr().out
