@@ -25,6 +25,9 @@ Bools = npt.NDArray[np.bool_]
 
 CONTRIBUTORS = 5
 """Members that an alert names."""
+NO_TICK = -1.0
+"""Of a group that has none yet. The column `group.tick` says when the present one began; `group.seen`, of a member, when
+the one began that it was last seen in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,16 @@ class Groups:
             return
         by_group = some[np.argsort(groups_N[some], kind="stable")]
         groups_N = groups_N[by_group]
-        begun_N = table.columns["group.tick"][groups_N]
+        begun_N = self._begun(table, groups_N)
         ticks_N = _latest_within(groups_N, np.floor(shown.times[by_group] / self.settings.tick_seconds), begun_N)
         epochs_N = _epochs(groups_N, ticks_N, begun_N)
+        ticks_N *= self.settings.tick_seconds
         for epoch in range(int(epochs_N.max()) + 1):
             here = np.flatnonzero(epochs_N == epoch)
             groups_G, first_G = np.unique(groups_N[here], return_index=True)
             first_G = here[first_G]
             if epoch > 0:
-                began = table.columns["group.tick"][groups_G] >= 0.0
+                began = table.columns["group.tick"][groups_G] != NO_TICK
                 if began.any():
                     yield self._judge(table, partition, shown, by_group[first_G[began]], groups_G[began])
                 table.columns["group.tick"][groups_G] = ticks_N[first_G]
@@ -95,13 +99,21 @@ class Groups:
             seen = Seen(shown.novelty[picks], shown.size[picks], shown.reach[picks], shown.scores[picks])
             self.scorer.take(table.columns, shown.rows[picks], ticks_N[here], seen)
 
+    def _begun(self, table: StreamTable, groups_N: Rows) -> Float64:
+        """[N] number of each group's present tick, -1 before its first; one of another length does not count."""
+        began_N = table.columns["group.tick"][groups_N]
+        numbers_N = np.rint(began_N / self.settings.tick_seconds)
+        known_N = (numbers_N * self.settings.tick_seconds == began_N) & (began_N >= 0.0)
+        table.columns["group.tick"][groups_N[~known_N]] = NO_TICK
+        return np.where(known_N, numbers_N, NO_TICK)
+
     def _judge(
         self, table: StreamTable, partition: Partition, shown: Shown, picks_G: Int64, groups_G: Rows
     ) -> Verdicts:
         """The tick that ends in each group: score, decide, learn."""
         state = table.columns
         members = Members(*table.members(partition, groups_G))
-        times_G = (state["group.tick"][groups_G] + 1.0) * self.settings.tick_seconds
+        times_G = state["group.tick"][groups_G] + self.settings.tick_seconds
         said = self.scorer.score(state, groups_G, members)
         before_G = state["alert.status"][groups_G]
         self.scorer.remember_peaks(state, groups_G, members, before_G == AlertStatus.NONE)

@@ -36,11 +36,12 @@ def pipeline_of(
     expiry: float = 1e9,
     limit: int = 1000,
     evict: float = 1e9,
+    tick: float = STEP,
 ) -> Pipeline:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
-    grouped = GroupSettings(by, STEP, alert_members)
+    grouped = GroupSettings(by, tick, alert_members)
     return Pipeline(
         LastValueForecaster(),
         Scorer(ScorerSettings(warmup_samples=20)),
@@ -143,8 +144,10 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
     assert blobs_of(whole) == blobs_of(cut)
 
 
-def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), expiry: float = 1e9) -> Pipeline:
-    fresh, fields = pipeline_of(by, expiry=expiry), pipeline.table.fields
+def restarted(
+    pipeline: Pipeline, by: tuple[str, ...] = ("host",), *, expiry: float = 1e9, tick: float = STEP
+) -> Pipeline:
+    fresh, fields = pipeline_of(by, expiry=expiry, tick=tick), pipeline.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
     fresh.table.restore(PARTITION, pipeline.table.watermark(PARTITION), blocks)
     return fresh
@@ -249,3 +252,15 @@ def test_the_alert_of_a_group_that_is_asked_for_no_more_ends(by: tuple[str, ...]
     assert record["anomaly"]["kind"] == "group"
     assert record["anomaly"]["members"] == 0
     assert record["labels"]["host"] == "h1"
+
+
+@pytest.mark.parametrize("before", [1.0, 45.0, 61.7, 600.0, 86_400.0])
+def test_groups_go_on_where_the_tick_is_another_length_than_it_was(before: float) -> None:
+    log = log_of(STEPS, event=EVENT, lift=20.0)
+    at = 300 * HOSTS * METRICS
+    first = pipeline_of(tick=before)
+    run(first, log[:at], [])
+    alerts = [alert for alert in run(restarted(first), log[at:], [], at) if alert.series.is_group]
+    begins, ends = log[EVENT.start * HOSTS * METRICS][1], log[-1][1]
+    assert [alert.status for alert in alerts][:1] == [AlertStatus.FIRING]
+    assert all(begins <= alert.time <= ends for alert in alerts)
