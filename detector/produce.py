@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -100,8 +101,9 @@ def _check(options: ProduceOptions, sink: Sink | None) -> None:
         (sink is not None or (options.topic is None) != (options.output is None), "name a topic or an output file"),
         (options.streams >= 1, f"streams: must be at least 1 (got {options.streams})"),
         (options.steps >= 2, f"steps: must be at least 2 (got {options.steps})"),
-        (options.step_seconds > 0, f"step-seconds: must be positive (got {options.step_seconds})"),
-        (options.rate is None or options.rate > 0, f"rate: must be positive (got {options.rate})"),
+        (0 < options.step_seconds < math.inf, f"step-seconds: must be positive (got {options.step_seconds})"),
+        (options.start is None or math.isfinite(options.start), f"start: is no moment (got {options.start})"),
+        (options.rate is None or 0 < options.rate < math.inf, f"rate: must be positive (got {options.rate})"),
         (0 <= options.faults <= options.streams, f"faults: at most one a stream (got {options.faults})"),
         (0 <= options.gaps <= 1, f"gaps: is a share between 0 and 1 (got {options.gaps})"),
         (1 <= _fault_after(options) < options.steps, f"fault-after: must be a step from 1 to {options.steps - 1}"),

@@ -5,8 +5,7 @@ All files go through the pipeline together, a slice of each at a time, so that a
 
 from __future__ import annotations
 
-import csv
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,9 +20,11 @@ from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch
 from detector.series import SeriesIndex
+from detector.verdicts import VerdictWriter
 
-HEADER = ("timestamp", "value", "expected", "lower", "upper", "anomaly_score", "alert")
 ROWS_PER_SLICE = 512
+MALFORMED_TOLD = 5
+"""Malformed rows of a file that are told one by one."""
 FILES_AT_ONCE = 1024
 """Files that are open together; the operating system bounds their number."""
 PARTITION = ("replay", 0)
@@ -35,11 +36,22 @@ class Summary:
 
     files: int = 0
     rows: int = 0
-    scored: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    """What became of the rows that could be read."""
     alerts: int = 0
-    malformed: list[str] = field(default_factory=list)
-    """`file:line: what` of the first malformed rows."""
     malformed_rows: int = 0
+
+    @property
+    def scored(self) -> int:
+        """Rows with a score."""
+        return self.outcomes[Outcome.SCORED]
+
+    def told(self) -> str:
+        """One line: `2 files, 1000 rows (880 scored, 120 warmup), 2 alerts`."""
+        counts = [(f"{outcome.name.lower()}", self.outcomes[outcome]) for outcome in Outcome]
+        counts.append(("malformed", self.malformed_rows))
+        shares = ", ".join(f"{count} {word}" for word, count in counts if count or word == "scored")
+        return f"{self.files} files, {self.rows} rows ({shares}), {self.alerts} alerts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +109,10 @@ def replay(
 ) -> Summary:
     """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`, and both for `observer` to see.
 
-    `pipeline` makes a fresh one for each group of files; `report` is given a line per malformed row, `progress` the
-    number of bytes read. Raises SourceError, OSError.
+    `pipeline` makes a fresh one for each group of files; `report` is given a line for each of a file's first malformed
+    rows and one for the rest, `progress` the number of bytes read. Raises SourceError, OSError.
     """
+    _keep_inputs(files, scores, alerts)
     summary = Summary()
     with ExitStack() as stack:
         alert_file = None
@@ -111,6 +124,15 @@ def replay(
             for step in group.run(alert_file):
                 progress(step)
     return summary
+
+
+def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
+    """Raises SourceError where an output would take the place of an input."""
+    inputs = {file.path.resolve() for file in files}
+    outputs = [scores / file.relative for file in files] if scores else []
+    for output in [*outputs, alerts] if alerts else outputs:
+        if output.resolve() in inputs:
+            raise SourceError(f"{output} is an input and would be overwritten; write somewhere else")
 
 
 class _Group:
@@ -139,19 +161,22 @@ class _Group:
         with ExitStack() as stack:
             readers = [stack.enter_context(_Reader.open(file)) for file in self.files]
             writers = [
-                stack.enter_context(_Writer.open(self.scores / file.relative)) if self.scores else None
+                stack.enter_context(VerdictWriter.open(self.scores / file.relative)) if self.scores else None
                 for file in self.files
             ]
             self.summary.files += len(readers)
             while slices := [(at, lines) for at, reader in enumerate(readers) if (lines := reader.next_lines())]:
                 self._slice(slices, readers, writers, alert_file)
                 yield sum(len(line) + 1 for _, lines in slices for line in lines)
+            for reader in readers:
+                if reader.malformed > MALFORMED_TOLD:
+                    self.report(f"{reader.path}: {reader.malformed - MALFORMED_TOLD} more rows that cannot be read")
 
     def _slice(
         self,
         slices: list[tuple[int, list[bytes]]],
         readers: list[_Reader],
-        writers: list[_Writer | None],
+        writers: list[VerdictWriter | None],
         alert_file: IO[bytes] | None,
     ) -> None:
         index = self.pipeline.table.series(PARTITION)
@@ -167,7 +192,8 @@ class _Group:
             first += len(samples)
         if self.observer:
             self.observer.alerts(scored.alerts)
-        self.summary.scored += int((scored.outcomes == Outcome.SCORED).sum())
+        for outcome, count in zip(*np.unique(scored.outcomes, return_counts=True), strict=True):
+            self.summary.outcomes[Outcome(outcome)] += int(count)
         self.summary.alerts += sum(alert.status == AlertStatus.FIRING for alert in scored.alerts)
         if alert_file:
             for alert in scored.alerts:
@@ -185,9 +211,10 @@ class _Group:
         )
         samples = self.decoder.decode(batch, index)
         self.summary.rows += len(samples) + len(samples.rejects)
-        for reject in samples.rejects:
-            self.summary.malformed_rows += 1
+        for reject in samples.rejects[: max(0, MALFORMED_TOLD - reader.malformed)]:
             self.report(f"{reader.path}:{reject.offset}: {reject.reason}: {reject.detail}")
+        reader.malformed += len(samples.rejects)
+        self.summary.malformed_rows += len(samples.rejects)
         return samples
 
 
@@ -198,6 +225,7 @@ class _Reader:
         self.path = file.path
         self.stream = file.stream
         self.line = 1
+        self.malformed = 0
         self._handle = handle
 
     @classmethod
@@ -222,65 +250,6 @@ class _Reader:
                 break
         self.line += len(lines)
         return lines
-
-
-class _Writer:
-    """Verdicts of one file; the file appears under its name only when it is whole."""
-
-    def __init__(self, path: Path, handle: IO[str]) -> None:
-        self._path = path
-        self._handle = handle
-        self._csv = csv.writer(handle, lineterminator="\n")
-        self._csv.writerow(HEADER)
-
-    @classmethod
-    def open(cls, path: Path) -> _Writer:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path, path.with_name(path.name + ".part").open("w", encoding="utf-8", newline=""))
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._handle.close()
-        part = Path(self._handle.name)
-        if kind is None:
-            os.replace(part, self._path)
-        else:
-            part.unlink(missing_ok=True)
-
-    def write(self, lines: list[bytes], first: int, samples: SampleBatch, scored: ScoredBatch) -> None:
-        """A row for every line but the header, in order; a line without a sample keeps its text and has no verdict."""
-        at_line = dict(zip((samples.offsets - first).tolist(), range(len(samples)), strict=True))
-        names = [AlertStatus(status).name.lower() for status in range(len(AlertStatus))]
-        names[AlertStatus.NONE] = ""
-        columns = zip(
-            scored.expected.tolist(), scored.lower.tolist(), scored.upper.tolist(), scored.scores.tolist(), strict=True
-        )
-        verdicts = list(columns)
-        statuses = scored.statuses.tolist()
-        for at, line in enumerate(lines):
-            row = at_line.get(at)
-            if row is None:
-                if not (first + at == 1 and _is_header(line)):
-                    self._csv.writerow([*_text_cells(line), "", "", "", "0", ""])
-                continue
-            expected, lower, upper, score = verdicts[row]
-            cells = [_number(expected), _number(lower), _number(upper), _number(score)]
-            self._csv.writerow([*_text_cells(line), *cells, names[statuses[row]]])
-
-
-def _is_header(line: bytes) -> bool:
-    return not any(byte in b"0123456789" for byte in line.partition(b",")[0])
-
-
-def _text_cells(line: bytes) -> list[str]:
-    cells = line.decode("utf-8", "replace").split(",")
-    return [cells[0], cells[1] if len(cells) > 1 else ""]
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else repr(value)
 
 
 def _merge(parts: list[SampleBatch]) -> SampleBatch:

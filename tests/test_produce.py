@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,9 @@ def test_every_mistake_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         produce(wrong, lambda count: None)
     assert len(caught.value.findings) == 8
+    with pytest.raises(ConfigError) as caught:
+        produced(dataclasses.replace(SMALL, step_seconds=math.inf, rate=math.inf, start=math.nan))
+    assert len(caught.value.findings) == 3
     with pytest.raises(ConfigError, match=r"kinds of fault are spike, .*; not explosion"):
         produced(dataclasses.replace(SMALL, kinds=("explosion",), faults=1))
     with pytest.raises(ConfigError, match=r"labels: .*cannot be written"):

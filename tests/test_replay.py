@@ -9,9 +9,10 @@ import pytest
 from detector.alerts import Lifecycle
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
-from detector.replay import HEADER, ROWS_PER_SLICE, Summary, find_files, replay
+from detector.replay import ROWS_PER_SLICE, Summary, find_files, replay
 from detector.scoring import Scorer
 from detector.testing import LastValueForecaster
+from detector.verdicts import HEADER
 
 
 def pipeline() -> Pipeline:
@@ -103,6 +104,32 @@ def test_repeated_and_late_rows_get_no_score(tmp_path: Path) -> None:
     assert len(rows) == 102
     assert float(rows[81]["anomaly_score"]) == float(rows[82]["anomaly_score"]) == 0
     assert float(rows[83]["anomaly_score"]) > 0
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "x.csv", series(6, 10, 1_600_000_000))
+    before = path.read_bytes()
+    for scores, alerts in ((tmp_path / "in", None), (tmp_path / "out", path)):
+        with pytest.raises(SourceError, match=r"x\.csv is an input and would be overwritten"):
+            run([tmp_path / "in"], scores, alerts)
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(SourceError, match="is an input"):
+        run([tmp_path / "in"], tmp_path / "link")
+    assert path.read_bytes() == before
+
+
+def test_of_many_malformed_rows_the_first_are_told_and_the_rest_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", ["yesterday,1"] * (ROWS_PER_SLICE + 100))
+    done, complaints = run([path], tmp_path / "out")
+    assert len(complaints) == 6
+    assert complaints[-1] == f"{path}: {ROWS_PER_SLICE + 95} more rows that cannot be read"
+    assert done.malformed_rows == ROWS_PER_SLICE + 100
+
+
+def test_the_summary_says_what_became_of_rows_without_a_score(tmp_path: Path) -> None:
+    lines = series(7, 70, 1_600_000_000)
+    done, _ = run([write(tmp_path / "x.csv", [*lines, lines[3], lines[69], "no comma"])], tmp_path / "out")
+    assert done.told() == "1 files, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
 
 
 def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:

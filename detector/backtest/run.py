@@ -38,7 +38,7 @@ def backtest(
 ) -> Report:
     """Replay once for each budget, in a pipeline of that budget.
 
-    `complain` is given a line per malformed row, once; `progress` the number of bytes read. Raises SourceError.
+    `complain` is told of malformed rows, once; `progress` the number of bytes read. Raises SourceError.
     """
     runs: list[Run] = []
     rows = malformed = 0

@@ -48,7 +48,8 @@ def main() -> None:
 
 
 def _complain(exc: Exception, code: int) -> int:
-    typer.echo(f"detector: {exc}", err=True)
+    told = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) and exc.filename else str(exc)
+    typer.echo(f"detector: {told}", err=True)
     return code
 
 

@@ -12,7 +12,7 @@ from detector.cli.application import ConfigOption, app
 def backtest(
     data: Annotated[Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.")],
     labels: Annotated[
-        Path, typer.Option(help='JSON: {"relative/path.csv": [[start, end], ...]}, known anomalies.', metavar="FILE")
+        Path, typer.Option(help=r'JSON: {"relative/path.csv": \[\[start, end], ...]}, known anomalies.', metavar="FILE")
     ],
     report: Annotated[Path, typer.Option(help="Folder for report.html and report.json.", metavar="DIR")] = Path(
         "backtest-report"

@@ -12,7 +12,10 @@ from detector.cli.application import ConfigOption, app
 def produce(
     topic: Annotated[str | None, typer.Option(help="Kafka topic to write to.")] = None,
     output: Annotated[str | None, typer.Option(help="File for JSON lines instead; - is standard output.")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="host:port; otherwise the configuration's.")] = None,
+    bootstrap: Annotated[
+        str | None,
+        typer.Option(help="Brokers, separated by commas; otherwise the configuration's.", metavar="HOST:PORT"),
+    ] = None,
     config: ConfigOption = None,
     labels: Annotated[Path | None, typer.Option(help="File for the truth about the faults.", metavar="FILE")] = None,
     streams: Annotated[int, typer.Option(help="Streams.")] = 100,
@@ -30,7 +33,7 @@ def produce(
     gaps: Annotated[float, typer.Option(help="Share of streams that miss samples.")] = 0.0,
 ) -> None:
     """Generate load: realistic streams with labelled faults, to Kafka or a file."""
-    from detector.config import load
+    from detector.config import checked, load
     from detector.produce import ProduceOptions
     from detector.produce import produce as send
     from detector.progress import count_progress
@@ -40,9 +43,9 @@ def produce(
     options = ProduceOptions(
         topic=topic,
         output=output,
-        kafka=type(kafka).model_validate({**kafka.model_dump(), "bootstrap_servers": [bootstrap]})
-        if bootstrap
-        else kafka,
+        kafka=kafka
+        if bootstrap is None
+        else checked(type(kafka), {**kafka.model_dump(), "bootstrap_servers": bootstrap.split(",")}, "--bootstrap"),
         labels=labels,
         streams=streams,
         steps=steps,

@@ -29,8 +29,4 @@ def replay(
         done = replay_files(
             files, scores, alerts, lambda: build_pipeline(loaded), lambda line: typer.echo(line, err=True), advance
         )
-    typer.echo(
-        f"{done.files} files, {done.rows} rows, {done.scored} scored, {done.malformed_rows} malformed, "
-        f"{done.alerts} alerts; scores in {scores}",
-        err=True,
-    )
+    typer.echo(f"{done.told()}; scores in {scores}", err=True)

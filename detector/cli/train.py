@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,6 +74,7 @@ def train(
         raise typer.BadParameter(
             "say what to learn from: either --synthetic, or --topic, or files or folders", param_hint="DATA"
         )
+    _make_room(output, output if compare else output.parent)
     from detector.models.cells import CELLS
     from detector.train import FILE_PATIENCE, TrainOptions
 
@@ -99,6 +102,15 @@ def train(
         console.compare(compare.split(","), judge or [], options)
     else:
         console.train(options)
+
+
+def _make_room(output: Path, folder: Path) -> None:
+    """What would be found out after hours of training. Raises OSError."""
+    if output.is_dir() and folder != output:
+        raise typer.BadParameter(f"{output} is a folder; name the file of weights", param_hint="--output")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, "this folder may not be written to", str(folder))
 
 
 def _range(topic: str, since: str, until: str, streams: int, samples: int, config: Path | None) -> TopicRange:

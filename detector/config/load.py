@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,15 +14,26 @@ from pydantic import BaseModel, ValidationError
 from detector.config.schema import Config
 from detector.errors import ConfigError
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The 30th of February looks like a date and is none: an error of the text, with its place."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as exc:
+            raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {exc}", node.start_mark) from exc
 
 
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
         seen.add(key)
@@ -70,8 +81,13 @@ def parse(text: str, where: str) -> Config:
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigError(where, [f"must be a mapping of sections, not a {type(raw).__name__}"])
+    return checked(Config, raw, where)
+
+
+def checked(model: type[Model], given: Mapping[Any, Any], where: str) -> Model:
+    """What `given` is as a `model`; `where` names it in errors. Raises ConfigError with every finding at once."""
     try:
-        return Config.model_validate(raw)
+        return model.model_validate(given)
     except ValidationError as exc:
         raise ConfigError(where, [_finding(error) for error in exc.errors()]) from exc
 
@@ -87,6 +103,8 @@ def _finding(error: Any) -> str:
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"{dotted}: unknown key{_suggestion(path)}"
+    if error["type"] == "model_type":
+        return f"{dotted}: " + ("is empty: leave it out, or give it keys" if error["input"] is None else "has no keys")
     message = str(error["msg"]).removeprefix("Value error, ")
     if not dotted:
         return message

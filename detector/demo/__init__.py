@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
-from detector.config import Config
+from detector.config import Config, checked
 from detector.demo.scoreboard import DemoSummary, Scoreboard
 from detector.demo.source import FleetSource
 from detector.demo.view import View
@@ -32,6 +32,8 @@ ROUNDS_PER_SECOND = 4.0
 START_SECONDS = 8.0
 """Of the duration, for the start and the history."""
 LEAST_SECONDS = 20.0
+MOST_SECONDS = 6 * 3_600.0
+"""The fleet is made at once: 23 MB an hour."""
 LAST_ROUNDS = 20
 """No fault begins so close to the end that it could not be caught in time."""
 FIRST_ROUNDS = 4
@@ -59,10 +61,9 @@ def demo(
     options: DemoOptions, build: Build, on_signals: OnSignals, console: Console | None = None, clock: Clock = time
 ) -> DemoSummary:
     """Run the demo to its end or until a signal; `build` makes the worker. Raises DetectorError."""
-    if options.duration_seconds < LEAST_SECONDS:
-        raise ConfigError(
-            "demo", [f"duration: at least {LEAST_SECONDS:.0f} s are needed to learn and to show anything"]
-        )
+    if not LEAST_SECONDS <= options.duration_seconds <= MOST_SECONDS:
+        needed = f"at least {LEAST_SECONDS:.0f} s are needed to learn and to show anything"
+        raise ConfigError("demo", [f"duration: {needed}, and {MOST_SECONDS:.0f} s are the most"])
     console = console or Console()
     lively = console.is_terminal and not options.quiet
     started = clock.monotonic()
@@ -116,8 +117,10 @@ def _fleet(options: DemoOptions) -> Fleet:
 
 def _config(listen: str) -> Config:
     """Every default but for the brokers, which the demo does without."""
-    return Config.model_validate(
-        {"sinks": {"kafka": {"enabled": False}}, "telemetry": {"listen": listen, "log_level": "error"}}
+    return checked(
+        Config,
+        {"sinks": {"kafka": {"enabled": False}}, "telemetry": {"listen": listen, "log_level": "error"}},
+        "demo",
     )
 
 

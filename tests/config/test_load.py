@@ -42,6 +42,13 @@ def test_every_error_is_reported_at_once() -> None:
         ("a: [", "is not valid YAML: line 1"),
         ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
         ("source: {type: file}", "source.file.paths: is empty"),
+        ("kafka:\nstate: {type: none}", "kafka: is empty: leave it out, or give it keys"),
+        ("kafka: broker:9092", "kafka: has no keys"),
+        ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a word"),
+        (
+            "alerts:\n  not_before: 2026-02-30T00:00:00Z",
+            "is not valid YAML: line 2, column 15: '2026-02-30T00:00:00Z': day is out of range for month",
+        ),
         (
             "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
             "source.kafka: repartition_topic: b is one of the topics, samples would circle",

@@ -1,0 +1,54 @@
+"""What a person at a terminal meets: help, refusals and exit codes of the command line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from detector.cli import app, main
+
+
+def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """How the console script ends with `arguments`."""
+    monkeypatch.setattr(sys, "argv", ["detector", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("produce", "--topic", "t", "--bootstrap", "broker"), 2, "'broker' is not host:port"),
+        (("produce", "--topic", "t", "--bootstrap", "a:9092,b"), 2, "bootstrap_servers.1: 'b' is not host:port"),
+        (("demo", "--listen", "9464"), 2, "telemetry.listen: '9464' is not host:port"),
+        (("demo", "--duration", "nan"), 2, "duration: at least 20 s"),
+        (("replay", "/dev", "--scores", "s", "-c", "/nowhere/c.yaml"), 2, "/nowhere/c.yaml: 1 error"),
+        (("train", "--synthetic", "--output", "/tmp"), 2, "/tmp is a folder; name the file of weights"),
+        (("train", "--synthetic", "--compare", "lstmx8", "--output", "/dev/null/x"), 1, "detector: /dev/null/x"),
+    ],
+)
+def test_wrong_use_is_a_message_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    told: str,
+) -> None:
+    assert exit_of(monkeypatch, *arguments) == code
+    assert told in capsys.readouterr().err
+
+
+def test_an_error_of_the_system_names_its_file_without_a_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("timestamp,value\n1700000000,1\n")
+    (tmp_path / "file").write_text("")
+    assert exit_of(monkeypatch, "replay", str(tmp_path / "a.csv"), "--scores", str(tmp_path / "file")) == 1
+    assert capsys.readouterr().err == f"detector: {tmp_path / 'file'}: File exists\n"
+
+
+def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
+    said = CliRunner().invoke(app, ["backtest", "--help"], env={"COLUMNS": "200"}).stdout
+    assert '{"relative/path.csv": [[start, end], ...]}' in said
