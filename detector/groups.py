@@ -26,8 +26,8 @@ Bools = npt.NDArray[np.bool_]
 CONTRIBUTORS = 5
 """Members that an alert names."""
 NO_TICK = -1.0
-"""Of a group that has none yet. The column `group.tick` says when the present one began; `group.seen`, of a member, when
-the one began that it was last seen in."""
+"""Of a group that has none yet. The column `group.tick` says when the present one began; `group.seen`, of a member,
+when the one began that it was last seen in."""
 
 
 @dataclass(frozen=True, slots=True)
