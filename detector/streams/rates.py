@@ -42,9 +42,15 @@ class Rates:
         self.raw = raw
 
     def values(self, state: Columns, rows_B: Rows, times_B: Float64, values_B: Float64, kinds_B: Uint8) -> Float64:
-        """[B] values to score; NaN where a counter starts and there is nothing to score yet."""
-        counts_B = kinds_B == Kind.COUNTER
-        if self.raw or not counts_B.any():
+        """[B] values to score; NaN where a counter starts and there is nothing to score yet.
+
+        What is scored as it comes, and was a counter before, is none any more.
+        """
+        counts_B = (kinds_B == Kind.COUNTER) & (not self.raw)
+        was_B = self.are_scored(state, rows_B) & ~counts_B
+        if was_B.any():
+            state[TOTAL.name][rows_B[was_B]] = np.nan
+        if not counts_B.any():
             return values_B
         found_B = values_B.copy()
         found_B[counts_B] = rates(state, rows_B[counts_B], times_B[counts_B], values_B[counts_B])

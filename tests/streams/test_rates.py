@@ -68,6 +68,20 @@ def test_an_alert_says_whether_it_speaks_of_a_rate(kind: Kind, said: bool) -> No
     assert {alert.per_second for alert in alerts} == {said}
 
 
+@pytest.mark.parametrize(("raw", "kind"), [(True, Kind.COUNTER), (False, Kind.GAUGE)])
+def test_what_is_a_counter_no_more_leaves_no_total_behind(raw: bool, kind: Kind) -> None:
+    pipeline = pipeline_of()
+    run(pipeline, counter(pipeline, [0.0, 10, 20], [100.0, 150, 200]))
+    pipeline.rates = Rates(raw=raw)
+    levels = counter(pipeline, [30.0, 40], [9_000.0, 9_100])
+    run(pipeline, replace(levels, kinds=np.full(2, kind, dtype=np.uint8)))
+    row = pipeline.table.occupied((levels.topic, levels.partition))
+    assert not pipeline.rates.are_scored(pipeline.table.columns, row).any()
+    pipeline.rates = Rates(raw=False)
+    outcomes, _ = run(pipeline, counter(pipeline, [50.0, 60], [9_200.0, 9_300]))
+    assert outcomes == ["COUNTER_START", "WARMUP"]
+
+
 def test_raw_counters_and_gauges_are_scored_as_they_are() -> None:
     raw = pipeline_of()
     raw.rates = Rates(raw=True)
