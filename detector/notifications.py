@@ -1,7 +1,7 @@
-"""Which changes of alerts subscribers are told of, and what they are told.
+"""Which changes of alerts are sent to subscribers, and what the messages say.
 
-An alert that begins within an interval of `alerts.mute` is held back: it is open, and nobody knows. It is told when it
-is still firing at its stream's first sample after the interval, and never if it ends before. An alert that was told
+An alert that begins within an interval of `alerts.mute` is held back: it is open, but nothing is sent. It is sent when
+it still fires at its stream's first sample after the interval, and never if it ends before. An alert that was sent
 before the interval began goes on as usual, its end included.
 """
 
@@ -32,7 +32,7 @@ class Model:
 
 
 class Notifications:
-    """Tells of the alerts of a stream table; writes its column `alert.held` and no other."""
+    """Makes the messages about the alerts of a stream table; writes its column `alert.held` and no other."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Notifications:
         self._muted: list[str] = []
 
     def due(self, partition: Partition, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> list[int]:
-        """Positions, of these rows, whose alert begins, ends, or is no longer held back, and is to be told.
+        """Positions, of these rows, whose alert begins, ends, or is no longer held back, and is to be sent.
 
         `before` and `status` are the alerts' before and after the samples at `times`.
         """
@@ -123,7 +123,7 @@ class Notifications:
                 yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
 
     def _is_groups_own(self, row: int) -> bool:
-        """Whether only the group's alert is told."""
+        """Whether only the group's alert is sent."""
         if self._groups is None or self._groups.settings.alert_members:
             return False
         return bool(self._table.columns[GROUP.name][row] >= 0)

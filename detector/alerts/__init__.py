@@ -1,4 +1,4 @@
-"""From a score above 1 to what an operator is told: pending, firing, resolved."""
+"""From a score above 1 to an alert: pending, firing, resolved."""
 
 from detector.alerts.lifecycle import Lifecycle
 from detector.alerts.mute import Mutes

@@ -44,7 +44,7 @@ class Lifecycle:
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
         Field("alert.usual", dtype="float64", initial=np.nan),  # expected where it began; NaN: not of a level
-        Field("alert.held", dtype="uint8"),  # 1 while the open alert is not told, see `notifications.py`
+        Field("alert.held", dtype="uint8"),  # 1 while the open alert is held back, see `notifications.py`
     )
 
     def __init__(
@@ -134,7 +134,7 @@ class Lifecycle:
 def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:
     """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
 
-    Scores fall within samples, because a level is soon no news; how long it lasts is a matter of event time.
+    Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time.
     """
     away_B = np.abs(seen.values - state["alert.worst"][rows, 1])
     return np.asarray(away_B < np.abs(seen.values - state["alert.usual"][rows]))

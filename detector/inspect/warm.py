@@ -2,7 +2,7 @@
 
 The samples of all files are put in the order of their times, go through the pipeline under the partition where the
 worker will find their series, and are stored as a snapshot at the offset where the group reads on. Alerts that begin in
-history are held back; one that is still open is told with its stream's first sample, as behind `alerts.not_before`.
+history are held back; one that is still open is sent at its stream's first sample, as behind `alerts.not_before`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A stream that is calmer than it ever was: noise that dies away, a season or jobs that do not come.
 
-The activity of a stream is the mean size of its last residuals; what is followed is its logarithm, between bounds in
-units of their deviation over the whole history (not in these units itself: an outage inflates them for good). Novelty
-is how far that is below the lowest it has been, in deviations of its own, and counts half, because neighbouring levels
-share their samples. A level enters the record a window late, so that a calm does not excuse itself. Repeats of a value
-say nothing here: `flatline.py` judges them.
+The activity of a stream is the mean size of its last residuals, and its level is the logarithm of that, clipped to a
+range in deviations of the residuals (the level itself is not in these deviations, which an outage inflates for good).
+Novelty is how far the level is below the lowest so far, in deviations of the level. It counts half, because
+neighbouring levels share their samples. A level enters the record a window late, so that a calm does not excuse itself.
+Repeats of a value count nothing here: `flatline.py` judges them.
 """
 
 from __future__ import annotations

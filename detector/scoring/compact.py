@@ -18,7 +18,7 @@ TAIL = PooledTail(threshold=0.1, rate=0.0015, mean_excess=0.208)
 
 
 class CoarseMemory(NoveltyMemory):
-    """Few numbers lie far apart: what is nearer to one of them than the closest two to each other is no news at all."""
+    """Few numbers lie far apart: what is nearer to one of them than the closest two are to each other is not new."""
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found, gap_B = super().distance(state, rows, times_B, numbers_B), self._gaps(state, rows)
@@ -76,7 +76,7 @@ class NoMemory(NoveltyMemory):
 
 
 class NoCalm(Calm):
-    """Calm is never news."""
+    """Calm is never new."""
 
     fields: tuple[Field, ...] = ()
 

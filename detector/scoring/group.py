@@ -3,7 +3,7 @@
 A group is judged once a tick of event time, from what its members showed in that tick. Its statistic has four parts:
 
 - novelty, the root mean square over the members, smoothed: many that are each a little unlike their past;
-- size of the residuals, as logarithms, root mean square, smoothed: many that are hard to foretell;
+- size of the residuals, as logarithms, root mean square, smoothed: many that are hard to forecast;
 - reach, how far members are from where they usually are, root mean square, smoothed longer: an outage that has
   happened before;
 - jump, the three largest residuals beyond what is ordinary for them, held for some ticks: a few, however briefly.

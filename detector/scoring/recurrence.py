@@ -1,11 +1,11 @@
-"""What the coming back of something rare is worth: little where it is one sample, an alarm where it lasts.
+"""How much the return of something rare may add to a score: little for one sample, an alarm where it lasts.
 
-A value is *rare* when it is more than half a deviation from all that is established (see `stats.novelty`). One rare
-sample after another is what an outage looks like whose like was seen before, and what noise with a heavy tail does not
-look like. So the bound of the credit for recurrence rises with the share of rare values among the last few, less that
-among the last sixty-four: a stream that stays at a new level is news for some samples, not for ever. A stream to which
-most is rare, as to a young or a wandering one, gets little of it: the square of the share that was usual over the last
-two days of event time.
+A value is *rare* when it is more than half a deviation from all that is established (see `stats.novelty`). A second
+outage of a kind is one rare sample after another; noise with a heavy tail is not. So the bound of the credit for
+recurrence rises with the share of rare values among the last few samples, less their share among the last sixty-four: a
+stream that stays at a new level is new for some samples, not for ever. The rise is multiplied by the square of the
+share of values that were usual over the last two days of event time, so that a young or a wandering stream, to which
+most values are rare, gets little of it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 BOUND = 1.0
-"""Most that the second coming of something rare is worth, in deviations: an outage labelled twice is two alerts."""
+"""Most that one returning rare value may add, in deviations: an outage that happens twice is two alerts."""
 LASTING = 3.0
-"""What the bound gains where the last values are all rare and none was before."""
+"""What the bound gains where the last values are all rare and none was rare before."""
 RARE = 0.5
 """Distance from the established, in deviations of the value, beyond which a value is rare."""
 NOW, LATELY = 1.0 / 4.0, 1.0 / 64.0

@@ -1,12 +1,14 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = the largest novelty of the value, of the residual, of an unheard-of calm, and, where a stream has a daily habit,
-of its departure from that; each in its own standard deviations over the whole history, a value's in those of its side
-of the mean if they are less, and for a history of n samples times n / (n + 500), or n / (n + 300) for the part that is
-a recurrence. Its tail probability, or that of the present run of repeats where it is smaller, is held against the alarm
-budget: anomaly_score = log p / log p_budget, so more than 1 is rarer than the operator allows; beyond 1 it grows with
-the logarithm. `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows
-share a call. Finite for every finite |value| <= 1e30.
+raw = the largest of up to four novelties: of the value, of the residual, of a calm like none before, and, where a
+stream has a daily habit, of the departure from it. Each is in its own standard deviations over the whole history; a
+value's are those of its side of the mean where they are less. With a history of n samples each is multiplied by
+n / (n + 500), and the part that is a recurrence by n / (n + 300).
+
+p is the tail probability of raw, or that of the present run of repeats where it is smaller. anomaly_score = log p /
+log p_budget, so more than 1 is rarer than the alarm budget allows; beyond 1 it grows with the logarithm of that ratio.
+`score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call.
+Finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -39,9 +41,10 @@ NOISE_FLOOR = 1e-4
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
 HALF_TRUST_RETURNS = 300.0
-"""The same of a recurrence: who was there before is known sooner than that nobody was."""
+"""The same for a recurrence: that a value was there before is known sooner than that none was."""
 LEAST_SHARE = 0.25
-"""Least deviation of residual and departure as a share of the value's: what is foretold exactly must not explode."""
+"""Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
+explode."""
 HABIT_SIZE = 32
 HABIT_WEIGHT = 1.4
 """Of a departure from the habit: smoothed, it has a lighter tail than a value or a residual."""

@@ -1,4 +1,4 @@
-"""Names that were seen while a partition had no room for them, so that one that comes again can be told from a flood.
+"""Names that were seen while a partition had no room for them: one that comes again is no part of a flood.
 
 A slot holds the tag of a name. Every second time that a name comes, by a coin that it and the moment decide, it takes
 its slot, and it is known again for as long as no other one does: without the coin, two names that share a slot and take

@@ -20,7 +20,7 @@ USUAL_KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_z
 
 _LOOK_BACK = 100
 _MISSING = 0.01
-"""Steps before a fault from which it is told whether it would be seen in this stream."""
+"""Steps before a fault that decide whether it would be seen in this stream."""
 
 
 @dataclass(frozen=True, slots=True)
