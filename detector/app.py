@@ -19,6 +19,7 @@ import structlog
 from detector.alerts import AlertRecord, Lifecycle, Mutes
 from detector.config import Config
 from detector.decoders import DECODERS
+from detector.errors import DetectorError
 from detector.groups import Groups, GroupSettings
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
@@ -171,6 +172,8 @@ def run(config: Config, read: Callable[[], Config]) -> None:
     workers: list[Worker] = []
 
     def stop(*, again: bool = False) -> None:
+        if not workers and not again:
+            raise SystemExit  # it is still being built, and may wait for brokers: there is nothing to end in order
         for worker in workers[-1:]:
             worker.stop(again=again)
 
@@ -178,6 +181,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
     reloads = Reloads(read, partial(stop, again=True))
 
     def live(config: Config, watchdog: Watchdog) -> None:
+        workers.clear()
         with ExitStack() as stack:
             workers.append(build_worker(config, stack, watchdog=watchdog))
             if stopping.asked or reloads.config:
@@ -193,6 +197,9 @@ def run(config: Config, read: Callable[[], Config]) -> None:
                 with Watchdog(current.watchdog.stall_seconds) as watchdog:
                     watchdog.outlive_suspensions(partial(live, current, watchdog), patience, lambda: stopping.asked)
                 current = None if stopping.asked else reloads.take()
+    except (DetectorError, OSError) as exc:
+        structlog.get_logger("detector").error("ended by an error", error=str(exc))
+        raise
     finally:
         faulthandler.cancel_dump_traceback_later()
 

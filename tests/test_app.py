@@ -1,11 +1,15 @@
-"""Signals: the first asks, the deadline and the second force."""
+"""Signals: the first asks, the deadline and the second force. Errors: the log tells the one that ended the process."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.integration.daemon import Daemon
 
 SCRIPT = """
 import sys, time
@@ -57,3 +61,23 @@ def test_the_second_signal_forces_the_end() -> None:
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=200)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+NOBODY = "127.0.0.1:9"
+
+
+def test_g12_a_worker_that_still_waits_for_its_brokers_ends_at_once(tmp_path: Path) -> None:
+    brokers = {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 600.0}
+    with Daemon(tmp_path, {"kafka": brokers, "checkpoint": {"shutdown_timeout_seconds": 60.0}}) as daemon:
+        assert daemon.terminate() == 0
+        assert "Timeout (" not in daemon.log.read_text()
+
+
+def test_the_error_that_ends_a_worker_is_a_line_of_its_log_too(tmp_path: Path) -> None:
+    with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 1.0}}) as daemon:
+        assert daemon.process.wait(200) == 1
+        *_, logged, said = daemon.log.read_text().splitlines()
+    told = json.loads(logged)
+    assert (told["level"], told["event"]) == ("error", "ended by an error")
+    assert said == f"detector: {told['error']}"
+    assert f"no broker at {NOBODY} answers" in said

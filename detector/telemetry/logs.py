@@ -26,7 +26,7 @@ MAX_EVENTS = 1_000
 """Different events that the repeat limit remembers."""
 DROPPED = "dropped_repeats"
 CHATTY = "kafka"
-"""The Kafka client writes passwords at DEBUG, so it never logs below INFO."""
+"""The Kafka client tells at INFO what helps to debug: it does so at our debug. At DEBUG it writes passwords: never."""
 
 OnLine = Callable[[str, bool], None]
 """(level, written or dropped)."""
@@ -123,7 +123,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger(CHATTY).setLevel(max(logging.INFO, root.level))
+    chatty = logging.INFO if root.level <= logging.DEBUG else max(logging.WARNING, root.level)
+    logging.getLogger(CHATTY).setLevel(chatty)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

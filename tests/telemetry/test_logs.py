@@ -121,6 +121,13 @@ def test_s3_the_kafka_client_never_logs_below_info() -> None:
     assert [line["event"] for line in log.lines] == ["fine", "ours"]
 
 
+def test_what_the_kafka_client_does_is_told_when_debugging_only() -> None:
+    log = Log(level="info")
+    logging.getLogger("kafka.cluster").info("Updated metadata")
+    logging.getLogger("kafka.cluster").warning("lost")
+    assert [line["event"] for line in log.lines] == ["lost"]
+
+
 def test_levels() -> None:
     log = Log(level="error")
     structlog.get_logger("detector").warning("no")
