@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from detector.errors import DetectorError
+
 _TICK_SECONDS = 0.05
+_STOOD_SECONDS = 2.0
+_ATTEMPTS = 10
 
 
 class Stopwatch:
@@ -16,6 +22,8 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
+        self.longest_stand_seconds = 0.0
+        """The longest time for which it did not run."""
         self._ticks = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stopwatch", daemon=True)
@@ -35,5 +43,20 @@ class Stopwatch:
         self._thread.join()
 
     def _run(self) -> None:
+        ticked_at = time.monotonic()
         while not self._ended.wait(_TICK_SECONDS):
             self._ticks += 1
+            before, ticked_at = ticked_at, time.monotonic()
+            self.longest_stand_seconds = max(self.longest_stand_seconds, ticked_at - before)
+
+
+def undisturbed(attempt: Callable[[], None]) -> None:
+    """Make an attempt that a machine that stands still spoils, by sessions that end: such a failure does not count."""
+    for _ in range(_ATTEMPTS):
+        with Stopwatch() as watch:
+            try:
+                return attempt()
+            except (AssertionError, DetectorError):
+                if watch.longest_stand_seconds < _STOOD_SECONDS:
+                    raise
+    raise AssertionError(f"the machine stood still in each of {_ATTEMPTS} attempts")

@@ -13,10 +13,12 @@ import pytest
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as Section
 from detector.errors import BrokerUnreachable, MemberFenced, PartitionStalled
+from detector.records import RawBatch
 from detector.sources.kafka import KafkaSource
 from tests.integration.daemon import Daemon
-from tests.integration.driving import MakeSource, drive, read, values, wait_for_change
+from tests.integration.driving import MakeSource, drive, poll, read, values, wait_for_change
 from tests.kafka.endpoint import Endpoint, eventually
+from tests.stopwatch import undisturbed
 
 pytestmark = pytest.mark.integration
 
@@ -145,13 +147,24 @@ def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_pa
 ):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
-    source = make_source(topic, session_timeout_seconds=5.0)
-    assigned = wait_for_change(source).assigned
-    time.sleep(7.0)  # the callback has returned long ago; heartbeats go on, and nothing is fetched
-    source.resume(assigned)
 
-    assert values(read(source, 1)) == [b"a"]
-    source.commit({(topic, 0): 1})
+    def restore() -> None:
+        source = make_source(topic, group_id=kafka.name("group"), session_timeout_seconds=5.0)
+        assigned = wait_for_change(source).assigned
+        time.sleep(7.0)  # the callback has returned long ago; heartbeats go on, and nothing is fetched
+        source.resume(assigned)
+        batches: list[RawBatch] = []
+
+        def reads_on() -> bool:
+            batches.extend(poll(source))
+            assert not source.changes().lost, "it was thrown out"
+            return bool(batches)
+
+        eventually(reads_on, "it reads")
+        assert values(batches) == [b"a"]
+        source.commit({(topic, 0): 1})
+
+    undisturbed(restore)
 
 
 def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: Endpoint, make_source: MakeSource):

@@ -39,6 +39,7 @@ BASE_PROPERTIES: Mapping[str, str | int] = {
     "num.network.threads": 2,
     "num.io.threads": 4,
     "num.recovery.threads.per.data.dir": 1,
+    "initial.broker.registration.timeout.ms": 300_000,
     "broker.session.timeout.ms": 3_000,
     "broker.heartbeat.interval.ms": 500,
     "controlled.shutdown.enable": "false",

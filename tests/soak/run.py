@@ -207,9 +207,10 @@ def _get(process: Process, path: str) -> str | None:
 
 def _accounting(slot: Slot) -> list[str]:
     """G16, at rest: consumed = scored + late + duplicate + warmup + discarded + dead-lettered."""
-    if slot.running is None:
-        return []
-    families = text_string_to_metric_families(_get(slot.running, "/metrics") or "")
+    page = None
+    while page is None and slot.running is not None:
+        page = _get(slot.running, "/metrics")
+    families = text_string_to_metric_families(page or "")
     samples = [sample for family in families for sample in family.samples]
     consumed = sum(sample.value for sample in samples if sample.name == "detector_samples_consumed_total")
     accounted = sum(sample.value for sample in samples if sample.name == "detector_samples_total")
