@@ -73,8 +73,7 @@ def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluste
     cluster.brokers[0].pause()
     with Daemon(tmp_path, config) as daemon:
         daemon.wait_until_it_listens()
-        assert end(daemon, SHORT_SECONDS) == 1
-        assert "most recent call first" in daemon.log.read_text()
+        assert end(daemon, SHORT_SECONDS) == 0, "there is nothing yet to end in order"
 
 
 def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_path: Path):
