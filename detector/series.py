@@ -71,6 +71,8 @@ class SeriesIndex:
 
     def __init__(self) -> None:
         self.by_raw: dict[object, int] = {}
+        self.raw_bytes = 0
+        """What the spellings take at most, as counted by who fills `by_raw`."""
         self._by_key: dict[SeriesKey, int] = {}
         self._keys: list[SeriesKey | None] = []
         self._free: list[int] = []

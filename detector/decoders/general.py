@@ -15,6 +15,8 @@ from detector.errors import DecodeError
 from detector.series import SeriesIndex
 
 _KNOWN_TIMES = 4_096
+_LONGEST_KNOWN_TIME = 64
+"""In characters; longer ones are no date, or padded."""
 _MISSING: Any = object()
 _TEXT = {str, type(_MISSING)}
 
@@ -49,9 +51,11 @@ class Times:
         return float(stamp)
 
     def _of_text(self, text: str) -> float:
-        if len(self._known) >= _KNOWN_TIMES:
-            self._known.clear()
-        number = self._known[text] = time_of(text, self._per_second)
+        number = time_of(text, self._per_second)
+        if len(text) <= _LONGEST_KNOWN_TIME:
+            if len(self._known) >= _KNOWN_TIMES:
+                self._known.clear()
+            self._known[text] = number
         return number
 
 

@@ -22,6 +22,8 @@ MAX_LABEL_CHARACTERS = 16_384
 
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
+_SPELLED_BYTES_PER_SERIES = 16 << 10
+_LEAST_SPELLED_BYTES = 64 << 20
 _LONGEST_INTEGER = 64
 _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
 """As Prometheus uses suffixes."""
@@ -76,11 +78,22 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
         text.encode()
     except UnicodeEncodeError as exc:
         raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
-    if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)):
-        series.by_raw.clear()  # the same series in ever new spellings
     tag = series.intern(key) << KIND_BITS | kind
+    series.raw_bytes += _size(spelling)
+    if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)) or series.raw_bytes > max(
+        _LEAST_SPELLED_BYTES, _SPELLED_BYTES_PER_SERIES * len(series)
+    ):  # the same series in ever new spellings
+        series.by_raw.clear()
+        series.raw_bytes = _size(spelling)
     series.by_raw[spelling] = tag
     return tag
+
+
+def _size(spelling: Hashable) -> int:
+    """Bytes of the texts in it, which is what may be large."""
+    if isinstance(spelling, tuple):
+        return sum(map(_size, spelling))
+    return len(spelling) if isinstance(spelling, str | bytes) else 0
 
 
 def key_of(stream: Any, name: Any, labels: Any) -> SeriesKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -198,6 +199,22 @@ def test_ever_new_spellings_do_not_fill_the_memory() -> None:
         assert set(decoder.decode(raw(*records), series).series.tolist()) == {0}
     assert len(series) == 1
     assert len(series.by_raw) <= 65_536
+
+
+@pytest.mark.parametrize(
+    "record", [b'{"name":"a","labels":{%s},"value":1}', b'{"name":"a","timestamp":"%s1.5","value":1}']
+)
+def test_g10_ever_longer_spellings_do_not_fill_the_memory(record: bytes) -> None:
+    series, decoder = SeriesIndex(), JsonDecoder(Settings())
+    tracemalloc.start()
+    try:
+        for more in range(100):
+            samples = decoder.decode(raw(record % (b" " * (1_000_000 + more))), series)
+            assert samples.series.tolist() == [0]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 80e6
 
 
 json_values = st.recursive(
