@@ -58,7 +58,8 @@ class KafkaStore:
     def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
         """Reads the partition of the topic to the end that it has now."""
         found = self._reader.pieces(partition, progress)
-        self._pieces |= {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
+        elsewhere = {key: pieces for key, pieces in self._pieces.items() if key[0] != partition}
+        self._pieces = elsewhere | {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
         return joined(found)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:

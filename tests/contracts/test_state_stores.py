@@ -114,6 +114,16 @@ def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) ->
     assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
 
 
+def test_g10_what_others_have_deleted_meanwhile_is_not_remembered(make: Make) -> None:
+    ours, theirs = make(), make()
+    for offset in range(20):
+        theirs.write(A, manifest_name(offset, "w"), b"a")
+        theirs.delete(A, [manifest_name(offset - 1, "w")])
+        theirs.flush(600.0)
+        assert dict(ours.open(A)) == {manifest_name(offset, "w"): b"a"}
+    assert sum(len(kept) for kept in vars(ours).values() if isinstance(kept, dict)) <= 1
+
+
 def test_deleting_a_great_many_blobs_neither_waits_nor_counts_as_writing(make: Make) -> None:
     store, names = make(), [block_name(1, number, "w") for number in range(500)]
     for name in names:
