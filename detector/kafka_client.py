@@ -138,7 +138,11 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
             f"{doing}: {where} hung up on {kafka.sasl.username}'s authentication by {kafka.sasl.mechanism}; "
             "check kafka.sasl.mechanism, username and password"
         )
-    hint = " It may expect kafka.tls or kafka.sasl." if hung_up or "Handshake failed" in cause else ""
+    hint = ""
+    if "Handshake failed" in cause:
+        hint = " It may expect no kafka.tls there, or a certificate of ours (kafka.tls.certificate_file)."
+    elif hung_up:
+        hint = " It may expect kafka.tls or kafka.sasl."
     return BrokerUnreachable(
         f"{doing}: no broker at {where} answers ({cause or error}); "
         f"check kafka.bootstrap_servers and that a broker listens there.{hint}"
@@ -191,6 +195,10 @@ def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
     """The library's `error` as one of ours: what failed, where, and how to mend it."""
     where = ", ".join(kafka.bootstrap_servers)
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, kafka_errors.IllegalSaslStateError):
+        return AccessDenied(
+            f"{doing}: {where} logs nobody in there ({detail}); leave kafka.sasl out, or name the brokers' port for it"
+        )
     if isinstance(error, _AUTHENTICATION):
         return AccessDenied(
             f"{doing}: {where} refused the credentials of {kafka.sasl.username or 'this client'} ({detail}); "

@@ -52,3 +52,31 @@ def test_an_error_of_the_system_names_its_file_without_a_number(
 def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
     said = CliRunner().invoke(app, ["backtest", "--help"], env={"COLUMNS": "200"}).stdout
     assert '{"relative/path.csv": [[start, end], ...]}' in said
+
+
+def test_a_configuration_is_right_although_files_that_it_names_are_on_another_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DETECTOR_TEST_PASSWORD", raising=False)
+    config, found = tmp_path / "config.yaml", tmp_path / "ca.pem"
+    found.write_text("")
+    config.write_text(
+        f"kafka: {{tls: {{enabled: true, ca_file: {found}, certificate_file: /nowhere/cert, key_file: /nowhere/key}},\n"
+        "  sasl: {mechanism: PLAIN, username: me, password_env: DETECTOR_TEST_PASSWORD}}\n"
+        "model: {weights: /nowhere/w.safetensors}\n"
+    )
+    ran = CliRunner().invoke(app, ["check-config", "-c", str(config)])
+    assert (ran.exit_code, ran.stdout) == (0, f"{config}: ok\n")
+    assert [line.partition("user: ")[2] for line in ran.stderr.splitlines()] == [
+        "kafka.tls.certificate_file: /nowhere/cert: no such file",
+        "kafka.tls.key_file: /nowhere/key: no such file",
+        "model.weights: /nowhere/w.safetensors: no such file",
+        "model.weights, its card: /nowhere/w.json: no such file",
+        "kafka.sasl.password_env: the environment variable DETECTOR_TEST_PASSWORD is not set",
+    ]
+
+
+def test_the_offset_of_inspect_belongs_to_a_stream() -> None:
+    ran = CliRunner().invoke(app, ["inspect", "--offset", "5"], env={"COLUMNS": "200"})
+    assert ran.exit_code == 2
+    assert "add --stream" in ran.stderr

@@ -23,6 +23,8 @@ def inspect(
     from detector.config import load
     from detector.inspect import look
 
+    if offset is not None and stream is None:
+        raise typer.BadParameter("is for looking at one stream: add --stream", param_hint="--offset")
     loaded = load(config)
     wanted = partition_of(partition)
     if stream is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
 
 from detector.config import Config
 from detector.errors import StateDamaged, StateMissing
@@ -29,25 +31,44 @@ def surveys(config: Config, partition: Partition | None) -> list[Survey]:
     if not any(one.snapshots or one.other_blobs for one in found):
         what = "" if partition is None else f" of {partition[0]}/{partition[1]}"
         raise StateMissing(
-            f"nothing is stored{what} for group {config.source.kafka.group_id} in the {config.state.type} store; "
+            f"nothing is stored{what} for group {config.source.kafka.group_id} in {_place(config)}; "
             "check state and source.kafka.group_id, or wait for the first checkpoint"
         )
     return found
+
+
+def _place(config: Config) -> str:
+    """The configured store as one finds it; a relative folder depends on where one stands."""
+    if config.state.type == "kafka":
+        return f"the topic {config.state.kafka.topic}"
+    return f"the folder {Path(config.state.directory.path).absolute()}"
 
 
 def streams(
     config: Config, partition: Partition | None, wanted: str, offset: int | None, pipeline: Pipeline
 ) -> list[StoredStream]:
     """The stream in every partition that has it. Raises StateMissing where none does."""
-    found, missing = [], []
+    found: list[StoredStream] = []
+    missing: list[str] = []
+    others: list[str] = []
     with reader_of(config) as reader:
         for stored in reader.partitions() if partition is None else [reader.open(partition)]:
             try:
-                found.append(find(stored, at_offset(survey(stored), offset), wanted, pipeline))
+                one = find(stored, at_offset(survey(stored), offset), wanted, pipeline, others)
             except StateMissing as exc:
                 missing.append(str(exc))
+            else:
+                found += [one] if one else []
+    if not found and others:
+        near = get_close_matches(wanted, others, n=3, cutoff=0.5)
+        missing.append(
+            f"no stream {wanted} among {len(others)} in {_place(config)}"
+            + (f"; there are {', '.join(near)}" if near else "; write it as alerts do, with all of its labels")
+        )
     if not found:
-        raise StateMissing("; ".join(missing) or f"nothing is stored for group {config.source.kafka.group_id}")
+        raise StateMissing(
+            "; ".join(missing) or f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}"
+        )
     return found
 
 

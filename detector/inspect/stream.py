@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from detector.alerts.record import rfc3339
-from detector.errors import StateMissing
 from detector.pipeline import Pipeline
 from detector.protocols import Stored
 from detector.records import AlertStatus
@@ -39,16 +37,13 @@ class StoredStream:
     """Every column as it is stored."""
 
 
-def find(stored: Stored, snapshot: Snapshot, wanted: str, pipeline: Pipeline) -> StoredStream:
-    """The stream of a fingerprint, or written as alerts write it: `name{label="value"}`. Raises StateMissing."""
-    others = []
+def find(stored: Stored, snapshot: Snapshot, wanted: str, pipeline: Pipeline, others: list[str]) -> StoredStream | None:
+    """The stream of a fingerprint, or written as alerts write it: `name{label="value"}`. The rest goes to `others`."""
     for key, row, read in streams(stored, snapshot):
         if wanted in (key.fingerprint, str(key)):
             return _described(stored, snapshot, key, row, read, pipeline)
         others.append(str(key))
-    near = get_close_matches(wanted, others, n=3, cutoff=0.5)
-    hint = f"; there are {', '.join(near)}" if near else ""
-    raise StateMissing(f"{stored.partition[0]}/{stored.partition[1]}: no stream {wanted}{hint}")
+    return None
 
 
 def _described(

@@ -129,7 +129,7 @@ def test_state_moves_to_a_topic_and_back_to_the_byte(setting: Setting, tmp_path:
     folder, config = directory_config(tmp_path / "one"), setting.config
     Stock(folder).two_snapshots()
     move.export_to(folder, tmp_path / "a.tar", None, force=False)
-    with pytest.raises(StateMissing, match="nothing is stored for group detector in the kafka store"):
+    with pytest.raises(StateMissing, match="nothing is stored for group detector in the topic "):
         look.surveys(config, None)
     move.import_from(config, tmp_path / "a.tar", None, at=None, force=False, while_running=False)
     surveys = look.surveys(config, None)

@@ -11,11 +11,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from kafka import errors as kafka_errors
 
 from detector.config import parse
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as Section
 from detector.errors import AccessDenied, BrokerUnreachable, ConfigError, SourceError
+from detector.kafka_client import translate
 from detector.sources.kafka import KafkaSource
 
 Identity = Callable[..., Path]
@@ -86,3 +88,9 @@ def test_s1_a_password_is_not_sent_readably_unless_that_is_allowed() -> None:
     with pytest.raises(ConfigError, match="sasl without tls sends the password readably"):
         parse(f"kafka: {{{sasl}}}", "test.yaml")
     assert parse(f"kafka: {{{sasl}, allow_plaintext_credentials: true}}", "test.yaml").kafka.sasl.username == "u"
+
+
+def test_a_port_that_takes_no_login_is_not_called_a_wrong_password() -> None:
+    told = translate(kafka_errors.IllegalSaslStateError(), "reading", Kafka(bootstrap_servers=["broker:9092"]))
+    assert isinstance(told, AccessDenied)
+    assert "broker:9092 logs nobody in there" in str(told)

@@ -1,0 +1,36 @@
+"""Which of the files that a configuration names cannot be read on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from detector.config.schema import Config
+
+
+def unreadable(config: Config) -> list[str]:
+    """A line for each; empty where a worker that starts here, as this user, finds all of them."""
+    lines = [f"{key}: {path}: {trouble}" for key, path in _named(config) if (trouble := _trouble(path))]
+    variable = config.kafka.sasl.password_env
+    if variable is not None and variable not in os.environ:
+        lines.append(f"kafka.sasl.password_env: the environment variable {variable} is not set")
+    return lines
+
+
+def _named(config: Config) -> Iterator[tuple[str, Path]]:
+    tls, weights = config.kafka.tls, config.model.weights
+    named: list[tuple[str, str | None]] = [("kafka.sasl.password_file", config.kafka.sasl.password_file)]
+    if tls.enabled:
+        named += [(f"kafka.tls.{key}", getattr(tls, key)) for key in ("ca_file", "certificate_file", "key_file")]
+    if weights is not None:
+        named += [("model.weights", weights), ("model.weights, its card", str(Path(weights).with_suffix(".json")))]
+    if config.source.type == "file":
+        named += [("source.file.paths", path) for path in config.source.file.paths]
+    yield from ((key, Path(path)) for key, path in named if path is not None)
+
+
+def _trouble(path: Path) -> str | None:
+    if not path.exists():
+        return "no such file"
+    return None if os.access(path, os.R_OK) else "may not be read"
