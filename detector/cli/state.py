@@ -79,7 +79,7 @@ def warm(
     force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
     while_running: WhileRunning = False,
 ) -> None:
-    """Play history into the configured store, so that streams start warm. Nobody is told of what it holds."""
+    """Play history into the configured store, so that streams start warm. Its alerts are held back."""
     import sys
 
     import structlog
