@@ -91,7 +91,7 @@ def main() -> None:
     PICTURE.write_text(svg(found), encoding="utf-8")
     for kind, event in zip(FAULTS, found.events, strict=True):
         print(kind, event.verdict, event.delay_samples)
-    print(f"{len(found.history.episodes)} alerts, {sum(found.false)} false")
+    print(f"{len(found.history.episodes)} alerts, {found.false.count(True)} false")
 
 
 if __name__ == "__main__":

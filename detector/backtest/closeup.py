@@ -18,10 +18,10 @@ ROWS_AROUND = 40
 
 
 def close_ups(judged: Judgement) -> list[tuple[str, Judgement]]:
-    """Up to `MOST` stretches with what they show: what was missed, what was false and what was caught, in turn."""
+    """Up to `MOST` stretches with what they show: what was missed, false and caught, in turn, or the alerts."""
     if len(judged.history.times) < LONG_ROWS:
         return []
-    turns = chain.from_iterable(zip_longest(_missed(judged), _false(judged), _caught(judged)))
+    turns = chain.from_iterable(zip_longest(_missed(judged), _false(judged), _caught(judged), _unjudged(judged)))
     chosen = islice((turn for turn in turns if turn is not None), MOST)
     return [(words, cut(judged, span)) for words, span in chosen]
 
@@ -33,11 +33,19 @@ def _missed(judged: Judgement) -> Iterator[tuple[str, Window]]:
 
 
 def _false(judged: Judgement) -> Iterator[tuple[str, Window]]:
+    return _alerts(judged, True, "false alert")
+
+
+def _unjudged(judged: Judgement) -> Iterator[tuple[str, Window]]:
+    return _alerts(judged, None, "alert")
+
+
+def _alerts(judged: Judgement, verdict: bool | None, word: str) -> Iterator[tuple[str, Window]]:
     """The most certain first."""
     pairs = zip(judged.history.episodes, judged.false, strict=True)
-    for episode in sorted((one for one, false in pairs if false), key=lambda one: -one.anomaly_score):
+    for episode in sorted((one for one, false in pairs if false is verdict), key=lambda one: -one.anomaly_score):
         end = episode.until(float(judged.history.times[-1]))
-        yield f"false alert: {iso(episode.fired_at)}", (episode.fired_at, end)
+        yield f"{word}: {iso(episode.fired_at)}", (episode.fired_at, end)
 
 
 def _caught(judged: Judgement) -> Iterator[tuple[str, Window]]:

@@ -47,15 +47,18 @@ class Judgement:
 
     history: History
     events: tuple[Event, ...]
-    false: tuple[bool, ...]
-    """For each episode of the history."""
+    false: tuple[bool | None, ...]
+    """For each episode of the history; None where no labels say so."""
     series: Series
     """The same for the scorers that sweep a threshold; windows without a row are left out."""
 
 
-def judge(history: History, windows: Sequence[Window]) -> Judgement:
-    """Hold a history against its windows."""
+def judge(history: History, windows: Sequence[Window] | None) -> Judgement:
+    """Hold a history against its windows; None where it has no labels, which is not the same as no windows."""
     times = history.times
+    if windows is None:
+        nothing = Series(history.name, times, history.values, np.zeros((0, 2), np.int64))
+        return Judgement(history, (), (None,) * len(history.episodes), nothing)
     bounds = [(_first(times, start), int(np.searchsorted(times, end, "right")) - 1) for start, end in windows]
     rows = np.array([(first, last) for first, last in bounds if first <= last], dtype=np.int64).reshape(-1, 2)
     events = tuple(_event(history, window, first, last) for window, (first, last) in zip(windows, bounds, strict=True))

@@ -58,7 +58,7 @@ def figures(judged: Sequence[Judgement]) -> Figures:
     events = [event for one in judged for event in one.events]
     caught = [event for event in events if event.verdict == Verdict.CAUGHT]
     missed = sum(event.verdict == Verdict.MISSED for event in events)
-    false = sum(sum(one.false) for one in judged)
+    false = sum(one.false.count(True) for one in judged)
     alerts = sum(len(one.false) for one in judged)
     days = sum(one.history.scored_seconds for one in judged) / DAY_SECONDS
     precision = _share(alerts - false, alerts)

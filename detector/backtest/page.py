@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 
@@ -50,24 +50,40 @@ def page(report: Report) -> str:
     """The whole file. Series stand in the order of what went wrong, worst first."""
     run = report.runs[0]
     order = sorted(range(len(run.judged)), key=lambda at: _trouble(run.each[at]), reverse=True)
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    body = [
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Backtest of {escape(report.data)}</title><style>{css}</style></head><body>",
+    body = (
         *_head(report, run),
         *(_budgets(report) if len(report.runs) > 1 else ()),
         "<h2>Series, worst first</h2>",
         *_table(run, order),
         *_unlabelled(run),
+    )
+    return frame(report, body, _KEY, _WORDS, (_figure(run, at) for at in order))
+
+
+def frame(
+    report: Report,
+    body: Iterable[str],
+    key: tuple[tuple[str, str], ...],
+    words: Mapping[str, str],
+    figures: Iterable[str],
+) -> str:
+    """A whole file: `body`, then `figures` below their `key` of colours, then what the `words` mean."""
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    parts = [
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>Backtest of {escape(report.data)}</title><style>{css}</style></head><body>",
+        *body,
         "<h2>Pictures</h2>",
-        *_key(),
-        *(_figure(run, at) for at in order),
+        '<div class="key">',
+        *(f'<span><i style="background: {colour}"></i>{meaning}</span>' for colour, meaning in key),
+        "</div>",
+        *figures,
         "<h2>How this is counted</h2><dl>",
-        *(f"<dt>{word}</dt><dd>{meaning}</dd>" for word, meaning in _WORDS.items()),
+        *(f"<dt>{word}</dt><dd>{meaning}</dd>" for word, meaning in words.items()),
         "</dl></body></html>\n",
     ]
-    return "\n".join(body)
+    return "\n".join(parts)
 
 
 def _trouble(found: Figures) -> tuple[int, int]:
@@ -78,15 +94,16 @@ def _head(report: Report, run: Run) -> Iterator[str]:
     found = run.in_all
     yield "<h1>Backtest</h1>"
     yield (
-        f'<p class="soft">{escape(report.data)} against {escape(report.labels)} · {found.series} labelled series, '
-        f"{report.rows:,} rows, {found.stream_days:,.0f} stream-days · detector {__version__}, {escape(report.model)}"
+        f'<p class="soft">{escape(report.data)} against {escape(report.labels or "")} · {found.series} labelled '
+        f"series, {report.rows:,} rows, {found.stream_days:,.0f} stream-days · "
+        f"detector {__version__}, {escape(report.model)}"
     )
     yield f" · {report.malformed_rows:,} malformed rows left out</p>" if report.malformed_rows else "</p>"
     false_week = number(found.false_alerts_per_stream_week, 2)
     asked = f"of {number(found.alerts_per_stream_week, 2)} alerts in all; the budget was {run.alerts_per_stream_week:g}"
     samples = found.median_delay_samples
     time = "–" if found.median_delay_seconds is None else duration(found.median_delay_seconds)
-    cards = (
+    shown = (
         (f"{found.caught} of {found.events}", f"events caught ({percent(found.recall)})"),
         (false_week, f"false alerts per stream and week, {asked}"),
         (percent(found.precision), f"of {found.alerts} alerts touch an event"),
@@ -94,29 +111,35 @@ def _head(report: Report, run: Run) -> Iterator[str]:
         (time, "median delay of what was caught" + (f", {plural(samples, 'sample')}" if samples is not None else "")),
         (nab_score(found), "NAB score, standard profile"),
     )
+    yield from cards(shown)
+
+
+def cards(shown: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Figures in large type, each with what it means."""
     yield '<div class="cards">'
-    yield from (f'<div class="card"><b>{value}</b><span>{meaning}</span></div>' for value, meaning in cards)
+    yield from (f'<div class="card"><b>{value}</b><span>{meaning}</span></div>' for value, meaning in shown)
     yield "</div>"
 
 
 def _budgets(report: Report) -> Iterator[str]:
     yield "<h2>Alarm budgets</h2><p>The same series at other budgets. All that follows is at the first one.</p>"
-    yield from _heading(("alerts asked per stream and week", *_HEADINGS[1:]))
+    yield from heading(("alerts asked per stream and week", *_HEADINGS[1:]))
     for run in report.runs:
         yield f"<tr><td>{run.alerts_per_stream_week:g}</td>{_cells(run.in_all)}</tr>"
     yield "</tbody></table>"
 
 
 def _table(run: Run, order: list[int]) -> Iterator[str]:
-    yield from _heading(_HEADINGS)
+    yield from heading(_HEADINGS)
     yield f'<tr class="total"><td>all</td>{_cells(run.in_all)}</tr>'
     for at in order:
-        name = _breakable(run.judged[at].history.name)
+        name = breakable(run.judged[at].history.name)
         yield f'<tr><td><a href="#series-{at}">{name}</a></td>{_cells(run.each[at])}</tr>'
     yield "</tbody></table>"
 
 
-def _heading(words: tuple[str, ...]) -> Iterator[str]:
+def heading(words: tuple[str, ...]) -> Iterator[str]:
+    """A table's beginning."""
     yield f"<table><thead><tr>{''.join(f'<th>{word}</th>' for word in words)}</tr></thead><tbody>"
 
 
@@ -140,7 +163,7 @@ def _cells(found: Figures) -> str:
     return "".join(cells)
 
 
-def _breakable(name: str) -> str:
+def breakable(name: str) -> str:
     """A name that may break behind its separators rather than anywhere."""
     return re.sub("([/_])", r"\1<wbr>", escape(name))
 
@@ -163,21 +186,16 @@ def _unlabelled(run: Run) -> Iterator[str]:
     yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + ".</p>"
 
 
-def _key() -> Iterator[str]:
-    yield '<div class="key">'
-    yield from (f'<span><i style="background: {colour}"></i>{meaning}</span>' for colour, meaning in _KEY)
-    yield "</div>"
-
-
 def _figure(run: Run, at: int) -> str:
     judged, found = run.judged[at], run.each[at]
     return (
-        f'<figure id="series-{at}"><h3>{_breakable(judged.history.name)}</h3>'
-        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{_close_ups(judged)}</figure>"
+        f'<figure id="series-{at}"><h3>{breakable(judged.history.name)}</h3>'
+        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{close_up_pictures(judged)}</figure>"
     )
 
 
-def _close_ups(judged: Judgement) -> str:
+def close_up_pictures(judged: Judgement) -> str:
+    """The close-ups of a long series, side by side; nothing of a short one."""
     parts = [
         f"<div><small>{words}</small>{picture(part, CLOSE_UP_WIDTH, 'close-up')}</div>"
         for words, part in close_ups(judged)

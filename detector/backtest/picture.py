@@ -87,7 +87,7 @@ class _Picture:
             yield f'<path class="grid" d="M{x} {VALUE_TOP}V{VALUE_BOTTOM}M{x} {SCORE_TOP}V{SCORE_BOTTOM}"/>'
             # Centred under its mark, but for the last one, which would reach over the edge.
             yield f'<text class="x" x="{min(x, self.width - 35)}" y="{HEIGHT - 6}">{text}</text>'
-        for text, y in (("labels", LABEL_LANE + 8), ("alerts", ALERT_LANE + 8)):
+        for text, y in (("labels" if self.judged.events else "", LABEL_LANE + 8), ("alerts", ALERT_LANE + 8)):
             yield f'<text class="y" x="{LEFT - 5}" y="{y}">{text}</text>'
         y = score_scale(np.array([1.0]))[0] / TENTHS
         yield f'<text class="y" x="{LEFT - 5}" y="{y + 3.5}">score 1</text>'
@@ -114,7 +114,8 @@ class _Picture:
         for episode, false in zip(self.history.episodes, self.judged.false, strict=True):
             kind = "false" if false else "true"
             score = short(episode.anomaly_score)
-            title = f"<title>{kind} alert, fired {iso(episode.fired_at)}, anomaly_score up to {score}</title>"
+            words = "alert" if false is None else f"{kind} alert"
+            title = f"<title>{words}, fired {iso(episode.fired_at)}, anomaly_score up to {score}</title>"
             span = self._span(episode.fired_at, episode.until(self.end))
             if episode.fired_at >= self.start:
                 x = f"{self._x(episode.fired_at):.1f}"

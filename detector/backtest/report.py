@@ -41,7 +41,7 @@ class Report:
     """What a backtest found."""
 
     data: str
-    labels: str
+    labels: str | None
     model: str
     rows: int
     malformed_rows: int

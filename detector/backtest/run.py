@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.backtest.alerts import alert_page, count, rate
 from detector.backtest.count import judge
 from detector.backtest.history import Recorder
 from detector.backtest.labels import Window
@@ -22,7 +23,8 @@ class BacktestOptions:
     """What is replayed, and against what."""
 
     data: Path
-    labels_file: Path
+    labels_file: Path | None
+    """None where nothing is labelled: alerts are shown, and none is judged."""
     files: list[ReplayFile]
     labels: dict[str, list[Window]]
     """By relative path, as `read_labels` gives them."""
@@ -65,17 +67,21 @@ def backtest(
         everything = [judge(recorder.history(file), _windows(options, file)) for file in options.files]
         judged = [one for one in everything if one.history.name in options.labels]
         runs.append(Run.of(budget, judged, [one for one in everything if one.history.name not in options.labels]))
-    return Report(str(options.data), str(options.labels_file), model, rows, malformed, tuple(runs))
+    labels = None if options.labels_file is None else str(options.labels_file)
+    return Report(str(options.data), labels, model, rows, malformed, tuple(runs))
 
 
-def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window]:
-    return options.labels.get(file.relative.as_posix(), [])
+def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window] | None:
+    return options.labels.get(file.relative.as_posix())
 
 
 def summary(report: Report) -> str:
     """A line for each alarm budget, for a terminal."""
     lines = []
     for run in report.runs:
+        if report.labels is None:
+            lines.append(_unjudged(run))
+            continue
         found = run.in_all
         rate = found.false_alerts_per_stream_week
         lines.append(
@@ -87,6 +93,15 @@ def summary(report: Report) -> str:
     return "\n".join(lines)
 
 
+def _unjudged(run: Run) -> str:
+    weekly = rate(run.unlabelled)
+    return (
+        f"budget {run.alerts_per_stream_week:g} a stream and week: {count(run.unlabelled)} alerts in "
+        f"{sum(bool(one.history.episodes) for one in run.unlabelled)} of {len(run.unlabelled)} series"
+        + (f" ({weekly:.2f} a stream and week)" if weekly is not None else "")
+    )
+
+
 def write_report(report: Report, folder: Path) -> None:
     """`report.json` and `report.html` into `folder`. Raises SourceError where that cannot be."""
     try:
@@ -94,6 +109,7 @@ def write_report(report: Report, folder: Path) -> None:
         text = json.dumps(report.as_json(), indent=1, allow_nan=False)
         (folder / "report.json").write_text(text + "\n", encoding="utf-8")
         # A file's name need not be UTF-8; a page must.
-        (folder / "report.html").write_text(page(report), encoding="utf-8", errors="replace")
+        made = alert_page(report) if report.labels is None else page(report)
+        (folder / "report.html").write_text(made, encoding="utf-8", errors="replace")
     except OSError as exc:
         raise SourceError(f"{folder}: the report cannot be written: {exc.strerror or exc}") from exc

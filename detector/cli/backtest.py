@@ -12,8 +12,13 @@ from detector.cli.application import ConfigOption, app
 def backtest(
     data: Annotated[Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.")],
     labels: Annotated[
-        Path, typer.Option(help=r'JSON: {"relative/path.csv": \[\[start, end], ...]}, known anomalies.', metavar="FILE")
-    ],
+        Path | None,
+        typer.Option(
+            help=r'Known anomalies, JSON: {"relative/path.csv": \[\[start, end], ...]}. '
+            "Without them alerts are shown, and none is called true or false.",
+            metavar="FILE",
+        ),
+    ] = None,
     report: Annotated[Path, typer.Option(help="Folder for report.html and report.json.", metavar="DIR")] = Path(
         "backtest-report"
     ),
@@ -23,7 +28,7 @@ def backtest(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Replay recorded series and hold the alerts against what is known to have been wrong."""
+    """Replay recorded series and show the alerts, held against what is known to have been wrong."""
     from detector.backtest.labels import read_labels
     from detector.backtest.run import BacktestOptions, summary, write_report
     from detector.backtest.run import backtest as run_backtest
@@ -34,7 +39,7 @@ def backtest(
     loaded = load(config)
     files = find_files([data])
     budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
-    options = BacktestOptions(data, labels, files, read_labels(labels, files), budgets)
+    options = BacktestOptions(data, labels, files, read_labels(labels, files) if labels else {}, budgets)
     from detector.app import build_pipeline
     from detector.pipeline import Pipeline
 

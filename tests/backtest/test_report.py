@@ -1,5 +1,6 @@
 """The report, from files on disk to the page: figures, schema, pictures, and names that need care."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -150,6 +151,37 @@ def test_the_page_has_one_picture_a_labelled_series_and_fetches_nothing(report: 
     assert "url(" not in text
     targets = {str(attributes["href"]) for tag, attributes in read.tags if tag == "a"}
     assert targets == {f"#{attributes['id']}" for tag, attributes in read.tags if tag == "figure"}
+
+
+@pytest.fixture(scope="module")
+def unjudged(options: BacktestOptions) -> Report:
+    return backtest(
+        dataclasses.replace(options, labels_file=None, labels={}), pipeline_of, lambda line: None, lambda step: None
+    )
+
+
+def test_without_labels_alerts_are_shown_and_none_is_judged(report: Report, unjudged: Report, tmp_path: Path) -> None:
+    write_report(unjudged, tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(found, SCHEMA, format_checker=jsonschema.FormatChecker())
+    assert found["labels"] is None
+    alerts = {one["file"]: one["alerts"] for one in found["runs"][0]["unlabelled"]}
+    assert sorted(alerts) == sorted((*NAMES, "unlabelled.csv"))
+    for one in report.as_json()["runs"][0]["series"]:
+        assert [alert["id"] for alert in alerts[one["file"]]] == [alert["id"] for alert in one["alerts"]]
+    text = (tmp_path / "report.html").read_text()
+    read = _Page(text)
+    assert read.open == []
+    pictures = [attributes["aria-label"] for _, attributes in read.tags if attributes.get("class") == "series"]
+    assert pictures == sorted(pictures, key=lambda name: -len(alerts[str(name)])), "most alerts first"
+    assert len(pictures) == 5
+    assert "alert false" not in text
+    assert text.count('class="alert true"') == sum(map(len, alerts.values())) >= 4
+    assert not {"labels", "false"} & set(read.words)
+    total = sum(map(len, alerts.values()))
+    assert (
+        summary(unjudged).splitlines()[0].startswith(f"budget 0.1 a stream and week: {total} alerts in 4 of 5 series")
+    )
 
 
 def test_names_are_shown_as_they_are(report: Report) -> None:

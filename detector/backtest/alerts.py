@@ -1,0 +1,106 @@
+"""The report of a backtest without labels, as one HTML file: which alerts there would have been, and no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from detector import __version__
+from detector.backtest.count import Judgement
+from detector.backtest.page import breakable, cards, close_up_pictures, duration, frame, heading, number, plural
+from detector.backtest.picture import picture
+from detector.backtest.report import Report, Run
+
+WEEK_SECONDS = 7 * 86_400.0
+MOST_PICTURES = 100
+"""Of the series with the most alerts."""
+_HEADINGS = ("series", "alerts", "a week", "firing in all", "longest", "highest score", "rows")
+_KEY = (
+    ("var(--ink)", "value"),
+    ("#bcd5ee", "expected band"),
+    ("var(--blue)", "alert"),
+    ("var(--red)", "anomaly_score above 1"),
+    ("#a9b5c1", "anomaly_score"),
+)
+_WORDS = {
+    "alert": "One message, however long it fires. Without labels nobody says which of them are right: look at the "
+    "pictures, and give what was truly wrong as labels next time.",
+    "a week": "Alerts per stream and week, from the first judged sample to the last sample.",
+}
+
+
+def alert_page(report: Report) -> str:
+    """The whole file. Series stand in the order of their alerts, most first."""
+    run = report.runs[0]
+    order = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))
+    return frame(report, _body(report, run, order), _KEY, _WORDS, _pictures(order))
+
+
+def rate(series: tuple[Judgement, ...] | list[Judgement]) -> float | None:
+    """Alerts per stream and week of these series; None where no sample was judged."""
+    seconds = sum(one.history.scored_seconds for one in series)
+    return WEEK_SECONDS * count(series) / seconds if seconds else None
+
+
+def count(series: tuple[Judgement, ...] | list[Judgement]) -> int:
+    """Alerts of these series."""
+    return sum(len(one.history.episodes) for one in series)
+
+
+def _body(report: Report, run: Run, order: list[Judgement]) -> Iterator[str]:
+    days = sum(one.history.scored_seconds for one in order) / 86_400.0
+    yield "<h1>Backtest</h1>"
+    yield (
+        f'<p class="soft">{escape(report.data)}, without labels · {len(order)} series, {report.rows:,} rows, '
+        f"{days:,.0f} stream-days · detector {__version__}, {escape(report.model)}"
+    )
+    yield f" · {report.malformed_rows:,} malformed rows left out</p>" if report.malformed_rows else "</p>"
+    alerted = [one for one in order if one.history.episodes]
+    yield from cards(
+        (
+            (str(count(order)), "alerts"),
+            (number(rate(order), 2), f"alerts per stream and week; the budget was {run.alerts_per_stream_week:g}"),
+            (f"{len(alerted)} of {len(order)}", "series had one"),
+        )
+    )
+    if len(report.runs) > 1:
+        yield "<h2>Alarm budgets</h2><p>The same series at other budgets. All that follows is at the first one.</p>"
+        yield from heading(("alerts asked per stream and week", "alerts", "a week"))
+        for other in report.runs:
+            yield f"<tr><td>{other.alerts_per_stream_week:g}</td><td>{count(other.unlabelled)}</td>"
+            yield f"<td>{number(rate(other.unlabelled), 2)}</td></tr>"
+        yield "</tbody></table>"
+    yield "<h2>Series, most alerts first</h2>"
+    yield from heading(_HEADINGS)
+    for at, one in enumerate(order):
+        yield f"<tr>{_row(at, one)}</tr>"
+    yield "</tbody></table>"
+
+
+def _row(at: int, one: Judgement) -> str:
+    episodes, name = one.history.episodes, breakable(one.history.name)
+    spans = [episode.until(float(one.history.times[-1])) - episode.fired_at for episode in episodes]
+    cells = (
+        f'<a href="#series-{at}">{name}</a>' if at < MOST_PICTURES else name,
+        str(len(episodes)),
+        number(rate([one]), 2),
+        duration(sum(spans)) if spans else "–",
+        duration(max(spans)) if spans else "–",
+        number(max((episode.anomaly_score for episode in episodes), default=None), 1),
+        f"{len(one.history.times):,}",
+    )
+    return "".join(f"<td>{cell}</td>" for cell in cells)
+
+
+def _pictures(order: list[Judgement]) -> Iterator[str]:
+    for at, one in enumerate(order[:MOST_PICTURES]):
+        caption = (
+            f"{plural(len(one.history.episodes), 'alert')} · {len(one.history.times):,} rows, one every "
+            f"{duration(one.history.step_seconds)}"
+        )
+        yield (
+            f'<figure id="series-{at}"><h3>{breakable(one.history.name)}</h3><figcaption>{caption}</figcaption>'
+            f"{picture(one)}{close_up_pictures(one)}</figure>"
+        )
+    if len(order) > MOST_PICTURES:
+        yield f"<p>{len(order) - MOST_PICTURES} more series have no picture here.</p>"
