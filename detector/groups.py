@@ -75,8 +75,7 @@ class Groups:
         """Take in samples in their order; yields wherever ticks end."""
         groups_N = table.group_rows(partition, shown.rows)
         grouped = groups_N != NO_ROW
-        # Just behind its newest member's, so that no group goes before its members do.
-        np.maximum.at(table.columns[LATEST.name], groups_N[grouped], np.nextafter(shown.times[grouped], np.inf))
+        np.maximum.at(table.columns[LATEST.name], groups_N[grouped], shown.times[grouped])
         some = np.flatnonzero(grouped & shown.scored)
         if not len(some):
             return

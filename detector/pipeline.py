@@ -226,9 +226,10 @@ class Pipeline:
         self._forget(partition, pick, expired, results)
         self.table.expired += len(expired)
         evicted = self.table.surplus_rows(partition, now)
-        self._forget(partition, pick, self.table.with_childless_groups(partition, evicted), results)
+        self._forget(partition, pick, evicted, results)
         self.table.evicted += len(evicted)
 
-    def _forget(self, partition: Partition, pick: int, rows: Rows, results: _Results) -> None:
+    def _forget(self, partition: Partition, pick: int, streams: Rows, results: _Results) -> None:
+        rows = self.table.with_childless_groups(partition, streams)
         results.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
         self.table.release(partition, rows)

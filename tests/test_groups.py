@@ -238,6 +238,18 @@ def test_a_stream_that_lacks_the_labels_that_are_asked_for_now_leaves_its_group(
     assert other.table.group_rows(PARTITION, row).tolist() == [NO_ROW]
 
 
+def test_the_next_look_for_idle_streams_leaves_new_groups_of_restored_streams_alone() -> None:
+    before = pipeline_of(expiry=8 * 3600.0)
+    run(before, log_of(50), [])
+    after = restarted(before, by=("__name__",), expiry=8 * 3600.0)
+    on: Log = [(key_of(0, 0), START + STEP * 120, 1.0)]
+    run(after, on, [])
+    for metric in range(METRICS):
+        assert members_of(after, key_of(0, metric)) == [key_of(host, metric) for host in range(HOSTS)]
+    kept = after.table.occupied(PARTITION)
+    assert (after.table.columns[GROUP.name][kept] == IS_GROUP).sum() == METRICS
+
+
 @pytest.mark.parametrize("by", [(), ("__name__",)])
 def test_the_alert_of_a_group_that_is_asked_for_no_more_ends(by: tuple[str, ...]) -> None:
     log = log_of(460, event=slice(450, 460))

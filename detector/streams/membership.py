@@ -1,7 +1,7 @@
 """Which streams belong together, by labels they share: a group is a row of its own, and its members point to it.
 
 The row makes a group durable like any stream. It is placed when its first member is, so that where rows lie does not
-depend on how the log was cut into batches; it has no samples, and expires after its last member. A group is a
+depend on how the log was cut into batches; it has no samples, and goes with its last member. A group is a
 partition's own: members on two partitions make two groups.
 """
 

@@ -102,8 +102,8 @@ class StreamTable(BlockTable):
         return crossings(times_N, self._partition(partition).watermark, step)
 
     def idle_rows(self, partition: Partition, now: float) -> Rows:
-        """Rows that are due to expire at event time `now`, in the order of the partition's own numbers."""
-        rows = self.occupied(partition)
+        """Rows of streams that are due to expire at event time `now`, in the order of the partition's own numbers."""
+        rows = self._only_streams(self.occupied(partition))
         expired: Rows = rows[now - self.columns[LATEST.name][rows] > self.idle_expiry_seconds]
         return expired
 
@@ -119,7 +119,7 @@ class StreamTable(BlockTable):
         return evicted
 
     def with_childless_groups(self, partition: Partition, leaving: Rows) -> Rows:
-        """The rows that leave, and those of groups that have no other member."""
+        """Rows of streams that are to leave, and those of groups that have no other member."""
         rows = self.occupied(partition)
         groups = self.columns[GROUP.name][rows]
         if not (groups == IS_GROUP).any():
