@@ -19,6 +19,8 @@ POLL_SECONDS = 0.05
 """Longest wait of either consumer while the other may have something."""
 PATIENCE_SECONDS = 5.0
 """A partition that has more, but delivers nothing for this long, is not waited for."""
+LONGEST_TURN_SECONDS = 1.0
+"""Of a longer one, no more counts as a partition's silence: this process was busy, or frozen, and did not listen."""
 LAST_FLUSH_SECONDS = 5.0
 
 
@@ -59,12 +61,15 @@ class Router:
         self.merge = Merge()
         self._assigned: frozenset[Partition] = frozenset()
         self._paused: frozenset[Partition] = frozenset()
-        self._heard: dict[Partition, float] = {}
+        self._silence: dict[Partition, float] = {}
+        """Seconds in which nothing came."""
+        self._looked_at = clock.monotonic()
         self._due_at = clock.monotonic() + interval_seconds
 
     def turn(self) -> None:
         """Route what there is. Raises SourceError, DeliveryError."""
         batches = self.source.poll(POLL_SECONDS)
+        self._listen()
         self._follow_assignment()
         for batch in batches:
             if (batch.topic, batch.partition) in self._assigned:
@@ -105,9 +110,9 @@ class Router:
         self._paused -= gone | changes.assigned
         for partition in gone:
             self.merge.drop(partition)
-            self._heard.pop(partition, None)
+            self._silence.pop(partition, None)
         self.metrics.source.forget(gone - changes.assigned)
-        self._heard |= dict.fromkeys(changes.assigned, self.clock.monotonic())
+        self._silence |= dict.fromkeys(changes.assigned, 0.0)
         self.source.resume(changes.assigned)
         self.log.info("partitions to route changed", assigned=sorted(changes.assigned), now=len(self._assigned))
 
@@ -117,16 +122,21 @@ class Router:
         self.metrics.observe_rejects(samples.rejects)
         self.outlets.send_rejects(samples.rejects)
         self.merge.add(samples, int(batch.offsets[-1]) + 1)
-        self._heard[batch.topic, batch.partition] = self.clock.monotonic()
+        self._silence[batch.topic, batch.partition] = 0.0
+
+    def _listen(self) -> None:
+        before, self._looked_at = self._looked_at, self.clock.monotonic()
+        seconds = min(self._looked_at - before, LONGEST_TURN_SECONDS)
+        self._silence = {partition: silence + seconds for partition, silence in self._silence.items()}
 
     def _behind(self) -> frozenset[Partition]:
         """Partitions that have more than was read of them, and are worth waiting for."""
-        lag, now = self.source.lag(), self.clock.monotonic()
+        lag = self.source.lag()
         return frozenset(
             partition
             for partition in self._assigned
             if lag.get(partition) != 0
-            and (self.merge.pending(partition) or now - self._heard[partition] < PATIENCE_SECONDS)
+            and (self.merge.pending(partition) or self._silence[partition] < PATIENCE_SECONDS)
         )
 
     def _hold_back(self) -> None:
