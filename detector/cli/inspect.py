@@ -14,20 +14,34 @@ def inspect(
     stream: Annotated[
         str | None, typer.Option(help='One stream: `name{label="value"}`, or its fingerprint.', metavar="STREAM")
     ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(help="Streams whose `name{label=...}` fits, with * and ?, one a line.", metavar="PATTERN"),
+    ] = None,
+    firing: Annotated[bool, typer.Option("--firing", help="Only streams whose alert fires, one a line.")] = False,
     offset: Annotated[int | None, typer.Option(min=0, help="Another snapshot than the newest, for --stream.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
 ) -> None:
-    """Show the state in the configured store: snapshots, the blocks of a partition, or one stream. Writes nothing."""
+    """Show the state in the configured store: snapshots, the blocks of a partition, or streams. Writes nothing."""
     import time
 
     from detector.config import load
     from detector.inspect import look
+    from detector.state.survey import Survey
 
     if offset is not None and stream is None:
         raise typer.BadParameter("is for looking at one stream: add --stream", param_hint="--offset")
+    if stream is not None and (match is not None or firing):
+        raise typer.BadParameter("is one stream; --match and --firing list many", param_hint="--stream")
     loaded = load(config)
     wanted = partition_of(partition)
-    if stream is None:
+    surveys: list[Survey] = []
+    if match is not None or firing:
+        from detector.app import build_pipeline
+
+        listed = look.listed(loaded, wanted, "*" if match is None else match, build_pipeline(loaded), firing=firing)
+        lines = look.lines_of(listed, as_json=as_json)
+    elif stream is None:
         surveys = look.surveys(loaded, wanted)
         lines = look.described(surveys, wanted, time.time(), as_json=as_json)
     else:
@@ -37,5 +51,4 @@ def inspect(
         lines = look.told(found, as_json=as_json)
     for line in lines:
         typer.echo(line)
-    if stream is None:
-        look.require_whole(surveys)
+    look.require_whole(surveys)

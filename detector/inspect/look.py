@@ -10,6 +10,7 @@ from pathlib import Path
 from detector.config import Config
 from detector.errors import StateDamaged, StateMissing
 from detector.inspect import render
+from detector.inspect.listing import ListedStream, matching
 from detector.inspect.stream import StoredStream, find
 from detector.pipeline import Pipeline
 from detector.protocols import StateReader
@@ -72,6 +73,21 @@ def streams(
     return found
 
 
+def listed(
+    config: Config, partition: Partition | None, pattern: str, pipeline: Pipeline, *, firing: bool
+) -> list[ListedStream]:
+    """Streams that fit a pattern, in every partition or one. Raises StateMissing where nothing is stored."""
+    found: list[ListedStream] = []
+    snapshots = 0
+    with reader_of(config) as reader:
+        for stored in reader.partitions() if partition is None else [reader.open(partition)]:
+            snapshots += 1
+            found += matching(stored, at_offset(survey(stored), None), pattern, pipeline, firing=firing)
+    if not snapshots:
+        raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}")
+    return found
+
+
 def described(found: Sequence[Survey], partition: Partition | None, now: float, *, as_json: bool) -> Iterator[str]:
     """Surveys as lines of text."""
     if as_json:
@@ -89,6 +105,14 @@ def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
         return
     for one in found:
         yield from render.stream(one)
+
+
+def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
+    """Many streams as lines of text."""
+    if as_json:
+        yield render.as_json(found)
+    else:
+        yield from render.listing(found)
 
 
 def require_whole(found: Sequence[Survey]) -> None:

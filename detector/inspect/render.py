@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 from detector.alerts.record import rfc3339
+from detector.inspect.listing import ListedStream
 from detector.inspect.stream import StoredStream
 from detector.state.survey import Snapshot, Survey
 
 _AGES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def as_json(found: Sequence[Survey] | Sequence[StoredStream]) -> str:
+def as_json(found: Sequence[Survey] | Sequence[StoredStream] | Sequence[ListedStream]) -> str:
     """One JSON array; what is not finite is null, since JSON has no words for it."""
     return json.dumps([_plain(asdict(one)) for one in found], indent=2)
 
@@ -50,6 +51,22 @@ def partition(one: Survey, now: float) -> Iterator[str]:
         (str(block.number), str(block.offset or "?"), str(block.streams), _size(block.bytes), block.damaged or "")
         for block in newest.blocks
     ]
+    yield from _table(rows)
+
+
+def listing(found: Iterable[ListedStream]) -> Iterator[str]:
+    """A table, a stream a line; under SKILL the network's error over that of repeating the last value."""
+    rows: list[tuple[str, ...]] = [
+        ("SERIES", "PARTITION", "NEWEST SAMPLE", "VALUE", "SAMPLES", "FORECASTER", "SKILL", "ALERT")
+    ]
+    for one in found:
+        status = "warming up" if one.warming_up else (one.alert or "another version's columns")
+        if one.alert_since:
+            status = f"{one.alert} since {one.alert_since[:19]}Z"
+        newest = f"{one.last_time[:19]}Z" if one.last_time else "none"
+        skill = "" if one.skill is None or not math.isfinite(one.skill) else f"{one.skill:.2f}"
+        figures = (_value(one.last_value), _value(one.samples), one.forecaster or "", skill, status)
+        rows.append((one.series, f"{one.topic}/{one.partition}", newest, *figures))
     yield from _table(rows)
 
 

@@ -69,7 +69,7 @@ def _meaning(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
     latest, status = float(state[LATEST.name][row]), AlertStatus(int(state["alert.status"][row]))
     forecaster = pipeline.forecaster
     found: dict[str, Any] = {
-        "last_time": _time(latest),
+        "last_time": time_text(latest),
         "last_value": float(state["flat_last"][row]),
         "samples": int(state["value_count"][row]),
         "interval_seconds": float(state["interval_seconds"][row]),
@@ -80,9 +80,13 @@ def _meaning(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
         "alert": status.name.lower(),
     }
     if status in (AlertStatus.PENDING, AlertStatus.FIRING):
-        found["alert_since"] = _time(float(state["alert.starts_at"][row]))
+        found["alert_since"] = time_text(float(state["alert.starts_at"][row]))
         worst = dict(zip(_WORST, state["alert.worst"][row].tolist(), strict=True))
-        found["alert_worst"] = {**worst, "time": _time(worst["time"]), "offset": int(state["alert.worst_offset"][row])}
+        found["alert_worst"] = {
+            **worst,
+            "time": time_text(worst["time"]),
+            "offset": int(state["alert.worst_offset"][row]),
+        }
     if np.isfinite(state[TOTAL.name][row]):
         found["last_total"] = float(state[TOTAL.name][row])
     return found
@@ -99,7 +103,8 @@ def _expectation(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, A
     return {"forecast": float(forecast.loc[0]), "band": [float(score.lower[0]), float(score.upper[0])]}
 
 
-def _time(unix_seconds: float) -> str | None:
+def time_text(unix_seconds: float) -> str | None:
+    """RFC 3339; None for what never was."""
     return rfc3339(unix_seconds) if np.isfinite(unix_seconds) else None
 
 

@@ -84,6 +84,28 @@ def test_a_stream_in_an_older_snapshot(stocked: Path) -> None:
     assert (found["offset"], found["meaning"]["samples"], found["meaning"]["alert"]) == (70, 70, "none")
 
 
+def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
+    listed = as_json(stocked, "--match", 'cpu{host="h1?"}')
+    assert [one["series"] for one in listed] == [str(key(number)) for number in range(10, 20)]
+    (one,) = as_json(stocked, "--stream", str(key(12)), "--partition", "metrics/0")
+    same = {
+        name: listed[2][name] for name in ("last_time", "last_value", "samples", "warming_up", "forecaster", "alert")
+    }
+    assert same == {name: one["meaning"][name] for name in same}
+    assert len(as_json(stocked, "--match", "*")) == 303
+    assert len(as_json(stocked, "--match", "*", "--partition", "metrics/1")) == 3
+    firing = as_json(stocked, "--firing")
+    assert {one["alert"] for one in firing} == {"firing"}
+    assert str(key(0)) in {one["series"] for one in firing}
+    assert len(firing) < 10
+    head, first, *_ = inspect(stocked, "--firing").stdout.splitlines()
+    assert head.split()[0] == "SERIES"
+    assert first.startswith(firing[0]["series"])
+    assert f"firing since {firing[0]['alert_since'][:19]}Z" in first
+    assert inspect(stocked, "--firing", "--stream", "x").exit_code == 2
+    assert inspect(stocked, "--match", "disk*").stdout.splitlines()[1:] == []
+
+
 def test_looking_writes_nothing(stocked: Path) -> None:
     before = files(stocked)
     for arguments in ([], ["--partition", "metrics/0"], ["--stream", str(key(5))]):

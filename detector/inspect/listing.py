@@ -1,0 +1,93 @@
+"""Many streams of a snapshot, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+import numpy as np
+
+from detector.inspect.stream import time_text
+from detector.pipeline import Pipeline
+from detector.protocols import Stored
+from detector.records import AlertStatus
+from detector.series import SeriesKey
+from detector.state.block import StoredBlock, layout
+from detector.state.survey import Snapshot, streams
+from detector.streams.table import LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class ListedStream:
+    """What one wants to know of a stream among others; None where its columns are another version's."""
+
+    topic: str
+    partition: int
+    offset: int
+    """The snapshot's."""
+    series: str
+    fingerprint: str
+    last_time: str | None = None
+    last_value: float | None = None
+    samples: int | None = None
+    warming_up: bool | None = None
+    forecaster: str | None = None
+    skill: float | None = None
+    alert: str | None = None
+    alert_since: str | None = None
+
+
+def matching(
+    stored: Stored, snapshot: Snapshot, pattern: str, pipeline: Pipeline, *, firing: bool
+) -> Iterator[ListedStream]:
+    """Streams whose `name{label="value"}` fits `pattern` (`*` and `?`), all or only those whose alert fires."""
+    for _, group in groupby(streams(stored, snapshot), key=lambda found: found[2].block.number):
+        entries = [(key, row, read) for key, row, read in group if fnmatchcase(str(key), pattern)]
+        if entries:
+            keys, rows = [key for key, _, _ in entries], np.array([row for _, row, _ in entries], np.int64)
+            listed = _listed(stored, snapshot, keys, rows, entries[0][2], pipeline)
+            yield from (one for one in listed if not firing or one.alert == "firing")
+
+
+def _listed(
+    stored: Stored,
+    snapshot: Snapshot,
+    keys: list[SeriesKey],
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+    read: StoredBlock,
+    pipeline: Pipeline,
+) -> Iterator[ListedStream]:
+    """Asks the parts of the pipeline for all rows of a block at once."""
+    topic, partition = stored.partition
+    names = [ListedStream(topic, partition, snapshot.offset, str(key), key.fingerprint) for key in keys]
+    if layout(read.fields) != layout(pipeline.table.fields):
+        yield from names
+        return
+    state, forecaster = read.block.columns, pipeline.forecaster
+    columns = zip(
+        names,
+        state[LATEST.name][rows].tolist(),
+        state["flat_last"][rows].tolist(),
+        state["value_count"][rows].tolist(),
+        pipeline.scorer.warming(state, rows).tolist(),
+        forecaster.fallback(state, rows).tolist(),
+        forecaster.skill(state, rows).tolist(),
+        state["alert.status"][rows].tolist(),
+        state["alert.starts_at"][rows].tolist(),
+        strict=True,
+    )
+    for name, latest, value, samples, young, fallback, skill, status, since in columns:
+        alert = AlertStatus(int(status))
+        yield replace(
+            name,
+            last_time=time_text(latest),
+            last_value=float(value),
+            samples=int(samples),
+            warming_up=bool(young),
+            forecaster=forecaster.names[int(fallback)],
+            skill=float(skill),
+            alert=alert.name.lower(),
+            alert_since=time_text(since) if alert in (AlertStatus.PENDING, AlertStatus.FIRING) else None,
+        )
