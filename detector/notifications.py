@@ -3,6 +3,8 @@
 An alert that begins within an interval of `alerts.mute` is held back: it is open, but nothing is sent. It is sent when
 it still fires at its stream's first sample after the interval, and never if it ends before. An alert that was sent
 before the interval began goes on as usual, its end included.
+
+Where only a group's alert is told (`groups.alert_members`), those of its members are held back likewise.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ import numpy as np
 
 from detector.alerts.mute import Mutes
 from detector.alerts.record import alert_id
-from detector.columns import Rows
+from detector.columns import Bool, Rows
 from detector.groups import Groups, contributors
 from detector.protocols import Forecaster
 from detector.records import Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
 from detector.streams.membership import GROUP
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
+
+TOLD, MUTED, GROUPS_OWN = 0, 1, 2
+"""Column `alert.held`: whether the open alert was told, or why it is held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +67,24 @@ class Notifications:
         begins = (status == AlertStatus.FIRING) & (before != AlertStatus.FIRING)
         waits = np.zeros_like(begins)
         firing = np.flatnonzero(status == AlertStatus.FIRING)
-        waits[firing] = held[rows[firing]] > 0
+        silent = self._are_groups_own(rows)
+        waits[firing] = (held[rows[firing]] != TOLD) & ~silent[firing]
         told = []
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
-            if self._is_groups_own(row):
-                continue
-            interval = None if ends[at] else self._mutes.interval(self._table.key(partition, row), float(times[at]))
-            if interval is None and not (ends[at] and held[row]):
+            interval = None
+            if ends[at]:
+                hold = held[row]
+            elif silent[at]:
+                hold = GROUPS_OWN
+            else:
+                interval = self._mutes.interval(self._table.key(partition, row), float(times[at]))
+                hold = TOLD if interval is None else MUTED
+            if hold == TOLD:
                 told.append(at)
             if begins[at] and interval is not None:
                 self._muted.append(interval)
-            held[row] = interval is not None
+            held[row] = TOLD if ends[at] else hold
         return told
 
     def take_muted(self) -> tuple[str, ...]:
@@ -117,13 +128,12 @@ class Notifications:
     def ended(self, partition: Partition, rows: Rows) -> Iterator[Alert]:
         """The alerts that subscribers know to be open, of streams that are forgotten: they end at the last sample."""
         state = self._table.columns
-        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & (state["alert.held"][rows] == 0)]
+        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & (state["alert.held"][rows] == TOLD)]
         for row in open_rows.tolist():
-            if not self._is_groups_own(row):
-                yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
+            yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
 
-    def _is_groups_own(self, row: int) -> bool:
-        """Whether only the group's alert is sent."""
+    def _are_groups_own(self, rows: Rows) -> Bool:
+        """[B] of which streams only the group's alert is told."""
         if self._groups is None or self._groups.settings.alert_members:
-            return False
-        return bool(self._table.columns[GROUP.name][row] >= 0)
+            return np.zeros(len(rows), dtype=np.bool_)
+        return np.asarray(self._table.columns[GROUP.name][rows] >= 0)

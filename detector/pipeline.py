@@ -16,7 +16,7 @@ from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows
 from detector.groups import Groups, Shown
-from detector.notifications import Model, Notifications
+from detector.notifications import MUTED, Model, Notifications
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
     Alert,
@@ -192,7 +192,7 @@ class Pipeline:
 
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
-        frozen &= state["alert.held"][rows] == 0
+        frozen &= state["alert.held"][rows] != MUTED
         forecaster.learn(state, rows, times, values, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)

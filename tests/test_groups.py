@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -144,10 +145,8 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
     assert blobs_of(whole) == blobs_of(cut)
 
 
-def restarted(
-    pipeline: Pipeline, by: tuple[str, ...] = ("host",), *, expiry: float = 1e9, tick: float = STEP
-) -> Pipeline:
-    fresh, fields = pipeline_of(by, expiry=expiry, tick=tick), pipeline.table.fields
+def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), **asked: Any) -> Pipeline:
+    fresh, fields = pipeline_of(by, **asked), pipeline.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
     fresh.table.restore(PARTITION, pipeline.table.watermark(PARTITION), blocks)
     return fresh
@@ -276,3 +275,27 @@ def test_groups_go_on_where_the_tick_is_another_length_than_it_was(before: float
     begins, ends = log[EVENT.start * HOSTS * METRICS][1], log[-1][1]
     assert [alert.status for alert in alerts][:1] == [AlertStatus.FIRING]
     assert all(begins <= alert.time <= ends for alert in alerts)
+
+
+def spell(first: int, last: int) -> Log:
+    """One member by the minute, far off until minute 230."""
+    return [(key_of(0, 0), START + STEP * step, 90.0 if step < 230 else 0.0) for step in range(first, last)]
+
+
+def test_g15_an_alert_of_a_member_that_was_told_ends_when_members_are_told_of_no_more() -> None:
+    before = pipeline_of()
+    run(before, log_of(200), [])
+    alerts = run(before, spell(200, 205), []) + run(restarted(before, alert_members=False), spell(205, 300), [])
+    told = [alert for alert in alerts if not alert.series.is_group]
+    assert [alert.status for alert in told] == [AlertStatus.FIRING, AlertStatus.RESOLVED]
+    assert told[0].id == told[1].id
+
+
+def test_g15_an_alert_that_only_the_group_knew_is_told_while_it_fires_or_never() -> None:
+    before = pipeline_of(alert_members=False)
+    run(before, log_of(200), [])
+    assert [alert for alert in run(before, spell(200, 205), []) if not alert.series.is_group] == []
+    told = run(restarted(before), spell(205, 206), [])
+    assert [(alert.status, alert.starts_at) for alert in told] == [(AlertStatus.FIRING, START + STEP * 200)]
+    on: Log = [(key_of(0, 1), START + STEP * 1000, 0.0)]
+    assert [alert for alert in run(restarted(before, expiry=3600.0), on, []) if not alert.series.is_group] == []

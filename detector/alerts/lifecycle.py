@@ -44,7 +44,7 @@ class Lifecycle:
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
         Field("alert.usual", dtype="float64", initial=np.nan),  # expected where it began; NaN: not of a level
-        Field("alert.held", dtype="uint8"),  # 1 while the open alert is held back, see `notifications.py`
+        Field("alert.held", dtype="uint8"),  # why the open alert is not told, see `notifications.py`
     )
 
     def __init__(
