@@ -21,6 +21,9 @@ Uint8 = npt.NDArray[np.uint8]
 Partition = tuple[str, int]
 """(topic, partition number)."""
 
+LARGEST_VALUE = 1e30
+"""Of a sample: beyond this the arithmetic of single-precision state could overflow."""
+
 
 class Outcome(IntEnum):
     """What became of a sample; every consumed sample ends as exactly one of these.

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detector.decoders.timestamps import END_OF_TIME
-from detector.records import Float64, Outcome, Uint8
-
-LARGEST_VALUE = 1e30
-"""Beyond this a square no longer fits the float32 that the model computes in."""
+from detector.records import LARGEST_VALUE, Float64, Outcome, Uint8
 
 
 def outcomes_of(times: Float64, values: Float64, gaps: list[int]) -> Uint8:

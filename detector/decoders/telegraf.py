@@ -77,11 +77,7 @@ class TelegrafDecoder:
             columns.values.append(value)  # type: ignore[arg-type]  # True is 1
 
     def _new(self, series: SeriesIndex, tags: bytes, name: str, field: str) -> int:
-        labels = raw_labels(tags) if tags else None
-        if name == PROMETHEUS:
-            key = key_of(None, field, labels)
-            return remember(series, (tags, name, field), key, self._prometheus_kinds(key))
-        key = key_of(None, prefixed(name, field), labels)
+        key = key_of(None, prefixed(name, field), raw_labels(tags) if tags else None)
         kinds = self._prometheus_kinds if name == PROMETHEUS else self._kinds
         return remember(series, (tags, name, field), key, kinds(key))
 

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from detector.records import Float64, Int64, Outcome, SampleBatch, Uint8
+from detector.records import LARGEST_VALUE, Float64, Int64, Outcome, SampleBatch, Uint8
 
-LARGEST_VALUE = 1e30
-"""Beyond this the arithmetic of single-precision state could overflow."""
 EARLIEST_TIME = 0.0
 LATEST_TIME = 7_258_118_400.0
 """The year 2200."""

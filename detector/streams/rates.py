@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
-from detector.records import Float64, Kind, Uint8
-from detector.streams.ordering import LARGEST_VALUE
+from detector.records import LARGEST_VALUE, Float64, Kind, Uint8
 from detector.streams.table import LATEST
 
 TOTAL = Field("rate.total", dtype="float64", initial=np.nan)

@@ -17,9 +17,9 @@ from detector.decoders import DECODERS
 from detector.errors import SourceError
 from detector.models.windows import Float64, Report
 from detector.protocols import Decoder
-from detector.records import Int64, Kind, Outcome, Partition, RawBatch, SampleBatch
+from detector.records import LARGEST_VALUE, Int64, Kind, Outcome, Partition, RawBatch, SampleBatch
 from detector.series import SeriesIndex
-from detector.streams.ordering import LARGEST_VALUE, screen
+from detector.streams.ordering import screen
 from detector.train.files import Series, usable
 from detector.train.options import TopicRange
 

@@ -11,9 +11,8 @@ from detector.app import build_pipeline
 from detector.columns import Bool, Columns, Rows
 from detector.config import Config
 from detector.pipeline import Pipeline
-from detector.records import Float64, Outcome, SampleBatch, ScoredBatch
+from detector.records import LARGEST_VALUE, Float64, Outcome, SampleBatch, ScoredBatch
 from detector.series import SeriesKey
-from detector.streams.ordering import LARGEST_VALUE
 from detector.testing import LastValueForecaster
 from tests.test_pipeline import pipeline_of
 
