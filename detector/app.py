@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import structlog
 
@@ -37,6 +34,7 @@ from detector.sinks.dead_letter import DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
+from detector.stopping import StoppingOnSignals
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
 from detector.watchdog import Watchdog
 from detector.worker import Telemetry, Worker
@@ -202,33 +200,6 @@ def run(config: Config, read: Callable[[], Config]) -> None:
         raise
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-class StoppingOnSignals:
-    """The first SIGTERM or SIGINT asks for an orderly end within the deadline, the second one forces it."""
-
-    def __init__(self, stop: Callable[[], None], deadline_seconds: float | None = None) -> None:
-        self._stop = stop
-        self.deadline_seconds = deadline_seconds
-        self._before: dict[int, Any] = {}
-        self.asked = False
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            # 128 + signal number, as a shell reports a process that the signal killed.
-            os._exit(128 + number)
-        self.asked = True
-        if self.deadline_seconds is not None:
-            faulthandler.dump_traceback_later(self.deadline_seconds, exit=True)
-        self._stop()
 
 
 def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.integration.daemon import Daemon
 
 SCRIPT = """
 import sys, time
-from detector.app import StoppingOnSignals
+from detector.stopping import StoppingOnSignals
 asked = []
 def stop():
     asked.append(1)
@@ -58,9 +59,29 @@ def test_the_second_signal_forces_the_end() -> None:
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
     assert process.stdout.readline() == "asked\n"
-    os.kill(process.pid, signal.SIGTERM)
+    end = time.monotonic() + 100.0
+    while process.poll() is None and time.monotonic() < end:
+        os.kill(process.pid, signal.SIGTERM)
+        time.sleep(0.1)
     process.communicate(timeout=200)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+TWICE = """
+import signal
+from detector.stopping import StoppingOnSignals
+moments = iter([7.0, 7.9, 8.1])
+with StoppingOnSignals(lambda: print("asked", flush=True), now=lambda: next(moments)):
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    print("goes on", flush=True)
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_signal_that_is_sent_twice_in_a_moment_is_one() -> None:
+    ended = subprocess.run([sys.executable, "-c", TWICE], stdout=subprocess.PIPE, text=True, timeout=200)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "asked\ngoes on\n")
 
 
 NOBODY = "127.0.0.1:9"

@@ -18,9 +18,10 @@ def demo(
     import json
     from dataclasses import asdict
 
-    from detector.app import StoppingOnSignals, build_worker
+    from detector.app import build_worker
     from detector.demo import DemoOptions
     from detector.demo import demo as show
+    from detector.stopping import StoppingOnSignals
 
     options = DemoOptions(duration_seconds=duration, seed=seed, quiet=as_json, listen=listen)
     summary = show(options, build_worker, StoppingOnSignals)

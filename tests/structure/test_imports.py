@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"groups"},
     {"notifications"},
-    {"pipeline", "snapshots", "outlets", "verdicts", "portions", "garbage", "watchdog", "learning"},
+    {"pipeline", "snapshots", "outlets", "verdicts", "portions", "garbage", "watchdog", "stopping", "learning"},
     {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "reload", "train", "testing", "inspect", "admin"},
     {"app"},
