@@ -66,9 +66,14 @@ class Trace:
     reach: Float64
 
 
+def is_compact(forecaster: Forecasts) -> bool:
+    """Whether it is the product's, in its compact profile."""
+    return isinstance(forecaster, Forecaster) and forecaster.compact
+
+
 def scorer_of(forecaster: Forecasts, settings: ScorerSettings | None = None) -> Scorer:
     """The product's scorer, of the forecaster's own profile."""
-    return Scorer(settings, compact=isinstance(forecaster, Forecaster) and forecaster.compact)
+    return Scorer(settings, compact=is_compact(forecaster))
 
 
 def play(series: Sequence[tuple[Float64, Float64]], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.detection.components import Forecasts, Trace, play_collection
+from benchmarks.detection.components import Forecasts, Trace, is_compact, play_collection
 from benchmarks.detection.layout import Machine
 from detector.backtest.series import Series
 from detector.columns import Rows, allocate
@@ -31,7 +31,8 @@ def metrics(machines: Sequence[Machine]) -> list[Series]:
 
 def play_groups(machines: Sequence[Machine], forecaster: Forecasts) -> list[Float64]:
     """[T of test] the group's anomaly score of every machine."""
-    return of_test(machines, group_scores(machines, play_collection(metrics(machines), forecaster)))
+    traces = play_collection(metrics(machines), forecaster)
+    return of_test(machines, group_scores(machines, traces, GroupScorer(compact=is_compact(forecaster))))
 
 
 def of_test(machines: Sequence[Machine], scores: Sequence[Float64]) -> list[Float64]:

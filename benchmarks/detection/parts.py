@@ -22,6 +22,7 @@ from detector.scoring.budget import Budget
 from detector.scoring.compact import NoCalm, NoHabit, NoMemory, NoRecurrence
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
+from detector.scoring.recurrence import Recurrence
 from detector.scoring.scorer import Score
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
@@ -70,6 +71,12 @@ class NoFlatLine(FlatLine):
 
     def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
         return np.zeros(len(rows))
+
+
+class NothingLasts(NoRecurrence):
+    """What lasts is worth no more than one sample, which is worth what it is to the product's scorer."""
+
+    alone = Recurrence.alone
 
 
 class OnePrice(Budget):
@@ -160,7 +167,7 @@ SILENT: dict[str, Callable[[Scorer], object]] = {
     "_residuals": lambda _: NoMemory("residual"),
     "_habit": lambda _: NoHabit(),
     "_calm": lambda _: NoCalm(),
-    "_recurrence": lambda _: NoRecurrence(),
+    "_recurrence": lambda _: NothingLasts(),
     "_flat": lambda _: NoFlatLine(),
     "_moments": lambda _: OneDeviation("value"),
     "_budget": lambda scorer: OnePrice(scorer.settings.alerts_per_stream_week),
@@ -211,7 +218,7 @@ VARIANTS: dict[str, Variant] = {
     "without trust by length of history": Variant(Trusting),
     "without the price of overspending": Variant(without("_budget")),
     "pooled tail -> the stream's own": Variant(OwnTail),
-    "the compact profile": Variant(partial(Scorer, compact=True), forecaster="compact"),
+    "the compact profile": Variant(partial(Scorer, compact=True), partial(GroupScorer, compact=True), "compact"),
     **{
         f"group without {part}": Variant(group=partial(_GroupWithout, part))
         for part in ("novelty", "size", "reach", "jump")

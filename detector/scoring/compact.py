@@ -6,22 +6,30 @@ import numpy as np
 
 from detector.columns import Columns, Field, Rows
 from detector.scoring.calm import Calm, Float64, Level
-from detector.scoring.recurrence import BOUND, Bools, Recurrence
+from detector.scoring.recurrence import Bools, Recurrence
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail
 
 VALUES, RESIDUALS = 9, 8
 """Numbers that a stream remembers; together with all else it keeps they fit 1 KiB."""
-TAIL = PooledTail(threshold=0.1, rate=0.0015, mean_excess=0.208)
+TAIL = PooledTail(threshold=0.1, rate=0.002, mean_excess=0.237)
 """Of quiet synthetic streams, as the full profile's: a coarse memory finds less that is new."""
+ALONE = 0.8
+"""Most that one recurrence is worth, in deviations: less than an alarm takes where samples are minutes apart. A new
+level is told when it comes, not with each sample until it is established, a day later."""
 
 
 class CoarseMemory(NoveltyMemory):
-    """Few numbers lie far apart: what is nearer to one of them than the closest two are to each other is not new."""
+    """Few numbers lie far apart: what is nearer to one of them than the closest two are to each other is not new.
+
+    Beyond the smallest and the largest of them, which are always kept, a distance counts in full.
+    """
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found, gap_B = super().distance(state, rows, times_B, numbers_B), self._gaps(state, rows)
+        memory, number_B = state[self._memory], numbers_B.astype(np.float32)
+        gap_B = np.where((number_B < memory[rows, 0]) | (number_B > memory[rows, -1]), 0.0, gap_B)
         any_B, established_B = (np.maximum(away_B - gap_B, 0.0) for away_B in (found.any, found.established))
         return Distance(any_B, established_B, found.is_return)
 
@@ -91,10 +99,12 @@ class NoCalm(Calm):
 class NoRecurrence(Recurrence):
     """What lasts is worth no more than one sample."""
 
+    alone = ALONE
+
     fields: tuple[Field, ...] = ()
 
     def bound(self, state: Columns, rows: Rows) -> Float64:
-        return np.full(len(rows), BOUND)
+        return np.full(len(rows), self.alone)
 
     def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
         """Nothing to learn."""

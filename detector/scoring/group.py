@@ -8,9 +8,10 @@ A group is judged once a tick of event time, from what its members showed in tha
   happened before;
 - jump, the three largest residuals beyond what is ordinary for them, held for some ticks: a few, however briefly.
 
-The latter three count by what they exceed their own mean, and with one weight. Members move together, so nothing here
-counts them as independent: one pooled tail, measured on groups whose members share what moves them, turns the
-statistic into a probability, and the group has an alarm budget of its own.
+The latter three count by what they exceed their own mean, with one weight; of size and reach, which often tell of the
+same, the larger. Members move together, so nothing here counts them as independent: one pooled tail for each profile,
+measured on groups whose members share what moves them, turns the statistic into a probability, and the group has an
+alarm budget of its own.
 
 Shape legend: F members of all groups of a call, one group after the other; G groups.
 """
@@ -36,8 +37,8 @@ REACH_SMOOTHING = 1.0 / 16.0
 RELEASE = 1.0 / 8.0
 """A jump counts at once and is let go at this rate: incidents of three ticks are incidents."""
 USUAL_RATE = 1.0 / 5_000.0
-WEIGHT = 0.4
-"""Of size, reach and jump against novelty."""
+WEIGHT = 0.5
+"""Of jump, and of the larger of size and reach, against novelty."""
 LARGEST = 3
 ORDINARY_JUMP = 1.0
 """What the logarithm of the largest residuals may exceed its mean by."""
@@ -47,8 +48,10 @@ REACH_CAP = 20.0
 """The same of its distance from where it usually is."""
 HALF_TRUST_TICKS = 500.0
 """History at which a group's statistic counts half: its usual level is not known yet."""
-TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.07)
+TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.074)
 """Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet` measures others."""
+COMPACT_TAIL = PooledTail(threshold=0.05, rate=0.001, mean_excess=0.05)
+"""The same of streams of the compact profile, whose coarse memories find less that is new."""
 
 
 class GroupScore(NamedTuple):
@@ -116,7 +119,9 @@ class GroupScorer:
         Field("group.ticks"),
     )
 
-    def __init__(self, alerts_per_group_week: float = 0.5, warmup_ticks: int = 60) -> None:
+    def __init__(self, alerts_per_group_week: float = 0.5, warmup_ticks: int = 60, *, compact: bool = False) -> None:
+        """`compact` where the members' own scores are of that profile."""
+        self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(alerts_per_group_week)
         self.warmup_ticks = warmup_ticks
 
@@ -132,17 +137,18 @@ class GroupScorer:
     def score(self, state: Columns, groups: Rows, members: Members) -> GroupScore:
         """Judge the tick that ends, `group.tick` of each; changes nothing."""
         parts = self._parts(state, groups, members)
-        statistic_G = parts.novelty + WEIGHT * parts.jump
-        for name, part_G in (("size", parts.size), ("reach", np.log1p(parts.reach))):
-            statistic_G += WEIGHT * np.maximum(part_G - state[f"group.usual_{name}"][groups], 0.0)
+        size_G = parts.size - state["group.usual_size"][groups]
+        reach_G = np.log1p(parts.reach) - state["group.usual_reach"][groups]
+        larger_G = np.maximum(np.maximum(size_G, reach_G), 0.0)
+        statistic_G = parts.novelty + WEIGHT * (larger_G + parts.jump)
         ticks_G = state["group.ticks"][groups].astype(np.float64)
         statistic_G *= ticks_G / (ticks_G + HALF_TRUST_TICKS)
-        surprise_G = np.where(ticks_G < self.warmup_ticks, 0.0, TAIL.surprise(statistic_G))
+        surprise_G = np.where(ticks_G < self.warmup_ticks, 0.0, self._tail.surprise(statistic_G))
         price_G = self._budget.price(state, groups)
         return GroupScore(
             statistic=statistic_G,
             expected=state["group.usual"][groups].astype(np.float64),
-            limit=TAIL.score(price_G),
+            limit=self._tail.score(price_G),
             anomaly_score=compressed(surprise_G / price_G),
             surprise=surprise_G,
             parts=parts,

@@ -34,12 +34,15 @@ LARGEST_RATE = 1.0 / 16.0
 class Recurrence:
     """Columns `rare_*`, shares of rare values: among the last few, among the last 64, and over two days."""
 
+    alone = BOUND
+    """Most that one recurrence is worth by itself, in deviations."""
+
     fields: tuple[Field, ...] = (Field("rare_now"), Field("rare_lately"), Field("rare_days", initial=1.0))
 
     def bound(self, state: Columns, rows: Rows) -> Float64:
         """[B] most that a distance from the established may count, in deviations."""
         now_B, lately_B, days_B = (state[field.name][rows].astype(np.float64) for field in self.fields)
-        return BOUND + LASTING * np.maximum(now_B - lately_B, 0.0) * (1.0 - days_B) ** 2
+        return self.alone + LASTING * np.maximum(now_B - lately_B, 0.0) * (1.0 - days_B) ** 2
 
     def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
         """Take in which values of a round were rare."""

@@ -25,7 +25,7 @@ from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, No
 from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
-from detector.scoring.recurrence import BOUND, RARE, Recurrence
+from detector.scoring.recurrence import RARE, Recurrence
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
@@ -135,7 +135,8 @@ class Scorer:
         level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved])
         count_B = self._moments.count(state, rows)
         # The residuals of a stream that never moved are rounding errors of its forecaster.
-        residual_novelty_B = _novelty(residual_distance, residual_deviation_B, count_B)
+        alone = self._recurrence.alone
+        residual_novelty_B = _novelty(residual_distance, residual_deviation_B, count_B, alone)
         calm_B = level.novelty * _trust(count_B[moved])
         residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], calm_B)
         residual_novelty_B *= self._moments.varies(state, rows)
@@ -143,7 +144,7 @@ class Scorer:
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B, seen_B)
+        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B, seen_B, alone)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         surprise_B = np.maximum(self._tail.surprise(raw_B), self._flat.surprise(state, rows, run_B))
@@ -212,7 +213,7 @@ class Scorer:
         return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
 
 
-def _novelty(distance: Distance, deviation_B: Float64, count_B: Float64, bound_B: Float64 | float = BOUND) -> Float64:
+def _novelty(distance: Distance, deviation_B: Float64, count_B: Float64, bound_B: Float64 | float) -> Float64:
     """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
     rare_B = (distance.established - distance.any) / deviation_B
     returned_B = np.minimum(rare_B, bound_B) * _trust(count_B, HALF_TRUST_RETURNS)

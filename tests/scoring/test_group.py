@@ -64,6 +64,19 @@ def test_each_part_shows(kind: str) -> None:
     assert (said.anomaly_score[:2] < 1.0).all()
 
 
+def test_of_size_and_reach_the_larger_counts() -> None:
+    rows = slice(STARTS[2], MEMBERS)
+    said = {}
+    for parts in (("size",), ("reach",), ("size", "reach")):
+        scorer, state, rng = after(600)
+        seen = quiet(rng)
+        for part in parts:
+            getattr(seen, part)[rows] = {"size": 3.0, "reach": 15.0}[part]
+        said[parts] = tick(scorer, state, 600, seen).statistic[2]
+    assert said["size", "reach"] == pytest.approx(max(said[("size",)], said[("reach",)]))
+    assert said[("size",)] != pytest.approx(said[("reach",)])
+
+
 def test_one_tick_of_noise_in_one_member_is_smoothed_away() -> None:
     scorer, state, rng = after(600)
     seen = quiet(rng)
