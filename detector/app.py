@@ -95,7 +95,9 @@ def _groups(config: Config, lifecycle: Lifecycle) -> Groups | None:
     if not asked.by:
         return None
     settings = GroupSettings(tuple(asked.by), asked.tick_seconds, asked.alert_members)
-    return Groups(settings, GroupScorer(asked.alerts_per_group_week, config.scoring.warmup_samples), lifecycle)
+    compact = config.model.profile == "compact"
+    scorer = GroupScorer(asked.alerts_per_group_week, config.scoring.warmup_samples, compact=compact)
+    return Groups(settings, scorer, lifecycle)
 
 
 def build_worker(
