@@ -119,25 +119,29 @@ class Lifecycle:
     ) -> None:
         """The worst sample, and what was expected of the first one that lay outside of its band until it fired.
 
-        The way back may surprise more than what alarmed: while an alert fires, only what `lasts` can be worse.
+        The way back may surprise more than what alarmed: while an alert fires, only what `lasts` can be worse, or what
+        lies within its band as all did before.
         """
         worst = state["alert.worst"][rows]
         usual = np.where(fresh, np.nan, state["alert.usual"][rows])
-        worse = anomalous & (fresh | (seen.scores > worst[:, 5])) & (~firing | lasts | np.isnan(usual))
+        outside = (seen.values < seen.lower) | (seen.values > seen.upper)
+        worse = anomalous & (fresh | (seen.scores > worst[:, 5])) & (~firing | lasts | (np.isnan(usual) & ~outside))
         now = np.stack((seen.times, seen.values, seen.expected, seen.lower, seen.upper, seen.scores), axis=1)
         state["alert.worst"][rows] = np.where(worse[:, None], now, worst)
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
-        begins = anomalous & ~firing & ((seen.values < seen.lower) | (seen.values > seen.upper)) & np.isnan(usual)
+        begins = anomalous & ~firing & outside & np.isnan(usual)
         state["alert.usual"][rows] = np.where(begins, seen.expected, usual)
 
 
 def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:
     """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
 
-    Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time.
+    Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time. Where
+    it alarmed within its band, as a stuck value does, it is still there while it repeats that value.
     """
     away_B = np.abs(seen.values - state["alert.worst"][rows, 1])
-    return np.asarray(away_B < np.abs(seen.values - state["alert.usual"][rows]))
+    usual_B = state["alert.usual"][rows]
+    return np.asarray((away_B < np.abs(seen.values - usual_B)) | (np.isnan(usual_B) & (away_B == 0.0)))
 
 
 def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:

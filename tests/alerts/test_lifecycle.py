@@ -23,7 +23,7 @@ class Model:
         self.worst, self.worst_value, self.level = 0.0, 0.0, False
 
     def step(self, time: float, score: float, value: float) -> AlertStatus:
-        lasts = self.level and abs(value - self.worst_value) < abs(value)
+        lasts = abs(value - self.worst_value) < abs(value) if self.level else value == self.worst_value
         recent = self.status == AlertStatus.NONE and time < self.ended_at + self.too_long
         is_accepted = recent and self.level and abs(value - self.worst_value) < 0.5 * abs(self.worst_value)
         if is_accepted:
@@ -32,7 +32,7 @@ class Model:
         self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
-            if lasts or not self.level:
+            if lasts or (not self.level and abs(value) <= BAND):
                 self._remember(score, value)
             if (self.quiet >= self.normal and not lasts) or time - self.starts_at > self.too_long:
                 self.level &= time - self.starts_at > self.too_long
@@ -41,7 +41,7 @@ class Model:
             return self.status
         if self.status == AlertStatus.NONE:
             self.starts_at = time
-            if not is_accepted:
+            if not is_accepted and score > 1.0:
                 self.worst, self.level = 0.0, False
         self.level |= score > 1.0 and abs(value) > BAND
         self._remember(score, value)
@@ -119,6 +119,16 @@ def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
         for time, value in enumerate([9.0] * 257 + [0.0])
     ]
     assert said == [AlertStatus.FIRING] * 257 + [AlertStatus.RESOLVED]
+
+
+def test_g15_a_stuck_value_is_one_alert_until_it_moves() -> None:
+    """It lies within its band, and its score falls once a run of repeats is as long as any."""
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    stuck = [(1.2, 50.0, 50.5), *[(0.0, 50.0, 50.0)] * 100]
+    moves = [(0.0, 50.0 + step, 50.0) for step in (0.1, 0.3, -0.2)]
+    assert ends(lifecycle, [*stuck, *moves]) == [len(stuck)]
 
 
 def ends(lifecycle: Lifecycle, samples: list[tuple[float, float, float]]) -> list[int]:
