@@ -57,7 +57,7 @@ class Setting:
         return CliRunner().invoke(app, ["admin", "init", "-c", str(file), *arguments])
 
     def there(self) -> set[str]:
-        return self.topics & self.kafka.admin.list_topics(timeout=60).topics.keys()
+        return self.topics & self.kafka.topics()
 
 
 @pytest.fixture

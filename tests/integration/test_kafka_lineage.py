@@ -32,7 +32,7 @@ def read_and_recreate(kafka: Endpoint, make_source: MakeSource) -> tuple[str, Li
 
 def recreate(kafka: Endpoint, topic: str) -> None:
     kafka.delete_topic(topic)
-    eventually(lambda: topic not in kafka.admin.list_topics(timeout=60).topics, "the topic is gone")
+    eventually(lambda: topic not in kafka.topics(), "the topic is gone")
     kafka.create_topic(topic)
     kafka.produce(topic, [b"new %d" % i for i in range(12)])
 

@@ -26,7 +26,7 @@ from detector.sinks.kafka import KafkaSink
 from detector.sources.kafka import KafkaSource
 from tests.integration.daemon import Daemon
 from tests.integration.driving import once_answered, read, values
-from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
+from tests.kafka.endpoint import PATIENCE_SECONDS, eventually, patiently
 
 pytestmark = pytest.mark.integration
 
@@ -70,12 +70,13 @@ def connection(cluster: Any, password_file: str) -> Kafka:
 
 def allow(cluster: Any, kind: Any, name: str, operation: Any) -> None:
     rule = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:detector", "*", operation, AclPermissionType.ALLOW)
-    cluster.endpoint.admin.create_acls([rule])[rule].result(60)
+    admin = cluster.endpoint.admin
+    patiently(lambda: admin.create_acls([rule])[rule], "the rule is written")
     wanted = AclBindingFilter(
         kind, name, ResourcePatternType.LITERAL, "User:detector", "*", operation, AclPermissionType.ALLOW
     )
     # The answer comes when the rule is written; it holds when the broker has read it back.
-    eventually(lambda: bool(cluster.endpoint.admin.describe_acls(wanted).result(60)), "the rule holds")
+    eventually(lambda: bool(patiently(lambda: admin.describe_acls(wanted), "rules are told")), "the rule holds")
 
 
 def refusal(kafka: Kafka, section: Section, words: str) -> SourceError | None:

@@ -73,9 +73,28 @@ class Endpoint:
         return name
 
     def _led_partitions(self, topic: str) -> int:
-        known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is known")
-        partitions = known.topics[topic].partitions
-        return sum(1 for partition in partitions.values() if partition.leader >= 0)
+        return sum(1 for partition in self._known_of(topic).values() if partition.leader >= 0)
+
+    def _known_of(self, topic: str) -> dict[int, Any]:
+        """Number -> metadata of each partition; empty where brokers do not know the topic, or not yet."""
+        known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is asked for")
+        return dict(known.topics[topic].partitions)
+
+    def topics(self) -> set[str]:
+        """The names of all that there are."""
+        known = patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "the topics are told")
+        return set(known.topics)
+
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic that exists."""
+        known: dict[int, Any] = {}
+
+        def is_known() -> bool:
+            known.update(self._known_of(topic))
+            return bool(known)
+
+        eventually(is_known, f"{topic} is known")
+        return sorted(known)
 
     def delete_topic(self, name: str) -> None:
         patiently(
@@ -146,9 +165,7 @@ class Endpoint:
             {**self.options, "group.id": self.name("reader"), "auto.offset.reset": "earliest", "check.crcs": True}
         )
         try:
-            known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is known")
-            partitions = known.topics[topic].partitions
-            consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in self.partitions(topic)])
             messages: list[Any] = []
             deadline = time.monotonic() + timeout_seconds
             while len(messages) < count and time.monotonic() < deadline:

@@ -27,7 +27,6 @@ from detector.state.history import newest
 from tests.kafka.endpoint import Endpoint
 
 _BATCH = 10_000
-_READ_SECONDS = 60.0
 Fact = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 """A record as it was published: key, value, headers."""
 
@@ -147,7 +146,7 @@ def _place(fact: Fact) -> str:
 
 
 def _published(kafka: Endpoint, topic: str) -> Iterator[Fact]:
-    for number in kafka.admin.list_topics(topic, timeout=_READ_SECONDS).topics[topic].partitions:
+    for number in kafka.partitions(topic):
         for messages in log(kafka, topic, number):
             for message in messages:
                 yield message.key(), message.value(), tuple(message.headers() or ())
