@@ -80,3 +80,31 @@ def test_the_offset_of_inspect_belongs_to_a_stream() -> None:
     ran = CliRunner().invoke(app, ["inspect", "--offset", "5"], env={"COLUMNS": "200"})
     assert ran.exit_code == 2
     assert "add --stream" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("", "no sample in there to start with"),
+        (
+            '{"name": "a", "timestamp": 1700000000, "value": 1}\n{"name": "a", "value": "much"}\n[1\n',
+            "2 lines cannot be decoded as decoder.type json says, the first is line 2 of past (value: ",
+        ),
+    ],
+)
+def test_history_that_cannot_warm_is_named_with_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, lines: str, told: str
+) -> None:
+    (tmp_path / "past.jsonl").write_text(lines)
+    assert exit_of(monkeypatch, "state", "warm", str(tmp_path / "past.jsonl")) == 1
+    assert f"detector: {tmp_path}/past.jsonl: {told}" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_there_are_named_not_their_card(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("timestamp,value\n1700000000,1\n")
+    (tmp_path / "config.yaml").write_text("model: {weights: /nowhere/w.safetensors}\n")
+    monkeypatch.chdir(tmp_path)
+    assert exit_of(monkeypatch, "replay", "a.csv", "--scores", "s", "-c", "config.yaml") == 1
+    assert capsys.readouterr().err == "detector: weights /nowhere/w.safetensors: No such file or directory\n"

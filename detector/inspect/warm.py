@@ -108,18 +108,21 @@ def _read(config: Config, files: Sequence[Path], index: SeriesIndex) -> SampleBa
     """All samples of the files in the order of their times."""
     source = FileSource([str(path) for path in files], time, suffixes=SUFFIXES[config.decoder.type])
     decoder = DECODERS[config.decoder.type](config.decoder)
-    parts, rejects = [], 0
+    parts: list[SampleBatch] = []
+    rejects: list[str] = []
     source.resume(source.changes().assigned)
     while not source.exhausted:
         for batch in source.poll(0.0):
             samples = decoder.decode(batch, index)
             parts.append(samples)
-            rejects += len(samples.rejects)
-    if rejects or not any(map(len, parts)):
+            rejects += [f"line {one.offset} of {batch.topic} ({one.reason}: {one.detail})" for one in samples.rejects]
+    if rejects:
         raise SourceError(
-            f"{', '.join(map(str, files))}: {rejects} lines cannot be decoded as decoder.type {config.decoder.type} "
-            f"says, {sum(map(len, parts))} samples can; history is taken whole or not at all"
+            f"{', '.join(map(str, files))}: {len(rejects)} lines cannot be decoded as decoder.type "
+            f"{config.decoder.type} says, the first is {rejects[0]}; history is taken whole or not at all"
         )
+    if not any(map(len, parts)):
+        raise SourceError(f"{', '.join(map(str, files))}: no sample in there to start with")
     times = np.concatenate([part.times for part in parts])
     order = np.argsort(times, kind="stable")
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in COLUMNS}

@@ -70,11 +70,11 @@ def save(backbone: Backbone, path: Path, facts: Card) -> Card:
 def load(path: Path | None = None) -> Weights:
     """Read and check weights; None reads the shipped ones. Raises ModelError."""
     path = path or default_path()
-    card = _read_card(card_path(path))
     try:
         blob = path.read_bytes()
     except OSError as exc:
         raise ModelError(f"weights {path}: {exc.strerror}") from exc
+    card = _read_card(card_path(path))
     sha256 = hashlib.sha256(blob).hexdigest()
     if sha256 != card["sha256"]:
         raise ModelError(f"weights {path}: SHA-256 is {sha256}, its card says {card['sha256']}; one of them is damaged")

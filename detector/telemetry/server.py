@@ -58,7 +58,9 @@ class TelemetryServer:
             self._server = _Server(host.strip("[]"), int(port), self._routes)
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            raise ConfigError("telemetry.listen", [f"cannot listen at {self._listen}: {reason}"]) from exc
+            raise ConfigError(
+                "telemetry.listen", [f"cannot listen at {self._listen}: {reason}; choose another, or port 0"]
+            ) from exc
         self._thread = Thread(target=self._server.serve_forever, args=(0.2,), name="telemetry", daemon=True)
         self._thread.start()
 

@@ -38,6 +38,13 @@ def test_it_reports_at_each_budget(folder: Path) -> None:
     assert (folder / "report" / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_it_needs_no_labels(folder: Path) -> None:
+    ran = CliRunner().invoke(app, ["backtest", str(folder), "--report", str(folder / "report")])
+    assert ran.exit_code == 0, ran.output
+    assert ran.stdout.startswith("budget 0.1 a stream and week: 1 alerts in 1 of 1 series (")
+    assert json.loads((folder / "report" / "report.json").read_text())["labels"] is None
+
+
 def test_wrong_labels_end_it_before_anything_is_replayed(folder: Path) -> None:
     labels = folder / "windows.json"
     labels.write_text('{"disk.csv": []}')

@@ -57,9 +57,9 @@ def test_round_trip(path):
 
 
 def test_missing_files(path):
-    refused(path.with_name("none.safetensors"), "needs its card beside it")
-    path.unlink()
-    refused(path, "No such file")
+    refused(path.with_name("none.safetensors"), "No such file")
+    path.with_suffix(".json").unlink()
+    refused(path, "needs its card beside it")
 
 
 def test_flipped_bit(path):
