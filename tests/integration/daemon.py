@@ -19,7 +19,6 @@ from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
 from tests.stopwatch import Stopwatch
 
-
 ORDERLY_END_SECONDS = 40.0
 """On a machine that is slow; stalls do not count."""
 
