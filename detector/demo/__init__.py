@@ -90,7 +90,7 @@ def demo(
         )
         worker = build(config, stack, source, (AlertOutlet("demo", _Nowhere(), board.encode),))
         say(f"{STREAMS} simulated streams and this machine's own; metrics at {url}")
-        view = View(board, url, deadline, clock)
+        view = View(board, url, deadline, clock, lambda: console.width)
         shown = Live(get_renderable=view.__rich__, console=console, refresh_per_second=4, transient=True)
         with on_signals(worker.stop), shown if lively else nullcontext():
             worker.run()

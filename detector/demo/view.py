@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,6 +17,12 @@ from detector.records import Alert, Float64
 
 MOST_ALERTS = 12
 SPARK_ROUNDS = 24
+VALUE, BAND, SCORE = 10, 24, 5
+"""Columns of a terminal that such figures take at most: -1.234e+10, twice that with a word between, 999.9."""
+FIGURES = 3
+GAP = 3
+"""Columns of a terminal between two of the table."""
+NAME_LEAST = 24
 RATE_SECONDS = 3.0
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -23,8 +30,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 class View:
     """Renders the scoreboard; called by the display's own thread."""
 
-    def __init__(self, board: Scoreboard, metrics_url: str, deadline: float, clock: Clock) -> None:
+    def __init__(
+        self, board: Scoreboard, metrics_url: str, deadline: float, clock: Clock, width: Callable[[], int]
+    ) -> None:
+        """`width` tells the columns of the terminal, which may change."""
         self._board = board
+        self._width = width
         self._metrics_url = metrics_url
         self._deadline = deadline
         self._clock = clock
@@ -69,22 +80,20 @@ class View:
         if not alerts:
             return Text(" nothing fires", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
-        # On a narrow terminal the name gives way, never a figure.
-        table.add_column("firing", no_wrap=True)
-        table.add_column("value", justify="right", no_wrap=True, min_width=9)
-        table.add_column("expected", justify="right", no_wrap=True, min_width=22)
-        table.add_column("score", justify="right", no_wrap=True, min_width=5)
-        table.add_column("lately", no_wrap=True, min_width=SPARK_ROUNDS)
+        # On a narrow terminal the bars and then the name give way, never a figure.
+        columns = [("value", VALUE), ("expected", BAND), ("score", SCORE), ("lately", SPARK_ROUNDS)]
+        while (left := self._width() - GAP * (len(columns) + 1) - sum(size for _, size in columns)) < NAME_LEAST:
+            if len(columns) == FIGURES:
+                break
+            columns.pop()
+        table.add_column("firing", no_wrap=True, width=max(left, 1))
+        for name, size in columns:
+            table.add_column(name, justify="left" if name == "lately" else "right", no_wrap=True, width=size)
         for alert in alerts[:MOST_ALERTS]:
             style = "bold red" if alert.severity == "critical" else "yellow"
             band = f"{alert.lower:.4g} to {alert.upper:.4g}"
-            table.add_row(
-                Text(str(alert.series), style),
-                f"{alert.value:.4g}",
-                band,
-                f"{alert.anomaly_score:.1f}",
-                self._lately(alert),
-            )
+            cells = [f"{alert.value:.4g}", band, f"{alert.anomaly_score:.1f}", self._lately(alert)]
+            table.add_row(Text(str(alert.series), style), *cells[: len(columns)])
         if len(alerts) > MOST_ALERTS:
             table.add_row(Text(f"and {len(alerts) - MOST_ALERTS} more", "dim"))
         return table

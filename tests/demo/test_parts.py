@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from detector.config.decoder import JsonDecoder as Settings
 from detector.decoders import JsonDecoder
 from detector.demo.scoreboard import GRACE_ROUNDS, Scoreboard
 from detector.demo.source import PARTITION, FleetSource
-from detector.demo.view import spark
+from detector.demo.view import View, spark
 from detector.records import Alert, AlertStatus, Direction, RawBatch, Severity
 from detector.series import SeriesIndex, SeriesKey
 from detector.synthetic.fleet import Fleet, fleet
@@ -145,6 +147,23 @@ def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
     assert len(board.firing) == 3
     board.encode(alert(quiet, 640.0, AlertStatus.RESOLVED))
     assert len(board.firing) == 2
+
+
+@pytest.mark.parametrize(("width", "bars"), [(60, False), (80, False), (120, True)])
+def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, bars: bool) -> None:
+    board, _ = board_for()
+    series = SeriesKey.of("http_request_duration_seconds", {"service": "shop", "instance": "shop-00013"})
+    board.firing[series] = dataclasses.replace(
+        alert(series, 1.7e9), value=-1.234e10, lower=-1.111e10, upper=-2.222e10, anomaly_score=999.94
+    )
+    console = Console(file=io.StringIO(), width=width)
+    console.print(View(board, "", 0.0, ManualClock(0.0), lambda: console.width))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    for figure in ("-1.234e+10", "-1.111e+10 to -2.222e+10", "999.9"):
+        assert figure in text
+    assert ("lately" in text) == bars
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_nothing_caught_has_no_delay() -> None:
