@@ -1,9 +1,15 @@
 """What every test may use."""
 
+import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+from detector.telemetry import logs
 
 pytest_plugins = ["tests.kafka.plugin"]
 
@@ -15,6 +21,19 @@ settings.load_profile("detector")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test begins first: of several processes one would be at it alone in the end."""
     items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a test does to the logging of its process ends with it; a command sends all lines to where it writes."""
+    root, level, hooks = logging.getLogger(), logging.getLogger().level, (sys.excepthook, threading.excepthook)
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:] = [handler for handler in root.handlers if type(handler).__module__ != logs.__name__]
+    root.setLevel(level)
+    logging.getLogger(logs.CHATTY).setLevel(logging.NOTSET)
+    sys.excepthook, threading.excepthook = hooks
 
 
 @pytest.fixture

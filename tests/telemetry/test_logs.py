@@ -3,9 +3,7 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -38,19 +36,6 @@ class Log:
     @property
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text.splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, hook, thread_hook = root.handlers[:], root.level, sys.excepthook, threading.excepthook
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("kafka").setLevel(logging.NOTSET)
-    logging.captureWarnings(False)
-    sys.excepthook, threading.excepthook = hook, thread_hook
-    structlog.reset_defaults()
 
 
 anything = st.recursive(
