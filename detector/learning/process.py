@@ -61,10 +61,10 @@ class ChildProcess:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def kill(self) -> None:
-        if self._child.stdin is not None:
-            self._child.stdin.close()
         self._child.kill()
         self._child.wait()
+        if self._child.stdin is not None:
+            self._child.stdin.close()  # not before: it would end by itself, for another reason
 
 
 def children_seconds() -> float:
