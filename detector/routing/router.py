@@ -70,7 +70,7 @@ class Router:
         """Route what there is. Raises SourceError, DeliveryError."""
         batches = self.source.poll(POLL_SECONDS)
         self._listen()
-        self._follow_assignment()
+        imminent = self._follow_assignment()
         for batch in batches:
             if (batch.topic, batch.partition) in self._assigned:
                 self._take_in(batch)
@@ -81,7 +81,7 @@ class Router:
             self.metrics.samples.routed.inc(len(merged))
             self.lanes.trim(self.merge.series())
         self._hold_back()
-        if self.clock.monotonic() >= self._due_at:
+        if imminent or self.clock.monotonic() >= self._due_at:
             self.checkpoint(self.timeout_seconds)
 
     def checkpoint(self, timeout_seconds: float) -> None:
@@ -101,11 +101,12 @@ class Router:
             return
         self.metrics.source.observe_commit(positions)
 
-    def _follow_assignment(self) -> None:
+    def _follow_assignment(self) -> bool:
+        """True where the next poll joins a rebalance: what was routed can still be committed."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         if not (gone or changes.assigned):
-            return
+            return changes.imminent
         self._assigned = (self._assigned - gone) | changes.assigned
         self._paused -= gone | changes.assigned
         for partition in gone:
@@ -115,6 +116,7 @@ class Router:
         self._silence |= dict.fromkeys(changes.assigned, 0.0)
         self.source.resume(changes.assigned)
         self.log.info("partitions to route changed", assigned=sorted(changes.assigned), now=len(self._assigned))
+        return changes.imminent
 
     def _take_in(self, batch: RawBatch) -> None:
         self.metrics.source.observe_records(batch)

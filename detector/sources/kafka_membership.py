@@ -34,12 +34,10 @@ class Membership:
             # The library forgets a join that it began for the topics' sake once it sees them as they were, and reads
             # nothing from then on.
             self._coordinator.request_rejoin()
-        if not self._rejoin_is_due():
-            self._may_join = not settled
-        elif not (settled and owns_partitions):
-            self._may_join = True
-        elif not self._may_join:
-            self.announced = True
+        due = self._rejoin_is_due()
+        # Also after a poll that could have joined: its records came behind the last checkpoint.
+        self.announced = due and settled and owns_partitions
+        self._may_join = not settled or (due and not owns_partitions)
 
     @property
     def generation(self) -> int:

@@ -77,6 +77,16 @@ def test_g3_nothing_is_committed_that_was_not_acknowledged() -> None:
     assert max(left.values()) > 0, "what waits is not committed"
 
 
+def test_what_was_routed_is_committed_before_a_rebalance_is_joined() -> None:
+    committed: dict[Partition, int] = {}
+    life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
+    life.turns(5)
+    assert committed == {}
+    life.source.pending_changes.append(AssignmentChanges(imminent=True))
+    life.turns(1)
+    assert committed == life.router.merge.positions() != {}
+
+
 def test_a_partition_far_ahead_is_paused_and_goes_on() -> None:
     log = make_input(2)
     life = RouterLife(log, {}, Topic(), np.random.default_rng(2), max_pending=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from detector.sources.kafka_membership import Membership
@@ -24,12 +25,15 @@ class Coordinator:
         self.due = True
 
 
-def poll(coordinator: Any, membership: Membership, owns: bool = True) -> bool:
-    """Whether this poll joined."""
+def poll(
+    coordinator: Any, membership: Membership, owns: bool = True, meanwhile: Callable[[], None] = lambda: None
+) -> bool:
+    """Whether this poll joined; `meanwhile` is what happens in it once it has."""
     membership.poll_begins()
     joined = bool(coordinator.need_rejoin())
     if joined:
         coordinator.due = False
+    meanwhile()
     membership.poll_ended(owns)
     return joined
 
@@ -53,6 +57,31 @@ def test_a_rebalance_is_announced_by_one_poll_and_joined_by_the_next() -> None:
     assert not announced(membership)
     coordinator.due = True
     assert not poll(coordinator, membership), "and the next one is announced again"
+
+
+def test_a_rebalance_that_falls_due_in_the_poll_that_joined_one_is_announced_too() -> None:
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    poll(coordinator, membership)
+    coordinator.due = True
+    poll(coordinator, membership)
+    assert poll(coordinator, membership, meanwhile=coordinator.request_rejoin)
+    assert announced(membership), "what that poll has read is not durable yet"
+    assert poll(coordinator, membership)
+    assert not announced(membership)
+
+
+def test_a_join_that_a_poll_had_no_time_for_is_announced_again_and_not_put_off() -> None:
+    """While the coordinator is looked for."""
+    coordinator = Coordinator()
+    membership = Membership(coordinator)
+    poll(coordinator, membership)
+    coordinator.due = True
+    poll(coordinator, membership)
+    membership.poll_begins()
+    membership.poll_ended(True)
+    assert announced(membership)
+    assert poll(coordinator, membership)
 
 
 def test_who_has_nothing_to_make_durable_joins_at_once() -> None:
