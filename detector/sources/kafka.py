@@ -64,6 +64,8 @@ class KafkaSource:
         """Assigned, and nobody has said where to read on."""
         self._sought: dict[Partition, int] = {}
         """Where state goes on that was restored since the last poll."""
+        self._taken: dict[Any, list[Row]] = {}
+        """Records behind which the client's positions stand already: the next poll has them where this one fails."""
         self._progress = Progress(stall_seconds)
         self._closed = False
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
@@ -100,7 +102,7 @@ class KafkaSource:
             # The library hands out what it kept of a paused partition where this is None, but not where it is empty.
             fetcher._next_partition_records = None
         try:
-            fetched: dict[Any, list[Row]] = self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
+            self._taken = self._taken or self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
         except kafka_errors.NoOffsetForPartitionError:
             return []  # nobody has said yet where to read it
         except kafka_errors.OffsetOutOfRangeError as exc:
@@ -119,12 +121,14 @@ class KafkaSource:
         recreated = self._recreated()
         if recreated:
             self._offsets.find_lost({tp: self._position(tp) or 0 for tp in recreated}, None, {})
-            return []
-        for tp, rows in fetched.items():
-            if rows:
+        taken, self._taken = self._taken, {}
+        batches = []
+        for tp, rows in taken.items():
+            if rows and tp not in recreated:
                 epoch = self._consumer._subscription.assignment[tp].position.leader_epoch
                 self._lineages.handed_out((tp.topic, tp.partition), epoch)
-        return [raw_batch(tp, rows) for tp, rows in fetched.items() if rows]
+                batches.append(raw_batch(tp, rows))
+        return batches
 
     def changes(self) -> AssignmentChanges:
         """The group's word, and whether the next poll joins a rebalance."""

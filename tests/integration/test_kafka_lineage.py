@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import LogTruncated, OffsetLost, TopicRecreated
+from detector.errors import BrokerUnreachable, LogTruncated, OffsetLost, TopicRecreated
 from detector.protocols import SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage
 from detector.sources.kafka import KafkaSource
@@ -80,6 +80,31 @@ def test_g5_the_policy_says_where_to_go_on_in_the_new_topic(kafka: Endpoint, mak
         kafka.produce(topic, [b"later"])
         assert values(read(source, 1)) == [b"later"]
     assert source.lineage((topic, 0)).topic_id not in ("", lineage.topic_id)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_g5_what_is_read_of_other_topics_while_one_is_created_anew_is_not_lost(
+    kafka: Endpoint, make_source: MakeSource, answered: bool
+):
+    topic, other = kafka.create_topic(), kafka.create_topic()
+    kafka.produce(topic, [b"old"])
+    source = make_source(topic, topics=[topic, other], on_offset_lost="earliest", max_poll_records=1)
+    read(source, 1)
+    kafka.produce(other, [b"first", b"second"])
+    assert values(read(source, 1)) == [b"first"], "and the client holds the second one"
+    recreate(kafka, topic)
+    source._refresh_metadata()
+    failures = [] if answered else [BrokerUnreachable("told to be")]
+
+    def refresh() -> None:
+        if failures:
+            raise failures.pop()
+        source._refresh_metadata()
+
+    source._lineages._refresh = refresh
+    assert values(read(source, 1)) == [b"second"]
+    assert not failures
+    assert values(read(source, 12)) == [b"new %d" % i for i in range(12)]
 
 
 def cut_log(cluster: Cluster, topic: str, batches: int) -> None:
