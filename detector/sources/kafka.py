@@ -70,7 +70,9 @@ class KafkaSource:
         self._closed = False
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
         # The seam that makes a record cost a fifth; the version of the library is pinned for its sake.
-        self._consumer._fetcher.PartitionRecords = partial(PartitionRows, quarantine=self._quarantine)
+        self._consumer._fetcher.PartitionRecords = partial(
+            PartitionRows, quarantine=self._quarantine, epoch_at=self._epoch
+        )
         try:
             self._require_topics()
             self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
@@ -125,8 +127,7 @@ class KafkaSource:
         batches = []
         for tp, rows in taken.items():
             if rows and tp not in recreated:
-                epoch = self._consumer._subscription.assignment[tp].position.leader_epoch
-                self._lineages.handed_out((tp.topic, tp.partition), epoch)
+                self._lineages.handed_out((tp.topic, tp.partition), self._epoch(tp))
                 batches.append(raw_batch(tp, rows))
         return batches
 
@@ -253,6 +254,10 @@ class KafkaSource:
         except kafka_errors.KafkaError:
             return None  # not settled yet, or not ours any more
         return position
+
+    def _epoch(self, tp: Any) -> int:
+        epoch: int = self._consumer._subscription.assignment[tp].position.leader_epoch
+        return epoch
 
     def _highwater(self, tp: Any) -> int | None:
         try:

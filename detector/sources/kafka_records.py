@@ -53,15 +53,17 @@ class PartitionRows:
         records: Any,
         *,
         quarantine: Quarantine,
+        epoch_at: Callable[[Any], int] = lambda _: -1,
         check_crcs: bool = True,
         isolation_level: int = 0,
         aborted_transactions: Any = None,
         on_drain: Callable[[Any], None] = lambda _: None,
         **_unused: Any,
     ) -> None:
+        """`epoch_at` is the leader epoch of the position, which the library would forget where nothing was fetched."""
         self.topic_partition = tp
         self.next_fetch_offset = fetch_offset
-        self.leader_epoch = -1
+        self.leader_epoch = epoch_at(tp)
         self.bytes_read = 0
         self.records_read = 0
         self._batches = records

@@ -11,7 +11,7 @@ from detector.errors import BrokerUnreachable, LogTruncated, OffsetLost, TopicRe
 from detector.protocols import SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage
 from detector.sources.kafka import KafkaSource
-from tests.integration.driving import MakeSource, drive, read, values
+from tests.integration.driving import MakeSource, drive, nothing_comes, read, values
 from tests.kafka.cluster import Cluster
 from tests.kafka.endpoint import Endpoint, eventually
 
@@ -146,3 +146,22 @@ def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_sou
         with pytest.raises(LogTruncated, match="records from offset 4 on, read up to 10, are gone") as caught:
             read(source, 1)
         assert isinstance(caught.value, OffsetLost)
+
+
+def test_g5_a_reader_that_waits_at_the_end_of_a_log_notices_that_it_was_cut(own_cluster, make_source: MakeSource):
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic()
+    for number in range(10):
+        cluster.endpoint.produce(topic, [b"old %d" % number])
+    first = make_source(topic, bootstrap=cluster.bootstrap)
+    read(first, 10)
+    lineage = first.lineage((topic, 0))
+    first.close(timeout_seconds=30)
+
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    go_on(source, topic, lineage)
+    assert nothing_comes(source, 2.0), "and the broker has said so"
+    cut_log(cluster, topic, batches=4)
+    cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
+    with pytest.raises(LogTruncated, match="records from offset 4 on, read up to 10, are gone"):
+        read(source, 1)

@@ -167,6 +167,15 @@ def test_a_record_without_a_time_has_none():
     assert times[1] == 1_700_000_000.0
 
 
+def test_the_leader_epoch_is_that_of_the_last_batch_and_of_the_position_where_there_is_none():
+    batch = build([(0, None, b"value", [])])
+    batch[12:16] = (5).to_bytes(4, "big")  # the broker's doing, too
+    found, nothing = (part(bytes(fetched), epoch_at=lambda _: 3) for fetched in (batch, b""))
+
+    assert (len(found.take(10)), found.leader_epoch) == (1, 5)
+    assert (len(nothing.take(10)), nothing.leader_epoch) == (0, 3)
+
+
 def test_an_unreadable_batch_at_the_end_moves_the_position():
     batch = build([(0, None, b"a", [])], ZSTD, first_offset=9)
     batch[61:65] = b"\x00\x00\x00\x00"
