@@ -111,20 +111,19 @@ class NoveltyMemory:
 
     def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
         """Take in the numbers of this round; `distance` is what `distance` said of them."""
-        seen_B = state[self._seen][rows]
-        place_B = seen_B % DELAY
-        waiting, welcome = state[self._waiting], state[self._welcome]
-        news_B = (welcome[rows, place_B] > state[self._gap][rows]) | (seen_B < 2 * DELAY)
-        ready_B = (seen_B >= DELAY) & news_B
-        if ready_B.any():
-            chosen = rows[ready_B]
-            entering_B, stamp_B = waiting[chosen, place_B[ready_B]], _stamp(times_B[ready_B])
+        seen_B = state[self._seen].take(rows)
+        at_B = rows * DELAY + seen_B % DELAY
+        waiting, welcome = state[self._waiting].reshape(-1), state[self._welcome].reshape(-1)
+        news_B = (welcome.take(at_B) > state[self._gap].take(rows)) | (seen_B < 2 * DELAY)
+        ready = np.flatnonzero((seen_B >= DELAY) & news_B)
+        if len(ready):
+            chosen, entering_B, stamp_B = rows[ready], waiting.take(at_B[ready]), _stamp(times_B[ready])
             for first in range(0, len(chosen), CHUNK_ROWS):
                 part = slice(first, first + CHUNK_ROWS)
                 self._enter(state, chosen[part], entering_B[part], stamp_B[part])
-        waiting[rows, place_B] = numbers_B
+        waiting[at_B] = numbers_B
         # A second visit enters whatever its distance, to establish its neighbour.
-        welcome[rows, place_B] = np.where(distance.is_return, np.float32(np.inf), distance.any)
+        welcome[at_B] = np.where(distance.is_return, np.inf, distance.any)
         state[self._seen][rows] = np.where(seen_B == np.iinfo(np.int32).max, 2 * DELAY, seen_B + 1)
 
     def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
@@ -146,10 +145,12 @@ class NoveltyMemory:
 
 def _count(yes_BK: Bools) -> Int64:
     """[B] how many are true."""
-    bits = np.packbits(yes_BK, axis=1)
-    if bits.shape[1] in (1, 2, 4, 8):
-        bits = bits.view(f"u{bits.shape[1]}")
-    return np.asarray(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
+    width = yes_BK.shape[1]
+    if width in (8, 16, 32, 64):
+        count_B = np.bitwise_count(np.packbits(yes_BK.reshape(-1)).view(f"u{width // 8}"))
+    else:
+        count_B = np.ascontiguousarray(yes_BK.T).sum(axis=0, dtype=np.uint8)
+    return np.asarray(count_B, dtype=np.int64)
 
 
 def _least(numbers_BK: Float32) -> Float32:

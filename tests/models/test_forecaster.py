@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from detector.columns import BLOCK_ROWS, Columns, allocate
 from detector.models.backbone import Backbone, Shape
 from detector.models.cells import Lstm
+from detector.models.features import FEATURES
 from detector.models.forecaster import CHUNK_ROWS, FORECASTERS, Forecaster, choose
-from detector.models.kernel import FusedLstm
+from detector.models.kernel import AT_ONCE, FusedLstm, Kernel
 from detector.models.learner import likelihood
 from detector.models.naive import Slot
 from detector.models.weights import Weights, load
@@ -156,9 +157,32 @@ def test_a_network_that_errs_is_not_used():
 def test_the_fused_step_is_the_equations():
     cell = load().backbone.layers[0]
     assert isinstance(cell, Lstm)
-    x, h, c = torch.randn(256, cell.inputs), torch.rand(256, cell.hidden), torch.randn(256, cell.hidden)
-    for got, want in zip(FusedLstm(cell)(x, (h, c)), cell(x, (h, c)), strict=True):
+    x, h, c = torch.randn(AT_ONCE, cell.inputs), torch.rand(AT_ONCE, cell.hidden), torch.randn(AT_ONCE, cell.hidden)
+    for got, want in zip(FusedLstm(cell)(torch.cat((x, h), 1), c), cell(x, (h, c)), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.parametrize("shape", [Shape("lstm", 8, 1), Shape("lstm", 8, 2), Shape("gru", 8, 2), Shape("rnn", 4, 1)])
+def test_a_step_is_the_same_whoever_shares_the_call(shape, halved):
+    torch.manual_seed(0)
+    rng, count = np.random.default_rng(0), 2 * AT_ONCE + 300
+    step = Kernel(Backbone(shape), torch.device("cpu"), 1, halved=halved)
+    kept = np.float16 if halved else np.float32
+    start = {name: rng.normal(size=(count, shape.state_size)).astype(kept) for name in ("hidden", "cell")}
+    inputs = rng.normal(size=(FEATURES, count)).astype(np.float32)
+
+    def played(*cuts: int) -> list[np.ndarray]:
+        state, made = {name: column.copy() for name, column in start.items()}, []
+        for rows in np.split(rng.permutation(count), cuts):
+            made.append((rows, *step(state, rows, inputs[:, rows])))
+        order = np.argsort(np.concatenate([rows for rows, _, _ in made]))
+        raw, top = np.concatenate([raw.T for _, raw, _ in made]), np.concatenate([top for _, _, top in made])
+        return [raw[order], top[order], state["hidden"], state["cell"]]
+
+    for alone, together in zip(played(1, 7, 400, 900), played(), strict=True):
+        np.testing.assert_array_equal(alone, together)
+    assert (played()[2] != start["hidden"]).any(axis=1).all()
 
 
 @pytest.mark.parametrize(
