@@ -46,7 +46,9 @@ class NoHabit(DailyHabit):
 
     fields: tuple[Field, ...] = ()
 
-    def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
+    def departure(
+        self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64, interval_seconds_B: Float64
+    ) -> Departure:
         zero_B, never_B = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_)
         return Departure(zero_B, zero_B, never_B, never_B)
 

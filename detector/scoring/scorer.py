@@ -42,13 +42,11 @@ HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
 HALF_TRUST_RETURNS = 300.0
 """The same for a recurrence: that a value was there before is known sooner than that none was."""
-LEAST_SHARE = 0.25
+LEAST_SHARE = 0.1
 """Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
 explode."""
 HABIT_SIZE = 32
-HABIT_WEIGHT = 1.4
-"""Of a departure from the habit: smoothed, it has a lighter tail than a value or a residual."""
-TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.222)
+TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.224)
 """Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.05 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
 
@@ -127,7 +125,7 @@ class Scorer:
         value_deviation_B = np.clip(self._moments.side_deviation(state, rows, values), least_B, deviation_B)
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
-        departure = self._habit.departure(state, rows, times, values)
+        departure = self._habit.departure(state, rows, times, values, self._budget.interval(state, rows))
         is_open = departure.is_open
         habit_distance = self._departures.distance(state, rows[is_open], times[is_open], departure.smoothed[is_open])
         run_B = self._flat.run(state, rows, values)
@@ -144,7 +142,7 @@ class Scorer:
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
         seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = HABIT_WEIGHT * _novelty(habit_distance, habit_deviation_B, seen_B, alone)
+        habit_B = _novelty(habit_distance, habit_deviation_B, seen_B, alone)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         surprise_B = np.maximum(self._tail.surprise(raw_B), self._flat.surprise(state, rows, run_B))

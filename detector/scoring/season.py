@@ -1,8 +1,10 @@
 """The daily habit: how far the last hour or so is from what this stream does at this time of day.
 
 A profile of 96 quarters of an hour follows the stream with a memory of a week; what is left of each value is smoothed
-over eight samples. The view is open only while the profile explains more than half of the stream's variance, measured
-on values that it had not seen yet; for all other streams it says nothing.
+over an hour of event time, but over at least 8 and at most 64 samples. The unit of this departure is its own standard
+deviation: noise around the profile leaves little of it, days that differ leave much. The view is open only while the
+profile explains more than half of the stream's variance, measured on values that it had not seen yet; for all other
+streams it says nothing.
 
 Shape legend: B rows of one call, H bins of a day.
 """
@@ -24,7 +26,9 @@ DAY_SECONDS = 86_400.0
 BINS = 96
 BIN_SECONDS = DAY_SECONDS / BINS
 MEMORY_DAYS = 7.0
-SMOOTHING = 1.0 / 8.0
+SMOOTHING_SECONDS = 3_600.0
+FEWEST, MOST = 8.0, 64.0
+"""Samples of the smoothing, whatever their interval."""
 FIRST_DAYS = 1.0
 """History before the profile is judged."""
 ERROR_MEMORY_DAYS = 4.0
@@ -59,23 +63,27 @@ class DailyHabit:
         Field("habit_mean"),
         Field("habit_variance", dtype="float64"),
         Field("habit_error", dtype="float64"),
+        Field("habit_departure", dtype="float64"),
         Field("habit_judged", dtype="int32"),
     )
 
-    def departure(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Departure:
+    def departure(
+        self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64, interval_seconds_B: Float64
+    ) -> Departure:
         """How far the values are from the habit; changes nothing."""
         bin_B = _bin(times_B)
         known_B = state["habit_counts"][rows, bin_B] > 0
         error_B = np.where(known_B, values_B - state["habit_profile"][rows, bin_B], 0.0)
         smoothed_B = state["habit_smoothed"][rows].astype(np.float64)
-        smoothed_B = np.where(known_B, smoothed_B + SMOOTHING * (error_B - smoothed_B), smoothed_B)
+        rate_B = 1.0 / np.clip(SMOOTHING_SECONDS / interval_seconds_B, FEWEST, MOST)
+        smoothed_B = np.where(known_B, smoothed_B + rate_B * (error_B - smoothed_B), smoothed_B)
         judged_B = known_B & (times_B - state["habit_started"][rows] > FIRST_DAYS * DAY_SECONDS)
         explained_B = state["habit_error"][rows] < (1.0 - EXPLAINED) * state["habit_variance"][rows]
         return Departure(error_B, smoothed_B, judged_B, judged_B & explained_B)
 
     def deviation(self, state: Columns, rows: Rows) -> Float64:
-        """[B] what the profile leaves of a value, as a standard deviation."""
-        return np.sqrt(state["habit_error"][rows])
+        """[B] the standard deviation of smoothed departures."""
+        return np.sqrt(state["habit_departure"][rows])
 
     def update(
         self,
@@ -102,7 +110,7 @@ class DailyHabit:
     def _judge(
         self, state: Columns, rows: Rows, values_B: Float64, interval_seconds_B: Float64, departure: Departure
     ) -> None:
-        """Running variance of the values, and of what the profile leaves of them."""
+        """Running variance of the values, of what the profile leaves of them, and of that smoothed."""
         judged_B = departure.judged
         count_B = state["habit_judged"][rows] + judged_B
         state["habit_judged"][rows] = np.minimum(count_B, MOST_COUNTED)
@@ -112,7 +120,8 @@ class DailyHabit:
         state["habit_mean"][rows] += rate_B * away_B
         # The first value has no deviation from itself (Welford's form), so that no view opens on one.
         variance_B = (1.0 - rate_B) * away_B**2
-        for name, square_B in (("habit_variance", variance_B), ("habit_error", departure.error**2)):
+        squares = (variance_B, departure.error**2, departure.smoothed**2)
+        for name, square_B in zip(("habit_variance", "habit_error", "habit_departure"), squares, strict=True):
             mean_B = state[name][rows]
             capped_B = np.where(count_B > CAP_AFTER, np.minimum(square_B, CAP * mean_B), square_B)
             state[name][rows] = mean_B + rate_B * (capped_B - mean_B)

@@ -248,6 +248,29 @@ def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
     assert (state["departure_seen"] > 1000).all()
 
 
+def test_a_season_that_is_missing_for_hours_is_seen_through_the_noise_of_minutes() -> None:
+    minutes, day = np.arange(5 * 1440), 1440
+    rate = 30.0 + 12.0 * np.sin(2 * np.pi * minutes[:, None] / day)
+    values = np.random.default_rng(5).poisson(np.repeat(rate, 16, axis=1)).astype(float)
+    fault = slice(4 * day + 300, 4 * day + 540)
+    missing = values.copy()
+    missing[fault] = np.random.default_rng(6).poisson(
+        27.0, (240, 16)
+    )  # for four hours about the peak; usual is 38 to 42
+    caught, quiet = ((play(way)[0]["anomaly_score"][fault.start :] > 1.0).any(axis=0) for way in (missing, values))
+    assert caught.mean() >= 0.8
+    assert quiet.mean() <= 0.1
+
+
+def test_a_small_spike_is_seen_where_the_forecast_is_good() -> None:
+    minutes = np.arange(4000)
+    usual = np.repeat(50.0 + 20.0 * np.sin(2 * np.pi * minutes[:, None] / 1440), 16, axis=1)
+    values = usual + np.random.default_rng(7).standard_normal(usual.shape)
+    values[3500] = usual[3500] + 6.5  # of noise of 1, in a stream whose deviation is 14
+    hot = play(values, loc=usual)[0]["anomaly_score"] > 1.0
+    assert hot[3500].mean() >= 0.8
+
+
 def test_a_stream_without_a_habit_pays_for_none() -> None:
     _, state = play(noise(600, 20), step_seconds=3600.0)
     assert (state["departure_seen"] < 60).all()
