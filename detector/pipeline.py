@@ -116,19 +116,20 @@ class Pipeline:
     def process(self, batch: SampleBatch, *, expire: bool = False) -> ScoredBatch:
         """Verdicts for every sample, and the alerts that began or ended, in the order of the samples.
 
-        With `expire`, streams that fell silent are forgotten, measured by the partition's newest event time, and their
+        With `expire`, streams that fell silent are forgotten, measured by the partition's event time, and their
         open alerts end; sooner where the partition is full. Without it a stream starts anew only where it comes back:
         for recordings of many ages at once.
         """
         partition = (batch.topic, batch.partition)
         results = _Results.of(screen(batch, self.max_future_seconds))
         picks_N = np.flatnonzero(results.outcomes == Outcome.SCORED)
-        done = 0
-        for at in self.table.sweeps(partition, batch.times[picks_N]).tolist() if expire else ():
-            self._stretch(batch, picks_N[done:at], results)
-            self._expire_idle(partition, int(picks_N[at]), float(batch.times[picks_N[at]]), results)
-            done = at
-        self._stretch(batch, picks_N[done:], results)
+        while expire and (at := self.table.until_look(partition, batch.times[picks_N])) is not None:
+            self._stretch(batch, picks_N[:at], results)
+            picks_N = picks_N[at:]
+            pick = int(picks_N[0])
+            if self.table.look(partition, int(batch.series[pick]), float(batch.times[pick])):
+                self._expire_idle(partition, pick, results)
+        self._stretch(batch, picks_N, results)
         self.table.trim(partition)
         alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
         return ScoredBatch(
@@ -220,14 +221,17 @@ class Pipeline:
                 results.alerts += [(int(picks[at]), alert) for alert in ended]
             self.table.restart(rows[idle])
 
-    def _expire_idle(self, partition: Partition, pick: int, now: float, results: _Results) -> None:
-        """Before the sample `pick`, which brings event time to `now`."""
+    def _expire_idle(self, partition: Partition, pick: int, results: _Results) -> None:
+        """Before the sample `pick`, with which event time went on."""
+        now = self.table.event_time(partition).newest
         expired = self.table.idle_rows(partition, now)
         self._forget(partition, pick, expired, results)
         self.table.expired += len(expired)
         evicted = self.table.surplus_rows(partition, now)
         self._forget(partition, pick, evicted, results)
         self.table.evicted += len(evicted)
+        if self.groups is not None:
+            self.groups.put_right(self.table, partition, now)
 
     def _forget(self, partition: Partition, pick: int, streams: Rows, results: _Results) -> None:
         rows = self.table.with_childless_groups(partition, streams)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import StateDamaged, StateForeign
@@ -21,8 +22,9 @@ from detector.protocols import LearntWeights, StateStore, WeightsInUse
 from detector.records import Lineage, Partition
 from detector.state.block import Fingerprint, encode_block
 from detector.state.history import Generation, Restored, emptied, newest, superfluous
-from detector.state.manifest import Manifest, block_name, encode_manifest, manifest_name
+from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
 from detector.state.weights import encode_weights, weights_name
+from detector.streams.event_time import EventTime
 from detector.streams.table import StreamTable
 
 KEPT_GENERATIONS = 2
@@ -46,7 +48,7 @@ class Cut:
     partition: Partition
     offset: int
     lineage: Lineage
-    watermark: float
+    event_time: EventTime
     numbers: list[int]
     """Blocks that changed."""
     names: list[str]
@@ -99,9 +101,9 @@ class Snapshots:
             return None
         durable.generations = restored.generations
         durable.waste = superfluous(blobs, restored.generations)
-        watermark = restored.manifest.watermark
-        if restored.blocks or watermark is not None:
-            self.table.restore(partition, -math.inf if watermark is None else watermark, restored.blocks)
+        event_time = _event_time(restored.manifest)
+        if restored.blocks or event_time != EventTime():
+            self.table.restore(partition, event_time, restored.blocks)
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
         elif restored.weights:
@@ -156,8 +158,7 @@ class Snapshots:
             names += [""] * (self.table.blocks_of(partition) - len(names))
             for number in numbers:
                 names[number] = block_name(offset, number, self._writer)
-            watermark = self.table.watermark(partition)
-            cut = Cut(partition, offset, lineages[partition], watermark, numbers, names)
+            cut = Cut(partition, offset, lineages[partition], self.table.event_time(partition), numbers, names)
             cut.swaps = swap and self._swaps(partition, offset)
             if self.weights is not None:
                 cut.weights = self.weights.coming(partition) if cut.swaps else self.weights.now(partition)
@@ -179,17 +180,18 @@ class Snapshots:
     def write_manifest(self, cut: Cut) -> None:
         """Hand over what makes a snapshot of the blocks, all of which must be acknowledged."""
         topic, number = cut.partition
-        watermark = cut.watermark if math.isfinite(cut.watermark) else None
+        time = cut.event_time
         manifest = Manifest(
             topic,
             number,
             cut.offset,
-            watermark,
+            time.newest if math.isfinite(time.newest) else None,
             dict(self.fingerprint),
             cut.names,
             cut.lineage.topic_id,
             cut.lineage.leader_epoch,
             [weights_name(weights.sha256) for weights in cut.weights],
+            votes=Votes(*time[1:]),
         )
         blob = encode_manifest(manifest)
         self.store.write(cut.partition, manifest_name(cut.offset, self._writer), blob)
@@ -253,3 +255,9 @@ class Snapshots:
             f"{where}: the stored state is not this process's: {foreign}. Set state.on_foreign to rewarm (streams "
             "start anew at the same offset) or, where the model is the same, to adopt (they go on), or remove the state"
         ) from foreign
+
+
+def _event_time(manifest: Manifest) -> EventTime:
+    if manifest.watermark is None:
+        return EventTime()
+    return EventTime(manifest.watermark, *msgspec.structs.astuple(manifest.votes))

@@ -148,7 +148,7 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
 def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), **asked: Any) -> Pipeline:
     fresh, fields = pipeline_of(by, **asked), pipeline.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
-    fresh.table.restore(PARTITION, pipeline.table.watermark(PARTITION), blocks)
+    fresh.table.restore(PARTITION, pipeline.table.event_time(PARTITION), blocks)
     return fresh
 
 
@@ -196,9 +196,20 @@ def test_a_group_goes_with_its_last_member() -> None:
     assert len(pipeline.table.occupied(PARTITION)) == HOSTS * (METRICS + 1)
     assert (pipeline.table.columns[GROUP.name] == IS_GROUP).sum() == HOSTS
     assert stream_counts(pipeline, frozenset([PARTITION])).tracked == HOSTS * METRICS
-    late: Log = [(SeriesKey.of("lonely"), START + 86_400.0 * day, 1.0) for day in (1, 2)]
+    late: Log = [(SeriesKey.of("lonely"), START + 86_400.0 + STEP * step, 1.0) for step in range(600)]
     run(pipeline, late, [])
     assert pipeline.table.streams == 1
+
+
+def test_a_group_is_judged_again_after_a_member_s_clock_was_years_ahead() -> None:
+    pipeline, year = pipeline_of(by=("__name__",), expiry=8 * 3600.0), 3.15e7
+    wrong = [(key_of(1, metric), START + STEP * 100 + year, 0.0) for metric in range(METRICS)]
+    after = [(key, time + STEP * 100, value) for key, time, value in log_of(150)]
+    run(pipeline, log_of(100) + wrong + after, [])
+    table = pipeline.table
+    groups = np.flatnonzero(table.columns[GROUP.name] == IS_GROUP)
+    assert len(groups) == METRICS
+    assert table.columns["group.tick"][groups].tolist() == [START - START % STEP + STEP * 249] * METRICS
 
 
 def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
@@ -241,7 +252,7 @@ def test_the_next_look_for_idle_streams_leaves_new_groups_of_restored_streams_al
     before = pipeline_of(expiry=8 * 3600.0)
     run(before, log_of(50), [])
     after = restarted(before, by=("__name__",), expiry=8 * 3600.0)
-    on: Log = [(key_of(0, 0), START + STEP * 120, 1.0)]
+    on: Log = [(key_of(0, 0), START + STEP * 107, 1.0)]
     run(after, on, [])
     for metric in range(METRICS):
         assert members_of(after, key_of(0, metric)) == [key_of(host, metric) for host in range(HOSTS)]

@@ -177,10 +177,10 @@ def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silen
     steady = np.sin(np.arange(50.0))
     steady[-1] = 900.0
     times = START + STEP_SECONDS * np.arange(50)
-    first = pipeline.process(batch_of(pipeline, [0] * 50, times, steady, 0))
+    first = pipeline.process(batch_of(pipeline, [0] * 50, times, steady, 0), expire=True)
     assert [a.status for a in first.alerts] == [AlertStatus.FIRING]
-    later = START + 10_000.0 + STEP_SECONDS * np.arange(3)
-    second = pipeline.process(batch_of(pipeline, [1] * 3, later, np.zeros(3), 50), expire=True)
+    later = START + 10_000.0 + STEP_SECONDS * np.arange(30)
+    second = pipeline.process(batch_of(pipeline, [1] * 30, later, np.zeros(30), 50), expire=True)
     assert [(a.status, a.id, a.ends_at) for a in second.alerts] == [
         (AlertStatus.RESOLVED, first.alerts[0].id, times[-1])
     ]

@@ -125,7 +125,7 @@ class Learning:
         table, rows = self._pipeline.table, [np.empty(0, np.int64)]
         for partition in sorted(partitions):
             occupied = table.occupied(partition)
-            since = table.watermark(partition) - ACTIVE_SECONDS
+            since = table.event_time(partition).newest - ACTIVE_SECONDS
             rows.append(occupied[table.columns[LATEST.name][occupied] >= since])
         return np.concatenate(rows)
 

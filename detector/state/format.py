@@ -24,8 +24,8 @@ from crc32c import crc32c
 from detector.errors import StateDamaged, StateNewer
 
 MAGIC = b"DETSTATE"
-SCHEMA_VERSION = 2
-"""1: without `topic_id`, `leader_epoch` and `weights` in the manifest."""
+SCHEMA_VERSION = 3
+"""1: without `topic_id`, `leader_epoch` and `weights` in the manifest; 2: without `votes`."""
 MAX_HEADER_BYTES = 64 << 20
 MAX_BODY_BYTES = 1 << 30
 

@@ -20,6 +20,15 @@ _MANIFEST = re.compile(r"manifest-(\d{20})-[0-9a-z]+")
 _NAME = re.compile(r"(manifest|block)-\d{20}-[0-9a-z-]+")
 
 
+class Votes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a partition's event time needs to go on besides where it is; formats 1 and 2 do not know it."""
+
+    wait: int = 0
+    refused: int = 0
+    since: float = 0.0
+    young: bool = False
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """State of one partition at one offset."""
 
@@ -28,7 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: int
     """The next record to read: every block includes all before it and nothing after it."""
     watermark: float | None
-    """Newest event time of the partition, unix seconds; None before its first sample."""
+    """Event time of the partition, unix seconds; None before its first sample."""
     fingerprint: dict[str, str]
     blocks: list[str]
     """Names of the blocks in the order of their numbers."""
@@ -37,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: list[str] = []
     """Names of the learnt weights that the records from `offset` on are forecast with, and of those before them. None
     where they are the configured ones, which `fingerprint` tells."""
+    votes: Votes = Votes()
 
     @property
     def lineage(self) -> Lineage:
@@ -77,6 +87,8 @@ def decode_manifest(blob: bytes, partition: Partition) -> Manifest:
         raise StateDamaged(f"is no manifest of {partition[0]}/{partition[1]}")
     if manifest.watermark is not None and not math.isfinite(manifest.watermark):
         raise StateDamaged("its watermark is not finite")
+    if min(manifest.votes.wait, manifest.votes.refused) < 0:
+        raise StateDamaged("its votes on event time cannot be")
     if not all(map(is_name, manifest.blocks)) or len(set(manifest.blocks)) != len(manifest.blocks):
         raise StateDamaged("its blocks have no proper names")
     if not all(map(is_weights_name, manifest.weights)) or len(set(manifest.weights)) != len(manifest.weights):

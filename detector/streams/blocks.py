@@ -17,6 +17,7 @@ from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, allocate, rese
 from detector.records import Int64, Partition
 from detector.series import SeriesIndex, SeriesKey
 from detector.streams.copies import BlockCopies
+from detector.streams.event_time import EventTime
 from detector.streams.partition import NO_ROW, PartitionStreams
 from detector.streams.splits import Splits
 
@@ -63,9 +64,9 @@ class BlockTable:
             raise KeyError(f"row {row} of {partition} is free")
         return key
 
-    def watermark(self, partition: Partition) -> float:
-        """Newest event time of the partition, -inf before its first sample."""
-        return self._partition(partition).watermark
+    def event_time(self, partition: Partition) -> EventTime:
+        """Where the partition is in event time."""
+        return self._partition(partition).event_time
 
     def drop(self, partition: Partition) -> None:
         """Give the partition's blocks back; its state is gone."""
@@ -108,12 +109,12 @@ class BlockTable:
         for block in (owned.blocks[number] for number in numbers) if owned else ():
             self._copies.put_back(block)
 
-    def restore(self, partition: Partition, watermark: float, blocks: Iterable[BlockState]) -> None:
+    def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
         """Take over a partition that is not here: its blocks by number, without a gap. They count as unchanged."""
         if partition in self._partitions and self._partitions[partition].blocks:
             raise ValueError(f"{partition} is here already")
         owned = self._partition(partition)
-        owned.watermark = watermark
+        owned.event_time = event_time
         for number, state in enumerate(blocks):
             if state.number != number:
                 raise ValueError(f"block {state.number} of {partition} came as {number}")

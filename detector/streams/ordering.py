@@ -69,16 +69,3 @@ def rounds(rows_N: Int64) -> Iterator[Int64]:
     by_round = np.argsort(nth, kind="stable")
     ends = np.cumsum(np.bincount(nth))
     yield from np.split(by_round, ends[:-1])
-
-
-def crossings(times_N: Float64, newest: float, step: float) -> Int64:
-    """Positions of the samples with which the newest time, `newest` before them, crosses a multiple of `step`.
-
-    >>> crossings(np.array([3.0, 9.0, 11.0, 10.5, 35.0]), -np.inf, 10.0).tolist()
-    [2, 4]
-    """
-    if not len(times_N):
-        return np.empty(0, dtype=np.int64)
-    before = float(times_N[0]) if newest == -np.inf else newest
-    steps_N = np.floor(np.maximum.accumulate(np.concatenate(([before], times_N))) / step)
-    return np.flatnonzero(steps_N[1:] > steps_N[:-1])

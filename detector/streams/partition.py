@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from detector.records import Int64
 from detector.series import SeriesIndex
+from detector.streams.event_time import EventTime
 from detector.streams.membership import Membership
 
 NO_ROW = -1
@@ -26,7 +27,7 @@ class PartitionStreams:
         """Block number within the partition -> block of the table."""
         self.free: list[int] = []
         """Heap of free rows, by the partition's own numbers."""
-        self.watermark = -np.inf
+        self.event_time = EventTime()
         self.membership: Membership | None = None
         """None when streams came or went since it was last asked for."""
         self.forgotten = False

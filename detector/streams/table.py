@@ -23,14 +23,14 @@ from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, reset
 from detector.records import Float64, Int64, Partition
 from detector.series import SeriesKey
 from detector.streams.blocks import BlockTable
+from detector.streams.event_time import EventTime, looked, until_look
 from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
-from detector.streams.ordering import crossings
 from detector.streams.partition import NO_ROW, PartitionStreams
 from detector.streams.sightings import SIGHTED, Slots
 
 LATEST = Field("stream.latest", dtype="float64", initial=-np.inf)
 """Time of the newest accepted sample."""
-SWEEPS_PER_EXPIRY = 8
+LOOKS_PER_EXPIRY = 8
 RESERVE = 16
 """One in so many places of a partition is for streams that were seen before."""
 
@@ -76,8 +76,6 @@ class StreamTable(BlockTable):
         while len(new):
             new = self._admit_at_second_sight(owned, handles_N, times_N, rows_N, new)
         self._touch(rows_N[rows_N != NO_ROW])
-        if len(times_N):
-            owned.watermark = max(owned.watermark, float(times_N.max()))
         return rows_N
 
     def idle(self, rows_B: Rows, times_B: Float64) -> npt.NDArray[np.bool_]:
@@ -92,19 +90,35 @@ class StreamTable(BlockTable):
         self.columns[GROUP.name][rows_B] = groups_B
         self.expired += len(rows_B)
 
-    def sweeps(self, partition: Partition, times_N: Float64) -> Int64:
-        """Positions of the samples before which idle streams are to be looked for. Usually none.
+    def until_look(self, partition: Partition, times_N: Float64) -> int | None:
+        """Position of the first sample before which the streams are to be looked at, usually None; see `event_time`.
 
-        That is where event time crosses a multiple of an eighth of the shorter silence that may cost a stream its
-        place: a matter of the samples' order only.
+        Event time goes on to there. A step is an eighth of the shorter silence that may cost a stream its place.
         """
-        step = min(self.idle_expiry_seconds, self.evict_idle_seconds) / SWEEPS_PER_EXPIRY
-        return crossings(times_N, self._partition(partition).watermark, step)
+        owned = self._partition(partition)
+        owned.event_time, position = until_look(owned.event_time, times_N, self._step)
+        return position
+
+    def look(self, partition: Partition, handle: int, time: float) -> bool:
+        """Take the sample that `until_look` found into event time; whether silent streams are to be forgotten."""
+        owned, before = self._partition(partition), self.event_time(partition)
+        owned.fit()
+        rows = owned.row_of[(owned.row_of != NO_ROW) & (np.arange(len(owned.row_of)) != handle)]
+        latest_S: Float64 = self.columns[LATEST.name][self._only_streams(rows)]
+        owned.event_time = looked(before, time, latest_S[np.isfinite(latest_S)], self._step)
+        return owned.event_time.newest > before.newest and not owned.event_time.young
+
+    @property
+    def _step(self) -> float:
+        return min(self.idle_expiry_seconds, self.evict_idle_seconds) / LOOKS_PER_EXPIRY
 
     def idle_rows(self, partition: Partition, now: float) -> Rows:
-        """Rows of streams that are due to expire at event time `now`, in the order of the partition's own numbers."""
+        """Rows of streams that are due to expire at event time `now`, in the order of the partition's own numbers.
+
+        Those that lead it by as much are due as well: once their clock is right, all their samples would be late.
+        """
         rows = self._only_streams(self.occupied(partition))
-        expired: Rows = rows[now - self.columns[LATEST.name][rows] > self.idle_expiry_seconds]
+        expired: Rows = rows[np.abs(now - self.columns[LATEST.name][rows]) > self.idle_expiry_seconds]
         return expired
 
     def surplus_rows(self, partition: Partition, now: float) -> Rows:
@@ -201,6 +215,14 @@ class StreamTable(BlockTable):
         self._touch(groups_N[grouped])
         return groups_N
 
+    def leading_groups(self, partition: Partition, now: float) -> Rows:
+        """Groups that lead event time `now` by more than the expiry, which the caller may change."""
+        rows = self.occupied(partition)
+        groups = rows[self.columns[GROUP.name][rows] == IS_GROUP]
+        leading: Rows = groups[self.columns[LATEST.name][groups] - now > self.idle_expiry_seconds]
+        self._touch(leading)
+        return leading
+
     def members(self, partition: Partition, groups_G: Rows) -> tuple[Rows, Int64]:
         """(members of these groups' rows, one group after the other; [G] where each group's begin)."""
         owned = self._partition(partition)
@@ -211,9 +233,9 @@ class StreamTable(BlockTable):
         self._touch(members)
         return members, starts_G
 
-    def restore(self, partition: Partition, watermark: float, blocks: Iterable[BlockState]) -> None:
+    def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
         """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
-        super().restore(partition, watermark, blocks)
+        super().restore(partition, event_time, blocks)
         owned = self._partition(partition)
         rows = self._only_streams(self.occupied(partition))
         owned.streams = len(rows)

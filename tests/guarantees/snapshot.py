@@ -14,5 +14,5 @@ def restarted(before: Pipeline, after: Pipeline, partition: Partition) -> Pipeli
     table.uncut(partition, range(table.blocks_of(partition)))
     blobs = [encode_block(table.take(partition, n), fields, partition, 1, {}) for n in table.cut(partition)]
     blocks = [decode_block(blob, fields, partition, n, {}) for n, blob in enumerate(blobs)]
-    after.table.restore(partition, table.watermark(partition), blocks)
+    after.table.restore(partition, table.event_time(partition), blocks)
     return after

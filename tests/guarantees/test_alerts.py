@@ -18,11 +18,12 @@ from detector.records import Float64, SampleBatch
 from detector.scoring import Scorer
 from detector.scoring.scorer import Score
 from detector.series import SeriesKey
+from detector.streams.event_time import EventTime, looked, until_look
 from detector.testing import LastValueForecaster
 from tests.guarantees.snapshot import restarted
 
 LIMIT, EXPIRY_SECONDS, EVICT_IDLE_SECONDS, STEP_SECONDS = 5, 2_000.0, 400.0, 10.0
-SWEEP_SECONDS = EVICT_IDLE_SECONDS / 8
+LOOK_SECONDS = EVICT_IDLE_SECONDS / 8
 NORMAL = 2
 Told = tuple[str, str, float]
 """(stream, FIRING or RESOLVED, when the alert started)."""
@@ -34,13 +35,15 @@ class Model:
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
         self.firing: dict[str, tuple[float, int]] = {}
-        self.watermark = -np.inf
+        self.event_time = EventTime()
 
     def sample(self, name: str, time: float, score: float) -> list[Told]:
-        told = self._look_for_silence(time)
+        told = self._look_for_silence(name, time)
         is_new = name not in self.latest
         if (is_new and len(self.latest) == LIMIT) or time <= self.latest.get(name, -np.inf):
             return told
+        if time - self.latest.get(name, time) > EXPIRY_SECONDS:
+            told += self._end(name)
         self.latest[name] = time
         if name not in self.firing:
             if score > 1.0:
@@ -51,13 +54,20 @@ class Model:
         self.firing[name] = (start, normal + 1 if score < 0.8 else 0)
         return told + (self._end(name) if self.firing[name][1] == NORMAL else [])
 
-    def _look_for_silence(self, time: float) -> list[Told]:
-        before, self.watermark = self.watermark, max(self.watermark, time)
-        if before == -np.inf or self.watermark // SWEEP_SECONDS == before // SWEEP_SECONDS:
+    def _look_for_silence(self, name: str, time: float) -> list[Told]:
+        before, others = self.event_time, [latest for other, latest in self.latest.items() if other != name]
+        self.event_time, asks = until_look(before, np.array([time]), LOOK_SECONDS)
+        if asks is None:
             return []
-        gone = [name for name, latest in self.latest.items() if time - latest > EXPIRY_SECONDS]
-        oldest = min(self.latest, key=lambda name: self.latest[name])
-        if len(self.latest) - len(gone) == LIMIT and time - self.latest[oldest] > EVICT_IDLE_SECONDS:
+        self.event_time = looked(self.event_time, time, np.array(others), LOOK_SECONDS)
+        now = self.event_time.newest
+        self.event_time, _ = until_look(self.event_time, np.array([time]), LOOK_SECONDS)
+        if self.event_time.young or now <= before.newest:
+            return []
+        gone = [name for name, latest in self.latest.items() if abs(now - latest) > EXPIRY_SECONDS]
+        left = {name: latest for name, latest in self.latest.items() if name not in gone}
+        oldest = min(left, key=lambda name: left[name], default="")
+        if len(left) == LIMIT and now - left[oldest] > EVICT_IDLE_SECONDS:
             gone.append(oldest)
         for name in gone:
             del self.latest[name]

@@ -54,7 +54,7 @@ def begun_anew(before: Pipeline, rng: np.random.Generator) -> Pipeline:
     """Another one, with the state of the one before."""
     fresh, fields = configured(rng), before.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(before))]
-    fresh.table.restore(PARTITION, before.table.watermark(PARTITION), blocks)
+    fresh.table.restore(PARTITION, before.table.event_time(PARTITION), blocks)
     return fresh
 
 

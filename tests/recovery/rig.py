@@ -162,7 +162,7 @@ class Life:
             table.uncut(partition, range(table.blocks_of(partition)))
             blocks = [table.take(partition, number) for number in table.cut(partition)]
             blobs = [encode_block(block, table.fields, partition, offset, FINGERPRINT) for block in blocks]
-            found[partition] = [str((offset, table.watermark(partition))).encode(), *blobs]
+            found[partition] = [str((offset, table.event_time(partition))).encode(), *blobs]
         return found
 
 

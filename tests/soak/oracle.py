@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
@@ -196,8 +197,9 @@ def _partition_differences(config: Config, truth: Truth, partition: Partition, e
     differences = [f"{where}: {name} is damaged" for name in damage]
     if kept.manifest.offset != end:
         differences.append(f"{where}: the snapshot ends at {kept.manifest.offset}, the log at {end}")
-    if kept.manifest.watermark != table.watermark(partition):
-        differences.append(f"{where}: watermark {kept.manifest.watermark}, not {table.watermark(partition)}")
+    event_time = table.event_time(partition)
+    if (kept.manifest.watermark, *msgspec.structs.astuple(kept.manifest.votes)) != event_time:
+        differences.append(f"{where}: watermark {kept.manifest.watermark}, {kept.manifest.votes}, not {event_time}")
     table.uncut(partition, range(table.blocks_of(partition)))
     expected = [table.take(partition, number) for number in table.cut(partition)]
     if len(kept.blocks) != len(expected):

@@ -20,7 +20,15 @@ from detector.records import Lineage
 from detector.series import SeriesKey
 from detector.state.block import BlockHeader, Layout, decode_block, encode_block, layout
 from detector.state.format import SCHEMA_VERSION, seal, unseal
-from detector.state.manifest import Manifest, block_name, decode_manifest, encode_manifest, is_name, manifest_offset
+from detector.state.manifest import (
+    Manifest,
+    Votes,
+    block_name,
+    decode_manifest,
+    encode_manifest,
+    is_name,
+    manifest_offset,
+)
 from detector.state.weights import weights_name
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,8 +76,11 @@ def manifest_of(**changes: object) -> Manifest:
     return Manifest(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def newest_manifest() -> Manifest:
-    return manifest_of(topic_id="t", leader_epoch=7, weights=[weights_name("ab" * 32)])
+def newest_manifest(**changes: object) -> Manifest:
+    votes = Votes(wait=5, refused=2, since=7.5, young=True)
+    return manifest_of(
+        **{"topic_id": "t", "leader_epoch": 7, "weights": [weights_name("ab" * 32)], "votes": votes} | changes
+    )
 
 
 def write_golden() -> None:
@@ -101,7 +112,9 @@ def test_g14_snapshots_of_every_release_are_read() -> None:
     assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
     for folder in formats:
         assert_same(decoded((folder / "block").read_bytes()), block_of())
-        manifest = manifest_of() if folder.name == "format-1" else newest_manifest()
+        manifest = {"format-1": manifest_of(), "format-2": newest_manifest(votes=Votes())}.get(
+            folder.name, newest_manifest()
+        )
         assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest
 
 

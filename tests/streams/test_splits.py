@@ -9,6 +9,7 @@ import pytest
 
 from detector.columns import BLOCK_ROWS
 from detector.series import SeriesKey
+from detector.streams.event_time import EventTime
 from detector.streams.table import StreamTable
 
 A, B, C = (("t", number) for number in range(3))
@@ -48,6 +49,6 @@ def test_restored_streams_are_compared_too() -> None:
     before = table_of((A, SPLIT), (A, WHOLE))
     blocks = [before.take(A, number) for number in before.cut(A)]
     after = table_of((B, SPLIT))
-    after.restore(A, 1.7e9, blocks)
+    after.restore(A, EventTime(1.7e9), blocks)
     assert after.splits.count == 1
     assert after.splits.example == SPLIT

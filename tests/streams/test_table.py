@@ -80,11 +80,17 @@ def test_idle_streams_are_released_and_their_rows_used_again() -> None:
 
 def test_idle_streams_are_looked_for_where_event_time_crosses_an_eighth_of_the_expiry() -> None:
     table = table_of(expiry=80.0)
-    times = np.array([3.0, 9.0, 11.0, 10.5, 19.0, 35.0, 21.0, 40.0])
-    assert table.sweeps(A, times).tolist() == [2, 5, 7]
-    admit(table, A, ["a"], time=12.0)
-    assert table.sweeps(A, times).tolist() == [5, 7]
-    assert table.sweeps(A, times[:0]).tolist() == []
+    rows = admit(table, A, ["a"])
+    times = np.array([3.0, 9.0, 11.0, 10.5, 19.0, 28.0, 21.0, 31.0])
+    looks = []
+    while (at := table.until_look(A, times)) is not None:
+        assert table.look(A, 0, float(times[at]))
+        looks.append(float(times[at]))
+        times = times[at:]
+    assert looks == [11.0, 28.0, 31.0]
+    assert table.event_time(A).newest == 31.0
+    assert table.until_look(A, times[:0]) is None
+    assert table.columns[LATEST.name][rows].tolist() == [1.0]
 
 
 def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
@@ -93,7 +99,7 @@ def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
     twin = table_of(table.max_streams, table.idle_expiry_seconds)
     admit(twin, B, ["elsewhere"])
     blocks = [table._copy(block) for block in table._partition(partition).blocks]
-    twin.restore(partition, table.watermark(partition), blocks)
+    twin.restore(partition, table.event_time(partition), blocks)
     return twin
 
 

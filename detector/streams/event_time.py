@@ -1,0 +1,105 @@
+"""Event time of a partition: how far its records have come, as most of its streams have it.
+
+Streams expire by it, so one host with a clock that is years ahead must not move it. A sample that leads it by less than
+a `step`, which is too little to do harm, moves it on. One that leads it by more asks for a vote of the streams that are
+there: event time goes where half of them have come, and otherwise stays. Who leads it for long is asked again
+now and then. If event time has not moved at all while they went on by a step, nobody is left there, and it goes with
+them. A partition that has just begun knows too little to trust its first sample, and votes on those behind it, too.
+
+All follows from the order of the samples, and not from how they were cut into batches. Shape legend: N samples in
+order; S streams.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from detector.records import Float64
+
+PATIENCE = 4
+"""So many votes in a row, each after as many samples as there are streams, without a sample that moved event time on,
+before it goes with those who lead: a host may send what it kept back all at once."""
+
+WINDOW = 4096
+"""Samples that are looked through at a time: a batch of years has thousands of looks."""
+
+
+class EventTime(NamedTuple):
+    """Where a partition is in event time."""
+
+    newest: float = -math.inf
+    """Unix seconds; -inf before the first sample."""
+    wait: int = 0
+    """Samples until the next vote may be asked for."""
+    refused: int = 0
+    """Votes since event time last moved, none of which moved it."""
+    since: float = 0.0
+    """Where those who lead were when the first of these votes was asked for."""
+    young: bool = True
+    """It has not gone on by a step yet."""
+
+
+def until_look(now: EventTime, times_N: Float64, step: float) -> tuple[EventTime, int | None]:
+    """Event time before the first sample at which the streams are to be looked at, and the position of that sample.
+
+    That is one with which event time crosses a multiple of `step`, or one that asks for a vote. None where there is
+    none; then all samples are taken in.
+
+    >>> until_look(EventTime(8.0, young=False), np.array([9.0, 7.0, 11.0]), 10.0)
+    (EventTime(newest=9.0, wait=0, refused=0, since=0.0, young=False), 2)
+    >>> until_look(EventTime(8.0, wait=1, young=False), np.array([99.0, 9.0, 99.0]), 10.0)
+    (EventTime(newest=9.0, wait=0, refused=0, since=0.0, young=False), 2)
+    """
+    for first in range(0, len(times_N), WINDOW):
+        now, position = _within_window(now, times_N[first : first + WINDOW], step)
+        if position is not None:
+            return now, first + position
+    return now, None
+
+
+def _within_window(now: EventTime, times_N: Float64, step: float) -> tuple[EventTime, int | None]:
+    if now.newest == -math.inf:
+        now = now._replace(newest=float(times_N[0]))
+    beyond_N = np.floor(times_N / step) > math.floor(now.newest / step)
+    within_N = np.where(beyond_N, -np.inf, times_N)
+    reached_N = np.maximum.accumulate(np.concatenate(([now.newest], within_N)))
+    leads_N = times_N >= reached_N[:-1] + step
+    asks_N = leads_N | (times_N <= reached_N[:-1] - step) if now.young else leads_N.copy()
+    asks_N[: now.wait] = False
+    looks = np.flatnonzero(asks_N | (beyond_N & ~leads_N))
+    end = int(looks[0]) if len(looks) else len(times_N)
+    newest = float(reached_N[end])
+    refused = now.refused if newest == now.newest else 0
+    now = now._replace(newest=newest, wait=max(0, now.wait - end), refused=refused)
+    return now, end if len(looks) else None
+
+
+def looked(now: EventTime, time: float, latest_S: Float64, step: float) -> EventTime:
+    """Event time with the sample at `time`, which `until_look` found.
+
+    `latest_S` are the newest samples of the partition's other streams.
+    """
+    if now.newest < time < now.newest + step:
+        return now._replace(newest=time, refused=0, young=False)
+    there = latest_S if now.young else latest_S[latest_S >= now.newest - step]
+    half, leads = _lower_median(there, time), _lower_median(latest_S[latest_S >= now.newest + step], time)
+    newest = now.newest
+    if half > now.newest or (now.young and half <= now.newest - step):
+        newest = half
+    elif now.refused >= PATIENCE and leads >= now.since + step:
+        newest = leads
+    if abs(time - newest) < step:
+        return EventTime(max(newest, time), young=now.young)
+    wait = len(latest_S) + 2
+    if newest != now.newest:
+        return EventTime(newest, wait, young=now.young)
+    since = min(leads, now.since) if now.refused else leads
+    return EventTime(newest, wait, now.refused + 1, since, now.young)
+
+
+def _lower_median(latest_S: Float64, time: float) -> float:
+    votes = np.sort(np.append(latest_S, time))
+    return float(votes[(len(votes) - 1) // 2])
