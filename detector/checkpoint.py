@@ -162,7 +162,7 @@ class Checkpoints:
         manifest = self.snapshots.restore(partition, progress)
         seconds = self.clock.monotonic() - began
         self.metrics.state.observe_restored(seconds, self.snapshots.damaged)
-        streams = len(self.snapshots.table.occupied(partition))
+        streams = self.snapshots.table.streams_of(partition)
         where = f"{partition[0]}/{partition[1]}"
         if manifest is None:
             self.log.warning("no stored state, its streams start anew", partition=where)

@@ -126,6 +126,13 @@ def replay(
     return summary
 
 
+def demand_rows(files: list[ReplayFile], readable: int) -> None:
+    """Raises SourceError where there was no row in all of the files that could be read."""
+    if not readable:
+        told = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
+        raise SourceError(f"{told}: no row `timestamp,value` that can be read")
+
+
 def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
     """Raises SourceError where an output would take the place of an input."""
     inputs = {file.path.resolve() for file in files}

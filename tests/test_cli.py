@@ -1,12 +1,14 @@
 """What a person at a terminal meets: help, refusals and exit codes of the command line."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from detector.cli import app, main
+from detector.cli import main
+from detector.cli.commands import app
 
 
 def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -108,3 +110,37 @@ def test_weights_that_are_not_there_are_named_not_their_card(
     monkeypatch.chdir(tmp_path)
     assert exit_of(monkeypatch, "replay", "a.csv", "--scores", "s", "-c", "config.yaml") == 1
     assert capsys.readouterr().err == "detector: weights /nowhere/w.safetensors: No such file or directory\n"
+
+
+@pytest.mark.parametrize("rows", ["", "yesterday,1\nno comma\n"])
+@pytest.mark.parametrize("command", [("replay", "--scores"), ("backtest", "--report")])
+def test_files_without_a_row_that_can_be_read_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: tuple[str, str],
+    rows: str,
+) -> None:
+    for name in ("x.csv", "y.csv"):
+        (tmp_path / name).write_text("timestamp,value\n" + rows)
+    assert exit_of(monkeypatch, command[0], str(tmp_path), command[1], str(tmp_path / "out")) == 1
+    assert "x.csv and 1 more: no row `timestamp,value` that can be read" in capsys.readouterr().err
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "detector.cli.application":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+from detector.cli import main
+main()
+"""
+
+
+def test_ctrl_c_before_a_command_has_begun_ends_quietly() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

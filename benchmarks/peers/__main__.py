@@ -128,6 +128,22 @@ def run(name: str, data: Path, asked: Asked) -> dict[str, Figures]:
     return on_collection(load_collection(data / name), evaluate, asked)
 
 
+def detectors(name: str) -> list[str]:
+    """Names of the detectors that a benchmark compares."""
+    return [*OURS, *(MACHINE_PEERS if name in MACHINES else PEERS)]
+
+
+def complaint(names: Sequence[str], only: Sequence[str]) -> str | None:
+    """What is wrong with asking these benchmarks for these detectors; None: nothing."""
+    there = {name: detectors(name) for name in names}
+    unknown = [one for one in only if not any(one in known for known in there.values())]
+    if unknown:
+        known = dict.fromkeys(one for found in there.values() for one in found)
+        return f"no detector is named {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, known))}"
+    without = [name for name, known in there.items() if only and not set(only) & set(known)]
+    return f"none of {', '.join(map(repr, only))} is a detector of {', '.join(without)}" if without else None
+
+
 def table(name: str, found: dict[str, Figures]) -> str:
     """Markdown."""
     columns = [column for column in COLUMNS[name] if column in next(iter(found.values()))]
@@ -145,7 +161,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="add all figures to this file")
     args = parser.parse_args()
     report: dict[str, dict[str, Figures]] = {}
-    for name in args.benchmark or COLUMNS:
+    names = args.benchmark or list(COLUMNS)
+    if wrong := complaint(names, args.only):
+        parser.error(wrong)
+    for name in names:
         kept = Kept(args.json.with_suffix(".scores") / name if args.json else None)
         found = run(name, args.data, Asked(args.only, kept))
         if args.json and args.json.exists():

@@ -1,19 +1,13 @@
-"""The command line, a module a command. They import what they need when they run, so that `--help` is quick."""
+"""The console script. It imports the commands when it runs, so that Ctrl-C ends it quietly from the first moment on."""
 
-from detector.cli import admin, backtest, check_config, demo, inspect, produce, replay, run, state, train
-from detector.cli.application import app, main
+import sys
 
-__all__ = [
-    "admin",
-    "app",
-    "backtest",
-    "check_config",
-    "demo",
-    "inspect",
-    "main",
-    "produce",
-    "replay",
-    "run",
-    "state",
-    "train",
-]
+
+def main() -> None:
+    """Run a command; 130 where a person broke it off."""
+    try:
+        from detector.cli import commands
+
+        commands.main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -34,7 +34,7 @@ def backtest(
     from detector.backtest.run import backtest as run_backtest
     from detector.config import load
     from detector.progress import byte_progress
-    from detector.replay import find_files
+    from detector.replay import demand_rows, find_files
 
     loaded = load(config)
     files = find_files([data])
@@ -50,6 +50,7 @@ def backtest(
     total_bytes = len(budgets) * sum(file.path.stat().st_size for file in files)
     with byte_progress("backtest", total_bytes) as advance:
         found = run_backtest(options, pipeline, lambda line: typer.echo(line, err=True), advance)
+    demand_rows(files, found.rows - found.malformed_rows)
     write_report(found, report)
     typer.echo(summary(found))
     typer.echo(f"{report / 'report.html'}, {report / 'report.json'}", err=True)

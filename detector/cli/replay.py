@@ -18,7 +18,7 @@ def replay(
     """Score recorded series with the very pipeline that `run` uses."""
     from detector.config import load
     from detector.progress import byte_progress
-    from detector.replay import find_files
+    from detector.replay import demand_rows, find_files
     from detector.replay import replay as replay_files
 
     loaded = load(config)
@@ -30,3 +30,4 @@ def replay(
             files, scores, alerts, lambda: build_pipeline(loaded), lambda line: typer.echo(line, err=True), advance
         )
     typer.echo(f"{done.told()}; scores in {scores}", err=True)
+    demand_rows(files, done.rows - done.malformed_rows)

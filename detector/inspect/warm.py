@@ -79,7 +79,7 @@ def warm_from(
             store.delete(partition, names)
         store.flush(config.state.flush_timeout_seconds)
     return [
-        f"{name}/{number} goes on at offset {offset}, {len(pipeline.table.occupied((name, number)))} streams"
+        f"{name}/{number} goes on at offset {offset}, {pipeline.table.streams_of((name, number))} streams"
         for (name, number), (offset, _) in found.items()
     ]
 

@@ -124,9 +124,9 @@ class Learning:
     def _active(self, partitions: Collection[Partition]) -> npt.NDArray[np.int64]:
         table, rows = self._pipeline.table, [np.empty(0, np.int64)]
         for partition in sorted(partitions):
-            occupied = table.occupied(partition)
+            streams = table.stream_rows(partition)
             since = table.event_time(partition).newest - ACTIVE_SECONDS
-            rows.append(occupied[table.columns[LATEST.name][occupied] >= since])
+            rows.append(streams[table.columns[LATEST.name][streams] >= since])
         return np.concatenate(rows)
 
     def _begin(self, now: float, partitions: Collection[Partition]) -> None:

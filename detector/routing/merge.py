@@ -36,12 +36,16 @@ class Merge:
         self._newest: dict[Partition, float] = {}
         self._ends: dict[Partition, int] = {}
 
-    def add(self, samples: SampleBatch, end: int) -> None:
-        """Samples behind those of their partition that were added before; `end` is the offset behind their records."""
+    def add(self, samples: SampleBatch, end: int, latest: float = np.inf) -> None:
+        """Samples behind those of their partition that were added before; `end` is the offset behind their records.
+
+        A record time after `latest` is wrong and counts as none: all that is behind it would wait for the others.
+        """
         partition = (samples.topic, samples.partition)
         pieces = self._pieces.setdefault(partition, deque())
         newest = self._newest.get(partition, -np.inf)
-        order = np.fmax.accumulate(np.concatenate(([newest], samples.record_times)))
+        times = np.where(samples.record_times <= latest, samples.record_times, np.nan)
+        order = np.fmax.accumulate(np.concatenate(([newest], times)))
         self._newest[partition], self._ends[partition] = float(order[-1]), end
         if len(samples):
             pieces.append(_Piece(samples, order[1:]))

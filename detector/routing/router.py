@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 5.0
 LONGEST_TURN_SECONDS = 1.0
 """Of a longer one, no more counts as a partition's silence: this process was busy, or frozen, and did not listen."""
 LAST_FLUSH_SECONDS = 5.0
+MAX_AHEAD_SECONDS = 3600.0
+"""A record that was written later than this from now has a wrong time."""
 
 
 class Router:
@@ -123,7 +125,7 @@ class Router:
         samples = self.decoder.decode(batch, self.lanes.series)
         self.metrics.observe_rejects(samples.rejects)
         self.outlets.send_rejects(samples.rejects)
-        self.merge.add(samples, int(batch.offsets[-1]) + 1)
+        self.merge.add(samples, int(batch.offsets[-1]) + 1, self.clock.time() + MAX_AHEAD_SECONDS)
         self._silence[batch.topic, batch.partition] = 0.0
 
     def _listen(self) -> None:

@@ -117,7 +117,7 @@ class StreamTable(BlockTable):
 
         Those that lead it by as much are due as well: once their clock is right, all their samples would be late.
         """
-        rows = self._only_streams(self.occupied(partition))
+        rows = self.stream_rows(partition)
         expired: Rows = rows[np.abs(now - self.columns[LATEST.name][rows]) > self.idle_expiry_seconds]
         return expired
 
@@ -126,7 +126,7 @@ class StreamTable(BlockTable):
         owned = self._partition(partition)
         if owned.streams < self.max_streams:
             return np.empty(0, dtype=np.int64)
-        rows = self._only_streams(self.occupied(partition))
+        rows = self.stream_rows(partition)
         latest: Float64 = self.columns[LATEST.name][rows]
         by_silence = np.argsort(latest, kind="stable")[: owned.streams - min(self.open_streams, self.max_streams - 1)]
         evicted: Rows = rows[by_silence[now - latest[by_silence] > self.evict_idle_seconds]]
@@ -171,10 +171,14 @@ class StreamTable(BlockTable):
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
 
     def occupied(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams, in the order of its own numbers."""
+        """Rows of the partition's streams and groups, in the order of its own numbers."""
         owned = self._partition(partition)
         rows = owned.row_of[owned.row_of != NO_ROW]
         return np.asarray(rows[np.argsort(self._local(rows))])
+
+    def stream_rows(self, partition: Partition) -> Rows:
+        """Rows of the partition's streams without those of groups, in the order of its own numbers."""
+        return self._only_streams(self.occupied(partition))
 
     def _admit_at_first_sight(self, owned: PartitionStreams, handles_N: Int64, rows_N: Rows, new: Int64) -> Int64:
         """Rows for streams of the samples `new` while there is open room; the samples that are left."""
@@ -237,7 +241,7 @@ class StreamTable(BlockTable):
         """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
         super().restore(partition, event_time, blocks)
         owned = self._partition(partition)
-        rows = self._only_streams(self.occupied(partition))
+        rows = self.stream_rows(partition)
         owned.streams = len(rows)
         if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
             for row in rows.tolist():

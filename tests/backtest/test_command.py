@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.errors import LabelError
 
 START = 1_600_000_000

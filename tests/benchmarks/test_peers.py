@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.detection.layout import Machine
 from benchmarks.peers import machine, stream
-from benchmarks.peers.__main__ import Asked, compare, on_synthetic
+from benchmarks.peers.__main__ import Asked, compare, complaint, on_synthetic
 from benchmarks.peers.kept import Kept
 from detector.backtest.series import Series
 
@@ -93,3 +93,12 @@ def test_both_profiles_of_the_detector_have_a_row():
 
     found = compare([one], lambda forecaster: [np.full(3, forecaster.compact)], {}, evaluate, Asked([], Kept(None)))
     assert [figures["first score"] for figures in found.values()] == [0.0, 1.0]
+
+
+def test_a_detector_that_is_asked_for_and_not_there_is_named():
+    assert complaint(["nab", "smd"], ["detector", "rrcf"]) is None
+    assert complaint(["nab"], []) is None
+    assert (complaint(["nab"], ["detector", "rcf"]) or "").startswith(
+        "no detector is named 'rcf'; there are 'detector', "
+    )
+    assert complaint(["nab", "smd"], ["TSB-AD PCA"]) == "none of 'TSB-AD PCA' is a detector of nab"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.config import Config
 from detector.errors import AccessDenied, StateMissing, StateOccupied, TopicMissing, TopicUnfit
 from detector.inspect import look, move

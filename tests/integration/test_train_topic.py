@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.config.schema import Kafka
 from detector.errors import SourceError, TopicMissing
 from detector.sources.kafka_range import KafkaRange

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.groups import Groups, GroupSettings
 from detector.learning import files
+from detector.learning.buffer import NONE
 from detector.learning.continual import CHOOSE_SECONDS, Learning, LearningSettings
 from detector.learning.tuning import CANDIDATE
 from detector.learning.versions import Versions, network, tensors_of
 from detector.models.forecaster import Forecaster
+from detector.scoring import GroupScorer
+from detector.streams.membership import GROUP, IS_GROUP
 from detector.testing import log_to
 from tests.learning.fleet import log_of, untrained, values
 from tests.recovery.rig import Life, World
@@ -201,3 +205,14 @@ def test_streams_that_fell_silent_give_up_their_slots() -> None:
         str(life.pipeline.table.key(PARTITION, int(row))) for row in learning.buffer.row_S[learning.buffer.row_S >= 0]
     ]
     assert sorted(names) == sorted(f"s{n}" for n in range(20, 30))
+
+
+def test_groups_take_no_slots() -> None:
+    life, learning = learning_life(world(), Starter())
+    life.pipeline.groups = Groups(GroupSettings(("__name__",)), GroupScorer(), life.pipeline.lifecycle)
+    table = life.pipeline.table
+    table.group_by = ("__name__",)
+    live(life, 5)
+    chosen = learning.buffer.row_S[learning.buffer.row_S != NONE]
+    assert (table.columns[GROUP.name] == IS_GROUP).sum() == 10
+    assert sorted(str(table.key(PARTITION, row)) for row in chosen.tolist()) == sorted(f"s{at}" for at in range(10))

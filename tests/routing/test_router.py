@@ -10,7 +10,7 @@ import pytest
 from detector.errors import DeliveryError
 from detector.protocols import AssignmentChanges
 from detector.records import Outcome, Partition
-from tests.routing.worlds import RouterLife, Topic, alerts, make_input, scored, states, undisturbed
+from tests.routing.worlds import START, RouterLife, Topic, alerts, make_input, scored, states, undisturbed
 from tests.test_pipeline import pipeline_of
 
 
@@ -97,6 +97,20 @@ def test_a_partition_far_ahead_is_paused_and_goes_on() -> None:
         pending = max(life.router.merge.pending(partition) for partition in log)
         assert pending <= 5 + 40, "bounded by the limit and one poll"
     assert paused
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_record_time_years_ahead_holds_no_partition_back(seed: int) -> None:
+    log, right, wrong = make_input(seed, steps=150), Topic(), Topic()
+    RouterLife(log, {}, right, np.random.default_rng(seed)).run()
+    _, value = log["in", 1][10]
+    log["in", 1][10] = (START + 3e8, value)
+    RouterLife(log, {}, wrong, np.random.default_rng(seed)).run()
+    late = [
+        sum(int((each.outcomes == Outcome.LATE).sum()) for each in scored(pipeline_of(), topic))
+        for topic in (right, wrong)
+    ]
+    assert late[1] <= late[0] + 1
 
 
 def test_a_partition_that_is_gone_takes_what_waits_along() -> None:

@@ -115,7 +115,7 @@ class RouterLife:
         max_pending: int = 50,
         max_series: int = 1_000,
     ) -> None:
-        self.sink, self.rejects, self.clock = TopicSink(topic), ListSink(), ManualClock()
+        self.sink, self.rejects, self.clock = TopicSink(topic), ListSink(), ManualClock(START + 86_400.0)
         self.source = TimedLog(log, committed, lambda: max(0, int(rng.integers(-20, 40))))
         self.metrics, self.log = Metrics(new_registry()), io.StringIO()
         logger = log_to(self.log)

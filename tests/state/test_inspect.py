@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.errors import StateDamaged, StateMissing
 from detector.inspect import look
 from tests.state.stocked import LINEAGE, Stock, directory_config, key

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.errors import ModelError
 from detector.models.backbone import Backbone, Shape
 from detector.models.features import FEATURES

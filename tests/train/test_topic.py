@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from detector.cli import app
+from detector.cli.commands import app
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.records import RawBatch
