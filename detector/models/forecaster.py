@@ -126,7 +126,7 @@ class Forecaster:
         for part in parts(len(rows), CHUNK_ROWS):
             missed = self._bank.learn(state, rows[part], times[part], values[part])
             if self._readout:
-                judged = state["bank"][rows[part], Slot.AGE] - 1
+                judged = state["bank"][:, Slot.AGE][rows[part]] - 1
                 learning = judged > 0 if frozen is None else (judged > 0) & ~frozen[part]
                 self._readout.learn(state, rows[part], missed, np.maximum(judged, 1), learning)
 
@@ -149,16 +149,13 @@ class Forecaster:
             gate = bank[Slot.LAST] + move
             scale = np.maximum(unit * np.exp(log_scale), np.float32(LEAST_SCALE))
         code = choose(bank, state["forecaster"].take(rows))
-        chosen = gate
-        if code.any():
-            experts = bank[Slot.EXPERTS]
-            chosen = np.choose(code, (gate, experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
-        state["bank"][rows, Slot.GATE] = gate
+        state["bank"][:, Slot.GATE][rows] = gate
         state["forecaster"][rows] = code
-        forecast = np.empty((len(rows), 2))
-        np.add(state["bank_clock"][rows, Clock.ORIGIN], chosen, out=forecast[:, 0])
-        forecast[:, 1] = scale
-        state["forecast"][rows] = forecast
+        behind = np.flatnonzero(code)
+        if len(behind):
+            gate[behind] = _naive(bank, behind, code[behind])
+        state["forecast"][:, 0][rows] = state["bank_clock"][:, Clock.ORIGIN][rows] + gate
+        state["forecast"][:, 1][rows] = scale
 
     def _head(self, raw_OB: Float32, inputs_FB: Float32) -> tuple[Float32, Float32, Float32]:
         """`Backbone.read` over columns: ([K, B] weights, [B] correction, [B] log scale). Elementwise per stream."""
@@ -171,6 +168,14 @@ class Forecaster:
         weights /= total
         span = np.float32(LOG_SCALE_RANGE)
         return weights, raw_OB[EXPERTS], span * np.tanh(raw_OB[EXPERTS + 1] / span)
+
+
+def _naive(bank: Float32, some: Rows, code_S: npt.NDArray[np.uint8]) -> Float32:
+    """[S] naive forecasts by their codes, of some columns of the bank."""
+    bank = bank[: Slot.ERRORS.stop].take(some, axis=1)
+    experts = bank[Slot.EXPERTS]
+    naive: Float32 = np.choose(code_S - 1, (experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
+    return naive
 
 
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

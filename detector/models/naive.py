@@ -199,7 +199,8 @@ def unit(bank: Float32) -> Float32:
 
 def best_expert(bank: Float32) -> Float32:
     """[B] forecast of the expert with the smallest running error."""
-    best = bank[Slot.ERRORS].argmin(axis=0)
+    errors = bank[Slot.ERRORS]
+    best = (errors == errors.min(axis=0)).argmax(axis=0)
     forecast: Float32 = bank[Slot.EXPERTS][best, np.arange(bank.shape[1])]
     return forecast
 

@@ -8,6 +8,7 @@ from detector.columns import Columns, Field, Rows
 from detector.scoring.calm import Calm, Float64, Level
 from detector.scoring.recurrence import Bools, Recurrence
 from detector.scoring.season import DailyHabit, Departure
+from detector.stats.few import FewNumbers
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail
 
@@ -20,7 +21,7 @@ ALONE = 0.8
 level is told when it comes, not with each sample until it is established, a day later."""
 
 
-class CoarseMemory(NoveltyMemory):
+class CoarseMemory(FewNumbers):
     """Few numbers lie far apart: what is nearer to one of them than the closest two are to each other is not new.
 
     Beyond the smallest and the largest of them, which are always kept, a distance counts in full.
@@ -29,7 +30,7 @@ class CoarseMemory(NoveltyMemory):
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         found, gap_B = super().distance(state, rows, times_B, numbers_B), self._gaps(state, rows)
         memory, number_B = state[self._memory], numbers_B.astype(np.float32)
-        gap_B = np.where((number_B < memory[rows, 0]) | (number_B > memory[rows, -1]), 0.0, gap_B)
+        gap_B[(number_B < memory[:, 0][rows]) | (number_B > memory[:, -1][rows])] = 0.0
         any_B, established_B = (np.maximum(away_B - gap_B, 0.0) for away_B in (found.any, found.established))
         return Distance(any_B, established_B, found.is_return)
 

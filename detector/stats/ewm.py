@@ -25,7 +25,7 @@ def warm_rate(age: Array, rate: float | Array) -> Array:
     >>> warm_rate(np.array([1.0, 2.0, 100.0]), 0.1).tolist()
     [1.0, 0.5, 0.1]
     """
-    return np.maximum(1.0 / age, rate).astype(age.dtype)
+    return np.maximum(1.0 / age, rate).astype(age.dtype, copy=False)
 
 
 def follow(mean: Array, value: Array, rate: Array | float) -> Array:

@@ -29,8 +29,8 @@ Int64 = npt.NDArray[np.int64]
 
 DELAY = 5
 SIZE = 64
-CHUNK_ROWS = 1024
-"""Rows whose memories stay in the second-level cache while numbers enter them."""
+CHUNK_NUMBERS = 1 << 16
+"""Remembered numbers that stay in the second-level cache while others enter among them."""
 VISIT_SECONDS = 10_800.0
 """Event time in one unit of the visit stamps."""
 APART = 8
@@ -118,8 +118,9 @@ class NoveltyMemory:
         ready = np.flatnonzero((seen_B >= DELAY) & news_B)
         if len(ready):
             chosen, entering_B, stamp_B = rows[ready], waiting.take(at_B[ready]), _stamp(times_B[ready])
-            for first in range(0, len(chosen), CHUNK_ROWS):
-                part = slice(first, first + CHUNK_ROWS)
+            chunk_rows = CHUNK_NUMBERS // self.size
+            for first in range(0, len(chosen), chunk_rows):
+                part = slice(first, first + chunk_rows)
                 self._enter(state, chosen[part], entering_B[part], stamp_B[part])
         waiting[at_B] = numbers_B
         # A second visit enters whatever its distance, to establish its neighbour.
@@ -188,8 +189,8 @@ def _thin_out(wide_BK: Float32, stamps_BK: Int16, crowded: Int64) -> None:
     """Of these rows the most redundant number makes room, and its stamp is merged with its heir's."""
     numbers_BK, kept_BK = wide_BK[crowded], stamps_BK[crowded]
     gaps_BK = _gaps(numbers_BK)
-    drop_B, heir_B = _most_redundant(gaps_BK)
-    _merge_stamps(kept_BK, drop_B, heir_B)
+    drop_B, heir_B = most_redundant(gaps_BK)
+    merge_stamps(kept_BK, np.arange(len(crowded)), drop_B, heir_B)
     moves_BK = np.arange(wide_BK.shape[1] - 1) >= drop_B[:, None]
     wide_BK[crowded, :-1] = np.where(moves_BK, numbers_BK[:, 1:], numbers_BK[:, :-1])
     stamps_BK[crowded, :-1] = np.where(moves_BK, kept_BK[:, 1:], kept_BK[:, :-1])
@@ -208,7 +209,7 @@ def _gaps(sorted_BK: Float32) -> Float32:
     return gaps_BK
 
 
-def _most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
+def most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
     """Of the closest pair ([B] the number with the nearer other neighbour, [B] the one that stays).
 
     An extreme stays: beyond it there is no neighbour.
@@ -222,11 +223,10 @@ def _most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
     return first_B + second_goes_B, first_B + ~second_goes_B
 
 
-def _merge_stamps(stamps_BK: Int16, drop_B: Int64, heir_B: Int64) -> None:
-    """What is dropped leaves its visits to its heir: established, or the stamp of the first visit."""
-    index_B = np.arange(len(stamps_BK))
-    dropped_B = stamps_BK[index_B, drop_B].astype(np.int32)
-    inherited_B = stamps_BK[index_B, heir_B].astype(np.int32)
+def merge_stamps(stamps_BK: Int16, rows: Int64, drop_B: Int64, heir_B: Int64) -> None:
+    """What is dropped of `rows` leaves its visits to its heir: established, or the stamp of the first visit."""
+    dropped_B = stamps_BK[rows, drop_B].astype(np.int32)
+    inherited_B = stamps_BK[rows, heir_B].astype(np.int32)
     apart_B = np.abs(dropped_B - inherited_B) >= APART
     settled_B = (dropped_B == ESTABLISHED) | (inherited_B == ESTABLISHED) | apart_B
-    stamps_BK[index_B, heir_B] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))
+    stamps_BK[rows, heir_B] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))

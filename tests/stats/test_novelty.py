@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from detector.columns import Columns, allocate
-from detector.stats.novelty import APART, DELAY, STAMPS, VISIT_SECONDS, Distance, NoveltyMemory
+from detector.stats.few import FewNumbers
+from detector.stats.novelty import APART, DELAY, ESTABLISHED, STAMPS, VISIT_SECONDS, Distance, NoveltyMemory
 
 SIZE = 8
 START = 1_700_000_000.0
+KINDS = ("noise", "counts", "wander", "rare")
 MINUTES = 60.0
 HOURS = 3600.0
 
@@ -75,28 +77,43 @@ def _play(
     return any_TB, established_TB
 
 
-@pytest.mark.parametrize("size", [SIZE, 9, 20, 64])
-@pytest.mark.parametrize("step", [3 * MINUTES, HOURS])
-@pytest.mark.parametrize("kind", ["noise", "counts", "wander", "rare"])
-def test_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
+def _numbers(kind: str, shape: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(3)
-    shape = (600, 6)
     numbers = {
         "noise": rng.standard_normal(shape),
         "counts": rng.poisson(4.0, shape).astype(float),
         "wander": rng.standard_normal(shape).cumsum(axis=0),
         "rare": np.where(rng.random(shape) < 0.02, 50.0 + rng.standard_normal(shape), rng.standard_normal(shape)),
     }[kind]
-    # Numbers on a grid of float32 make every distance exact, so that the two may be compared bit for bit.
-    numbers = np.round(numbers * 1024.0) / 1024.0
+    # On a grid of float32 every distance is exact, so that two ways may be compared bit for bit.
+    return np.asarray(np.round(numbers * 1024.0) / 1024.0)
+
+
+@pytest.mark.parametrize("size", [SIZE, 9, 20, 64])
+@pytest.mark.parametrize("step", [3 * MINUTES, HOURS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
+    numbers = _numbers(kind, (600, 6))
     memory = NoveltyMemory("n", size)
-    any_TB, established_TB = _play(memory, allocate(memory.fields, shape[1]), numbers, step)
-    for row in range(shape[1]):
+    any_TB, established_TB = _play(memory, allocate(memory.fields, 6), numbers, step)
+    for row in range(6):
         reference = Reference(size)
         samples = zip(_times(numbers, step).tolist(), numbers[:, row].tolist(), strict=True)
         expected = np.array([reference.see(time, number) for time, number in samples])
         np.testing.assert_array_equal(any_TB[:, row], expected[:, 0])
         np.testing.assert_array_equal(established_TB[:, row], expected[:, 1])
+
+
+@pytest.mark.parametrize("size", [2, SIZE, 9])
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_numbers_are_remembered_as_many_are(kind: str, size: int) -> None:
+    numbers, states = _numbers(kind, (600, 60)), []
+    for memory in (NoveltyMemory("n", size), FewNumbers("n", size)):
+        states.append(allocate(memory.fields, 60))
+        _play(memory, states[-1], numbers, HOURS)
+    for name, column in states[0].items():
+        assert column.tobytes() == states[1][name].tobytes(), name
+    assert (states[0]["n_stamps"] == ESTABLISHED).any()
 
 
 def test_extremes_stay() -> None:
