@@ -28,9 +28,7 @@ from detector.models.features import FEATURES
 Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 Step = Callable[[Tensor, Tensor], State]
-"""([B, I + H] inputs beside hidden state, [B, H] cell state) -> states [B, H].
-
-These may have rows behind the B that mean nothing, and the next call overwrites them."""
+"""([B, I + H] inputs beside hidden state, [B, H] cell state) -> states [B, H], which the next call overwrites."""
 
 AT_ONCE = 2 * BLOCK_ROWS
 """Rows whose gates stay in the second-level cache, and are enough for a call to be worth its cost."""
@@ -48,19 +46,20 @@ class FusedLstm:
         self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach()[order].T.contiguous()
         self._bias = cell.bias.detach()[order]
         sums = self._bias.new_zeros(AT_ONCE, 4 * cell.hidden)
-        self._sums, self._gates = sums.split(BLOCK_ROWS), sums[:, : 3 * cell.hidden]
-        self._i, self._f, self._o, self._last = sums.chunk(4, 1)
-        self._candidate, self._kept, self._shown = sums.new_empty(3, AT_ONCE, cell.hidden)
+        others = sums.new_zeros(3, AT_ONCE, cell.hidden)
+        sizes = range(BLOCK_ROWS, AT_ONCE + 1, BLOCK_ROWS)
+        self._buffers = {rows: (sums[:rows], *sums[:rows].chunk(4, 1), *others[:, :rows]) for rows in sizes}
 
     def __call__(self, joined_BX: Tensor, cell: Tensor) -> State:
-        """One step of whole blocks; `cell` has `AT_ONCE` rows."""
-        for block, sums in zip(joined_BX.split(BLOCK_ROWS), self._sums, strict=False):
-            torch.addmm(self._bias, block, self._weight, out=sums)
+        """One step of whole blocks."""
+        sums, i, f, o, last, candidate, kept, shown = self._buffers[len(joined_BX)]
+        for block, part in zip(joined_BX.split(BLOCK_ROWS), sums.split(BLOCK_ROWS), strict=True):
+            torch.addmm(self._bias, block, self._weight, out=part)
         # Three times as fast where it lies in one piece.
-        self._candidate.copy_(self._last).tanh_()
-        self._gates.sigmoid_()
-        torch.mul(self._f, cell, out=self._kept).addcmul_(self._i, self._candidate)
-        return torch.tanh(self._kept, out=self._shown).mul_(self._o), self._kept
+        candidate.copy_(last).tanh_()
+        sums[:, : -last.shape[1]].sigmoid_()
+        torch.mul(f, cell, out=kept).addcmul_(i, candidate)
+        return torch.tanh(kept, out=shown).mul_(o), kept
 
 
 class Kernel:
@@ -103,7 +102,7 @@ class Kernel:
         joined[:count, :FEATURES], joined[:count, FEATURES:] = inputs_FB.T, hidden_BS
         joined[count:whole] = 0
         self._cell.numpy()[:count] = cell_BS
-        top, hidden, cell = self._run(self._joined[:whole].to(self._device), self._cell.to(self._device))
+        top, hidden, cell = self._run(self._joined[:whole].to(self._device), self._cell[:whole].to(self._device))
         for first in range(0, count, BLOCK_ROWS):
             out = torch.addmm(self._head_bias, self._head_weight, top[first : first + BLOCK_ROWS].T)
             raw_OB[:, first : first + BLOCK_ROWS] = out.cpu().numpy()[:, : count - first]
@@ -118,7 +117,7 @@ class Kernel:
         states = []
         for step, hidden, kept in zip(self._steps, hidden_states, cell.split(self._size, 1), strict=True):
             states.append(step(torch.cat((below, hidden), 1), kept))
-            below = states[-1][0][: len(joined)]
+            below = states[-1][0]
         hidden, cell = (torch.cat(layers, 1) for layers in zip(*states, strict=True))
         return below, hidden, cell
 
@@ -130,7 +129,7 @@ def _fast(layer: Cell) -> Step:
 def _in_blocks(layer: Cell, joined_BX: Tensor, cell: Tensor) -> State:
     """Any cell's step."""
     moved = []
-    for block, kept in zip(joined_BX.split(BLOCK_ROWS), cell.split(BLOCK_ROWS), strict=False):
+    for block, kept in zip(joined_BX.split(BLOCK_ROWS), cell.split(BLOCK_ROWS), strict=True):
         inputs, hidden = block.split((layer.inputs, layer.hidden), 1)
         moved.append(layer(inputs, (hidden, kept)))
     hidden, cell = (torch.cat(blocks) for blocks in zip(*moved, strict=True))

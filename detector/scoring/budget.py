@@ -63,11 +63,12 @@ class Budget:
 
     def update(self, state: Columns, rows: Rows, times_B: Float64, surprise_B: Float64) -> None:
         """Learn the interval, and book this round's surprise. A stream in its warm-up books 0."""
-        alarm_B = surprise_B > self.base(state, rows)
+        probability_B = self._probability(state, rows)
+        alarm_B = surprise_B > -np.log(probability_B)
         calm_B = state["budget_calm"][rows]
         keep = np.float32(KEEP)
         state["budget_spent"][rows] = state["budget_spent"][rows] * keep + (alarm_B & (calm_B >= APART_SAMPLES))
-        state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + self._probability(state, rows)
+        state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + probability_B
         state["budget_calm"][rows] = np.where(alarm_B, 0, np.minimum(calm_B + 1, APART_SAMPLES))
         self._learn_interval(state, rows, times_B)
 

@@ -43,8 +43,9 @@ class Moments:
     def update(self, state: Columns, rows: Rows, values_B: Float64) -> None:
         """Take in the values of this round."""
         count_B = state[self._count][rows] + 1.0
-        away_B = values_B - state[self._mean][rows]
-        mean_B = state[self._mean][rows] + away_B / count_B
+        before_B = state[self._mean][rows]
+        away_B = values_B - before_B
+        mean_B = before_B + away_B / count_B
         state[self._squares][rows] += away_B * (values_B - mean_B)
         state[self._mean][rows] = mean_B
         state[self._count][rows] = count_B
