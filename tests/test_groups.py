@@ -203,13 +203,17 @@ def test_a_group_goes_with_its_last_member() -> None:
 
 def test_a_group_is_judged_again_after_a_member_s_clock_was_years_ahead() -> None:
     pipeline, year = pipeline_of(by=("__name__",), expiry=8 * 3600.0), 3.15e7
-    wrong = [(key_of(1, metric), START + STEP * 100 + year, 0.0) for metric in range(METRICS)]
-    after = [(key, time + STEP * 100, value) for key, time, value in log_of(150)]
-    run(pipeline, log_of(100) + wrong + after, [])
+    log = log_of(300)
+    hosts = [dict(key.labels)["host"] for key, _, _ in log]
+    ahead = [
+        host == "h1" and START + STEP * 100 <= time < START + STEP * 150
+        for host, (_, time, _) in zip(hosts, log, strict=True)
+    ]
+    run(pipeline, [(key, time + year * lead, value) for lead, (key, time, value) in zip(ahead, log, strict=True)], [])
     table = pipeline.table
     groups = np.flatnonzero(table.columns[GROUP.name] == IS_GROUP)
     assert len(groups) == METRICS
-    assert table.columns["group.tick"][groups].tolist() == [START - START % STEP + STEP * 249] * METRICS
+    assert table.columns["group.tick"][groups].tolist() == [START - START % STEP + STEP * 299] * METRICS
 
 
 def test_grouping_by_other_labels_regroups_what_is_restored() -> None:

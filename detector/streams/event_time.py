@@ -20,9 +20,11 @@ import numpy as np
 from detector.records import Float64
 
 PATIENCE = 4
-"""So many votes in a row, each after as many samples as there are streams, without a sample that moved event time on,
+"""So many votes in a row, each after as many samples as there are voters, without a sample that moved event time on,
 before it goes with those who lead: a host may send what it kept back all at once."""
 
+LEAST_WAIT = 16
+"""A vote costs a look at all streams: one in so many of them is the fewest samples between two."""
 WINDOW = 4096
 """Samples that are looked through at a time: a batch of years has thousands of looks."""
 
@@ -93,7 +95,7 @@ def looked(now: EventTime, time: float, latest_S: Float64, step: float) -> Event
         newest = leads
     if abs(time - newest) < step:
         return EventTime(max(newest, time), young=now.young)
-    wait = len(latest_S) + 2
+    wait = max(len(there), len(latest_S) // LEAST_WAIT) + 2
     if newest != now.newest:
         return EventTime(newest, wait, young=now.young)
     since = min(leads, now.since) if now.refused else leads

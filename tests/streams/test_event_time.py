@@ -112,6 +112,12 @@ def test_event_time_goes_on_with_the_few_streams_that_outlive_a_silence() -> Non
     assert known(table) == set(hosts(20))
 
 
+def test_streams_that_were_silent_before_have_no_vote() -> None:
+    log = fleet([*hosts(10), *hosts(200, "gone")], START, 24) + fleet(hosts(10), START + DAY, 60)
+    log += fleet(hosts(10), START + 6 * DAY, 3)
+    assert play(log).event_time(A).newest == START + 6 * DAY + 7200.0
+
+
 def test_event_time_goes_on_with_streams_that_are_all_new_after_a_silence() -> None:
     log = fleet(hosts(40), START, 48) + fleet(hosts(40, "new"), START + 20 * DAY, 48)
     table = play(log)
