@@ -3,9 +3,10 @@
 A step is a repeat when the value moves by less than `STILL` of its usual step. Two chances are learnt from the stream,
 each from a prior by pseudo-counts: that a run of repeats begins, and that it goes on. -log P(run >= k) = -log begin -
 (k - 1) log go_on. A stream that stands still for hours by habit has both chances near 1 and is never surprised; one
-that never repeated is surprised by the tenth repeat. Past `LONGEST` steps the run is the new normal. The three longest
-runs are set aside: the habit is learnt from all others, so that an outage excuses neither its second nor its third
-coming.
+that never repeated is surprised by the tenth repeat, or sooner where samples are far apart. Past `LONGEST` steps the run
+is the new normal. Two equal values are a coincidence, and a stream that hardly ever moved has no habit of moving: neither
+is judged. The three longest runs are set aside: the habit is learnt from all others, so that an outage excuses neither its
+second nor its third coming.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from detector.columns import Columns, Field, Rows
 Float64 = npt.NDArray[np.float64]
 
 STILL = 0.001
-LONGEST = 16.0
+SHORTEST, LONGEST = 2.0, 16.0
+"""Repeats in a row that are judged."""
+FIRST_MOVES = 60.0
 BEGIN_PRIOR, BEGIN_WEIGHT = 0.02, 20.0
 GO_ON_PRIOR, GO_ON_WEIGHT = 0.4, 20.0
 UNHEARD = 3.0
@@ -50,7 +53,8 @@ class FlatLine:
     def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
         """[B] -log P(a run this long) under the habit; 0 for a run much like one before, and once accepted."""
         surprise_B = np.zeros(len(rows))
-        repeats = np.flatnonzero((run_B > 0.0) & (run_B <= LONGEST))
+        judged_B = (run_B >= SHORTEST) & (run_B <= LONGEST) & (state["flat_moving"][rows] >= FIRST_MOVES)
+        repeats = np.flatnonzero(judged_B)
         if len(repeats):
             surprise_B[repeats] = self._surprise(state, rows[repeats], run_B[repeats])
         return surprise_B

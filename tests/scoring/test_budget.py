@@ -88,3 +88,16 @@ def test_a_stuck_value_surprises_again_until_it_is_a_habit() -> None:
     said = [part.max() for part in np.split(flat_surprise(np.concatenate(outages)), len(outages))]
     assert min(said[:3]) > 11.5
     assert max(said[4:]) == 0.0
+
+
+def test_two_equal_values_are_a_coincidence_and_three_are_not() -> None:
+    moving = np.random.default_rng(3).standard_normal(2000)
+    said = flat_surprise(np.concatenate([moving, [0.5, 0.5, 0.5]]))
+    assert (said[:2002] == 0.0).all()
+    assert said[2002] > 7.4  # what an hourly stream's default budget asks for
+
+
+def test_a_stream_that_hardly_ever_moved_is_not_stuck() -> None:
+    values = np.zeros(600)
+    values[100::50] = 7.0
+    assert (flat_surprise(values) == 0.0).all()
