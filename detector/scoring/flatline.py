@@ -3,10 +3,10 @@
 A step is a repeat when the value moves by less than `STILL` of its usual step. Two chances are learnt from the stream,
 each from a prior by pseudo-counts: that a run of repeats begins, and that it goes on. -log P(run >= k) = -log begin -
 (k - 1) log go_on. A stream that stands still for hours by habit has both chances near 1 and is never surprised; one
-that never repeated is surprised by the tenth repeat, or sooner where samples are far apart. Past `LONGEST` steps the run
-is the new normal. Two equal values are a coincidence, and a stream that hardly ever moved has no habit of moving: neither
-is judged. The three longest runs are set aside: the habit is learnt from all others, so that an outage excuses neither its
-second nor its third coming.
+that never repeated is surprised by the tenth repeat, or sooner where samples are far apart. Past `LONGEST` steps the
+run is the new normal. Two equal values are a coincidence, and a stream that hardly ever moved has no habit of moving:
+neither is judged. The three longest runs are set aside: the habit is learnt from all others, so that an outage excuses
+neither its second nor its third coming.
 """
 
 from __future__ import annotations
