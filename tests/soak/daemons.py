@@ -34,7 +34,7 @@ class End:
     pid: int
     status: int
     asked: str
-    """Why it was to end: `kill`, `terminate` or nothing."""
+    """Why it was to end, as it was told first: `kill`, `terminate` or nothing."""
     lived_seconds: float
     said: str
     explained: bool
@@ -69,7 +69,8 @@ class Process:
         return self.popen.poll() is None
 
     def send(self, number: signal.Signals, asked: str = "") -> None:
-        self.asked = asked or self.asked
+        """A kill of one that was told to end before may come too late: it stays one that was told to."""
+        self.asked = self.asked or asked
         self.popen.send_signal(number)
 
     def end(self) -> End:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +13,12 @@ import numpy as np
 
 from detector.columns import BlockState
 from detector.protocols import Message
+from tests.soak.daemons import Process
 from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, schedule
 from tests.soak.load import BROKEN, step_records
 from tests.soak.machine import FAILING, FULL, SOUND, Machine, build_shim
 from tests.soak.oracle import Comparison, Fact, block_differences, judge
+from tests.soak.run import NORMAL_ENDS
 
 TELL = """
 import os, sys, time
@@ -45,6 +48,15 @@ def test_a_seed_is_an_input_with_broken_records_in_it() -> None:
     values = [value for step in range(20) for _, value in step_records(4, step)]
     assert values == [value for step in range(20) for _, value in step_records(4, step)]
     assert sum(value in BROKEN for value in values) > 10
+
+
+def test_a_process_that_is_killed_while_it_ends_in_order_may_have_ended_before() -> None:
+    process = Process.__new__(Process)  # not a daemon's
+    process.asked = ""
+    process.popen = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    process.send(signal.SIGTERM, "terminate")
+    process.send(signal.SIGKILL, "kill")
+    assert {0, process.popen.wait()} <= NORMAL_ENDS[process.asked]
 
 
 def test_a_machine_has_its_own_clock_and_its_own_trouble_with_the_disk(tmp_path: Path) -> None:
