@@ -57,6 +57,7 @@ def build_pipeline(config: Config) -> Pipeline:
     """The pure core for a configuration. Raises ModelError."""
     forecaster = _forecaster(config, load(Path(config.model.weights) if config.model.weights else None))
     alerts = config.alerts
+    scorer = Scorer(ScorerSettings(**config.scoring.model_dump()), compact=config.model.profile == "compact")
     lifecycle = Lifecycle(
         anomalous=alerts.trigger.anomalous,
         of=alerts.trigger.of,
@@ -64,10 +65,11 @@ def build_pipeline(config: Config) -> Pipeline:
         recovery_below=alerts.recovery.below,
         max_firing_seconds=alerts.max_firing_seconds,
         cooldown_seconds=alerts.cooldown_seconds,
+        usual_change=scorer.usual_change,
     )
     return Pipeline(
         forecaster,
-        Scorer(ScorerSettings(**config.scoring.model_dump()), compact=config.model.profile == "compact"),
+        scorer,
         lifecycle,
         max_streams=config.streams.max_streams_per_partition,
         evict_idle_seconds=config.streams.evict_idle_seconds,

@@ -138,3 +138,30 @@ def test_a_job_that_comes_every_day_is_soon_no_alert() -> None:
     day = [(time - START) / DAY for found in began(play(times, values)) for time in found]
     assert any(at < 5 for at in day), "it is news at first"
     assert sum(at > 10 for at in day) <= STREAMS * (days - 10) // 10
+
+
+def by_day_and_night(days: int) -> tuple[Float64, Float64]:
+    """Times, and values of some 90 at noon and 10 at midnight."""
+    times = START + 15 * MINUTE * np.arange(96 * days, dtype=np.float64)
+    load = 50.0 - 40.0 * np.cos(2 * np.pi * times / DAY)
+    noisy = np.random.default_rng(1).normal(1.0, 0.04, (len(times), STREAMS))
+    return times, load[:, None] * noisy
+
+
+def test_an_outage_from_the_evening_into_the_night_is_over_when_values_are_those_of_the_night() -> None:
+    times, values = by_day_and_night(8)
+    down = (times >= START + 6.7 * DAY) & (times < START + 6.95 * DAY)
+    values[down] = 0.0
+    for told in play(times, values).alerts:
+        ((_, began), (_, ended)) = [one for one in told if one[1] >= START + 6.7 * DAY][:2]
+        assert began - (START + 6.7 * DAY) < HOUR
+        assert 0.0 <= ended - (START + 6.95 * DAY) < 5 * HOUR
+
+
+def test_a_sustained_shift_of_a_stream_with_days_and_nights_is_one_alert() -> None:
+    times, values = by_day_and_night(8)
+    up = (times >= START + 6.5 * DAY) & (times < START + 7.7 * DAY)
+    values[up] += 60.0
+    for told in play(times, values).alerts:
+        statuses = [(status, at) for status, at in told if START + 6.5 * DAY <= at < START + 7.7 * DAY]
+        assert [status for status, _ in statuses] == ["FIRING"]

@@ -7,6 +7,7 @@ for so long that what it reports is the new regime. Shape legend: B rows of a ro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,13 @@ from detector.columns import Columns, Field, Rows
 from detector.records import AlertStatus, Float64, Uint8
 
 Bool = npt.NDArray[np.bool_]
+UsualChange = Callable[[Columns, Rows, Float64, Float64], Float64]
+"""(state, rows, since, now) -> [B] how much values usually rise from one moment to the other."""
+
+
+def unchanging(state: Columns, rows: Rows, since: Float64, now: Float64) -> Float64:
+    """The `UsualChange` of streams without a habit."""
+    return np.zeros(len(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Lifecycle:
         recovery_below: float,
         max_firing_seconds: float,
         cooldown_seconds: float,
+        usual_change: UsualChange = unchanging,
     ) -> None:
         self.anomalous = anomalous
         self.history_mask = np.uint32((1 << of) - 1)
@@ -63,6 +72,7 @@ class Lifecycle:
         self.recovery_below = recovery_below
         self.max_firing_seconds = max_firing_seconds
         self.cooldown_seconds = cooldown_seconds
+        self.usual_change = usual_change
 
     def decide(self, state: Columns, rows: Rows, seen: Observation) -> Uint8:
         """[B] status after this sample. RESOLVED marks the sample that resolves; what is stored is NONE again then."""
@@ -87,7 +97,7 @@ class Lifecycle:
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
         too_long = seen.times - starts_at > self.max_firing_seconds
-        lasts = _lasts(state, rows, seen)
+        lasts = self._lasts(state, rows, seen, firing)
         recovered = (normal >= self.recovery_normal) & ~lasts
         resolves = firing & (recovered | too_long)
 
@@ -106,6 +116,28 @@ class Lifecycle:
         state["alert.ended_at"][rows] = np.where(resolves, seen.times, state["alert.ended_at"][rows])
         state["alert.status"][rows] = np.where(resolves, AlertStatus.NONE, status)
         return status
+
+    def _lasts(self, state: Columns, rows: Rows, seen: Observation, firing: Bool) -> Bool:
+        """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
+
+        Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time.
+        Meanwhile what is usual goes its daily way, and the worst value may go with it, as that of a shift does, or
+        stay, as that of an outage. Where a stream alarmed within its band, as a stuck value does, it is still there
+        while it repeats that value.
+        """
+        worst_B, usual_B = state["alert.worst"][rows, 1], state["alert.usual"][rows]
+        away_B = np.abs(seen.values - worst_B)
+        some = np.flatnonzero(firing & np.isfinite(usual_B))
+        if len(some):
+            begun, since, now = (
+                state["alert.starts_at"][rows[some]],
+                state["alert.worst"][rows[some], 0],
+                seen.times[some],
+            )
+            gone_along = worst_B[some] + self.usual_change(state, rows[some], since, now)
+            away_B[some] = np.minimum(away_B[some], np.abs(seen.values[some] - gone_along))
+            usual_B[some] += self.usual_change(state, rows[some], begun, now)
+        return np.asarray((away_B < np.abs(seen.values - usual_B)) | (np.isnan(usual_B) & (away_B == 0.0)))
 
     def _is_accepted(self, state: Columns, rows: Rows, seen: Observation) -> Bool:
         """[B] whether this is the level of an alert that fired for too long, as long ago again at most."""
@@ -131,17 +163,6 @@ class Lifecycle:
         state["alert.worst_offset"][rows] = np.where(worse, seen.offsets, state["alert.worst_offset"][rows])
         begins = anomalous & ~firing & outside & np.isnan(usual)
         state["alert.usual"][rows] = np.where(begins, seen.expected, usual)
-
-
-def _lasts(state: Columns, rows: Rows, seen: Observation) -> Bool:
-    """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
-
-    Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time. Where
-    it alarmed within its band, as a stuck value does, it is still there while it repeats that value.
-    """
-    away_B = np.abs(seen.values - state["alert.worst"][rows, 1])
-    usual_B = state["alert.usual"][rows]
-    return np.asarray((away_B < np.abs(seen.values - usual_B)) | (np.isnan(usual_B) & (away_B == 0.0)))
 
 
 def _take(seen: Observation, some: npt.NDArray[np.int64]) -> Observation:

@@ -53,6 +53,9 @@ class NoHabit(DailyHabit):
         zero_B, never_B = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_)
         return Departure(zero_B, zero_B, never_B, never_B)
 
+    def change(self, state: Columns, rows: Rows, since_B: Float64, now_B: Float64) -> Float64:
+        return np.zeros(len(rows))
+
     def deviation(self, state: Columns, rows: Rows) -> Float64:
         return np.ones(len(rows))
 

@@ -194,6 +194,10 @@ class Scorer:
         away_B = np.where(departure.is_open, np.minimum(away_B, np.abs(departure.error)), away_B)
         return np.minimum(away_B / deviation_B, LARGEST)
 
+    def usual_change(self, state: Columns, rows: Rows, since: Float64, now: Float64) -> Float64:
+        """[B] how much the stream's daily habit has values rise from one moment to the other; 0 without one."""
+        return self._habit.change(state, rows, since, now)
+
     def warming(self, state: Columns, rows: Rows) -> Bools:
         """[B] whose next sample is not judged yet."""
         return self._moments.count(state, rows) < self.settings.warmup_samples

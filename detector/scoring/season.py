@@ -78,8 +78,14 @@ class DailyHabit:
         rate_B = 1.0 / np.clip(SMOOTHING_SECONDS / interval_seconds_B, FEWEST, MOST)
         smoothed_B = np.where(known_B, smoothed_B + rate_B * (error_B - smoothed_B), smoothed_B)
         judged_B = known_B & (times_B - state["habit_started"][rows] > FIRST_DAYS * DAY_SECONDS)
-        explained_B = state["habit_error"][rows] < (1.0 - EXPLAINED) * state["habit_variance"][rows]
-        return Departure(error_B, smoothed_B, judged_B, judged_B & explained_B)
+        return Departure(error_B, smoothed_B, judged_B, judged_B & self._explains(state, rows))
+
+    def change(self, state: Columns, rows: Rows, since_B: Float64, now_B: Float64) -> Float64:
+        """[B] how much the habit has values rise from one moment to the other; 0 while the view is not open."""
+        profile, counts = state["habit_profile"], state["habit_counts"]
+        then_B, here_B = _bin(since_B), _bin(now_B)
+        known_B = (counts[rows, then_B] > 0) & (counts[rows, here_B] > 0) & self._explains(state, rows)
+        return np.where(known_B, profile[rows, here_B].astype(np.float64) - profile[rows, then_B], 0.0)
 
     def deviation(self, state: Columns, rows: Rows) -> Float64:
         """[B] the standard deviation of smoothed departures."""
@@ -106,6 +112,10 @@ class DailyHabit:
         rate_B = np.maximum(1.0 / counted_B, slowest_B)
         usual_B = state["habit_profile"][rows, bin_B].astype(np.float64)
         state["habit_profile"][rows, bin_B] = usual_B + rate_B * (values_B - usual_B)
+
+    @staticmethod
+    def _explains(state: Columns, rows: Rows) -> Bools:
+        return np.asarray(state["habit_error"][rows] < (1.0 - EXPLAINED) * state["habit_variance"][rows])
 
     def _judge(
         self, state: Columns, rows: Rows, values_B: Float64, interval_seconds_B: Float64, departure: Departure

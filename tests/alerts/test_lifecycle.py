@@ -158,3 +158,29 @@ def test_g15_the_way_back_ends_an_alert_however_much_it_surprises(outage: list[t
     )
     back = [(9.0, 100.0, 0.0), *[(0.0, 100.0, 100.0)] * 10]
     assert ends(lifecycle, [*outage, *back]) == [len(outage) + 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        pytest.param([0.0, 0.0, 0.0, 20.0, 20.0, 20.0], 3, id="back at what is usual by now"),
+        pytest.param([0.0] * 6, None, id="still at the worst value"),
+        pytest.param([160.0, 160.0, 80.0, 80.0, 80.0, 80.0], None, id="as far from what is usual as before"),
+    ],
+)
+def test_g15_what_was_usual_where_an_alert_began_goes_the_daily_way(values: list[float], ends: int | None) -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=1, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0,
+        usual_change=lambda state, rows, since, now: np.where((since < 2.0) & (now >= 2.0), -80.0, 0.0),
+    )  # fmt: skip
+    state, rows = allocate(lifecycle.fields, 1), np.zeros(1, dtype=np.int64)
+    resolved = []
+    for at, value in enumerate(values):
+        usual = 100.0 if at < 2 else 20.0
+        time, seen, expected, lower, upper, score = (
+            np.array([one]) for one in (float(at), value, usual, usual - 1.0, usual + 1.0, 2.0 if at == 0 else 0.0)
+        )
+        status = lifecycle.decide(state, rows, Observation(time, seen, expected, lower, upper, score, np.array([at])))
+        if status[0] == AlertStatus.RESOLVED:
+            resolved.append(at)
+    assert resolved == ([] if ends is None else [ends])
