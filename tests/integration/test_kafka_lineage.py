@@ -124,16 +124,21 @@ def cut_log(cluster: Cluster, topic: str, batches: int) -> None:
     broker.restart()
 
 
-@pytest.mark.parametrize("policy", ["stop", "earliest"])
-def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_source: MakeSource, policy: str):
-    cluster = own_cluster
+def read_to_its_end(cluster: Cluster, make_source: MakeSource) -> tuple[str, Lineage]:
+    """A topic of ten batches of a record each, and what a reader knew of its log at the end."""
     topic = cluster.endpoint.create_topic()
     for number in range(10):
         cluster.endpoint.produce(topic, [b"old %d" % number])
-    first = make_source(topic, bootstrap=cluster.bootstrap)
-    read(first, 10)
-    lineage = first.lineage((topic, 0))
-    first.close(timeout_seconds=30)
+    source = make_source(topic, bootstrap=cluster.bootstrap)
+    read(source, 10)
+    lineage = source.lineage((topic, 0))
+    source.close(timeout_seconds=30)
+    return topic, lineage
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest"])
+def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_source: MakeSource, policy: str):
+    cluster, (topic, lineage) = own_cluster, read_to_its_end(own_cluster, make_source)
     cut_log(cluster, topic, batches=4)
     cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
 
@@ -149,14 +154,7 @@ def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_sou
 
 
 def test_g5_a_reader_that_waits_at_the_end_of_a_log_notices_that_it_was_cut(own_cluster, make_source: MakeSource):
-    cluster = own_cluster
-    topic = cluster.endpoint.create_topic()
-    for number in range(10):
-        cluster.endpoint.produce(topic, [b"old %d" % number])
-    first = make_source(topic, bootstrap=cluster.bootstrap)
-    read(first, 10)
-    lineage = first.lineage((topic, 0))
-    first.close(timeout_seconds=30)
+    cluster, (topic, lineage) = own_cluster, read_to_its_end(own_cluster, make_source)
 
     source = make_source(topic, bootstrap=cluster.bootstrap)
     go_on(source, topic, lineage)
