@@ -48,7 +48,7 @@ class Times:
             raise DecodeError("timestamp", f"is a {type(stamp).__name__}")
         if stamp != stamp:
             raise DecodeError("timestamp", "is NaN")
-        return float(stamp)
+        return _float(stamp)
 
     def _of_text(self, text: str) -> float:
         number = time_of(text, self._per_second)
@@ -69,8 +69,16 @@ def number_of(value: Any) -> float | None:
     if value is None or isinstance(value, float):
         return value
     if isinstance(value, int):
-        return float(value)
+        return _float(value)
     raise DecodeError("value", "is missing" if value is _MISSING else f"is a {type(value).__name__}")
+
+
+def _float(number: float) -> float:
+    """The nearest one; infinite for an integer that none is near."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def documents(payload: bytes) -> list[Any]:

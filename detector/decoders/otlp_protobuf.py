@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from detector.decoders.otlp_metric import NO_RECORDED_VALUE, Identity, Metric, Part, Point, Temporality
-from detector.decoders.protobuf import FIXED64, LENGTH, fields, signed
+from detector.decoders.protobuf import FIXED64, LENGTH, VARINT, fields, signed
 
 _DOUBLE = struct.Struct("<d").unpack
 _SIGNED = struct.Struct("<q").unpack
@@ -21,6 +21,8 @@ _GAUGE, _SUM, _HISTOGRAM, _EXPONENTIAL, _SUMMARY = 5, 7, 9, 10, 11
 _POINTS, _TEMPORALITY, _IS_MONOTONIC = 1, 2, 3
 _START, _TIME, _AS_DOUBLE, _AS_INT = 2, 3, 4, 6
 _COUNT, _TOTAL, _QUANTILES = 4, 5, 6
+_ANY_VALUES = {1: LENGTH, 2: VARINT, 3: VARINT, 4: FIXED64, 5: LENGTH, 6: LENGTH, 7: LENGTH}
+"""Fields of an `AnyValue`; one of another wire type is a field that is not known."""
 
 
 class _Layout(NamedTuple):
@@ -96,7 +98,7 @@ def _point(message: bytes, layout: _Layout, *, is_total: bool) -> Point:
             flags = value if number == layout.flags else flags
         elif wire == FIXED64:
             fixed[number] = value
-        elif number == layout.attributes:
+        elif number == layout.attributes and wire == LENGTH:
             attributes.append(value)
         elif number == _QUANTILES and wire == LENGTH:
             quantiles.append(value)
@@ -121,7 +123,10 @@ def _number(fixed: dict[int, bytes]) -> float | None:
 
 
 def _quantile(message: bytes) -> Part:
-    said = {number: _DOUBLE(value)[0] for number, _, value in fields(message) if isinstance(value, bytes)}
+    said = {
+        number: _DOUBLE(value)[0] for number, wire, value in fields(message)
+        if wire == FIXED64 and isinstance(value, bytes)
+    }  # fmt: skip
     return Part("", f"{said.get(1, 0.0):g}", False, said.get(2, 0.0))
 
 
@@ -141,7 +146,9 @@ def _pairs(messages: tuple[bytes, ...] | list[bytes]) -> dict[str, Any]:
 def _any(message: bytes) -> Any:
     """What an `AnyValue` holds; the last of its fields counts."""
     found: Any = None
-    for number, _, value in fields(message):
+    for number, wire, value in fields(message):
+        if _ANY_VALUES.get(number) != wire:
+            continue
         match number, value:
             case 1, bytes():
                 found = value.decode()

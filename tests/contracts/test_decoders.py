@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+from collections.abc import Sequence
 
 import cramjam
 import numpy as np
@@ -19,6 +20,7 @@ from detector.protocols import Decoder
 from detector.records import Kind, Outcome
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw, readable
+from tests.decoders.hostile import OTLP, PROTOBUF, SNAPPY, json_records
 from tests.decoders.poison import GOOD, POISON
 
 GOODS = {
@@ -62,6 +64,19 @@ RECORDS = st.lists(
     ),
     max_size=12,
 )
+OTLP_JSON = (
+    b'{"resourceMetrics":[{"resource":{"attributes":[{"key":"host","value":{"stringValue":"a"}}]},"scopeMetrics":'
+    b'[{"metrics":[{"name":"m","sum":{"aggregationTemporality":1,"dataPoints":[{"asInt":"7","startTimeUnixNano":"5",'
+    b'"timeUnixNano":"17","flags":0}]}},{"name":"s","summary":{"dataPoints":[{"count":"3","sum":1.5,"timeUnixNano":17,'
+    b'"quantileValues":[{"quantile":0.5,"value":2}]}]}}]}]}]}'
+)
+NEARLY_RIGHT = {
+    "json": json_records([GOOD, b"[" + GOOD + b"]", GOOD + b"\n" + GOOD]),
+    "telegraf": json_records([GOODS["telegraf"]]),
+    "collectd": json_records([GOODS["collectd"]]),
+    "otlp": json_records([OTLP_JSON]) | OTLP | PROTOBUF,
+    "remote_write": SNAPPY,
+}
 
 
 @pytest.fixture(params=sorted(DECODERS))
@@ -84,6 +99,17 @@ def reasons(name: str) -> set[str]:
 @settings(deadline=None)
 @given(records=RECORDS)
 def test_never_raises_and_loses_nothing(each: str, records: list[bytes | None]) -> None:
+    each_is_read_or_refused(each, records)
+
+
+@pytest.mark.parametrize("each", sorted(NEARLY_RIGHT))
+@settings(deadline=None)
+@given(data=st.data())
+def test_g6_what_is_nearly_right_is_read_or_refused(each: str, data: st.DataObject) -> None:
+    each_is_read_or_refused(each, data.draw(st.lists(NEARLY_RIGHT[each], min_size=1, max_size=12)))
+
+
+def each_is_read_or_refused(each: str, records: Sequence[bytes | None]) -> None:
     samples = decoder(each).decode(raw(*records, first=2), SeriesIndex())
     assert set(samples.offsets.tolist()) | {reject.offset for reject in samples.rejects} == set(
         range(2, 2 + len(records))

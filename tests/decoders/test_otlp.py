@@ -14,7 +14,7 @@ from detector.decoders import OtlpDecoder
 from detector.records import Kind
 from detector.series import SeriesIndex
 from tests.decoders.batches import packed, raw, readable
-from tests.decoders.encode import double, fixed, part, varint
+from tests.decoders.encode import double, fixed, number, part, varint
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -149,6 +149,15 @@ def test_no_recorded_value_is_a_gap() -> None:
 def test_what_is_not_known_is_passed_over() -> None:
     odd = part(99, b"later") + varint(98, 7)
     assert decoded(odd + record(odd + metric(GAUGE, point(1.5)) + odd, host_name="a") + odd) == [READ]
+
+
+def test_a_field_of_another_wire_type_is_one_that_is_not_known() -> None:
+    attribute = part(7, part(1, b"share") + part(2, part(4, b"abc")))
+    odd_point = part(1, times() + double(4, 1.5) + part(4, b"abc") + number(7 << 3 | 5) + bytes(4) + attribute)
+    assert decoded(record(metric(GAUGE, odd_point), host_name="a")) == [READ]
+    quantile = part(6, part(1, b"abc") + double(1, 0.99) + double(2, 0.25))
+    summary = part(1, times() + fixed(4, 30) + quantile)
+    assert [line[0] for line in decoded(record(metric(SUMMARY, summary)))] == ["cpu_count", 'cpu{quantile="0.99"}']
 
 
 def json_of(**kinds: Any) -> dict[str, Any]:
