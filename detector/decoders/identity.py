@@ -15,7 +15,7 @@ import numpy as np
 
 from detector.errors import DecodeError
 from detector.records import Int64, Kind, Uint8
-from detector.series import KIND_BITS, SeriesIndex, SeriesKey
+from detector.series import GROUP_LABEL, KIND_BITS, SeriesIndex, SeriesKey
 
 MAX_LABEL_CHARACTERS = 16_384
 """In names and values of one series together: every label stays in memory."""
@@ -71,6 +71,8 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
     """
     if not key.labels:
         raise DecodeError("identity", "neither a name nor a label")
+    if key.is_group:
+        raise DecodeError("labels", f"the label {GROUP_LABEL} is for groups of streams, no stream may have it")
     text = "".join([part for pair in key.labels for part in pair])
     if len(text) > MAX_LABEL_CHARACTERS:
         raise DecodeError("labels", f"{len(text)} characters of labels, more than {MAX_LABEL_CHARACTERS}")

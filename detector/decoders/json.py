@@ -14,7 +14,7 @@ Reasons of a `Reject`:
     nesting     nested too deeply
     shape       JSON, but not objects
     identity    neither name nor labels, a name that is no text, or both a name and a stream
-    labels      no flat object, or too long
+    labels      no flat object, too long, or one of them is `__group__`
     timestamp   neither a number nor an RFC 3339 time
     value       missing, or not a number
 """

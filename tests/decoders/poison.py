@@ -66,6 +66,7 @@ POISON: list[tuple[bytes | None, str]] = [
     (b'{"name":"cpu","labels":{"host":{"a":1}},"value":1}', "labels"),
     (b'{"name":"cpu","labels":{"host":[1]},"value":1}', "labels"),
     (b'{"name":"' + b"a" * 20_000 + b'","value":1}', "labels"),
+    (b'{"labels":{"__group__":"host","host":"a"},"value":1}', "labels"),
     (b'{"name":"cpu","timestamp":"yesterday","value":1}', "timestamp"),
     (b'{"name":"cpu","timestamp":"","value":1}', "timestamp"),
     (b'{"name":"cpu","timestamp":"2024-13-01T00:00:00Z","value":1}', "timestamp"),
