@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from detector.config import Config
 from detector.errors import TopicMissing, TopicUnfit
 from detector.kafka_admin import KafkaAdmin, TopicDescription
+from detector.sinks.dead_letter import ENVELOPE_BYTES
 from detector.state.kafka_topic import LEAST_MESSAGE_BYTES
 
 BROKERS_CHOICE = -1
-ENVELOPE_BYTES = 65_536
-"""Headers, key and framing of a dead letter."""
 USUAL_REPLICAS = 3
 LEAST_RETENTION_MS = 3_600_000
 
@@ -106,14 +105,22 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
         )
 
 
-def init(config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool) -> Iterator[str]:
+def init(
+    config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool, input_partitions: int | None = None
+) -> Iterator[str]:
     """Create what is missing, look at the rest, and say so, a line each; what exists is never changed.
 
-    Raises TopicMissing for an input topic, AccessDenied, TopicUnfit where the daemon could not work with a topic.
+    With `input_partitions` input topics that are missing are created too, each with so many. Raises TopicMissing for
+    one without it, AccessDenied, TopicUnfit where the daemon could not work with a topic.
     """
     serious = []
     bootstrap, brokers = ",".join(config.kafka.bootstrap_servers), admin.brokers()
-    inputs = _input_partitions(config, admin)
+    counts = _input_counts(config, admin)
+    for topic, partitions in _missing(counts, input_partitions):
+        counts[topic] = partitions
+        admin.create(topic, partitions, replicas, {}, dry_run=dry_run)
+        yield f"source.kafka.topics: {topic} {_done(dry_run)}, {partitions} partitions"
+    inputs = max(counts.values(), default=1)
     routed = len(admin.partitions(config.source.kafka.repartition_topic)) if _is_routed(config) else 0
     for plan in plans(config, inputs, routed or inputs):
         where = f"{plan.key}: {plan.topic}"
@@ -122,8 +129,7 @@ def init(config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool) -> 
             settings = {setting.name: setting.wanted for setting in plan.settings}
             admin.create(plan.topic, plan.partitions, replicas, settings, dry_run=dry_run)
             told = ", ".join(f"{name}={value}" for name, value in settings.items())
-            done = "would be created" if dry_run else "created"
-            yield f"{where} {done}, {plan.partitions} partitions, {told}"
+            yield f"{where} {_done(dry_run)}, {plan.partitions} partitions, {told}"
             continue
         wrong = list(differences(plan, found, brokers, bootstrap))
         serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]
@@ -139,17 +145,26 @@ def _is_routed(config: Config) -> bool:
     return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
 
 
-def _input_partitions(config: Config, admin: KafkaAdmin) -> int:
+def _done(dry_run: bool) -> str:
+    return "would be created" if dry_run else "created"
+
+
+def _input_counts(config: Config, admin: KafkaAdmin) -> dict[str, int]:
+    """The number of partitions of each input topic, 0 where there is none."""
     if config.source.type != "kafka":
-        return 1
-    counts = {topic: len(admin.partitions(topic)) for topic in config.source.kafka.topics}
+        return {}
+    return {topic: len(admin.partitions(topic)) for topic in config.source.kafka.topics}
+
+
+def _missing(counts: dict[str, int], partitions: int | None) -> list[tuple[str, int]]:
+    """Input topics to create, with their numbers of partitions. Raises TopicMissing where nobody said how many."""
     missing = [topic for topic, count in counts.items() if not count]
-    if missing:
+    if missing and partitions is None:
         raise TopicMissing(
-            f"source.kafka.topics: {', '.join(missing)} does not exist, or may not be described; it is the "
-            "producers' to create, since the number of its partitions is a matter of the load"
+            f"source.kafka.topics: {', '.join(missing)} does not exist, or may not be described. It is the producers' "
+            "to create, since the number of its partitions is a matter of the load; --input-partitions N creates it"
         )
-    return max(counts.values())
+    return [(topic, partitions) for topic in missing if partitions is not None]
 
 
 def _policy(wanted: str, *, needed: bool, why: str) -> Setting:

@@ -22,6 +22,10 @@ def init(
     replication_factor: Annotated[
         int, typer.Option(min=-1, max=32, help="Copies of a new topic; -1: what the brokers are set to.")
     ] = -1,
+    input_partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Create the input topics too, where they are missing, with so many."),
+    ] = None,
 ) -> None:
     """Create the topics that are missing and check the others, which are never changed. May be repeated."""
     from detector.admin import init as prepare
@@ -30,5 +34,8 @@ def init(
 
     loaded = load(config)
     with KafkaAdmin(loaded.kafka, "admin init") as cluster:
-        for line in prepare(loaded, cluster, replicas=replication_factor, dry_run=dry_run):
+        wanted = prepare(
+            loaded, cluster, replicas=replication_factor, dry_run=dry_run, input_partitions=input_partitions
+        )
+        for line in wanted:
             typer.echo(line)

@@ -95,6 +95,20 @@ def test_init_makes_no_input_topic(setting: Setting) -> None:
     assert setting.there() == set()
 
 
+def test_init_makes_input_topics_where_it_is_told_their_size(setting: Setting) -> None:
+    old, new = setting.settings["source"]["kafka"]["topics"][0], setting.kafka.name("metrics")
+    setting.settings["source"]["kafka"]["topics"] = [old, new]
+    dry = setting.init("--input-partitions", "5", "--dry-run")
+    assert f"{new} would be created, 5 partitions" in dry.stdout
+    assert new not in setting.kafka.topics()
+    made = setting.init("--input-partitions", "5")
+    assert made.exit_code == 0, made.output
+    assert f"source.kafka.topics: {new} created, 5 partitions" in made.stdout
+    assert f"{setting.state} created, 5 partitions" in made.stdout, "the larger of the two"
+    assert f"topics: {old}" not in made.stdout, "what exists is left alone"
+    assert setting.init("--input-partitions", "7").exit_code == 0
+
+
 def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path) -> None:
     cluster = make_cluster(
         client_protocol="SASL_PLAINTEXT",
