@@ -30,7 +30,7 @@ from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.sinks import SINKS, kafka_topic_sink
-from detector.sinks.dead_letter import DeadLetterRecord
+from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
@@ -268,6 +268,7 @@ def _learning(
 def _reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:
     if config.dead_letter.topic is None:
         return None
-    sink: Sink = kafka_topic_sink(config, config.dead_letter.topic)
+    largest = config.dead_letter.max_value_bytes
+    sink: Sink = kafka_topic_sink(config, config.dead_letter.topic, largest + ENVELOPE_BYTES)
     stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
-    return RejectOutlet("dead_letter", sink, DeadLetterRecord(config.dead_letter.max_value_bytes))
+    return RejectOutlet("dead_letter", sink, DeadLetterRecord(largest))

@@ -21,6 +21,9 @@ OPEN_END = "0001-01-01T00:00:00Z"
 """How Alertmanager writes the end of an alert that has none yet."""
 RESERVED_LABELS = frozenset({"alertname", "severity", "metric"})
 """Labels that every alert sets itself."""
+LONGEST_NAME = 1_000
+"""Of a stream or group in the summary, in characters: labels may be 16 times as long, and the record must fit Kafka's
+limit of a MiB. Under `labels` and `contributors` they stand as they are."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -127,8 +130,8 @@ def _label_name(name: str) -> str:
 
 def _summary(alert: Alert) -> str:
     if alert.series.is_group:
-        named = ", ".join(f"{one.series} ({one.anomaly_score:.2f})" for one in alert.contributors)
-        shared = ", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL)
+        named = ", ".join(f"{_cut(str(one.series))} ({one.anomaly_score:.2f})" for one in alert.contributors)
+        shared = _cut(", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL))
         return (
             f"{{{shared}}}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
             f"{alert.anomaly_score:.2f}; most of all {named or 'none by itself'}"
@@ -140,4 +143,8 @@ def _summary(alert: Alert) -> str:
         side = "above" if alert.direction == Direction.ABOVE else "below"
         what = f"{side} the expected {alert.expected:.6g} ({band})"
     found = f"rises by {alert.value:.6g} a second" if alert.per_second else f"is {alert.value:.6g}"
-    return f"{alert.series} {found}, {what}; anomaly_score {alert.anomaly_score:.2f}"
+    return f"{_cut(str(alert.series))} {found}, {what}; anomaly_score {alert.anomaly_score:.2f}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."

@@ -6,8 +6,11 @@ from detector.config import Config
 from detector.protocols import Sink
 
 
-def kafka_topic_sink(config: Config, topic: str) -> Sink:
-    """A sink that writes to `topic` of the configured cluster. Raises SourceError's kin where it cannot start."""
+def kafka_topic_sink(config: Config, topic: str, max_message_bytes: int = 0) -> Sink:
+    """A sink that writes to `topic` of the configured cluster. Raises SourceError's kin where it cannot start.
+
+    Messages may be a MiB large, or `max_message_bytes` where that is more.
+    """
     from detector.sinks.kafka import KafkaSink
 
     section = config.sinks.kafka
@@ -16,6 +19,7 @@ def kafka_topic_sink(config: Config, topic: str) -> Sink:
         topic,
         max_in_flight=section.max_in_flight,
         delivery_timeout_seconds=section.delivery_timeout_seconds,
+        max_message_bytes=max_message_bytes,
     )
 
 

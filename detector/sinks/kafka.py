@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _LINGER_MS = 5
 _LOOKUP_TIMEOUT_MS = 10_000
+_USUAL_REQUEST_BYTES = 1 << 20
 
 
 class KafkaSink:
@@ -30,8 +31,15 @@ class KafkaSink:
     """
 
     def __init__(
-        self, kafka: Kafka, topic: str, *, max_in_flight: int = 1_000, delivery_timeout_seconds: float = 30.0
+        self,
+        kafka: Kafka,
+        topic: str,
+        *,
+        max_in_flight: int = 1_000,
+        delivery_timeout_seconds: float = 30.0,
+        max_message_bytes: int = 0,
     ) -> None:
+        """Messages may be a MiB large, or `max_message_bytes` where that is more."""
         self._kafka = kafka
         self._topic = topic
         self._max_in_flight = max_in_flight
@@ -39,7 +47,7 @@ class KafkaSink:
         self._in_flight: deque[Any] = deque()
         self._failure: str | None = None
         self._closed = False
-        options = _producer_options(kafka, delivery_timeout_seconds)
+        options = _producer_options(kafka, delivery_timeout_seconds, max_message_bytes)
         self._producer: Any = connect(KafkaProducer, options, f"sink topic {topic}", kafka)
         try:
             self._require_topic()
@@ -151,7 +159,7 @@ class KafkaSink:
                 raise translate(exc, f"sink topic {self._topic}", self._kafka) from exc
 
 
-def _producer_options(kafka: Kafka, delivery_timeout_seconds: float) -> dict[str, Any]:
+def _producer_options(kafka: Kafka, delivery_timeout_seconds: float, max_message_bytes: int) -> dict[str, Any]:
     options = client_options(kafka)
     delivery_timeout_ms = milliseconds(delivery_timeout_seconds)
     return {
@@ -159,6 +167,7 @@ def _producer_options(kafka: Kafka, delivery_timeout_seconds: float) -> dict[str
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": _LINGER_MS,
+        "max_request_size": max(_USUAL_REQUEST_BYTES, max_message_bytes),
         "delivery_timeout_ms": delivery_timeout_ms,
         # A request that may outlive the delivery it serves would leave the delivery's outcome open.
         "request_timeout_ms": max(1, min(options["request_timeout_ms"], delivery_timeout_ms - _LINGER_MS)),

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts.record import AlertRecord, alert_id
+from detector.decoders.identity import MAX_LABEL_CHARACTERS
+from detector.groups import CONTRIBUTORS
 from detector.records import Alert, AlertStatus, Contributor, Direction, Severity
 from detector.series import SeriesKey
 from detector.streams.membership import group_key
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+MEBIBYTE = 1 << 20
 SERIES = SeriesKey.of("cpu", {"host": "web-1"})
 FIRING = Alert(
     id=alert_id(SERIES, "metrics", 3, 1_700_000_000.5),
@@ -112,6 +115,20 @@ def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:
     VALIDATOR.validate(value)
     assert value["labels"]["severity"] == "warning"
     assert value["labels"]["exported_severity"] == "none"
+
+
+def test_the_longest_labels_fit_into_a_record() -> None:
+    longest = "\x01" * (MAX_LABEL_CHARACTERS - len("__name__cpuhost"))  # JSON writes six bytes for each
+    member = SeriesKey.of("cpu", {"host": longest})
+    host = group_key(member, ["host"])
+    assert host is not None
+    alert = replace(FIRING, series=host, members=9, contributors=(Contributor(member, 2.0),) * CONTRIBUTORS)
+    message = AlertRecord({}, "x")(alert)
+    assert len(message.value or b"") < MEBIBYTE * 0.9
+    value = json.loads(message.value or b"")
+    VALIDATOR.validate(value)
+    assert value["labels"]["host"] == longest
+    assert len(value["annotations"]["summary"]) < 10_000
 
 
 @given(name=st.text(), labels=st.dictionaries(st.text(min_size=1), st.text(), max_size=4))

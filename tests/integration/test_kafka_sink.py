@@ -85,3 +85,11 @@ def test_a_message_larger_than_any_request_ends_the_sink(kafka: Endpoint, make_s
 
     with pytest.raises(DeliveryError, match="larger than"):
         sink.send(Message(None, bytes(2 << 20)))
+
+
+def test_g6_messages_may_be_as_large_as_it_is_told(kafka: Endpoint, make_sink: MakeSink):
+    topic = kafka.create_topic(max_message_bytes=4 << 20)
+    sink = make_sink(topic, max_message_bytes=3 << 20)
+    sink.send(Message(b"key", bytes(2 << 20)))
+    sink.flush(timeout_seconds=PATIENCE_SECONDS)
+    assert [len(message.value()) for message in kafka.read(topic, 1)] == [2 << 20]
