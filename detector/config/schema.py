@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -78,12 +79,6 @@ class KafkaSource(Section):
     session_timeout_seconds: PositiveSeconds = 45.0
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216
-
-    @model_validator(mode="after")
-    def _not_in_circles(self) -> KafkaSource:
-        if self.partitioning == "repartition" and self.repartition_topic in self.topics:
-            raise ValueError(f"repartition_topic: {self.repartition_topic} is one of the topics, samples would circle")
-        return self
 
 
 class FileSource(Section):
@@ -254,6 +249,30 @@ class Config(Section):
     checkpoint: Checkpoint = Checkpoint()
     watchdog: Watchdog = Watchdog()
     telemetry: Telemetry = Telemetry()
+
+    def _topics(self) -> Iterator[tuple[str, str]]:
+        """(key, topic) of all that are in use."""
+        kafka = self.source.kafka
+        if self.source.type == "kafka":
+            yield from (("source.kafka.topics", topic) for topic in dict.fromkeys(kafka.topics))
+            if kafka.partitioning == "repartition":
+                yield "source.kafka.repartition_topic", kafka.repartition_topic
+            if self.state.type == "kafka":
+                yield "state.kafka.topic", self.state.kafka.topic
+        if self.sinks.kafka.enabled:
+            yield "sinks.kafka.topic", self.sinks.kafka.topic
+        if self.dead_letter.topic is not None:
+            yield "dead_letter.topic", self.dead_letter.topic
+
+    @model_validator(mode="after")
+    def _each_topic_has_one_use(self) -> Config:
+        """What is written to a topic that is read would go in circles."""
+        uses: dict[str, str] = {}
+        for key, topic in self._topics():
+            if topic in uses:
+                raise ValueError(f"{key}: {topic} is {uses[topic]} already; name a topic of its own")
+            uses[topic] = key
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -36,6 +36,19 @@ def test_every_error_is_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{source: {type: host}, sinks: {kafka: {topic: metrics}}}",
+        "{sinks: {kafka: {enabled: false, topic: metrics}}}",
+        "{state: {type: directory, kafka: {topic: metrics}}}",
+        "{source: {kafka: {topics: [a, a], repartition_topic: a}}}",
+    ],
+)
+def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
+    parse(text, "test.yaml")
+
+
+@pytest.mark.parametrize(
     ("text", "finding"),
     [
         ("[1, 2]", "must be a mapping of sections, not a list"),
@@ -51,7 +64,15 @@ def test_every_error_is_reported_at_once() -> None:
         ),
         (
             "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
-            "source.kafka: repartition_topic: b is one of the topics, samples would circle",
+            "source.kafka.repartition_topic: b is source.kafka.topics already; name a topic of its own",
+        ),
+        ("dead_letter: {topic: metrics}", "dead_letter.topic: metrics is source.kafka.topics already"),
+        ("sinks: {kafka: {topic: metrics}}", "sinks.kafka.topic: metrics is source.kafka.topics already"),
+        ("dead_letter: {topic: alerts}", "dead_letter.topic: alerts is sinks.kafka.topic already"),
+        ("state: {type: kafka, kafka: {topic: metrics}}", "state.kafka.topic: metrics is source.kafka.topics already"),
+        (
+            "{source: {kafka: {partitioning: repartition, repartition_topic: alerts}}}",
+            "sinks.kafka.topic: alerts is source.kafka.repartition_topic already",
         ),
         ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
         ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
