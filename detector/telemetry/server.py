@@ -172,7 +172,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _metrics(registry: CollectorRegistry, headers: Any) -> Answer:
-    encode, content_type = choose_encoder(headers.get("Accept", ""))
+    try:
+        encode, content_type = choose_encoder(headers.get("Accept", ""))
+    except (TypeError, ValueError):  # a version that is none: the library compares what it could not read
+        encode, content_type = choose_encoder("")
     body = encode(registry)
     answer = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if "gzip" in headers.get("Accept-Encoding", ""):

@@ -66,6 +66,14 @@ def test_metrics_as_openmetrics_and_compressed(site: Site) -> None:
     assert families["detector_anomaly_score"].type == "histogram"
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+@pytest.mark.parametrize("version", ["", "abc", "1.x", "9.9.9;escaping=none", "1.0.0.0;;=;"])
+def test_an_accept_header_that_makes_no_sense_gets_an_answer(site: Site, kind: str, version: str) -> None:
+    response, body = site.ask("/metrics", Accept=f"{kind};version={version}")
+    assert response.status == 200
+    assert b"detector_samples_consumed" in body
+
+
 def test_ready_says_what_it_waits_for(site: Site) -> None:
     site.health.set_not_ready("restoring 3 partitions")
     response, body = site.ask("/-/ready")
