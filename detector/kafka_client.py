@@ -21,6 +21,9 @@ _METADATA_MAX_AGE_MS = 60_000
 _IDLE_CONNECTION_MS = 540_000
 _ATTEMPT_SECONDS = 1.0
 
+log = logging.getLogger(__name__)
+"""Of the standard library: commands that set no log up say it on standard error."""
+
 
 def milliseconds(seconds: float) -> int:
     """Kafka counts in milliseconds, we do not."""
@@ -92,7 +95,7 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
         _back_off_until_connected(opened[-1]._manager)
         return opened[-1]
 
-    with _Overheard() as heard:
+    with _Overheard(doing, kafka) as heard:
         try:
             return factory(**options, kafka_client=open_connections)
         except (kafka_errors.KafkaError, OSError) as exc:
@@ -170,16 +173,22 @@ def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_sec
 
 
 class _Overheard(logging.Handler):
-    """Why connections were lost while it listened, from the library's log."""
+    """Why connections were lost while it listened, from the library's log. It tells of the first one at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str, kafka: Kafka) -> None:
         super().__init__(logging.WARNING)
         self.errors: list[Exception] = []
+        self._doing = doing
+        self._kafka = kafka
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != "kafka.net.connection" or not isinstance(record.args, tuple):
             return
-        self.errors += [argument for argument in record.args if isinstance(argument, Exception)]
+        lost = [argument for argument in record.args if isinstance(argument, Exception)]
+        if lost and not self.errors:
+            where, limit = ", ".join(self._kafka.bootstrap_servers), self._kafka.request_timeout_seconds
+            log.warning("%s: no connection to %s yet (%s); trying for up to %g s", self._doing, where, lost[0], limit)
+        self.errors += lost
 
     def __enter__(self) -> Self:
         logging.getLogger("kafka").addHandler(self)

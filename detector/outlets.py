@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from detector.alerts.record import rfc3339
 from detector.errors import DeliveryError
 from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
 from detector.records import Alert, Reject
@@ -72,6 +73,7 @@ class Outlets:
                 ALERT_EVENT,
                 status=alert.status.name.lower(),
                 series=str(alert.series),
+                starts_at=rfc3339(alert.starts_at),
                 anomaly_score=round(alert.anomaly_score, 3),
                 value=alert.value,
                 expected=alert.expected,

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord
+from detector.alerts.record import rfc3339
 from detector.outlets import ALERT_EVENT, AlertOutlet, Outlets
 from detector.records import AlertStatus
 from detector.telemetry import Metrics, configure_logging, new_registry
@@ -147,6 +148,7 @@ def test_every_alert_is_sent_and_has_its_line_up_to_a_limit_of_its_own(allowed: 
         outlets.send_alerts((alert(AlertStatus.FIRING),))
     assert len(sink.sent) == 700
     assert [line["event"] for line in log.lines] == ["alert"] * lines
+    assert {line["starts_at"] for line in log.lines} <= {rfc3339(alert(AlertStatus.FIRING).starts_at)}
     log.now = REPEAT_SECONDS
     outlets.send_alerts((alert(AlertStatus.FIRING),))
     assert [line["dropped_repeats"] for line in log.lines[lines:]] == ([700 - lines] if allowed else [])
