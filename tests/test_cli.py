@@ -56,6 +56,20 @@ def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
     assert '{"relative/path.csv": [[start, end], ...]}' in said
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (["replay"], "replay [OPTIONS] {INPUT}..."),
+        (["backtest"], "backtest [OPTIONS] {SERIES}"),
+        (["train"], "train [OPTIONS] [DATA]..."),
+        (["state", "warm"], "state warm [OPTIONS] {HISTORY}..."),
+    ],
+)
+def test_help_names_arguments_as_the_documentation_does(command: list[str], usage: str) -> None:
+    said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert usage in said
+
+
 def test_a_configuration_is_right_although_files_that_it_names_are_on_another_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

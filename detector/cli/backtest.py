@@ -10,7 +10,9 @@ from detector.cli.application import ConfigOption, app
 
 @app.command()
 def backtest(
-    data: Annotated[Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.", metavar="SERIES")
+    ],
     labels: Annotated[
         Path | None,
         typer.Option(

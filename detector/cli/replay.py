@@ -10,7 +10,9 @@ from detector.cli.application import ConfigOption, app
 
 @app.command()
 def replay(
-    inputs: Annotated[list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.", metavar="INPUT")
+    ],
     scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
     alerts: Annotated[Path | None, typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,
     config: ConfigOption = None,

@@ -73,7 +73,7 @@ def revert(
 def warm(
     history: Annotated[
         list[Path],
-        typer.Argument(help="Files of records, one a line, as the topic's, or folders of them.", metavar="HISTORY..."),
+        typer.Argument(help="Files of records, one a line, as the topic's, or folders of them.", metavar="HISTORY"),
     ],
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,

@@ -21,7 +21,8 @@ SAMPLES_PER_STEP = 4
 
 
 DataArgument = Annotated[
-    list[Path] | None, typer.Argument(help="CSV files `timestamp,value`, or folders of them.", show_default=False)
+    list[Path] | None,
+    typer.Argument(help="CSV files `timestamp,value`, or folders of them.", metavar="DATA", show_default=False),
 ]
 TopicOption = Annotated[
     str, typer.Option(help="Learn from a range of this Kafka topic, read as --config says; nothing is committed.")
@@ -69,7 +70,7 @@ def train(
     compare: CompareOption = "",
     judge: JudgeOption = None,
 ) -> None:
-    """Train a backbone. The same options give the same weights on the same machine."""
+    """Train the network that all streams share. The same options give the same weights on the same machine."""
     if [bool(data), synthetic, bool(topic)].count(True) != 1:
         raise typer.BadParameter(
             "say what to learn from: either --synthetic, or --topic, or files or folders", param_hint="DATA"

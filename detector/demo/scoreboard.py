@@ -84,7 +84,7 @@ class Scoreboard:
         else:
             self.firing[alert.series] = alert
             band = f"expected {alert.lower:.6g} to {alert.upper:.6g}"
-            self._tell(f"alert   {alert.series}: {alert.value:.6g}, {band}, {self._verdict(alert)}")
+            self._tell(f"alert   {self._verdict(alert)}: {alert.series} is {alert.value:.6g}, {band}")
         return Message(None, None)
 
     def _verdict(self, alert: Alert) -> str:

@@ -42,19 +42,20 @@ class View:
         self._counts: deque[tuple[float, int]] = deque()
 
     def __rich__(self) -> RenderableType:
-        return Group(self._headline(), self._faults(), Text(), self._alerts(), Text(), self._news())
+        return Group(self._headline(), self._place(), self._faults(), Text(), self._alerts(), Text(), self._news())
 
     def _headline(self) -> Text:
-        board = self._board
-        moment = datetime.fromtimestamp(float(board.fleet.times_T[max(0, board.round - 1)]), UTC)
-        line = Text()
+        board, line = self._board, _line()
         line.append(" detector ", style="bold reverse")
         line.append(f"  {len(board.fleet.names)} simulated + {board.host_streams} host streams")
         line.append(f"   {self._rate():,.0f} samples/s")
-        line.append(f"   simulated time {moment:%H:%M:%S}")
         line.append(f"   {max(0.0, self._deadline - self._clock.monotonic()):.0f} s left", style="dim")
-        line.append(f"   {self._metrics_url}", style="dim")
         return line
+
+    def _place(self) -> Text:
+        board = self._board
+        moment = datetime.fromtimestamp(float(board.fleet.times_T[max(0, board.round - 1)]), UTC)
+        return _line().append(f" simulated time {moment:%H:%M:%S}   metrics at {self._metrics_url}", style="dim")
 
     def _rate(self) -> float:
         now = self._clock.monotonic()
@@ -65,7 +66,7 @@ class View:
         return (records - before) / (now - since) if now > since else 0.0
 
     def _faults(self) -> Text:
-        board, line = self._board, Text()
+        board, line = self._board, _line()
         if board.round < board.history_rounds:
             return line.append(f" learning from history: round {board.round} of {board.history_rounds}", style="yellow")
         so_far = board.summary
@@ -106,7 +107,12 @@ class View:
         return spark(self._board.fleet.values_ST[stream, max(0, end - SPARK_ROUNDS) : end])
 
     def _news(self) -> Text:
-        return Text("\n".join(f" {line}" for line in self._board.news.copy()), style="dim", no_wrap=True)
+        return _line("\n".join(f" {line}" for line in self._board.news.copy()), style="dim")
+
+
+def _line(text: str = "", style: str = "") -> Text:
+    """Text that never wraps: what a narrow terminal has no room for is cut off, with an ellipsis."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def spark(values_T: Float64) -> str:

@@ -54,14 +54,16 @@ def test_a_minute_catches_nine_of_ten_with_at_most_two_false_alerts() -> None:
     assert lines[-1].startswith(f"faults {summary.faults}, caught {summary.caught}, median delay ")
 
 
-def test_on_a_terminal_there_is_a_live_view_and_one_line_stays() -> None:
+def test_on_a_terminal_there_is_a_live_view_and_the_summary_stays() -> None:
     console = Console(file=io.StringIO(), width=140, force_terminal=True)
     summary, _ = run(DemoOptions(20.0, seed=2), console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "200 simulated + " in text
     assert "samples/s" in text
-    assert f"faults {summary.faults}, caught {summary.caught}" in text.splitlines()[-1]
+    summarized, then = text.splitlines()[-2:]
+    assert f"faults {summary.faults}, caught {summary.caught}" in summarized
+    assert "backtest" in then
 
 
 def test_quiet_says_nothing() -> None:

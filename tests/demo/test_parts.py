@@ -140,9 +140,10 @@ def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
         (quiet, 620.0, "false"),
     ):
         board.encode(alert(series, time))
-        assert said[-1].endswith(f"expected 4 to 6, {verdict}")
+        assert said[-1].startswith(f"alert   {verdict}: ")
+        assert said[-1].endswith(" is 9, expected 4 to 6")
     board.encode(alert(SeriesKey.of("host_load"), 1.7e9, topic="host"))
-    assert said[-1].endswith("on this machine")
+    assert said[-1].startswith("alert   on this machine: host_load is 9, ")
     assert dataclasses.astuple(board.summary) == (1, 1, 3, 20.0)
     assert len(board.firing) == 3
     board.encode(alert(quiet, 640.0, AlertStatus.RESOLVED))
@@ -164,6 +165,21 @@ def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, bars: bool) -> N
         assert figure in text
     assert ("lately" in text) == bars
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_terminal_of_80_columns_shows_the_verdict_of_an_alert_and_wraps_no_line() -> None:
+    board, _ = board_for()
+    fault = FLEET.faults[0]
+    board.observe_rounds(65)
+    board.encode(alert(FLEET.key(fault.stream), fault.first * STEP))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(View(board, "http://127.0.0.1:9464/metrics", 0.0, ManualClock(0.0), lambda: 80))
+    assert isinstance(console.file, io.StringIO)
+    head, place, *_, news = console.file.getvalue().splitlines()
+    assert head.rstrip().endswith("0 s left")
+    assert place.rstrip().endswith("metrics at http://127.0.0.1:9464/metrics")
+    assert news.startswith(" alert   level_shift caught after 0 s: ")
+    assert news.rstrip().endswith("…")
 
 
 def test_nothing_caught_has_no_delay() -> None:
