@@ -176,8 +176,8 @@ class _Group:
                 self._slice(slices, readers, writers, alert_file)
                 yield sum(len(line) + 1 for _, lines in slices for line in lines)
             for reader in readers:
-                if reader.malformed > MALFORMED_TOLD:
-                    self.report(f"{reader.path}: {reader.malformed - MALFORMED_TOLD} more rows that cannot be read")
+                for line in reader.told():
+                    self.report(line)
 
     def _slice(
         self,
@@ -192,6 +192,7 @@ class _Group:
         first = 0
         for at, lines, samples in decoded:
             verdicts = _part(scored, first, first + len(samples))
+            readers[at].count(verdicts)
             if writer := writers[at]:
                 writer.write(lines, readers[at].line - len(lines), samples, verdicts)
             if self.observer:
@@ -233,6 +234,7 @@ class _Reader:
         self.stream = file.stream
         self.line = 1
         self.malformed = 0
+        self.outcomes: Counter[int] = Counter()
         self._handle = handle
 
     @classmethod
@@ -247,6 +249,20 @@ class _Reader:
 
     def __exit__(self, *_: object) -> None:
         self._handle.close()
+
+    def count(self, verdicts: ScoredBatch) -> None:
+        """What became of some of its rows."""
+        self.outcomes.update(verdicts.outcomes.tolist())
+
+    def told(self) -> Iterator[str]:
+        """Why rows of it, or all of them, have no score: lines that a person should see."""
+        if self.malformed > MALFORMED_TOLD:
+            yield f"{self.path}: {self.malformed - MALFORMED_TOLD} more rows that cannot be read"
+        readable, old = self.outcomes.total(), self.outcomes[Outcome.LATE] + self.outcomes[Outcome.DUPLICATE]
+        if old:
+            yield f"{self.path}: {old} of {readable} rows are not newer than one before them and have no score; sort it"
+        elif self.outcomes[Outcome.WARMUP] and not self.outcomes[Outcome.SCORED]:
+            yield f"{self.path}: none of {readable} rows has a score: scoring.warmup_samples are learnt from first"
 
     def next_lines(self) -> list[bytes]:
         """Up to `ROWS_PER_SLICE` lines without their ends; empty at the end of the file."""

@@ -132,6 +132,22 @@ def test_the_summary_says_what_became_of_rows_without_a_score(tmp_path: Path) ->
     assert done.told() == "1 files, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
 
 
+def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) -> None:
+    good = series(8, 70, 1_600_000_000)
+    back = write(tmp_path / "in" / "back.csv", good[::-1])
+    twice = write(tmp_path / "in" / "twice.csv", [*good, good[3], good[69]])
+    short = write(tmp_path / "in" / "short.csv", good[:60])
+    write(tmp_path / "in" / "good.csv", good)
+    write(tmp_path / "in" / "gaps.csv", [line.split(",")[0] + "," for line in good])
+    _, complaints = run([tmp_path / "in"], tmp_path / "out")
+    old = "rows are not newer than one before them and have no score; sort it"
+    assert complaints == [
+        f"{back}: 69 of 70 {old}",
+        f"{short}: none of 60 rows has a score: scoring.warmup_samples are learnt from first",
+        f"{twice}: 2 of 72 {old}",
+    ]
+
+
 def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere: no such file"):
         find_files([tmp_path / "nowhere"])
