@@ -21,8 +21,9 @@ from detector.errors import StateDamaged, StateForeign
 from detector.protocols import LearntWeights, StateStore, WeightsInUse
 from detector.records import Lineage, Partition
 from detector.state.block import Fingerprint, encode_block
-from detector.state.history import Generation, Restored, emptied, newest, superfluous
+from detector.state.history import Generation, Restored, newest, superfluous
 from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
+from detector.state.rewarm import emptied
 from detector.state.weights import encode_weights, weights_name
 from detector.streams.event_time import EventTime
 from detector.streams.table import StreamTable
@@ -72,7 +73,7 @@ class Snapshots:
         log: FilteringBoundLogger,
         weights: WeightsInUse | None = None,
     ) -> None:
-        """`on_foreign` is refuse, rewarm (forget, and start anew at the same offset) or adopt (keep the state).
+        """`on_foreign` is refuse, rewarm (forget all but open alerts, and go on at the same offset) or adopt (keep it).
 
         Without `weights` every stream is forecast with the configured ones, whatever was learnt.
         """
@@ -104,6 +105,8 @@ class Snapshots:
         event_time = _event_time(restored.manifest)
         if restored.blocks or event_time != EventTime():
             self.table.restore(partition, event_time, restored.blocks)
+        if not restored.generations:  # of these blocks none is stored
+            self.table.uncut(partition, range(len(restored.blocks)))
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
         elif restored.weights:
@@ -248,7 +251,7 @@ class Snapshots:
                 model = {"model": self.fingerprint["model"]}
                 return newest(blobs, partition, self.table.fields, model, complain)
             if self.on_foreign == "rewarm":
-                return emptied(blobs, partition, complain)
+                return emptied(blobs, partition, self.table.fields, complain)
         except StateForeign as exc:
             foreign = exc
         raise StateForeign(

@@ -82,16 +82,6 @@ def newest(
     return None
 
 
-def emptied(blobs: Mapping[str, bytes], partition: Partition, complain: Complain) -> Restored | None:
-    """The newest snapshot without its streams: where it ended in the log and in event time. Raises StateNewer."""
-    for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
-        try:
-            return Restored(decode_manifest(blobs[name], partition), [], (), [])
-        except StateDamaged as exc:
-            complain(name, exc)
-    return None
-
-
 def superfluous(blobs: Collection[str], generations: Collection[Generation]) -> set[str]:
     """What none of the generations needs."""
     return set(blobs).difference(*(generation.names for generation in generations))

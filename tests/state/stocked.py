@@ -14,7 +14,7 @@ from detector.config import Config
 from detector.models.fingerprint import fingerprint
 from detector.pipeline import Pipeline
 from detector.protocols import StateStore
-from detector.records import Lineage, Partition, SampleBatch
+from detector.records import Alert, Lineage, Partition, SampleBatch
 from detector.series import SeriesKey
 from detector.snapshots import Snapshots
 from detector.state import STORES
@@ -48,16 +48,19 @@ class Stock:
         self.source = LogSource({partition: [] for partition in PARTITIONS}, {})
         self.source.lineages = dict.fromkeys(PARTITIONS, LINEAGE)
 
-    def feed(self, steps: int, spike: float = 0.0) -> None:
+    def feed(self, steps: int, spike: float = 0.0) -> list[Alert]:
         """So many samples of each stream, a minute apart; the last one with something on top for stream 0."""
+        alerts: list[Alert] = []
         for step in range(steps):
             for partition, count in STREAMS.items():
                 index, at = self.pipeline.table.series(partition), START + 60.0 * self.positions[partition]
                 values = np.sin(np.arange(count) + at / 600.0)
                 values[0] += spike if step == steps - 1 else 0.0
                 handles = np.array([index.intern(key(number)) for number in range(count)], dtype=np.int64)
-                self.pipeline.process(_batch(partition, handles, np.full(count, at), values), expire=True)
+                batch = _batch(partition, handles, np.full(count, at), values)
+                alerts += self.pipeline.process(batch, expire=True).alerts
                 self.positions[partition] += 1
+        return alerts
 
     def checkpoint(self) -> None:
         for _ in checkpoint(self.source, {}, self.snapshots, dict(self.positions), 60.0):

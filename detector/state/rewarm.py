@@ -1,0 +1,79 @@
+"""What goes on of state that is forgotten: alerts that subscribers know to be open, so that they hear of the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from detector.columns import BLOCK_ROWS, BlockState, Field, allocate
+from detector.errors import StateDamaged
+from detector.records import AlertStatus, Partition
+from detector.state.block import StoredBlock, read_block
+from detector.state.history import Complain, Restored
+from detector.state.manifest import decode_manifest, manifest_offset
+
+_KEPT = ("alert.", "stream.", "rate.")
+"""How the columns begin that an open alert and the end of it depend on; they are the same with every model."""
+_STATUS, _HELD = "alert.status", "alert.held"
+
+
+def emptied(
+    blobs: Mapping[str, bytes], partition: Partition, fields: tuple[Field, ...], complain: Complain
+) -> Restored | None:
+    """The newest snapshot with new streams in the place of its own, and only of those whose alert is open and told.
+
+    Where it ended in the log and in event time stays. `complain` hears of what is damaged. Raises StateNewer.
+    """
+    for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
+        try:
+            manifest = decode_manifest(blobs[name], partition)
+        except StateDamaged as exc:
+            complain(name, exc)
+            continue
+        blocks = [_read(blobs, partition, place, fields, complain) for place in enumerate(manifest.blocks)]
+        any_alert = any(key is not None for block in blocks for key in block.keys)
+        return Restored(manifest, blocks if any_alert else [], (), [])
+    return None
+
+
+def _read(
+    blobs: Mapping[str, bytes],
+    partition: Partition,
+    place: tuple[int, str],
+    fields: tuple[Field, ...],
+    complain: Complain,
+) -> BlockState:
+    number, name = place
+    try:
+        if name not in blobs:
+            raise StateDamaged(f"{name} is missing")
+        return renewed(read_block(blobs[name], partition, number), fields)
+    except StateDamaged as exc:
+        complain(name, exc)
+        return _new(number, fields)
+
+
+def renewed(stored: StoredBlock, fields: tuple[Field, ...]) -> BlockState:
+    """The block with rows for those streams and groups alone whose alert subscribers know to be open."""
+    fresh = _new(stored.block.number, fields)
+    kept = [spec for spec in fields if spec.name.startswith(_KEPT)]
+    if not _has_all(stored, kept):
+        return fresh
+    theirs = stored.block.columns
+    told = (theirs[_STATUS] == AlertStatus.FIRING) & (theirs[_HELD] == 0)
+    told &= np.array([key is not None for key in stored.block.keys])
+    for spec in kept:
+        fresh.columns[spec.name][told] = theirs[spec.name][told]
+    return replace(fresh, keys=[key if known else None for key, known in zip(stored.block.keys, told, strict=True)])
+
+
+def _new(number: int, fields: tuple[Field, ...]) -> BlockState:
+    return BlockState(number, allocate(fields, BLOCK_ROWS), [None] * BLOCK_ROWS)
+
+
+def _has_all(stored: StoredBlock, kept: list[Field]) -> bool:
+    """Whether the columns are stored as they are now."""
+    theirs = {spec.name: (spec.shape, spec.dtype) for spec in stored.fields}
+    return all(theirs.get(spec.name) == (tuple(spec.shape), str(np.dtype(spec.dtype))) for spec in kept)
