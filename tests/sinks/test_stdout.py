@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,16 @@ def test_a_line_a_message() -> None:
     sink.close(1.0)
     sink.close(1.0)
     assert stream.getvalue() == '{"a":1}\ntwo lines\\xff\n'
+
+
+def test_json_is_utf_8_whatever_the_locale_is() -> None:
+    value = '{"a":"\N{EURO SIGN}\N{GRINNING FACE}"}'
+    code = (
+        f"from detector.sinks.stdout import *; s = StdoutSink(); s.send(Message(None, {value.encode()!r})); s.flush(1)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)
+    assert shown.stdout.decode() == value + "\n"
 
 
 def test_a_full_disk_may_be_tried_again() -> None:
