@@ -41,6 +41,8 @@ def inspect(
 
         listed = look.listed(loaded, wanted, "*" if match is None else match, build_pipeline(loaded), firing=firing)
         lines = look.lines_of(listed, as_json=as_json)
+        if not listed:
+            typer.echo(look.nothing_fits(match, firing=firing), err=True)
     elif stream is None:
         surveys = look.surveys(loaded, wanted)
         lines = look.described(surveys, wanted, time.time(), as_json=as_json)

@@ -107,6 +107,14 @@ def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
         yield from render.stream(one)
 
 
+def nothing_fits(pattern: str | None, *, firing: bool) -> str:
+    """What to say of an empty list."""
+    if pattern is None:
+        return "no alert was firing at the last checkpoint"
+    which = "no stream whose alert fires" if firing else "no stream"
+    return f"{which} fits {pattern} with all of its name and labels; try '*{pattern.strip('*')}*'"
+
+
 def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
     """Many streams as lines of text."""
     if as_json:

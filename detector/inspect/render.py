@@ -13,6 +13,7 @@ from detector.inspect.listing import ListedStream
 from detector.inspect.stream import StoredStream
 from detector.state.survey import Snapshot, Survey
 
+SKILL_NOTE = " (the network's error over that of repeating the last value: below 1 it helps)"
 _AGES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -81,7 +82,8 @@ def stream(found: StoredStream) -> Iterator[str]:
         return
     for name, value in found.meaning.items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
-        lines += [(f"{name} {inner}".strip().replace("_", " "), _value(part)) for inner, part in entries]
+        note = SKILL_NOTE if name == "skill" else ""
+        lines += [(f"{name} {inner}".strip().replace("_", " "), _value(part) + note) for inner, part in entries]
     yield from _table(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from detector.state.block import StoredBlock, layout
 from detector.state.survey import Snapshot, streams
 from detector.streams.rates import TOTAL
 from detector.streams.table import LATEST
+
+_LABEL = re.compile(r'([^=,{}\s]+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,24 @@ class StoredStream:
 
 
 def find(stored: Stored, snapshot: Snapshot, wanted: str, pipeline: Pipeline, others: list[str]) -> StoredStream | None:
-    """The stream of a fingerprint, or written as alerts write it: `name{label="value"}`. The rest goes to `others`."""
+    """The stream of a fingerprint, or of `name{label="value"}`, labels in any order. The rest goes to `others`."""
+    names = {wanted, _in_order(wanted)}
     for key, row, read in streams(stored, snapshot):
-        if wanted in (key.fingerprint, str(key)):
+        if key.fingerprint in names or str(key) in names:
             return _described(stored, snapshot, key, row, read, pipeline)
         others.append(str(key))
     return None
+
+
+def _in_order(wanted: str) -> str:
+    """A series as it is written everywhere else.
+
+    >>> _in_order('cpu{host2="b", host="a,}"}'), _in_order("up")
+    ('cpu{host="a,}",host2="b"}', 'up')
+    """
+    name, brace, labels = wanted.partition("{")
+    found = ",".join(f'{label}="{value}"' for label, value in sorted(_LABEL.findall(labels)))
+    return f"{name}{{{found}}}" if brace else wanted
 
 
 def _described(

@@ -63,7 +63,7 @@ def test_a_partition_shows_its_blocks(stocked: Path) -> None:
     assert [line.split()[:3] for line in text.splitlines()[-2:]] == [["0", "80", "256"], ["1", "80", "44"]]
 
 
-@pytest.mark.parametrize("name", [str(key(0)), key(0).fingerprint])
+@pytest.mark.parametrize("name", [str(key(0)), key(0).fingerprint, 'cpu{ host="h0" }'])
 def test_a_stream_is_found_by_labels_or_fingerprint_wherever_it_is(stocked: Path, name: str) -> None:
     found = as_json(stocked, "--stream", name)
     assert [(one["partition"], one["offset"]) for one in found] == [(0, 80), (1, 80)]
@@ -101,7 +101,11 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
     assert first.startswith(firing[0]["series"])
     assert f"firing since {firing[0]['alert_since'][:19]}Z" in first
     assert inspect(stocked, "--firing", "--stream", "x").exit_code == 2
-    assert inspect(stocked, "--match", "disk*").stdout.splitlines()[1:] == []
+    nothing = inspect(stocked, "--match", "disk*")
+    assert (nothing.exit_code, nothing.stdout.splitlines()[1:]) == (0, [])
+    assert nothing.stderr == "no stream fits disk* with all of its name and labels; try '*disk*'\n"
+    assert inspect(stocked, "--match", "disk", "--firing").stderr.startswith("no stream whose alert fires fits disk ")
+    assert json.loads(inspect(stocked, "--match", "disk*", "--json").stdout) == []
 
 
 def test_looking_writes_nothing(stocked: Path) -> None:
