@@ -141,9 +141,7 @@ def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[
     rows, _ = table.members(partition, np.array([group], dtype=np.int64))
     peaks = table.columns["group.peak"][rows].astype(np.float64)
     ranked = np.argsort(-peaks, kind="stable")[:CONTRIBUTORS]
-    return len(rows), tuple(
-        Contributor(table.key(partition, int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0
-    )
+    return len(rows), tuple(Contributor(table.key(int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0)
 
 
 def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float64:

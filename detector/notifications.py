@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,15 @@ class Model:
     forecaster: Forecaster
 
 
+class Due(NamedTuple):
+    """Which alerts, of the rows that were asked about."""
+
+    told: list[int]
+    """Positions whose alert begins, ends, or is no longer held back, and is to be sent."""
+    muted: list[tuple[int, str]]
+    """Positions whose alert begins and is held back, and the interval's name."""
+
+
 class Notifications:
     """Makes the messages about the alerts of a stream table; writes its column `alert.held` and no other."""
 
@@ -55,13 +65,9 @@ class Notifications:
         self._mutes = mutes
         self._groups = groups
         self._critical_score = critical_score
-        self._muted: list[str] = []
 
-    def due(self, partition: Partition, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> list[int]:
-        """Positions, of these rows, whose alert begins, ends, or is no longer held back, and is to be sent.
-
-        `before` and `status` are the alerts' before and after the samples at `times`.
-        """
+    def due(self, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> Due:
+        """What is to be sent; `before` and `status` are the alerts' before and after the samples at `times`."""
         held = self._table.columns["alert.held"]
         ends = status == AlertStatus.RESOLVED
         begins = (status == AlertStatus.FIRING) & (before != AlertStatus.FIRING)
@@ -69,7 +75,7 @@ class Notifications:
         firing = np.flatnonzero(status == AlertStatus.FIRING)
         silent = self._are_groups_own(rows)
         waits[firing] = (held[rows[firing]] != TOLD) & ~silent[firing]
-        told = []
+        due = Due([], [])
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
             interval = None
@@ -78,24 +84,19 @@ class Notifications:
             elif silent[at]:
                 hold = GROUPS_OWN
             else:
-                interval = self._mutes.interval(self._table.key(partition, row), float(times[at]))
+                interval = self._mutes.interval(self._table.key(row), float(times[at]))
                 hold = TOLD if interval is None else MUTED
             if hold == TOLD:
-                told.append(at)
+                due.told.append(at)
             if begins[at] and interval is not None:
-                self._muted.append(interval)
+                due.muted.append((at, interval))
             held[row] = TOLD if ends[at] else hold
-        return told
-
-    def take_muted(self) -> tuple[str, ...]:
-        """For each alert that began to be held back since the last call, the interval's name."""
-        muted, self._muted = tuple(self._muted), []
-        return muted
+        return due
 
     def alert(self, partition: Partition, row: int, status: AlertStatus, time: float) -> Alert:
         """The row's alert as it is now, changed to `status` by a sample at `time`."""
         state, rows = self._table.columns, np.array([row], dtype=np.int64)
-        key, model = self._table.key(partition, row), self._model_of(partition)
+        key, model = self._table.key(row), self._model_of(partition)
         worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
         starts_at = float(state["alert.starts_at"][row])
         members, ranked = contributors(self._table, partition, row) if key.is_group else (0, ())

@@ -8,7 +8,8 @@ they were cut into batches. Shape legend: N samples of a batch, B rows of a roun
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows
 from detector.groups import Groups, Shown
-from detector.notifications import MUTED, Model, Notifications
+from detector.joined import Joined
+from detector.notifications import MUTED, Due, Model, Notifications
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
-    Alert,
     AlertStatus,
     Float64,
     Int64,
@@ -30,35 +31,13 @@ from detector.records import (
     Uint8,
 )
 from detector.scoring import GroupScorer, Scorer
-from detector.streams.ordering import judge, rounds, screen
+from detector.streams.ordering import judge, rounds
 from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
-
-@dataclass(slots=True)
-class _Results:
-    """Columns of a `ScoredBatch` while they are filled."""
-
-    outcomes: Uint8
-    expected: Float64
-    lower: Float64
-    upper: Float64
-    scores: Float64
-    statuses: Uint8
-    novelty: Float64
-    size: Float64
-    reach: Float64
-    alerts: list[tuple[int, Alert]]
-
-    @classmethod
-    def of(cls, outcomes: Uint8) -> _Results:
-        count = len(outcomes)
-        nan = np.full(count, np.nan)
-        zeros = np.zeros(count)
-        statuses = np.zeros(count, dtype=np.uint8)
-        shown = (zeros.copy(), zeros.copy(), zeros.copy())
-        return cls(outcomes, nan, nan.copy(), nan.copy(), zeros, statuses, *shown, [])
+MOST_ROWS = 2560
+"""Of a round: their working set stays in the caches."""
 
 
 class Pipeline:
@@ -92,11 +71,12 @@ class Pipeline:
         self.lifecycle = lifecycle
         self.rates = Rates(raw=raw_counters)
         self.table = StreamTable(
-            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields, *GroupScorer.fields),
+            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields),
             max_streams,
             idle_expiry_seconds,
             evict_idle_seconds,
             groups.settings.by if groups else (),
+            GroupScorer.fields,
         )
         self.groups = groups
         self.max_future_seconds = max_future_seconds
@@ -120,76 +100,104 @@ class Pipeline:
         open alerts end; sooner where the partition is full. Without it a stream starts anew only where it comes back:
         for recordings of many ages at once.
         """
-        partition = (batch.topic, batch.partition)
-        results = _Results.of(screen(batch, self.max_future_seconds))
-        picks_N = np.flatnonzero(results.outcomes == Outcome.SCORED)
-        while expire and (at := self.table.until_look(partition, batch.times[picks_N])) is not None:
-            self._stretch(batch, picks_N[:at], results)
+        return self.process_together([batch], expire=expire)[0]
+
+    def process_together(self, batches: Sequence[SampleBatch], *, expire: bool = False) -> list[ScoredBatch]:
+        """What `process` finds of each of these batches, which are of distinct partitions; their rounds are shared."""
+        alike: dict[Model, list[int]] = {}
+        for place, batch in enumerate(batches):
+            alike.setdefault(self.model_of((batch.topic, batch.partition)), []).append(place)
+        scored: dict[int, ScoredBatch] = {}
+        for model, places in alike.items():
+            joined = Joined([batches[place] for place in places], model.forecaster, self.max_future_seconds)
+            for stretches in zip_longest(*(self._stretches(joined, n, expire=expire) for n in range(len(places)))):
+                self._stretch(joined, stretches)
+            scored.update(zip(places, joined.apart(), strict=True))
+        return [scored[place] for place in range(len(batches))]
+
+    def _stretches(self, joined: Joined, place: int, *, expire: bool) -> Iterator[Int64]:
+        """Positions of a batch's samples, up to each look for idle streams; each stretch is done before the next."""
+        partition, picks_N = joined.partitions[place], joined.open(place)
+        while expire and (at := self.table.until_look(partition, joined.times[picks_N])) is not None:
+            yield picks_N[:at]
             picks_N = picks_N[at:]
             pick = int(picks_N[0])
-            if self.table.look(partition, int(batch.series[pick]), float(batch.times[pick])):
-                self._expire_idle(partition, pick, results)
-        self._stretch(batch, picks_N, results)
+            if self.table.look(partition, int(joined.series[pick]), float(joined.times[pick])):
+                self._expire_idle(joined, partition, pick)
+        yield picks_N
         self.table.trim(partition)
-        alerts = tuple(alert for _, alert in sorted(results.alerts, key=lambda pair: pair[0]))
-        return ScoredBatch(
-            results.outcomes, results.expected, results.lower, results.upper, results.scores, results.statuses, alerts,
-            self.notifications.take_muted(),
-        )  # fmt: skip
 
-    def _stretch(self, batch: SampleBatch, picks_N: Int64, results: _Results) -> None:
-        """Samples between two looks for idle streams."""
-        partition = (batch.topic, batch.partition)
-        rows_N = self.table.rows(partition, batch.series[picks_N], batch.times[picks_N])
-        results.outcomes[picks_N[rows_N == NO_ROW]] = Outcome.STREAM_LIMIT
-        picks_N, rows_N = picks_N[rows_N != NO_ROW], rows_N[rows_N != NO_ROW]
+    def _stretch(self, joined: Joined, stretches: Sequence[Int64 | None]) -> None:
+        """The next samples of each batch that has some left."""
+        parts = []
+        for partition, picks in zip(joined.partitions, stretches, strict=True):
+            if picks is not None and len(picks):
+                rows = self.table.rows(partition, joined.series[picks], joined.times[picks])
+                joined.outcomes[picks[rows == NO_ROW]] = Outcome.STREAM_LIMIT
+                parts.append((partition, picks[rows != NO_ROW], rows[rows != NO_ROW]))
+        if not parts:
+            return
+        picks_N = np.concatenate([picks for _, picks, _ in parts])
+        rows_N = np.concatenate([rows for _, _, rows in parts])
         for nth in rounds(rows_N):
-            self._round(batch, picks_N[nth], rows_N[nth], results)
+            for some in np.array_split(nth, -(-len(nth) // MOST_ROWS)):
+                self._round(joined, picks_N[some], rows_N[some])
         if self.groups is not None:
-            self._judge_groups(self.groups, batch, picks_N, rows_N, results)
+            for partition, picks, rows in parts:
+                self._judge_groups(self.groups, partition, joined, picks, rows)
 
-    def _judge_groups(self, groups: Groups, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
-        scored = results.outcomes[picks] == Outcome.SCORED
+    def _judge_groups(self, groups: Groups, partition: Partition, joined: Joined, picks: Int64, rows: Rows) -> None:
         shown = Shown(
-            rows, batch.times[picks], scored, results.novelty[picks], results.size[picks], results.reach[picks],
-            results.scores[picks], batch.offsets[picks],
-        )  # fmt: skip
-        for said in groups.process(self.table, (batch.topic, batch.partition), shown):
-            partition = (batch.topic, batch.partition)
-            for at in self.notifications.due(partition, said.groups, said.times, said.before, said.status):
-                status, time = AlertStatus(said.status[at]), float(said.times[at])
-                alert = self.notifications.alert(partition, int(said.groups[at]), status, time)
-                results.alerts.append((int(picks[said.picks[at]]), alert))
+            rows,
+            joined.times[picks],
+            joined.outcomes[picks] == Outcome.SCORED,
+            joined.novelty[picks],
+            joined.size[picks],
+            joined.reach[picks],
+            joined.scores[picks],
+            joined.offsets[picks],
+        )
+        for said in groups.process(self.table, partition, shown):
+            due = self.notifications.due(said.groups, said.times, said.before, said.status)
+            self._tell(joined, due, picks[said.picks], said.groups, said.times, said.status)
 
-    def _round(self, batch: SampleBatch, picks: Int64, rows: Rows, results: _Results) -> None:
-        state, partition = self.table.columns, (batch.topic, batch.partition)
-        verdicts = judge(batch.times[picks], state[LATEST.name][rows])
+    def _tell(self, joined: Joined, due: Due, picks: Int64, rows: Rows, times: Float64, status: Uint8) -> None:
+        """What is due of the alerts of these rows, by the samples `picks`."""
+        joined.muted += [(int(picks[at]), interval) for at, interval in due.muted]
+        for at in due.told:
+            pick, changed = int(picks[at]), AlertStatus(status[at])
+            partition = joined.partition_of(pick)
+            alert = self.notifications.alert(partition, int(rows[at]), changed, float(times[at]))
+            joined.alerts.append((pick, alert))
+
+    def _round(self, joined: Joined, picks: Int64, rows: Rows) -> None:
+        state, forecaster = self.table.columns, joined.forecaster
+        verdicts = judge(joined.times[picks], state[LATEST.name][rows])
         if verdicts.any():
-            results.outcomes[picks] = verdicts
+            joined.outcomes[picks] = verdicts
             picks, rows = picks[verdicts == Outcome.SCORED], rows[verdicts == Outcome.SCORED]
         if not len(picks):
             return
-        times, values = batch.times[picks], batch.values[picks]
-        self._restart_idle(partition, picks, rows, times, results)
-        values = self.rates.values(state, rows, times, values, batch.kinds[picks])
+        times, values = joined.times[picks], joined.values[picks]
+        self._restart_idle(joined, picks, rows, times)
+        values = self.rates.values(state, rows, times, values, joined.kinds[picks])
         starts = np.isnan(values)
         if starts.any():
-            results.outcomes[picks[starts]] = Outcome.COUNTER_START
+            joined.outcomes[picks[starts]] = Outcome.COUNTER_START
             state[LATEST.name][rows[starts]] = times[starts]
             picks, rows, times, values = picks[~starts], rows[~starts], times[~starts], values[~starts]
             if not len(picks):
                 return
 
-        forecaster = self.model_of(partition).forecaster
         forecast = forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
         seen = Observation(
-            times, values, forecast.loc, score.lower, score.upper, score.anomaly_score, batch.offsets[picks]
+            times, values, forecast.loc, score.lower, score.upper, score.anomaly_score, joined.offsets[picks]
         )
         before = state["alert.status"][rows]
         status = self.lifecycle.decide(state, rows, seen)
-        due = self.notifications.due(partition, rows, times, before, status)
+        due = self.notifications.due(rows, times, before, status)
 
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
@@ -198,42 +206,40 @@ class Pipeline:
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
-
-        for at in due:
-            alert = self.notifications.alert(partition, int(rows[at]), AlertStatus(status[at]), float(times[at]))
-            results.alerts.append((int(picks[at]), alert))
+        self._tell(joined, due, picks, rows, times, status)
         forecaster.forecast(state, rows)
 
-        results.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
-        results.expected[picks] = forecast.loc
-        results.lower[picks], results.upper[picks] = score.lower, score.upper
-        results.scores[picks] = score.anomaly_score
-        results.statuses[picks] = status
+        joined.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
+        joined.expected[picks] = forecast.loc
+        joined.lower[picks], joined.upper[picks] = score.lower, score.upper
+        joined.scores[picks] = score.anomaly_score
+        joined.statuses[picks] = status
         if self.groups is not None:
-            results.novelty[picks], results.size[picks], results.reach[picks] = score.raw, score.size, score.reach
+            joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
 
-    def _restart_idle(self, partition: Partition, picks: Int64, rows: Rows, times: Float64, results: _Results) -> None:
+    def _restart_idle(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
         """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
-                ended = self.notifications.ended(partition, rows[at : at + 1])
-                results.alerts += [(int(picks[at]), alert) for alert in ended]
+                pick = int(picks[at])
+                ended = self.notifications.ended(joined.partition_of(pick), rows[at : at + 1])
+                joined.alerts += [(pick, alert) for alert in ended]
             self.table.restart(rows[idle])
 
-    def _expire_idle(self, partition: Partition, pick: int, results: _Results) -> None:
+    def _expire_idle(self, joined: Joined, partition: Partition, pick: int) -> None:
         """Before the sample `pick`, with which event time went on."""
         now = self.table.event_time(partition).newest
         expired = self.table.idle_rows(partition, now)
-        self._forget(partition, pick, expired, results)
+        self._forget(joined, partition, pick, expired)
         self.table.expired += len(expired)
         evicted = self.table.surplus_rows(partition, now)
-        self._forget(partition, pick, evicted, results)
+        self._forget(joined, partition, pick, evicted)
         self.table.evicted += len(evicted)
         if self.groups is not None:
             self.groups.put_right(self.table, partition, now)
 
-    def _forget(self, partition: Partition, pick: int, streams: Rows, results: _Results) -> None:
+    def _forget(self, joined: Joined, partition: Partition, pick: int, streams: Rows) -> None:
         rows = self.table.with_childless_groups(partition, streams)
-        results.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
+        joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
         self.table.release(partition, rows)

@@ -80,9 +80,6 @@ class SeriesIndex:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def __contains__(self, key: SeriesKey) -> bool:
-        return key in self._by_key
-
     @property
     def capacity(self) -> int:
         """One more than the largest handle ever given out."""
@@ -100,6 +97,10 @@ class SeriesIndex:
                 self._keys.append(key)
             self._by_key[key] = handle
         return handle
+
+    def find(self, key: SeriesKey) -> int | None:
+        """Handle of `key`; None where it has none."""
+        return self._by_key.get(key)
 
     def key(self, handle: int) -> SeriesKey:
         """Key of a handle that is in use."""

@@ -62,4 +62,4 @@ def test_a_worker_puts_the_names_of_its_streams_aside() -> None:
     log = {("metrics", number): [record(stream) for stream in range(300)] for number in range(STEP_STREAMS // 300 + 1)}
     life = Life(World(log))
     life.worker.run()
-    assert not is_looked_at(life.pipeline.table.key(("metrics", 0), 0))
+    assert not is_looked_at(life.pipeline.table.key(0))

@@ -167,7 +167,7 @@ def members_of(pipeline: Pipeline, key: SeriesKey) -> list[SeriesKey]:
     table = pipeline.table
     row = table.rows(PARTITION, np.array([table.series(PARTITION).intern(key)]), np.empty(0))
     members, _ = table.members(PARTITION, table.group_rows(PARTITION, row))
-    return [table.key(PARTITION, member) for member in members.tolist()]
+    return [table.key(member) for member in members.tolist()]
 
 
 def test_members_that_come_later_or_come_back_belong_to_the_group() -> None:
@@ -223,7 +223,7 @@ def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
     rows = other.table.occupied(PARTITION)
     members = rows[other.table.columns[GROUP.name][rows] >= 0]
     groups = other.table.group_rows(PARTITION, members)
-    keys = {other.table.key(PARTITION, row) for row in groups.tolist()}
+    keys = {other.table.key(row) for row in groups.tolist()}
     assert {dict(key.labels)["__name__"] for key in keys} == {f"metric_{metric}" for metric in range(METRICS)}
     run(other, log_of(30), [])
 

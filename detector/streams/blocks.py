@@ -57,11 +57,11 @@ class BlockTable:
         """The index whose handles `rows` understands; made at the first question."""
         return self._partition(partition).series
 
-    def key(self, partition: Partition, row: int) -> SeriesKey:
+    def key(self, row: int) -> SeriesKey:
         """Whose state `row` holds."""
         key = self._keys[row]
         if key is None:
-            raise KeyError(f"row {row} of {partition} is free")
+            raise KeyError(f"row {row} is free")
         return key
 
     def event_time(self, partition: Partition) -> EventTime:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.records import Int64
-from detector.series import SeriesIndex
+from detector.series import SeriesIndex, SeriesKey
 from detector.streams.event_time import EventTime
 from detector.streams.membership import Membership
 
@@ -32,6 +32,11 @@ class PartitionStreams:
         """None when streams came or went since it was last asked for."""
         self.forgotten = False
         """True when streams lost their rows since their handles were last looked through."""
+
+    def has(self, key: SeriesKey) -> bool:
+        """Whether the series has a row here; its name may be known before it gets one, or without."""
+        handle = self.series.find(key)
+        return handle is not None and handle < len(self.row_of) and self.row_of[handle] != NO_ROW
 
     def fit(self) -> None:
         """Make `row_of` and `hashes` cover every handle of the index."""

@@ -1,7 +1,7 @@
 """Series that have a stream on two partitions of one worker: producers that were trusted to keep them on one do not.
 
-Every stream is compared, when it begins or is restored, with the series that the worker's other partitions know. What
-lies on the partitions of another worker cannot be seen from here.
+Every stream is compared, when it begins or is restored, with those of the worker's other partitions. What lies on the
+partitions of another worker cannot be seen from here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Splits:
     def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
         """`key` has a stream on the partition `owned` from now on. A group may well have one on each."""
         for other in self._partitions.values():
-            if other is not owned and key in other.series and not key.is_group:
+            if other is not owned and not key.is_group and other.has(key):
                 self.count += 1
                 self.example = key
                 return
 
     def where(self, key: SeriesKey) -> list[Partition]:
-        """Partitions that know the series."""
-        return [partition for partition, owned in sorted(self._partitions.items()) if key in owned.series]
+        """Partitions that hold a stream of the series."""
+        return [partition for partition, owned in sorted(self._partitions.items()) if owned.has(key)]

@@ -40,20 +40,24 @@ class StreamTable(BlockTable):
 
     def __init__(
         self,
-        fields: Iterable[Field],
+        fields: Sequence[Field],
         max_streams: int,
         idle_expiry_seconds: float,
         evict_idle_seconds: float = math.inf,
         group_by: Sequence[str] = (),
+        group_fields: Sequence[Field] = (),
     ) -> None:
         """`max_streams` of each partition; where it has them, those silent for `evict_idle_seconds` may be evicted.
 
-        Streams that share the values of the labels `group_by` get a row for their group, beyond that limit.
+        Streams that share the values of the labels `group_by` get a row for their group, beyond that limit;
+        `group_fields` are what is known of groups, and of their members as such.
         """
-        super().__init__((LATEST, SIGHTED, GROUP, *fields))
+        super().__init__((LATEST, SIGHTED, GROUP, *fields, *group_fields))
         self.group_by = tuple(group_by)
+        self._stream_fields = (LATEST, *fields)
+        """What a row says about its stream, whatever its group."""
         self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
-        """What a row says about its stream."""
+        """What a row says about its stream or group."""
         self.max_streams = max_streams
         self.open_streams = max_streams - max_streams // RESERVE
         """As many streams of a partition are admitted at first sight."""
@@ -84,10 +88,8 @@ class StreamTable(BlockTable):
         return np.asarray((times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B))
 
     def restart(self, rows_B: Rows) -> None:
-        """Make these streams new again; they keep their rows and groups."""
-        groups_B = self.columns[GROUP.name][rows_B]
-        reset(self._own_fields, self.columns, rows_B)
-        self.columns[GROUP.name][rows_B] = groups_B
+        """Make these streams new again; they keep their rows and groups, and what they showed in their group's tick."""
+        reset(self._stream_fields, self.columns, rows_B)
         self.expired += len(rows_B)
 
     def until_look(self, partition: Partition, times_N: Float64) -> int | None:
@@ -245,7 +247,7 @@ class StreamTable(BlockTable):
         owned.streams = len(rows)
         if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
             for row in rows.tolist():
-                self._join(owned, row, self.key(partition, row))
+                self._join(owned, row, self.key(row))
 
     def _only_streams(self, rows: Rows) -> Rows:
         """Those that are not a group's."""

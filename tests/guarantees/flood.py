@@ -90,7 +90,7 @@ def run(flood: int, *, limited: bool) -> dict[str, object]:
         outcomes.update(Outcome(value).name for value in scored.outcomes.tolist())
         first += count
     table = pipeline.table
-    kept = Counter(table.key(PARTITION, row).name.partition("-")[0] for row in table.occupied(PARTITION).tolist())
+    kept = Counter(table.key(row).name.partition("-")[0] for row in table.occupied(PARTITION).tolist())
     return {
         "alerts": alerts,
         "outcomes": outcomes,

@@ -202,7 +202,7 @@ def test_streams_that_fell_silent_give_up_their_slots() -> None:
     life, learning = learning_life(World({PARTITION: kept}), Starter())
     live(life, 200)
     names = [
-        str(life.pipeline.table.key(PARTITION, int(row))) for row in learning.buffer.row_S[learning.buffer.row_S >= 0]
+        str(life.pipeline.table.key(int(row))) for row in learning.buffer.row_S[learning.buffer.row_S >= 0]
     ]
     assert sorted(names) == sorted(f"s{n}" for n in range(20, 30))
 
@@ -215,4 +215,4 @@ def test_groups_take_no_slots() -> None:
     live(life, 5)
     chosen = learning.buffer.row_S[learning.buffer.row_S != NONE]
     assert (table.columns[GROUP.name] == IS_GROUP).sum() == 10
-    assert sorted(str(table.key(PARTITION, row)) for row in chosen.tolist()) == sorted(f"s{at}" for at in range(10))
+    assert sorted(str(table.key(row)) for row in chosen.tolist()) == sorted(f"s{at}" for at in range(10))

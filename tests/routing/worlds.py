@@ -217,7 +217,7 @@ def states(pipeline: Pipeline, topic: str = "lanes") -> dict[tuple[int, str], di
                 for name, column in pipeline.table.columns.items()
                 if name not in NOT_ITS_OWN
             }
-            found[lane, str(pipeline.table.key((topic, lane), row))] = columns
+            found[lane, str(pipeline.table.key(row))] = columns
     return found
 
 

@@ -115,7 +115,7 @@ def test_g10_g8_groups_take_no_stream_s_place_however_the_samples_are_cut(names:
             admitted += (rows != NO_ROW).tolist()
     assert found[plain] == found[grouped]
     assert plain.streams == grouped.streams
-    evicted = [[table.key(A, row) for row in table.surplus_rows(A, 1e3).tolist()] for table in (plain, grouped)]
+    evicted = [[table.key(row) for row in table.surplus_rows(A, 1e3).tolist()] for table in (plain, grouped)]
     assert evicted[0] == evicted[1]
     twin = table_of(32, evict=50.0, group_by=("host",))
     grouped.cut(A)
@@ -144,8 +144,8 @@ def test_g10_a_full_partition_evicts_those_that_were_silent_longest() -> None:
     b, c, *_ = taking(31.0)
     rows_of(table, [b, b, c, c], time=31.0)
     assert len(table.surplus_rows(A, 101.0)) == 0, "nobody was silent for long enough"
-    assert [str(table.key(A, row)) for row in table.surplus_rows(A, 101.5).tolist()] == ["a0"]
-    assert [str(table.key(A, row)) for row in table.surplus_rows(A, 1e6).tolist()] == ["a0", "a13"]
+    assert [str(table.key(row)) for row in table.surplus_rows(A, 101.5).tolist()] == ["a0"]
+    assert [str(table.key(row)) for row in table.surplus_rows(A, 1e6).tolist()] == ["a0", "a13"]
     table.release(A, table.surplus_rows(A, 1e6))
     table.trim(A)
     assert table.streams_of(A) == 30

@@ -54,7 +54,7 @@ def take(table: StreamTable, handles: np.ndarray, times: Float64) -> None:
 
 
 def known(table: StreamTable) -> set[str]:
-    return {str(table.key(A, row)) for row in table.occupied(A).tolist()}
+    return {str(table.key(row)) for row in table.occupied(A).tolist()}
 
 
 def test_the_examples_of_the_module_hold() -> None:

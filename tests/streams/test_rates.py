@@ -143,7 +143,7 @@ def test_the_jiffies_of_a_real_processor_are_a_hundred_a_second() -> None:
     assert not (scored.outcomes[~counters] == Outcome.COUNTER_START).any()
     jiffies: dict[str, float] = defaultdict(float)
     for row in pipeline.table.occupied(("metrics", 0)).tolist():
-        key: SeriesKey = pipeline.table.key(("metrics", 0), row)
+        key: SeriesKey = pipeline.table.key(row)
         if key.name == "cpu":
             jiffies[dict(key.labels)["plugin_instance"]] += float(pipeline.table.columns["last.value"][row])
     assert jiffies

@@ -24,7 +24,7 @@ def test_rows_are_stable_and_named() -> None:
     rows = admit(table, A, ["a", "b", "a"])
     assert rows[0] == rows[2] != rows[1]
     assert admit(table, A, ["b"])[0] == rows[1]
-    assert table.key(A, int(rows[1])) == SeriesKey.of("b")
+    assert table.key(int(rows[1])) == SeriesKey.of("b")
     assert table.streams == 2
 
 
@@ -75,7 +75,7 @@ def test_idle_streams_are_released_and_their_rows_used_again() -> None:
     table.trim(A)
     assert table.streams == 1
     assert admit(table, A, ["c"], time=151.0)[0] == old[0]
-    assert table.key(A, int(old[0])) == SeriesKey.of("c")
+    assert table.key(int(old[0])) == SeriesKey.of("c")
 
 
 def test_idle_streams_are_looked_for_where_event_time_crosses_an_eighth_of_the_expiry() -> None:
@@ -113,8 +113,8 @@ def test_g8_after_a_restore_streams_land_where_they_would_have_landed() -> None:
     new = [f"new{i}" for i in range(300)]
     admit(table, A, new)
     admit(twin, A, new)
-    theirs = {str(table.key(A, row)): at for at, row in enumerate(table.occupied(A).tolist())}
-    assert {str(twin.key(A, row)): at for at, row in enumerate(twin.occupied(A).tolist())} == theirs
+    theirs = {str(table.key(row)): at for at, row in enumerate(table.occupied(A).tolist())}
+    assert {str(twin.key(row)): at for at, row in enumerate(twin.occupied(A).tolist())} == theirs
     for name in table.columns:
         assert table.columns[name][table.occupied(A)].tobytes() == twin.columns[name][twin.occupied(A)].tobytes()
     assert twin.streams == table.streams + 1

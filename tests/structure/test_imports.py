@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"groups"},
+    {"groups", "joined"},
     {"notifications"},
     {"pipeline", "snapshots", "outlets", "verdicts", "portions", "garbage", "watchdog", "stopping", "learning"},
     {"checkpoint", "routing"},

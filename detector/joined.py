@@ -1,0 +1,83 @@
+"""Batches of several partitions side by side: columns of their samples, and of what is found of them.
+
+Streams of different partitions are different rows of one table, so that a round may hold samples of all of them.
+Shape legend: N samples of all batches, a batch after the other; P batches.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.protocols import Forecaster
+from detector.records import Alert, Float64, Int64, Outcome, Partition, SampleBatch, ScoredBatch, Uint8
+from detector.streams.ordering import screen
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Joined:
+    """Batches on their way through the pipeline. A sample's position is that among the samples of all of them."""
+
+    def __init__(self, batches: Sequence[SampleBatch], forecaster: Forecaster, max_future_seconds: float) -> None:
+        """`batches` of distinct partitions, at least one, all forecast by `forecaster`; see `screen`."""
+        self.partitions: list[Partition] = [(batch.topic, batch.partition) for batch in batches]
+        if len(set(self.partitions)) < len(self.partitions):
+            raise ValueError(f"batches of one partition cannot go side by side: {self.partitions}")
+        self.forecaster = forecaster
+        self._bounds = [0, *accumulate(map(len, batches))]
+        self.series: Int64 = _side_by_side([batch.series for batch in batches])
+        self.times: Float64 = _side_by_side([batch.times for batch in batches])
+        self.values: Float64 = _side_by_side([batch.values for batch in batches])
+        self.kinds: Uint8 = _side_by_side([batch.kinds for batch in batches])
+        self.offsets: Int64 = _side_by_side([batch.offsets for batch in batches])
+        self.outcomes: Uint8 = _side_by_side([screen(batch, max_future_seconds) for batch in batches])
+        count = self._bounds[-1]
+        self.expected: Float64 = np.full(count, np.nan)
+        self.lower: Float64 = np.full(count, np.nan)
+        self.upper: Float64 = np.full(count, np.nan)
+        self.scores: Float64 = np.zeros(count)
+        self.statuses: Uint8 = np.zeros(count, dtype=np.uint8)
+        self.novelty: Float64 = np.zeros(count)
+        """This and what follows is for groups."""
+        self.size: Float64 = np.zeros(count)
+        self.reach: Float64 = np.zeros(count)
+        self.alerts: list[tuple[int, Alert]] = []
+        """Position of the sample that changed an alert, and the alert."""
+        self.muted: list[tuple[int, str]] = []
+        """Position of the sample with which an alert began that is held back, and the interval's name."""
+
+    def open(self, place: int) -> Int64:
+        """Positions of the samples of one batch that a stream may take in."""
+        first, end = self._bounds[place : place + 2]
+        return np.flatnonzero(self.outcomes[first:end] == Outcome.SCORED) + first
+
+    def partition_of(self, position: int) -> Partition:
+        """Where a sample came from."""
+        return self.partitions[bisect_right(self._bounds, position) - 1]
+
+    def apart(self) -> list[ScoredBatch]:
+        """[P] what was found of each batch."""
+        alerts = sorted(self.alerts, key=lambda pair: pair[0])
+        return [
+            ScoredBatch(
+                self.outcomes[first:end],
+                self.expected[first:end],
+                self.lower[first:end],
+                self.upper[first:end],
+                self.scores[first:end],
+                self.statuses[first:end],
+                tuple(alert for position, alert in alerts if first <= position < end),
+                tuple(interval for position, interval in self.muted if first <= position < end),
+            )
+            for first, end in pairwise(self._bounds)
+        ]
+
+
+def _side_by_side(columns: list[npt.NDArray[T]]) -> npt.NDArray[T]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
