@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--torch", default="", help="arguments of `pip install` that bring torch, instead of our own")
     arguments = parser.parse_args()
     check_python()
+    if os.path.islink(VENV):
+        sys.exit(f"{VENV} is a link to {os.path.realpath(VENV)}, which is not ours to change: remove the link")
     with open(__file__, "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         bring_up_to_date(arguments.level, arguments.torch.strip())
