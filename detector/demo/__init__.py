@@ -40,7 +40,7 @@ FIRST_ROUNDS = 4
 SECONDS_PER_FAULT = 2.25
 HOST_INTERVAL_SECONDS = 0.5
 LISTEN = "127.0.0.1:9464"
-NEXT = 'Next: `detector backtest FOLDER` on CSV series of your own, or your own Kafka topic: README.md, "Use it".'
+NEXT = 'Next: `detector backtest SERIES` on CSV files of your own, or your own Kafka topic: README.md, "Use it".'
 
 Build = Callable[[Config, ExitStack, Source, tuple[AlertOutlet, ...]], Worker]
 OnSignals = Callable[[Callable[[], None]], AbstractContextManager[None]]
