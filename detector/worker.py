@@ -272,6 +272,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
         expired=table.expired,
         evicted=table.evicted,
         split=table.splits.count,
+        partitions={one: (table.event_time(one).newest, table.streams_of(one)) for one in partitions},
         skill=pipeline.forecaster.skill(table.columns, rows),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +41,8 @@ class StreamCounts:
     """Since the process started."""
     split: int = 0
     """Streams whose series has one on another partition, too, since the process started."""
+    partitions: Mapping[Partition, tuple[float, int]] = field(default_factory=dict)
+    """(event time, unix seconds, -inf before the first sample; streams) of each."""
     skill: Float64 = field(default_factory=lambda: np.empty(0))
     """[streams] forecast error over the last-value forecast's; NaN where not known yet."""
 
@@ -109,7 +113,7 @@ class AlertMetrics:
             "alert_rate_per_stream_week", "Alerts per watched stream and week since the worker started."
         )
         self.watched = make.counter("stream_watched_seconds", "Event time watched, summed over streams.")
-        self.newest = make.gauge("event_timestamp_seconds", "Newest event time in the partition.", *PARTITION)
+        self.newest = make.gauge("event_timestamp_seconds", "Event time of the partition.", *PARTITION)
         self._newest: dict[Partition, float] = {}
         self._fired = 0
         self._watched = 0.0
@@ -117,24 +121,26 @@ class AlertMetrics:
             self.alerts.labels("firing", severity.value)
             self.alerts.labels("resolved", severity.value)
 
-    def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, streams: int) -> None:
-        """Count the alerts and the time watched. `streams` is what the worker tracks.
-
-        Partitions hold about the same number of streams each, so the mean over partitions stands for any of them.
-        """
+    def observe_scored(self, scored: ScoredBatch) -> None:
+        """Count the alerts."""
         for alert in scored.alerts:
             self.alerts.labels(alert.status.name.lower(), alert.severity.value).inc()
             self._fired += alert.status == AlertStatus.FIRING
         for interval in scored.muted:
             self.muted.labels(interval).inc()
-        accepted = batch.times[scored.outcomes <= Outcome.WARMUP]
-        if len(accepted):
-            partition, newest = (batch.topic, batch.partition), float(accepted.max())
-            passed = max(0.0, newest - self._newest.setdefault(partition, newest))
-            self._newest[partition] += passed
-            self.newest.labels(*partition).set(self._newest[partition])
-            self._watched += passed * streams / len(self._newest)
-            self.watched.inc(passed * streams / len(self._newest))
+
+    def observe_counts(self, now: StreamCounts) -> None:
+        """What fires now, and the event time that was watched since the last call."""
+        self.firing.set(now.firing)
+        self.pending.set(now.pending)
+        for partition, (newest, streams) in now.partitions.items():
+            if math.isinf(newest):
+                continue
+            passed = max(0.0, newest - self._newest.get(partition, newest)) * streams
+            self._newest[partition] = newest
+            self.newest.labels(*partition).set(newest)
+            self._watched += passed
+            self.watched.inc(passed)
         if self._watched:
             self.rate.set(self._fired * WEEK_SECONDS / self._watched)
 

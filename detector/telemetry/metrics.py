@@ -53,7 +53,6 @@ class Metrics:
         self.learning = LearningMetrics(make)
         self.worker = WorkerMetrics(make)
         self._seconds = seconds
-        self._tracked = 0
 
     def observe_decoded(self, batch: SampleBatch) -> None:
         """A batch was decoded."""
@@ -68,14 +67,12 @@ class Metrics:
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
         """The batch got its verdicts at `now`, unix seconds."""
         self.samples.observe_scored(batch, scored, now)
-        self.alerts.observe_scored(batch, scored, self._tracked)
+        self.alerts.observe_scored(scored)
 
     def observe_streams(self, now: StreamCounts) -> None:
         """What the stream table holds; worth a call every few seconds, not every batch."""
-        self._tracked = now.tracked
         self.streams.observe_counts(now)
-        self.alerts.firing.set(now.firing)
-        self.alerts.pending.set(now.pending)
+        self.alerts.observe_counts(now)
 
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
         """The assignment may have changed and is `assigned` partitions now."""

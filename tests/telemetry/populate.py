@@ -1,5 +1,7 @@
 """A registry in which every series of the daemon exists, as after some minutes of work with one of everything."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from detector.protocols import AssignmentChanges, SkippedRange
@@ -8,6 +10,7 @@ from detector.records import (
     AlertStatus,
     Direction,
     Outcome,
+    Partition,
     RawBatch,
     Reject,
     SampleBatch,
@@ -81,7 +84,9 @@ def alert(status: AlertStatus, severity: Severity = Severity.WARNING) -> Alert:
     )
 
 
-def counts(tracked: int = 1_000, expired: int = 0) -> StreamCounts:
+def counts(
+    tracked: int = 1_000, expired: int = 0, partitions: Mapping[Partition, tuple[float, int]] | None = None
+) -> StreamCounts:
     return StreamCounts(
         tracked=tracked,
         limit=100_000,
@@ -94,6 +99,7 @@ def counts(tracked: int = 1_000, expired: int = 0) -> StreamCounts:
         state_bytes=tracked * 4_096,
         expired=expired,
         evicted=expired // 2,
+        partitions=partitions or {},
         skill=np.linspace(0.5, 1.2, tracked),
     )
 
@@ -104,7 +110,7 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
     metrics.observe_changes(AssignmentChanges(assigned=owned), assigned=partitions)
     metrics.streams.model.info({"name": "lstm-32-0123456789ab", "device": "cpu"})
     metrics.alerts.budget.set(0.1)
-    metrics.observe_streams(counts(tracked, expired=2))
+    metrics.observe_streams(counts(tracked, expired=2, partitions=dict.fromkeys(owned, (now, tracked // partitions))))
     metrics.source.observe_lag(dict.fromkeys(owned, 10))
     metrics.source.observe_skipped([SkippedRange(TOPIC, 0, 5, 9, "corrupt")])
     metrics.source.observe_error("broker_unreachable")

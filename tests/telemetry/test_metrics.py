@@ -1,3 +1,4 @@
+import math
 import time
 from dataclasses import replace
 
@@ -90,22 +91,21 @@ def test_what_is_anomalous_and_how_late(metrics: Metrics) -> None:
 
 
 def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
-    metrics.observe_streams(counts(tracked=100))
-    for partition in (0, 1):
-        metrics.observe_scored(decoded(1, partition), verdicts([Outcome.SCORED], [0.0]), NOW)
     one_day = 86_400.0
-    for partition in (0, 1):
-        later = decoded(1, partition, start=NOW + one_day)
-        fired = (alert(AlertStatus.FIRING),) if partition else ()
-        metrics.observe_scored(later, verdicts([Outcome.SCORED], [0.0], fired), NOW + one_day)
+    for moment in (NOW, NOW + one_day):
+        metrics.observe_streams(counts(partitions={(TOPIC, 0): (moment, 60), (TOPIC, 1): (moment, 40)}))
+        fired = (alert(AlertStatus.FIRING),) if moment > NOW else ()
+        metrics.observe_scored(decoded(1), verdicts([Outcome.SCORED], [0.0], fired), moment)
+    metrics.observe_streams(counts(partitions={(TOPIC, 1): (NOW + one_day, 40)}))
     assert value(metrics, "stream_watched_seconds_total") == pytest.approx(100 * one_day)
     assert value(metrics, "alert_rate_per_stream_week") == pytest.approx(7 / 100)
 
 
-def test_event_time_does_not_go_back(metrics: Metrics) -> None:
-    for start in (NOW, NOW - 50.0, NOW + 10.0):
-        metrics.observe_scored(decoded(1, start=start), verdicts([Outcome.SCORED], [0.0]), NOW)
+def test_event_time_is_the_partition_s_and_time_is_not_watched_twice(metrics: Metrics) -> None:
+    for moment in (-math.inf, NOW + 50.0, NOW, NOW + 10.0):  # the first sample had a wrong clock
+        metrics.observe_streams(counts(partitions={(TOPIC, 0): (moment, 3)}))
     assert value(metrics, "event_timestamp_seconds", topic=TOPIC, partition="0") == NOW + 10.0
+    assert value(metrics, "stream_watched_seconds_total") == pytest.approx(30.0)
 
 
 def test_a_partition_that_is_gone_takes_its_series_along(metrics: Metrics) -> None:
