@@ -150,8 +150,8 @@ class KafkaSink:
             except kafka_errors.KafkaTimeoutError as exc:
                 if self._producer._metadata._last_successful_refresh_ms >= 1_000 * asked_at:
                     raise TopicMissing(
-                        f"topic {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}; create it: "
-                        "the daemon never creates topics that others read"
+                        f"topic {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}; "
+                        "`detector admin init` creates it"
                     ) from exc
                 if time.monotonic() >= deadline:
                     raise translate(exc, f"looking up sink topic {self._topic}", self._kafka) from exc

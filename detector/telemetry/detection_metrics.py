@@ -89,7 +89,8 @@ class SampleMetrics:
         scores = scored.scores[is_scored]
         self.anomalous.inc(int(np.count_nonzero(scores > 1.0)))
         self.scores.observe(scores)
-        self.delay.observe(now - batch.times[is_scored | (scored.outcomes == Outcome.WARMUP)])
+        judged = is_scored | (scored.outcomes == Outcome.WARMUP)
+        self.delay.observe(np.maximum(now - batch.times[judged], 0.0))  # a clock may be ahead, a sum only rises
 
     def totals(self) -> dict[str, int]:
         """Samples since the process began, by outcome: the words of the counter's label, without those of no sample."""
@@ -146,7 +147,7 @@ class AlertMetrics:
 
     def observe_delivered(self, times: Float64, now: float) -> None:
         """Alerts changed by samples at `times` were acknowledged at `now`, all unix seconds."""
-        self.delay.observe(now - times)
+        self.delay.observe(np.maximum(now - times, 0.0))
 
     def forget(self, partitions: frozenset[Partition]) -> None:
         """These partitions are somebody else's now."""

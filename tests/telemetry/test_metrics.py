@@ -90,6 +90,13 @@ def test_what_is_anomalous_and_how_late(metrics: Metrics) -> None:
     assert value(metrics, "sample_delay_seconds_sum") == pytest.approx(9.0)
 
 
+def test_clocks_that_are_ahead_make_no_delay_negative(metrics: Metrics) -> None:
+    metrics.observe_scored(decoded(3), verdicts([Outcome.SCORED] * 3, [0.5] * 3), NOW + 1.0)
+    metrics.observe_delivered(np.array([NOW, NOW + 1e9]), NOW + 2.0)
+    assert (value(metrics, "sample_delay_seconds_count"), value(metrics, "sample_delay_seconds_sum")) == (3, 1.0)
+    assert (value(metrics, "alert_delay_seconds_count"), value(metrics, "alert_delay_seconds_sum")) == (2, 2.0)
+
+
 def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
     one_day = 86_400.0
     for moment in (NOW, NOW + one_day):
