@@ -193,20 +193,26 @@ class Worker:
             self.telemetry.progress()
         self._put_aside()
 
-    def _process(self, batch: RawBatch) -> None:
-        metrics, partition = self.telemetry.metrics, (batch.topic, batch.partition)
-        metrics.source.observe_records(batch)
+    def _process(self, portion: list[RawBatch]) -> None:
+        """Records of distinct partitions, together."""
+        metrics, table = self.telemetry.metrics, self.pipeline.table
+        for batch in portion:
+            metrics.source.observe_records(batch)
         with metrics.stage("decode"):
-            samples = self.decoder.decode(batch, self.pipeline.table.series(partition))
-        metrics.observe_decoded(samples)
+            decoded = [self.decoder.decode(batch, table.series((batch.topic, batch.partition))) for batch in portion]
+        for samples in decoded:
+            metrics.observe_decoded(samples)
         with metrics.stage("pipeline"):
-            scored = self.pipeline.process(samples, expire=True)
+            scored = self.pipeline.process_together(decoded, expire=True)
         with metrics.stage("sink"):
-            self.outlets.send_alerts(scored.alerts)
-            self.outlets.send_rejects(samples.rejects)
-        self.checkpoints.undelivered += [alert.time for alert in scored.alerts]
-        metrics.observe_scored(samples, scored, self.clock.time())
-        self.positions[partition] = int(batch.offsets[-1]) + 1
+            for samples, found in zip(decoded, scored, strict=True):
+                self.outlets.send_alerts(found.alerts)
+                self.outlets.send_rejects(samples.rejects)
+        self.checkpoints.undelivered += [alert.time for found in scored for alert in found.alerts]
+        now = self.clock.time()
+        for batch, samples, found in zip(portion, decoded, scored, strict=True):
+            metrics.observe_scored(samples, found, now)
+            self.positions[batch.topic, batch.partition] = int(batch.offsets[-1]) + 1
 
     def _report_skipped(self, skipped: list[SkippedRange]) -> None:
         self.telemetry.metrics.source.observe_skipped(skipped)

@@ -324,6 +324,37 @@ def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> Non
     assert rig.accounted()
 
 
+def test_g12_a_stop_within_batches_of_many_partitions_leaves_each_where_its_records_end() -> None:
+    partitions = frozenset(("metrics", number) for number in range(3))
+    lengths = (700, 50, 900)
+    polled = [records(0, quiet(length), partition=number) for number, length in enumerate(lengths)]
+    source = ListSource([polled], partitions)
+    slow = Slow(0.01)
+    rig = Rig(source, forecaster=slow)
+    slow.clock, slow.stop_after, slow.stop = rig.clock, 600, rig.worker.stop
+    rig.worker.run()
+    assert sum(source.committed.values()) == slow.learnt < 900
+    assert all(0 < offset <= lengths[number] for (_, number), offset in source.committed.items())
+    assert rig.accounted()
+
+
+def test_partitions_that_are_read_together_share_their_rounds() -> None:
+    class Counting(LastValueForecaster):
+        rounds: list[int]
+
+        def forecast(self, state: Columns, rows: Rows) -> None:
+            self.rounds.append(len(rows))
+
+    counting = Counting()
+    counting.rounds = []
+    partitions = frozenset(("metrics", number) for number in range(8))
+    source = ListSource([[records(0, quiet(5), partition=number) for _, number in sorted(partitions)]], partitions)
+    rig = Rig(source, forecaster=counting)
+    rig.worker.run()
+    assert counting.rounds == [8] * 5
+    assert source.committed == dict.fromkeys(partitions, 5)
+
+
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=25), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_g6_bytes_of_any_kind_at_half_of_the_load_stop_nothing_and_are_kept_as_they_were(

@@ -1,0 +1,51 @@
+"""Portions: everything once and in order, of all partitions alike, and none that takes long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.portions import FIRST_RECORDS, PORTION_SECONDS, Portions
+from detector.records import RawBatch
+from detector.testing import ManualClock
+
+
+def batch_of(partition: int, count: int) -> RawBatch:
+    values: list[bytes | None] = [b"%d" % n for n in range(count)]
+    return RawBatch("t", partition, np.arange(count), np.full(count, np.nan), values, [None] * count)
+
+
+def cut(clock: ManualClock, batches: list[RawBatch], seconds: float = 0.0) -> list[dict[int, list[int]]]:
+    """Offsets of each portion by partition, where a record takes so many seconds."""
+    found = []
+    for portion in Portions(clock).of(batches):
+        found.append({part.partition: part.offsets.tolist() for part in portion})
+        clock.advance(seconds * sum(map(len, portion)))
+    return found
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.003, 0.2, 3.0])
+def test_every_record_comes_once_and_in_the_order_of_its_partition(seconds: float) -> None:
+    lengths = {0: 400, 1: 3, 2: 0, 3: 77}
+    found = cut(ManualClock(), [batch_of(number, length) for number, length in lengths.items()], seconds)
+    for number, length in lengths.items():
+        assert [offset for portion in found for offset in portion.get(number, [])] == list(range(length))
+    assert all(parts for portion in found for parts in portion.values())
+
+
+def test_a_portion_has_as_many_records_of_one_partition_as_of_the_other() -> None:
+    first = cut(ManualClock(), [batch_of(number, 1_000) for number in range(4)])[0]
+    assert {number: len(offsets) for number, offsets in first.items()} == dict.fromkeys(range(4), FIRST_RECORDS // 4)
+
+
+def test_what_is_little_goes_through_at_once() -> None:
+    assert len(cut(ManualClock(), [batch_of(number, 3) for number in range(32)])) == 1
+
+
+@pytest.mark.parametrize("partitions", [1, 8, 200])
+def test_g12_a_portion_of_many_partitions_takes_no_longer_than_one_of_one(partitions: int) -> None:
+    seconds = 0.02
+    found = cut(ManualClock(), [batch_of(number, 4_000 // partitions) for number in range(partitions)], seconds)
+    spent = [seconds * sum(map(len, portion.values())) for portion in found]
+    assert max(spent[1:]) <= PORTION_SECONDS
+    assert np.median(spent) > PORTION_SECONDS / 4
