@@ -1,10 +1,11 @@
 """A stream that is calmer than it ever was: noise that dies away, a season or jobs that do not come.
 
-The activity of a stream is the mean size of its last residuals, and its level is the logarithm of that, clipped to a
-range in deviations of the residuals (the level itself is not in these deviations, which an outage inflates for good).
-Novelty is how far the level is below the lowest so far, in deviations of the level. It counts half, because
-neighbouring levels share their samples. A level enters the record a window late, so that a calm does not excuse itself.
-Repeats of a value count nothing here: `flatline.py` judges them.
+The activity of a stream is the mean size of its residuals over a window of two hours of event time, but of at least 16
+and at most 64 samples. Its level is the logarithm of that, clipped to a range in deviations of the residuals (the level
+itself is not in these deviations, which an outage inflates for good). Novelty is how far the level is below the lowest
+so far, in deviations of the level. It counts less than whole, because neighbouring levels share their samples. A level
+enters the record a window late, so that a calm does not excuse itself. Repeats of a value count nothing here:
+`flatline.py` judges them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from detector.columns import Columns, Field, Rows
 
 Float64 = npt.NDArray[np.float64]
 
-WINDOW = 16
+WINDOW_SECONDS = 7_200.0
+FEWEST, MOST = 16, 64
+"""Samples of the window, whatever their interval."""
+PLACES = FEWEST
+"""Levels on their way into the record, spread over a window."""
 FIRST = 100.0
 """Samples before levels count, and before they are judged."""
 LEAST_LEVEL, LARGEST_LEVEL = np.log(1e-3), 3.0
 LEAST_DEVIATION = 0.1
-WEIGHT = 0.5
+WEIGHT = 0.7
 NONE_YET = 1000.0
 """A lowest level that every level is below."""
 
@@ -36,7 +41,7 @@ class Level(NamedTuple):
     level: Float64
     """Its logarithm."""
     novelty: Float64
-    """Half the deviations below the lowest level on record; 0 before there is one."""
+    """Weighted deviations below the lowest level on record; 0 before there is one."""
 
 
 class Calm:
@@ -48,14 +53,17 @@ class Calm:
         Field("calm_lowest", initial=NONE_YET),
         Field("calm_mean", dtype="float64"),
         Field("calm_squares", dtype="float64"),
-        Field("calm_waiting", (WINDOW,), initial=NONE_YET),
+        Field("calm_waiting", (PLACES,), initial=NONE_YET),
     )
 
-    def level(self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64) -> Level:
+    def level(
+        self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64, interval_seconds_B: Float64
+    ) -> Level:
         """How active the streams are with these residuals; changes nothing. Deviations are positive."""
         seen_B = state["calm_seen"][rows].astype(np.float64)
         activity_B = state["calm_activity"][rows]
-        activity_B = activity_B + np.maximum(1.0 / WINDOW, 1.0 / (seen_B + 1.0)) * (np.abs(residual_B) - activity_B)
+        rate_B = np.maximum(1.0 / _window(interval_seconds_B), 1.0 / (seen_B + 1.0))
+        activity_B = activity_B + rate_B * (np.abs(residual_B) - activity_B)
         unit_B = np.maximum(deviation_B, np.finfo(np.float32).tiny)
         level_B = np.log(np.clip(activity_B, np.exp(LEAST_LEVEL) * unit_B, np.exp(LARGEST_LEVEL) * unit_B))
         counted_B = np.maximum(seen_B - FIRST, 1.0)
@@ -65,18 +73,23 @@ class Calm:
         novelty_B = np.where(known_B, WEIGHT * np.maximum(lowest_B - level_B, 0.0) / deviation_B, 0.0)
         return Level(activity_B, level_B, novelty_B)
 
-    def update(self, state: Columns, rows: Rows, level: Level) -> None:
+    def update(self, state: Columns, rows: Rows, level: Level, interval_seconds_B: Float64) -> None:
         """Take in what `level` said of this round."""
         seen_B = state["calm_seen"][rows]
         counts_B = seen_B >= FIRST
-        place_B = seen_B % WINDOW
-        waiting = state["calm_waiting"]
-        lowest_B = state["calm_lowest"][rows]
-        state["calm_lowest"][rows] = np.minimum(lowest_B, waiting[rows, place_B])
-        waiting[rows, place_B] = np.where(counts_B, level.level, NONE_YET)
+        apart_B = _window(interval_seconds_B).astype(np.int64) // PLACES
+        due = np.flatnonzero(seen_B % apart_B == 0)
+        waiting, place_D = state["calm_waiting"], (seen_B[due] // apart_B[due]) % PLACES
+        state["calm_lowest"][rows[due]] = np.minimum(state["calm_lowest"][rows[due]], waiting[rows[due], place_D])
+        waiting[rows[due], place_D] = np.where(counts_B, level.level, NONE_YET)[due]
         away_B = np.where(counts_B, level.level - state["calm_mean"][rows], 0.0)
         mean_B = state["calm_mean"][rows] + away_B / np.maximum(seen_B - FIRST + 1.0, 1.0)
         state["calm_squares"][rows] += away_B * (level.level - mean_B)
         state["calm_mean"][rows] = mean_B
         state["calm_activity"][rows] = level.activity
         state["calm_seen"][rows] = np.minimum(seen_B, np.iinfo(np.int32).max - 1) + 1
+
+
+def _window(interval_seconds_B: Float64) -> Float64:
+    """[B] samples of the window."""
+    return np.clip(WINDOW_SECONDS / interval_seconds_B, FEWEST, MOST)

@@ -94,11 +94,13 @@ class NoCalm(Calm):
 
     fields: tuple[Field, ...] = ()
 
-    def level(self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64) -> Level:
+    def level(
+        self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64, interval_seconds_B: Float64
+    ) -> Level:
         zero_B = np.zeros(len(rows))
         return Level(zero_B, zero_B, zero_B)
 
-    def update(self, state: Columns, rows: Rows, level: Level) -> None:
+    def update(self, state: Columns, rows: Rows, level: Level, interval_seconds_B: Float64) -> None:
         """Nothing to learn."""
 
 

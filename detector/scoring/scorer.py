@@ -5,7 +5,8 @@ stream has a daily habit, of the departure from it. Each is in its own standard 
 value's are those of its side of the mean where they are less. With a history of n samples each is multiplied by
 n / (n + 500), and the part that is a recurrence by n / (n + 300).
 
-p is the tail probability of raw, or that of the present run of repeats where it is smaller. anomaly_score = log p /
+p is the tail probability of raw, or that of the present run of repeats where it is smaller, though that one never by
+much less than what an alarm needs. anomaly_score = log p /
 log p_budget, so more than 1 is rarer than the alarm budget allows; beyond 1 it grows with the logarithm of that ratio.
 `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call.
 Finite for every finite |value| <= 1e30.
@@ -46,6 +47,9 @@ LEAST_SHARE = 0.1
 """Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
 explode."""
 HABIT_SIZE = 32
+FLAT_WORTH = 1.05
+"""Most that a run of repeats is worth, in prices of an alarm: its probability is extrapolated from the stream's habit
+of repeating, so it is good for an alarm, but not for one that outranks all others."""
 TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.228)
 """Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.05 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
@@ -125,12 +129,13 @@ class Scorer:
         value_deviation_B = np.clip(self._moments.side_deviation(state, rows, values), least_B, deviation_B)
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
-        departure = self._habit.departure(state, rows, times, values, self._budget.interval(state, rows))
+        interval_B = self._budget.interval(state, rows)
+        departure = self._habit.departure(state, rows, times, values, interval_B)
         is_open = departure.is_open
         habit_distance = self._departures.distance(state, rows[is_open], times[is_open], departure.smoothed[is_open])
         run_B = self._flat.run(state, rows, values)
         moved = run_B == 0.0
-        level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved])
+        level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved], interval_B[moved])
         count_B = self._moments.count(state, rows)
         # The residuals of a stream that never moved are rounding errors of its forecaster.
         alone = self._recurrence.alone
@@ -145,10 +150,12 @@ class Scorer:
         habit_B = _novelty(habit_distance, habit_deviation_B, seen_B, alone)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
-        surprise_B = np.maximum(self._tail.surprise(raw_B), self._flat.surprise(state, rows, run_B))
+        price_B = self._budget.price(state, rows)
+        flat_B = np.minimum(self._flat.surprise(state, rows, run_B), FLAT_WORTH * price_B)
+        surprise_B = np.maximum(self._tail.surprise(raw_B), flat_B)
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
-        anomaly_B = compressed(surprise_B / self._budget.price(state, rows))
+        anomaly_B = compressed(surprise_B / price_B)
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
             raw=raw_B,
@@ -178,12 +185,14 @@ class Scorer:
         is_open = score.departure.is_open
         smoothed_B = score.departure.smoothed[is_open]
         self._departures.update(state, rows[is_open], times[is_open], smoothed_B, score.habit_distance)
-        self._habit.update(state, rows, times, values, self._budget.interval(state, rows), score.departure)
+        interval_B = self._budget.interval(state, rows)
+        self._habit.update(state, rows, times, values, interval_B, score.departure)
         self._moments.update(state, rows, values)
         self._residual_moments.update(state, rows, residual_B)
         self._flat.update(state, rows, values, score.flat_run)
-        self._calm.update(state, rows[score.flat_run == 0.0], score.level)
-        self._recurrence.update(state, rows, score.rare, self._budget.interval(state, rows))
+        moved = score.flat_run == 0.0
+        self._calm.update(state, rows[moved], score.level, interval_B[moved])
+        self._recurrence.update(state, rows, score.rare, interval_B)
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
 

@@ -209,6 +209,15 @@ def test_an_outage_leaves_no_calm_behind() -> None:
     assert not (said["anomaly_score"][620:] > 1.0).any()
 
 
+def test_noise_of_minutes_that_falls_to_a_third_for_hours_is_a_calm() -> None:
+    values = noise(2800, 20)
+    usual = play(values, loc=np.full(values.shape, 50.0))[0]["anomaly_score"][2500:2680]
+    values[2500:2680] = 50.0 + (values[2500:2680] - 50.0) / 3.0
+    calm = play(values, loc=np.full(values.shape, 50.0))[0]["anomaly_score"][2500:2680]
+    assert (calm > 1.0).any(axis=0).mean() >= 0.9
+    assert not (usual > 1.0).any()
+
+
 def test_a_residual_is_measured_by_the_residuals() -> None:
     """A departure that is no more than the stream's usual swing is rare where that swing is foretold."""
     rng = np.random.default_rng(10)
@@ -229,6 +238,14 @@ def test_a_dip_is_measured_by_the_lower_side_of_a_skewed_stream() -> None:
     hot = said["anomaly_score"] > 1.0
     assert hot[850].all()
     assert hot[:850].any(axis=0).sum() <= 1
+
+
+def test_a_flat_line_is_worth_an_alarm_and_hardly_more() -> None:
+    values = noise(400, 20)
+    values[300:] = values[300]
+    highest = play(values)[0]["anomaly_score"][300:].max(axis=0)
+    assert (highest > 1.0).all()
+    assert (highest < 1.06).all()
 
 
 def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
