@@ -2,7 +2,8 @@
 
 An alert that begins within an interval of `alerts.mute` is held back: it is open, but nothing is sent. It is sent when
 it still fires at its stream's first sample after the interval, and never if it ends before. An alert that was sent
-before the interval began goes on as usual, its end included.
+before the interval began goes on as usual, its end included. All that is sent of an alert has the severity that it was
+first sent with: labels are an alert's identity.
 
 Where only a group's alert is told (`groups.alert_members`), those of its members are held back likewise.
 """
@@ -20,13 +21,14 @@ from detector.alerts.record import alert_id
 from detector.columns import Bool, Rows
 from detector.groups import Groups, contributors
 from detector.protocols import Forecaster
-from detector.records import Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
+from detector.records import ALERT_TOLD, Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
 from detector.streams.membership import GROUP
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
-TOLD, MUTED, GROUPS_OWN = 0, 1, 2
-"""Column `alert.held`: whether the open alert was told, or why it is held back."""
+MUTED, GROUPS_OWN = 1, 2
+"""Column `alert.held`: why the alert is held back, beside the two of `ALERT_TOLD`. It is written as alerts begin."""
+WARNING_TOLD, CRITICAL_TOLD = ALERT_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Notifications:
         waits = np.zeros_like(begins)
         firing = np.flatnonzero(status == AlertStatus.FIRING)
         silent = self._are_groups_own(rows)
-        waits[firing] = (held[rows[firing]] != TOLD) & ~silent[firing]
+        waits[firing] = ~np.isin(held[rows[firing]], ALERT_TOLD) & ~silent[firing]
         due = Due([], [])
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
@@ -85,12 +87,12 @@ class Notifications:
                 hold = GROUPS_OWN
             else:
                 interval = self._mutes.interval(self._table.key(row), float(times[at]))
-                hold = TOLD if interval is None else MUTED
-            if hold == TOLD:
+                hold = self._told(row) if interval is None else MUTED
+            if hold in ALERT_TOLD:
                 due.told.append(at)
             if begins[at] and interval is not None:
                 due.muted.append((at, interval))
-            held[row] = TOLD if ends[at] else hold
+            held[row] = hold
         return due
 
     def alert(self, partition: Partition, row: int, status: AlertStatus, time: float) -> Alert:
@@ -114,7 +116,7 @@ class Notifications:
             upper=upper,
             anomaly_score=score,
             direction=Direction.BELOW if value < expected else Direction.ABOVE,
-            severity=Severity.CRITICAL if score >= self._critical_score else Severity.WARNING,
+            severity=Severity.CRITICAL if state["alert.held"][row] == CRITICAL_TOLD else Severity.WARNING,
             topic=partition[0],
             partition=partition[1],
             offset=int(state["alert.worst_offset"][row]),
@@ -129,9 +131,14 @@ class Notifications:
     def ended(self, partition: Partition, rows: Rows) -> Iterator[Alert]:
         """The alerts that subscribers know to be open, of streams that are forgotten: they end at the last sample."""
         state = self._table.columns
-        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & (state["alert.held"][rows] == TOLD)]
+        told = np.isin(state["alert.held"][rows], ALERT_TOLD)
+        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & told]
         for row in open_rows.tolist():
             yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
+
+    def _told(self, row: int) -> int:
+        """How the alert, which is sent for the first time, is remembered."""
+        return CRITICAL_TOLD if self._table.columns["alert.worst"][row, -1] >= self._critical_score else WARNING_TOLD
 
     def _are_groups_own(self, rows: Rows) -> Bool:
         """[B] of which streams only the group's alert is told."""

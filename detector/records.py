@@ -150,6 +150,10 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+ALERT_TOLD = (0, 3)
+"""Values of column `alert.held` of an alert that was sent, as a warning and as critical; others say why it was not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contributor:
     """A member of a group, and its largest score while the group's alert was open."""

@@ -49,6 +49,27 @@ def pipeline_of(alerts: dict[str, object], forecaster: LastValueForecaster | Non
     )
 
 
+def test_an_alert_ends_with_the_severity_that_it_was_sent_with() -> None:
+    for first, worst, severity in ((2.0, 9.0, "warning"), (6.0, 9.0, "critical"), (6.0, 2.0, "critical")):
+        pipeline = pipeline_of({})
+        scores = [0.0, first, worst, 0.0, 0.0, 0.0]
+        alerts = pipeline.process(batch_of(pipeline, scores, 0, "web")).alerts
+        assert [(alert.status.name, alert.severity.value, alert.anomaly_score) for alert in alerts] == [
+            ("FIRING", severity, first),
+            ("RESOLVED", severity, max(first, worst)),
+        ]
+
+
+def test_an_alert_that_outlasts_its_interval_has_the_severity_of_its_worst_until_then() -> None:
+    pipeline = pipeline_of(BACKUP)
+    batch = batch_of(pipeline, [0.0, 2.0, 9.0, *[2.0] * 10, 0.0, 0.0], 0, "db1")
+    told = pipeline.process(batch).alerts
+    assert [(alert.status.name, alert.severity.value) for alert in told] == [
+        ("FIRING", "critical"),
+        ("RESOLVED", "critical"),
+    ]
+
+
 def batch_of(pipeline: Pipeline, scores: list[float], first_minute: int, host: str) -> SampleBatch:
     handle = pipeline.table.series(("t", 0)).intern(SeriesKey.of("cpu", {"host": host}))
     count = len(scores)

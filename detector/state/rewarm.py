@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.columns import BLOCK_ROWS, BlockState, Field, allocate
 from detector.errors import StateDamaged
-from detector.records import AlertStatus, Partition
+from detector.records import ALERT_TOLD, AlertStatus, Partition
 from detector.state.block import StoredBlock, read_block
 from detector.state.history import Complain, Restored
 from detector.state.manifest import decode_manifest, manifest_offset
@@ -62,7 +62,7 @@ def renewed(stored: StoredBlock, fields: tuple[Field, ...]) -> BlockState:
     if not _has_all(stored, kept):
         return fresh
     theirs = stored.block.columns
-    told = (theirs[_STATUS] == AlertStatus.FIRING) & (theirs[_HELD] == 0)
+    told = (theirs[_STATUS] == AlertStatus.FIRING) & np.isin(theirs[_HELD], ALERT_TOLD)
     told &= np.array([key is not None for key in stored.block.keys])
     for spec in kept:
         fresh.columns[spec.name][told] = theirs[spec.name][told]
