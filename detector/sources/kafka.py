@@ -20,13 +20,14 @@ from detector.errors import CommitRefused, DetectorError, MemberFenced, TopicMis
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
+from detector.sources.kafka_drain import Taken, drain
 from detector.sources.kafka_lineage import Lineages
 from detector.sources.kafka_membership import Membership
 from detector.sources.kafka_offsets import Offsets, committed_form
 from detector.sources.kafka_progress import Progress, require_answers
 from detector.sources.kafka_rebalance import Rebalances
 from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
-from detector.sources.record_batch import Row, require_codecs
+from detector.sources.record_batch import require_codecs
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class KafkaSource:
         """Assigned, and nobody has said where to read on."""
         self._sought: dict[Partition, int] = {}
         """Where state goes on that was restored since the last poll."""
-        self._taken: dict[Any, list[Row]] = {}
+        self._taken: Taken = {}
         """Records behind which the client's positions stand already: the next poll has them where this one fails."""
         self._progress = Progress(stall_seconds)
         self._closed = False
@@ -99,12 +100,9 @@ class KafkaSource:
             self._membership.poll_ended(bool(self._consumer.assignment()))
 
     def _fetch(self, timeout_seconds: float) -> list[RawBatch]:
-        fetcher = self._consumer._fetcher
-        if not fetcher._next_partition_records:
-            # The library hands out what it kept of a paused partition where this is None, but not where it is empty.
-            fetcher._next_partition_records = None
         try:
-            self._taken = self._taken or self._consumer.poll(timeout_ms=int(timeout_seconds * 1_000))
+            if not self._taken:
+                drain(self._consumer, self._taken, int(timeout_seconds * 1_000), self._section.max_poll_records)
         except kafka_errors.NoOffsetForPartitionError:
             return []  # nobody has said yet where to read it
         except kafka_errors.OffsetOutOfRangeError as exc:
@@ -137,6 +135,7 @@ class KafkaSource:
         concerned = changes.revoked | changes.lost | changes.assigned
         for partition in concerned:
             self._committed.pop(partition, None)
+            self._taken.pop(TopicPartition(*partition), None)
         self._lineages.forget(concerned)
         self._resumed -= concerned
         self._unplaced = self._unplaced - concerned | changes.assigned

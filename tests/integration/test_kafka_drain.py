@@ -1,0 +1,50 @@
+"""What one poll takes: of all partitions alike, and all that it may where only some have records."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+
+from tests.integration.driving import MakeSource, poll
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
+
+pytestmark = pytest.mark.integration
+
+MOST = 120
+
+
+def polls(kafka: Endpoint, make_source: MakeSource, counts: list[int]) -> list[Counter[int]]:
+    """Records of each partition in each poll that had any; all that the partitions hold comes once and in order."""
+    topic = kafka.create_topic(partitions=len(counts))
+    for number, count in enumerate(counts):
+        kafka.produce(topic, [b"%d" % at for at in range(count)], partition=number)
+    source = make_source(topic, max_poll_records=MOST)
+    found: list[Counter[int]] = []
+    values: list[list[bytes | None]] = [[] for _ in counts]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while sum(map(len, values)) < sum(counts):
+        assert time.monotonic() < deadline, f"{list(map(len, values))} of {counts} records came"
+        batches = poll(source)
+        source.resume(source.changes().assigned)
+        if batches:
+            found.append(Counter({batch.partition: len(batch) for batch in batches}))
+        for batch in batches:
+            values[batch.partition] += batch.values
+    assert values == [[b"%d" % at for at in range(count)] for count in counts]
+    return found
+
+
+def test_a_source_that_is_behind_reads_of_all_partitions_alike(kafka: Endpoint, make_source: MakeSource) -> None:
+    found = polls(kafka, make_source, [400, 400, 400, 400])
+    assert max(sum(counts.values()) for counts in found) == MOST
+    alike = [counts for counts in found if counts == dict.fromkeys(range(4), MOST // 4)]
+    assert len(alike) >= len(found) - 4, found
+
+
+def test_where_only_some_partitions_have_records_a_poll_is_as_large(kafka: Endpoint, make_source: MakeSource) -> None:
+    found = polls(kafka, make_source, [900, 10, 0, 600])
+    full = [counts for counts in found if sum(counts.values()) == MOST]
+    assert len(full) >= 900 * 2 // MOST - 4, found
+    assert any(counts[0] == counts[3] for counts in full), found
