@@ -98,11 +98,15 @@ class Groups:
             seen = Seen(shown.novelty[picks], shown.size[picks], shown.reach[picks], shown.scores[picks])
             self.scorer.take(table.columns, shown.rows[picks], ticks_N[here], seen)
 
-    def put_right(self, table: StreamTable, partition: Partition, now: float) -> None:
-        """A tick that leads event time by far was begun by a member whose clock was wrong: it would never end."""
+    def put_right(self, table: StreamTable, partition: Partition, now: float) -> Rows:
+        """Groups that lead event time by far: a member whose clock was wrong began their tick, which would never end.
+
+        Their alerts are to end, and be forgotten then.
+        """
         leading = table.leading_groups(partition, now)
         table.columns["group.tick"][leading] = NO_TICK
         table.columns[LATEST.name][leading] = now
+        return leading
 
     def _begun(self, table: StreamTable, groups_N: Rows) -> Float64:
         """[N] number of each group's present tick, -1 before its first; one of another length does not count."""

@@ -107,7 +107,8 @@ class Notifications:
             status=status,
             series=key,
             starts_at=starts_at,
-            ends_at=float(time) if status == AlertStatus.RESOLVED else None,
+            # Of a group whose member's clock was ahead, what ended it may have come before what began it.
+            ends_at=max(float(time), starts_at) if status == AlertStatus.RESOLVED else None,
             time=float(time),
             worst_time=worst_time,
             value=value,

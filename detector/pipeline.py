@@ -237,7 +237,9 @@ class Pipeline:
         self._forget(joined, partition, pick, evicted)
         self.table.evicted += len(evicted)
         if self.groups is not None:
-            self.groups.put_right(self.table, partition, now)
+            leading = self.groups.put_right(self.table, partition, now)
+            joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, leading)]
+            self.lifecycle.forget(self.table.columns, leading)
 
     def _forget(self, joined: Joined, partition: Partition, pick: int, streams: Rows) -> None:
         rows = self.table.with_childless_groups(partition, streams)

@@ -216,6 +216,24 @@ def test_a_group_is_judged_again_after_a_member_s_clock_was_years_ahead() -> Non
     assert table.columns["group.tick"][groups].tolist() == [START - START % STEP + STEP * 299] * METRICS
 
 
+def test_g15_a_member_whose_clock_was_years_ahead_silences_its_group_no_longer_than_that() -> None:
+    log, decade = log_of(1500, event=slice(500, 520), lift=20.0), 3.15e8
+    ahead = [key == key_of(1, 0) and START + STEP * 400 <= time < START + STEP * 700 for key, time, _ in log]
+    late = slice(START + STEP * 1300, START + STEP * 1330)
+    log = [
+        (key, time + decade * lead, value + 20.0 * (late.start <= time < late.stop and key.labels[-1][1] == "h1"))
+        for lead, (key, time, value) in zip(ahead, log, strict=True)
+    ]
+    alerts = [alert for alert in run(pipeline_of(expiry=6 * 3600.0), log, []) if alert.members]
+    began = [alert.starts_at for alert in alerts if alert.status == AlertStatus.FIRING]
+    assert began[0] > START + decade, "by the wrong clock"
+    assert 0.0 <= began[-1] - late.start < 15 * STEP
+    assert [alert.id for alert in alerts[::2]] == [alert.id for alert in alerts[1::2]], (
+        "each ends before the next begins"
+    )
+    assert all(alert.ends_at >= alert.starts_at for alert in alerts if alert.ends_at is not None)
+
+
 def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
     pipeline = pipeline_of()
     run(pipeline, log_of(30), [])

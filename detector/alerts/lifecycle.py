@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import Columns, Field, Rows
+from detector.columns import Columns, Field, Rows, reset
 from detector.records import AlertStatus, Float64, Uint8
 
 Bool = npt.NDArray[np.bool_]
@@ -86,6 +86,10 @@ class Lifecycle:
         some = np.flatnonzero(interesting)
         status[some] = self._advance(state, rows[some], _take(seen, some), anomalous[some], before[some])
         return status
+
+    def forget(self, state: Columns, rows: Rows) -> None:
+        """These rows have never had an alert."""
+        reset(self.fields, state, rows)
 
     def _advance(self, state: Columns, rows: Rows, seen: Observation, anomalous: Bool, before: Uint8) -> Uint8:
         accepted = (before == AlertStatus.NONE) & self._is_accepted(state, rows, seen)
