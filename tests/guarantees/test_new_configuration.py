@@ -12,7 +12,8 @@ from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey
-from detector.state.block import decode_block
+from detector.state.block import decode_block, read_block
+from detector.state.rewarm import renewed
 from detector.testing import LastValueForecaster
 from tests.test_groups import PARTITION, START, STEP, Log, batch_of, blobs_of
 
@@ -51,9 +52,13 @@ def configured(rng: np.random.Generator) -> Pipeline:
 
 
 def begun_anew(before: Pipeline, rng: np.random.Generator) -> Pipeline:
-    """Another one, with the state of the one before."""
+    """Another one, with the state of the one before, or with what is kept of it for another model."""
     fresh, fields = configured(rng), before.table.fields
-    blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(before))]
+    blobs = list(enumerate(blobs_of(before)))
+    if rng.random() < 0.3:
+        blocks = [renewed(read_block(blob, PARTITION, number), fields) for number, blob in blobs]
+    else:
+        blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in blobs]
     fresh.table.restore(PARTITION, before.table.event_time(PARTITION), blocks)
     return fresh
 
