@@ -36,10 +36,6 @@ from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
-MOST_ROWS = 2560
-"""Of a round: their working set stays in the caches."""
-
-
 class Pipeline:
     """Everything between a decoded sample and an alert; the only owner of stream state."""
 
@@ -140,8 +136,7 @@ class Pipeline:
         picks_N = np.concatenate([picks for _, picks, _ in parts])
         rows_N = np.concatenate([rows for _, _, rows in parts])
         for nth in rounds(rows_N):
-            for some in np.array_split(nth, -(-len(nth) // MOST_ROWS)):
-                self._round(joined, picks_N[some], rows_N[some])
+            self._round(joined, picks_N[nth], rows_N[nth])
         if self.groups is not None:
             for partition, picks, rows in parts:
                 self._judge_groups(self.groups, partition, joined, picks, rows)
