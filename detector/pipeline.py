@@ -36,6 +36,7 @@ from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
+
 class Pipeline:
     """Everything between a decoded sample and an alert; the only owner of stream state."""
 
