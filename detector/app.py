@@ -18,6 +18,7 @@ from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import DetectorError
 from detector.groups import Groups, GroupSettings
+from detector.kafka_client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
@@ -118,7 +119,7 @@ def build_worker(
         sys.stderr,
         clock.monotonic,
         metrics.worker.observe_log_line,
-        {ALERT_EVENT: config.telemetry.alert_lines_per_minute},
+        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
     )
     log = structlog.get_logger("detector")
     health = Health(config.watchdog.stall_seconds, clock.monotonic)

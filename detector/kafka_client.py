@@ -21,6 +21,13 @@ _METADATA_MAX_AGE_MS = 60_000
 _IDLE_CONNECTION_MS = 540_000
 _ATTEMPT_SECONDS = 1.0
 
+ATTEMPT_LINES = (
+    "Connection failed: %s",
+    "Bootstrap connection to %s failed: %s (backoff %.2f secs)",
+    "Bootstrap %s not ready; waiting %.2f secs",
+)
+"""What the library logs of every attempt to connect, beside the line that says which connection was lost and why."""
+
 log = logging.getLogger(__name__)
 """Of the standard library: commands that set no log up say it on standard error."""
 

@@ -95,10 +95,14 @@ def test_g12_a_worker_that_still_waits_for_its_brokers_ends_at_once(tmp_path: Pa
 
 
 def test_the_error_that_ends_a_worker_is_a_line_of_its_log_too(tmp_path: Path) -> None:
-    with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 1.0}}) as daemon:
+    with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 2.0}}) as daemon:
         assert daemon.process.wait(200) == 1
-        *_, logged, said = daemon.log.read_text().splitlines()
+        *attempts, logged, said = daemon.log.read_text().splitlines()
     told = json.loads(logged)
     assert (told["level"], told["event"]) == ("error", "ended by an error")
     assert said == f"detector: {told['error']}"
     assert f"no broker at {NOBODY} answers" in said
+    events = [json.loads(line)["event"] for line in attempts]
+    assert sum("Connection lost" in event for event in events) >= 2
+    for once in ("Connection failed: ", "Bootstrap connection to ", " not ready; waiting "):
+        assert sum(once in event for event in events) == 1, once
