@@ -144,7 +144,11 @@ class Learning:
             name_of |= dict.fromkeys(slots[mine].tolist(), self.versions.name(partition))
         slots = slots[np.isin(slots, list(name_of))]
         folder = Path(tempfile.mkdtemp(prefix="detector-learning-"))
-        space = files.stretches(folder, len(slots), self.buffer.samples, "w+")
+        try:
+            space = files.stretches(folder, len(slots), self.buffer.samples, "w+")
+        except (OSError, ValueError):
+            discard(folder)
+            raise
         self._round = _Round(folder, now, slots.tolist(), [name_of[slot] for slot in slots.tolist()], space)
 
     def _copy(self, this: _Round, partitions: Collection[Partition]) -> None:
@@ -179,12 +183,13 @@ class Learning:
             raise OSError(f"its process ended with status {status}: {complaint or 'it said nothing'}")
         answer = files.read_answer(this.folder)
         result = "rejected"
-        if answer.chosen is not None:
-            result = "accepted" if answer.chosen == CANDIDATE else "reverted"
-            weights = learnt(files.network_path(this.folder, answer.chosen).read_bytes())
-            if result == "reverted":
-                weights = self.versions.rivals(partitions)[answer.chosen]
-            self._propose(weights, partitions)
+        rivals = self.versions.rivals(partitions)
+        if answer.chosen == CANDIDATE:
+            result = "accepted"
+            self._propose(learnt(files.network_path(this.folder, CANDIDATE).read_bytes()), partitions)
+        elif answer.chosen in rivals:  # and not those of a partition that went meanwhile
+            result = "reverted"
+            self._propose(rivals[answer.chosen], partitions)
         self._give_up()
         self._metrics.observe_round(result, answer.loss, self._spent())
         losses = {name: round(answer.loss[name], 4) for name in ("running", CANDIDATE)}

@@ -7,6 +7,7 @@ each network that the streams are, were or could be forecast with, and `request.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,11 +48,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def stretches(folder: Path, streams: int, samples: int, mode: str = "r") -> Float32:
-    """[S, T, W] file of the folder: mode `w+` creates it, `r` reads it."""
-    shape = (streams, samples, WIDTH)
+    """[S, T, W] file of the folder: mode `w+` creates it, `r` reads it. Raises OSError where it has no room."""
+    path, shape = folder / "stretches", (streams, samples, WIDTH)
     if mode == "r":
-        return np.memmap(folder / "stretches", np.float32, "r", shape=shape)
-    return np.memmap(folder / "stretches", np.float32, "w+", shape=shape)
+        return np.memmap(path, np.float32, "r", shape=shape)
+    with path.open("wb") as file:
+        # A write to a page that the disk has no room for would end the process.
+        os.posix_fallocate(file.fileno(), 0, 4 * streams * samples * WIDTH)
+    return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 def write_networks(folder: Path, networks: Mapping[str, bytes]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,35 @@ def test_a_round_that_fails_is_counted_and_said_and_changes_nothing(what: str) -
         assert start.started[0].killed
 
 
+def test_weights_that_went_with_their_partition_meanwhile_are_not_taken() -> None:
+    start = Starter()
+    start.chosen = "f" * 64
+    life, learning = learning_life(world(), start)
+    live(life, 16)
+    assert rounds(life, "rejected") == 1
+    assert learning.versions.now(PARTITION) == ()
+
+
+def test_a_full_disk_fails_the_round_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found out before anything is written: a page of a file without a place on the disk ends the process."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, before[1]))
+    try:
+        life, _ = learning_life(world(), Starter())
+        live(life, 19)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert rounds(life, "failed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_samples_of_a_round_have_their_place_on_the_disk(tmp_path: Path) -> None:
+    space_STW = files.stretches(tmp_path, 3, 1_000, "w+")
+    assert space_STW.shape[:2] == (3, 1_000)
+    assert (tmp_path / "stretches").stat().st_blocks * 512 >= space_STW.nbytes
+
+
 def test_nothing_is_left_on_the_disk() -> None:
     start = Starter()
     life, learning = learning_life(world(), start)
@@ -201,9 +232,7 @@ def test_streams_that_fell_silent_give_up_their_slots() -> None:
     kept = [r for at, r in enumerate(records) if at < 30 * 100 or at % 30 >= 20]
     life, learning = learning_life(World({PARTITION: kept}), Starter())
     live(life, 200)
-    names = [
-        str(life.pipeline.table.key(int(row))) for row in learning.buffer.row_S[learning.buffer.row_S >= 0]
-    ]
+    names = [str(life.pipeline.table.key(int(row))) for row in learning.buffer.row_S[learning.buffer.row_S >= 0]]
     assert sorted(names) == sorted(f"s{n}" for n in range(20, 30))
 
 
