@@ -25,11 +25,12 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "json": _JSON,
     "telegraf": _JSON,
     "collectd": _JSON,
+    "otlp": _JSON,
     "influx": (".influx", ".lp"),
     "remote_write": (),
     "routed": (),
 }
-"""Decoder -> the files that are taken from a folder."""
+"""Decoder -> the files that are taken from a folder; none where a record is no line of a file."""
 
 _USUAL_LINE_BYTES = 32
 
@@ -185,7 +186,7 @@ def find_files(paths: Iterable[str], suffixes: tuple[str, ...]) -> dict[Partitio
         named = _named(given, suffixes)
         if not named:
             path = Path(given)
-            missing = f"holds no {' or '.join(suffixes)} file" if path.is_dir() else "there is no such file"
+            missing = f"holds no {' or '.join(suffixes) or 'usable'} file" if path.is_dir() else "there is no such file"
             faults.append(f"{path}: {missing}")
         for name, file in named:
             partition = (name, 0)

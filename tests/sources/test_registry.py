@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from detector.config import parse
+from detector.decoders import DECODERS
+from detector.errors import SourceError
 from detector.sources import SOURCES
 
 
@@ -16,6 +20,16 @@ def test_file_takes_the_files_of_its_decoder(tmp_path: Path) -> None:
     for decoder, name in (("csv", "a"), ("json", "b")):
         text = f"source: {{type: file, file: {{paths: ['{tmp_path}']}}}}\ndecoder: {{type: {decoder}}}"
         assert SOURCES["file"](parse(text, "test")).changes().assigned == {(name, 0)}
+
+
+@pytest.mark.parametrize("decoder", sorted(DECODERS))
+def test_file_knows_every_decoder(decoder: str, tmp_path: Path) -> None:
+    file = tmp_path / "records"
+    file.touch()
+    text = f"source: {{type: file, file: {{paths: ['{file}']}}}}\ndecoder: {{type: {decoder}}}"
+    assert SOURCES["file"](parse(text, "test")).changes().assigned == {("records", 0)}
+    with pytest.raises(SourceError, match="holds no .* file"):
+        SOURCES["file"](parse(text.replace(str(file), str(tmp_path)), "test"))
 
 
 def test_host() -> None:
