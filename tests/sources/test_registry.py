@@ -28,7 +28,7 @@ def test_file_knows_every_decoder(decoder: str, tmp_path: Path) -> None:
     file.touch()
     text = f"source: {{type: file, file: {{paths: ['{file}']}}}}\ndecoder: {{type: {decoder}}}"
     assert SOURCES["file"](parse(text, "test")).changes().assigned == {("records", 0)}
-    with pytest.raises(SourceError, match="holds no .* file"):
+    with pytest.raises(SourceError, match=r"holds no .* file"):
         SOURCES["file"](parse(text.replace(str(file), str(tmp_path)), "test"))
 
 
