@@ -42,3 +42,8 @@ def test_the_last_checkpoint_has_time() -> None:
     found = re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
     assert found
     assert int(found[1]) > Config().checkpoint.shutdown_timeout_seconds
+
+
+def test_copies_of_the_unit_share_the_state_as_one_user() -> None:
+    lines = UNIT.read_text().splitlines()
+    assert {"DynamicUser=yes", "User=detector", "StateDirectory=detector"} <= set(lines)
