@@ -43,7 +43,7 @@ class DirectoryStore:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self._root / f"probe-{os.getpid()}{_SUFFIX}"
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # in another container it may be of the same number
         except OSError as exc:
             raise StateUnavailable(
                 f"state.directory.path: {self._root} cannot be written ({exc.strerror}); name a folder of this user's, "
