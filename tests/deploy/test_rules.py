@@ -46,6 +46,10 @@ IN_BATCHES = " ".join(str(100 * minute - (100 if minute % 10 else 0)) for minute
 CASES = {
     "DetectorDown": Case({"up": steady(0)}, {"up": steady(1)}, extra=[{}]),
     "DetectorNotReady": Case({"detector_ready": steady(0)}, {"detector_ready": "0+0x55 1+0x600"}),
+    "DetectorRestarting": Case(
+        {"process_start_time_seconds": " ".join(f"{at} {at} _ _ _" for at in range(0, MINUTES, 5))},
+        {"process_start_time_seconds": " ".join(f"{at // 10} _ _ _ _" for at in range(0, MINUTES, 5))},
+    ),
     "DetectorBehind": Case(
         {f"detector_event_timestamp_seconds{PARTITION}": steady(0), f"detector_lag_records{PARTITION}": steady(9)},
         # Nothing more to read: the producers are silent, the worker is not behind.
