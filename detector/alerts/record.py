@@ -48,12 +48,11 @@ def alert_labels(series: SeriesKey) -> dict[str, str]:
     >>> alert_labels(SeriesKey.of("cpu", {"host": "a"}))
     {'alertname': 'MetricAnomaly', 'metric': 'cpu', 'host': 'a'}
     """
-    labels = {_label_name(name): value for name, value in series.labels if name != GROUP_LABEL}
-    return {"alertname": "GroupAnomaly" if series.is_group else "MetricAnomaly", **labels}
+    return {"alertname": "GroupAnomaly" if series.is_group else "MetricAnomaly", **_own_labels(series)}
 
 
 class AlertRecord:
-    """Encodes alerts; `labels` are added to every one, `source` names this deployment in `ce_source`."""
+    """Encodes alerts; `labels` are added where a stream has none of that name, `source` is for `ce_source`."""
 
     def __init__(self, labels: dict[str, str], source: str) -> None:
         self.labels = labels
@@ -81,7 +80,7 @@ class AlertRecord:
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
             "status": status,
-            "labels": {**alert_labels(alert.series), "severity": alert.severity.value, **self.labels},
+            "labels": {**self.labels, **alert_labels(alert.series), "severity": alert.severity.value},
             "annotations": {"summary": _summary(alert)},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),
@@ -112,7 +111,7 @@ def _group(alert: Alert) -> dict[str, Any]:
         return {}
     ranked = [
         {
-            "labels": {_label_name(name): value for name, value in one.series.labels},
+            "labels": _own_labels(one.series),
             "fingerprint": one.series.fingerprint,
             "anomaly_score": one.anomaly_score,
         }
@@ -121,11 +120,16 @@ def _group(alert: Alert) -> dict[str, Any]:
     return {"kind": "group", "members": alert.members, "contributors": ranked}
 
 
-def _label_name(name: str) -> str:
-    """The stream's label in an alert; one that would hide ours is renamed as Prometheus renames a clashing label."""
-    if name == NAME_LABEL:
-        return "metric"
-    return f"exported_{name}" if name in RESERVED_LABELS else name
+def _own_labels(series: SeriesKey) -> dict[str, str]:
+    """A stream's or group's in an alert; one that would hide ours is renamed as Prometheus renames a clashing label."""
+    own = {name: value for name, value in series.labels if name != GROUP_LABEL}
+    labels = {}
+    for name, value in own.items():
+        told = "metric" if name == NAME_LABEL else name
+        while name in RESERVED_LABELS and (told in RESERVED_LABELS or told in own):
+            told = f"exported_{told}"
+        labels[told] = value
+    return labels
 
 
 def _summary(alert: Alert) -> str:

@@ -131,6 +131,23 @@ def test_the_longest_labels_fit_into_a_record() -> None:
     assert len(value["annotations"]["summary"]) < 10_000
 
 
+def test_streams_whose_labels_differ_have_alerts_whose_labels_differ() -> None:
+    encode = AlertRecord({"host": "ours", "team": "core"}, "x")
+    told = set()
+    for labels in (
+        {"host": "a"},
+        {"host": "b"},
+        {"severity": "a", "exported_severity": "b"},
+        {"severity": "a", "exported_severity": "c"},
+        {"severity": "b", "exported_severity": "c", "exported_exported_severity": "d"},
+    ):
+        found = json.loads(encode(replace(FIRING, series=SeriesKey.of("cpu", labels))).value or b"")["labels"]
+        assert (found["severity"], found["team"], found["metric"]) == ("warning", "core", "cpu")
+        assert sorted(labels.values()) == sorted(text for text in found.values() if len(text) == 1)
+        told.add(json.dumps(found))
+    assert len(told) == 5
+
+
 @given(name=st.text(), labels=st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
 def test_any_labels_make_a_valid_record(name: str, labels: dict[str, str]) -> None:
     series = SeriesKey.of(name, labels)
