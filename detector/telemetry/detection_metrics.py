@@ -104,8 +104,8 @@ class AlertMetrics:
     def __init__(self, make: Families) -> None:
         self.alerts = make.counter("alerts", "Alerts that began to fire or were resolved.", "status", "severity")
         self.muted = make.counter("alerts_muted", "Alerts that began in an interval that holds them back.", "interval")
-        self.firing = make.gauge("alerts_firing", "Streams whose alert is firing.")
-        self.pending = make.gauge("alerts_pending", "Streams whose alert waits for more evidence.")
+        self.firing = make.gauge("alerts_firing", "Streams and groups whose alert is firing.")
+        self.pending = make.gauge("alerts_pending", "Streams and groups whose alert waits for more evidence.")
         self.delay = make.column_histogram(
             "alert_delay_seconds", "From the time of the sample that changed an alert to its delivery.", DELAY_BOUNDS
         )
