@@ -79,6 +79,7 @@ class KafkaSource(Section):
     session_timeout_seconds: PositiveSeconds = 45.0
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216
+    fetch_max_wait_seconds: Annotated[float, Field(ge=0.0, le=5.0)] = 0.25
 
 
 class FileSource(Section):

@@ -20,7 +20,7 @@ from detector.errors import CommitRefused, DetectorError, MemberFenced, TopicMis
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
-from detector.sources.kafka_drain import Taken, drain
+from detector.sources.kafka_drain import Taken, drain, waits
 from detector.sources.kafka_lineage import Lineages
 from detector.sources.kafka_membership import Membership
 from detector.sources.kafka_offsets import Offsets, committed_form
@@ -32,7 +32,6 @@ from detector.sources.record_batch import require_codecs
 log = structlog.get_logger(__name__)
 
 _MAX_PARTITION_FETCH_BYTES = 4 << 20
-_MAX_FETCH_WAIT_MS = 500
 _MAX_HEARTBEAT_MS = 3_000
 _LOOK_TIMEOUT_MS = 5_000
 _REBALANCING = (
@@ -287,7 +286,7 @@ def _consumer_options(kafka: Kafka, section: KafkaSourceSection) -> dict[str, An
         "auto_offset_reset": "none",
         "isolation_level": "read_committed",
         "check_crcs": True,
-        "fetch_max_wait_ms": min(_MAX_FETCH_WAIT_MS, milliseconds(kafka.request_timeout_seconds / 2)),
+        **waits(section.fetch_max_wait_seconds, section.fetch_max_bytes, kafka.request_timeout_seconds),
         "max_poll_records": section.max_poll_records,
         "fetch_max_bytes": section.fetch_max_bytes,
         "max_partition_fetch_bytes": min(section.fetch_max_bytes, _MAX_PARTITION_FETCH_BYTES),

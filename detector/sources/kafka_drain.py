@@ -1,4 +1,4 @@
-"""What one poll takes of the records that the client holds: as many of one partition as of the other.
+"""What one poll waits for, and takes of the records that the client holds: as many of one partition as of the other.
 
 The library hands out all that it holds of one partition before it goes on to the next. A worker that is behind would
 then work at one partition at a time, at twice the cost of working at several together.
@@ -8,10 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from detector.kafka_client import milliseconds
 from detector.sources.record_batch import Row
+
+_FULL_FETCH_BYTES = 1 << 20
+_IDLE_FETCH_SECONDS = 0.5
 
 Taken = dict[Any, list[Row]]
 """Partition -> records in the order of their offsets."""
+
+
+def waits(longest_seconds: float, most_bytes: int, timeout_seconds: float) -> dict[str, int]:
+    """Options of a consumer whose broker answers a fetch at once where many records wait, else after `longest_seconds`.
+
+    With 0 it answers as soon as there is one. `timeout_seconds` is that of a request, which a fetch must not come near.
+    """
+    gathers = longest_seconds > 0
+    return {
+        "fetch_min_bytes": min(_FULL_FETCH_BYTES, most_bytes) if gathers else 1,
+        "fetch_max_wait_ms": milliseconds(
+            min(longest_seconds if gathers else _IDLE_FETCH_SECONDS, timeout_seconds / 2)
+        ),
+    }
 
 
 def drain(consumer: Any, taken: Taken, timeout_ms: int, most: int) -> None:

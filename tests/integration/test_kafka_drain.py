@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 
 import pytest
 
-from tests.integration.driving import MakeSource, poll
+from tests.integration.driving import MakeSource, poll, read
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 
 pytestmark = pytest.mark.integration
@@ -48,3 +49,37 @@ def test_where_only_some_partitions_have_records_a_poll_is_as_large(kafka: Endpo
     full = [counts for counts in found if sum(counts.values()) == MOST]
     assert len(full) >= 900 * 2 // MOST - 4, found
     assert any(counts[0] == counts[3] for counts in full), found
+
+
+@pytest.mark.parametrize(("wait_seconds", "fewest", "most"), [(5.0, 1, 3), (0.0, 5, 10)])
+def test_records_that_trickle_in_are_gathered_for_as_long_as_a_fetch_may_wait(
+    kafka: Endpoint, make_source: MakeSource, wait_seconds: float, fewest: int, most: int
+) -> None:
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"first"])
+    source = make_source(topic, fetch_max_wait_seconds=wait_seconds)
+    read(source, 1)
+    polled: list[list[bytes | None]] = []
+    for number in range(10):
+        kafka.produce(topic, [b"%d" % number])
+        until = time.monotonic() + 0.15
+        while time.monotonic() < until:
+            polled += [batch.values for batch in source.poll(0.05)]
+    left = 10 - sum(map(len, polled))
+    polled += [batch.values for batch in read(source, left)] if left else []
+    assert [value for values in polled for value in values] == [b"%d" % number for number in range(10)]
+    assert fewest <= len(polled) <= most
+
+
+def test_a_source_that_is_behind_does_not_wait(kafka: Endpoint, make_source: MakeSource) -> None:
+    topic = kafka.create_topic()
+    noise = random.Random(0)
+    kafka.produce(topic, [noise.randbytes(10_000) for _ in range(1_000)])
+    source = make_source(topic, fetch_max_wait_seconds=5.0)
+    read(source, 0)
+    began = time.monotonic()
+    values: list[bytes | None] = []
+    while len(values) < 850:
+        values += [value for batch in poll(source) for value in batch.values]
+        source.resume(source.changes().assigned)
+    assert time.monotonic() - began < 10.0
