@@ -49,7 +49,7 @@ def pipeline_of(alerts: dict[str, object], forecaster: LastValueForecaster | Non
     )
 
 
-def test_an_alert_ends_with_the_severity_that_it_was_sent_with() -> None:
+def test_g15_an_alert_ends_with_the_severity_that_it_was_sent_with() -> None:
     for first, worst, severity in ((2.0, 9.0, "warning"), (6.0, 9.0, "critical"), (6.0, 2.0, "critical")):
         pipeline = pipeline_of({})
         scores = [0.0, first, worst, 0.0, 0.0, 0.0]

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from detector.alerts import Lifecycle
 from detector.columns import Columns, Rows
 from detector.pipeline import Pipeline
-from detector.records import Float64, SampleBatch
+from detector.records import Float64, SampleBatch, Severity
 from detector.scoring import Scorer
 from detector.scoring.scorer import Score
 from detector.series import SeriesKey
@@ -110,7 +110,7 @@ class Worker(RuleBasedStateMachine):
     def begin(self) -> None:
         self.pipeline, self.model = pipeline_of(), Model()
         self.waiting: list[tuple[str, float, float]] = []
-        self.open: dict[str, str] = {}
+        self.open: dict[str, tuple[str, Severity]] = {}
         self.ids: set[str] = set()
         self.now, self.offset = 1_000.0, 0
 
@@ -142,10 +142,10 @@ class Worker(RuleBasedStateMachine):
             if status == "FIRING":
                 assert name not in self.open, "one open alert a stream"
                 assert alert.id not in self.ids, "another alert is another id"
-                self.open[name] = alert.id
+                self.open[name] = (alert.id, alert.severity)
                 self.ids.add(alert.id)
             else:
-                assert self.open.pop(name) == alert.id, "what ends is what began"
+                assert self.open.pop(name) == (alert.id, alert.severity), "what ends is what began"
         expected: dict[str, list[Told]] = defaultdict(list)
         for one in (one for waiting in self.waiting for one in self.model.sample(*waiting)):
             expected[one[0]].append(one)

@@ -9,7 +9,7 @@ from detector.alerts import Lifecycle, Mutes
 from detector.config.alerts import Alerts
 from detector.groups import Groups, GroupSettings
 from detector.pipeline import Pipeline
-from detector.records import Alert, AlertStatus
+from detector.records import Alert, AlertStatus, Severity
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey
 from detector.state.block import decode_block, read_block
@@ -44,7 +44,7 @@ def configured(rng: np.random.Generator) -> Pipeline:
         idle_expiry_seconds=20_000.0,
         evict_idle_seconds=3_000.0,
         max_future_seconds=3_600.0,
-        critical_score=2.0,
+        critical_score=2.0 if by else 3.0,
         model="last-value",
         groups=Groups(settings, GroupScorer(50.0, warmup_ticks=5), lifecycle) if by else None,
         mutes=Mutes(MUTED) if rng.integers(2) else None,
@@ -80,16 +80,17 @@ class Subscriber:
     """Who hears of alerts: each is told to fire, and then to be over."""
 
     def __init__(self) -> None:
-        self.open: dict[SeriesKey, str] = {}
+        self.open: dict[SeriesKey, tuple[str, Severity]] = {}
         self.heard = 0
 
     def hear(self, alert: Alert) -> None:
         self.heard += 1
         if alert.status == AlertStatus.FIRING:
             assert alert.series not in self.open, f"{alert.series} fires twice"
-            self.open[alert.series] = alert.id
+            self.open[alert.series] = (alert.id, alert.severity)
         else:
-            assert self.open.pop(alert.series, None) == alert.id, f"{alert.series} ends, and nobody knew of it"
+            known = self.open.pop(alert.series, None)
+            assert known == (alert.id, alert.severity), f"{alert.series} ends, and nobody knew of it"
             assert alert.ends_at is not None
             assert alert.ends_at >= alert.starts_at
 
