@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from detector.config.schema import Config
+from detector.config.schema import Config, KafkaSource
 from detector.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -53,7 +53,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     instance = environment.get(INSTANCE_VARIABLE)
     if not instance:
         return config
-    kafka = config.source.kafka.model_copy(update={"group_instance_id": instance})
+    kafka = checked(KafkaSource, config.source.kafka.model_dump() | {"group_instance_id": instance}, INSTANCE_VARIABLE)
     return config.model_copy(update={"source": config.source.model_copy(update={"kafka": kafka})})
 
 

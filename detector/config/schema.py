@@ -10,7 +10,15 @@ from pydantic import Field, field_validator, model_validator
 from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
-from detector.config.values import HostPort, ListenAddress, PositiveSeconds, Section, StartPoint, TopicName
+from detector.config.values import (
+    HostPort,
+    InstanceName,
+    ListenAddress,
+    PositiveSeconds,
+    Section,
+    StartPoint,
+    TopicName,
+)
 
 SourceName = Literal["kafka", "file", "host"]
 SinkName = Literal["kafka", "stdout"]
@@ -70,7 +78,7 @@ class KafkaSource(Section):
 
     topics: Annotated[list[TopicName], Field(min_length=1)] = ["metrics"]
     group_id: Annotated[str, Field(min_length=1, max_length=255)] = "detector"
-    group_instance_id: str | None = None
+    group_instance_id: InstanceName | None = None
     start: StartPoint = "latest"
     partitioning: Literal["trusted", "repartition"] = "trusted"
     repartition_topic: TopicName = "detector-samples"

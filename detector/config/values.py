@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+InstanceName = TopicName
+"""Kafka has one rule for both."""
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 
 

@@ -66,6 +66,7 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
             "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
             "source.kafka.repartition_topic: b is source.kafka.topics already; name a topic of its own",
         ),
+        ("source: {kafka: {group_instance_id: ''}}", "source.kafka.group_instance_id: string should match pattern"),
         ("dead_letter: {topic: metrics}", "dead_letter.topic: metrics is source.kafka.topics already"),
         ("sinks: {kafka: {topic: metrics}}", "sinks.kafka.topic: metrics is source.kafka.topics already"),
         ("dead_letter: {topic: alerts}", "dead_letter.topic: alerts is sinks.kafka.topic already"),
@@ -116,3 +117,5 @@ def test_an_empty_file_is_every_default() -> None:
 def test_the_environment_names_the_member_of_the_group(tmp_path: Path) -> None:
     assert load(None, {}).source.kafka.group_instance_id is None
     assert load(None, {"DETECTOR_GROUP_INSTANCE_ID": "pod-3"}).source.kafka.group_instance_id == "pod-3"
+    with pytest.raises(ConfigError, match=r"DETECTOR_GROUP_INSTANCE_ID: 1 error\n  group_instance_id: .*pod 3"):
+        load(None, {"DETECTOR_GROUP_INSTANCE_ID": "pod 3"})
