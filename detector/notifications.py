@@ -76,7 +76,8 @@ class Notifications:
         waits = np.zeros_like(begins)
         firing = np.flatnonzero(status == AlertStatus.FIRING)
         silent = self._are_groups_own(rows)
-        waits[firing] = ~np.isin(held[rows[firing]], ALERT_TOLD) & ~silent[firing]
+        why = held[rows[firing]]
+        waits[firing] = (why != WARNING_TOLD) & (why != CRITICAL_TOLD) & ~silent[firing]
         due = Due([], [])
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
