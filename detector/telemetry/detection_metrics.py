@@ -111,7 +111,7 @@ class AlertMetrics:
         )
         self.budget = make.gauge("alert_budget_per_stream_week", "Alerts per stream and week that are allowed.")
         self.rate = make.gauge(
-            "alert_rate_per_stream_week", "Alerts per watched stream and week since the worker started."
+            "alert_rate_per_stream_week", "Streams' own alerts per watched stream and week since the worker started."
         )
         self.watched = make.counter("stream_watched_seconds", "Event time watched, summed over streams.")
         self.newest = make.gauge("event_timestamp_seconds", "Event time of the partition.", *PARTITION)
@@ -126,7 +126,7 @@ class AlertMetrics:
         """Count the alerts."""
         for alert in scored.alerts:
             self.alerts.labels(alert.status.name.lower(), alert.severity.value).inc()
-            self._fired += alert.status == AlertStatus.FIRING
+            self._fired += alert.status == AlertStatus.FIRING and not alert.series.is_group
         for interval in scored.muted:
             self.muted.labels(interval).inc()
 

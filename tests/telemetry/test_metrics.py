@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from detector.protocols import AssignmentChanges
 from detector.records import AlertStatus, Outcome
+from detector.series import GROUP_LABEL, SeriesKey
 from detector.telemetry import Health, Metrics, new_registry
 from detector.telemetry.histogram import ColumnHistogram
 from tests.telemetry.populate import NOW, TOPIC, alert, counts, decoded, populate, verdicts
@@ -101,7 +102,8 @@ def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
     one_day = 86_400.0
     for moment in (NOW, NOW + one_day):
         metrics.observe_streams(counts(partitions={(TOPIC, 0): (moment, 60), (TOPIC, 1): (moment, 40)}))
-        fired = (alert(AlertStatus.FIRING),) if moment > NOW else ()
+        group = replace(alert(AlertStatus.FIRING), series=SeriesKey.of("", {GROUP_LABEL: "host", "host": "a"}))
+        fired = (alert(AlertStatus.FIRING), group) if moment > NOW else ()
         metrics.observe_scored(decoded(1), verdicts([Outcome.SCORED], [0.0], fired), moment)
     metrics.observe_streams(counts(partitions={(TOPIC, 1): (NOW + one_day, 40)}))
     assert value(metrics, "stream_watched_seconds_total") == pytest.approx(100 * one_day)
