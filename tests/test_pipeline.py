@@ -145,9 +145,7 @@ def test_g8_g10_neither_batches_nor_restarts_nor_the_moment_of_expiry_or_evictio
     assert [repr(a) for a in alerts_of(one)] == [repr(a) for a in alerts_of(many)]
     for name, held in whole.table.columns.items():
         assert held.tobytes() == pieces.table.columns[name].tobytes(), name
-    streams = [
-        [str(p.table.key(row)) for row in p.table.occupied(("t", 0)).tolist()] for p in (whole, pieces)
-    ]
+    streams = [[str(p.table.key(row)) for row in p.table.occupied(("t", 0)).tolist()] for p in (whole, pieces)]
     assert streams[0] == streams[1]
 
 
