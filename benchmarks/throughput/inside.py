@@ -1,6 +1,7 @@
 """`python -m benchmarks.throughput.inside [--profile compact] [--beside FOLDER]`: CPU time of the pipeline, by part.
 
-No broker and no decoder: batches of samples go straight into the pipeline, a partition at a time. With `--beside` the
+No broker and no decoder: batches of samples go straight into the pipeline, all partitions together; with `--apart` a
+partition at a time, which older code knows, too, and which comes to the same digests. With `--beside` the
 code of another checkout does the same in a process of its own, in turns with this one, so that whatever else the
 machine does falls on both alike; digests of all that came out, state included, say whether the two agree to the bit.
 """
@@ -42,7 +43,9 @@ PARTS = (
 class Inside:
     """A pipeline whose streams have `warm` samples each."""
 
-    def __init__(self, profile: str, streams: int, warm: int) -> None:
+    def __init__(self, profile: str, streams: int, warm: int, *, apart: bool = False) -> None:
+        """With `apart`, each partition has its rounds to itself."""
+        self._apart = apart
         self.pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}}))
         self.partitions: list[Partition] = [("metrics", number) for number in range(PARTITIONS)]
         self.seconds = dict.fromkeys((f"{owner}.{name}" for owner, name in PARTS), 0)
@@ -61,12 +64,14 @@ class Inside:
 
     def step(self) -> int:
         """A sample of every stream; CPU nanoseconds."""
-        spent = 0
-        for partition, handles in zip(self.partitions, self._handles, strict=True):
-            batch = self._batch(partition, handles)
-            began = process_time_ns()
-            scored = self.pipeline.process(batch, expire=True)
-            spent += process_time_ns() - began
+        batches = [self._batch(*each) for each in zip(self.partitions, self._handles, strict=True)]
+        began = process_time_ns()
+        if self._apart:
+            found = [self.pipeline.process(batch, expire=True) for batch in batches]
+        else:
+            found = self.pipeline.process_together(batches, expire=True)
+        spent = process_time_ns() - began
+        for scored in found:
             for column in (scored.outcomes, scored.expected, scored.lower, scored.upper, scored.scores):
                 self._digest.update(column.tobytes())
         self._step += 1
@@ -113,7 +118,7 @@ class Process:
 
     def __init__(self, stack: ExitStack, checkout: Path, options: argparse.Namespace) -> None:
         command = [sys.executable, __file__, "--serve", "--profile", options.profile]
-        command += ["--streams", str(options.streams), "--warm", str(options.warm)]
+        command += ["--streams", str(options.streams), "--warm", str(options.warm), *["--apart"] * options.apart]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         self._process = stack.enter_context(
             subprocess.Popen(
@@ -134,7 +139,7 @@ class Process:
 
 def serve(options: argparse.Namespace) -> None:
     """Answer on standard output what is asked on standard input."""
-    inside = Inside(options.profile, options.streams, options.warm)
+    inside = Inside(options.profile, options.streams, options.warm, apart=options.apart)
     answers: dict[str, Callable[[], str]] = {
         "ready": lambda: "yes",
         "step": lambda: str(inside.step()),
@@ -170,6 +175,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--warm", type=int, default=2_300, help="samples of each stream before the first that is timed")
     parser.add_argument("--steps", type=int, default=40, help="samples of each stream that are timed")
+    parser.add_argument("--apart", action="store_true", help="a partition at a time")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="another checkout")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
