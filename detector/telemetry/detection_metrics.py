@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from prometheus_client import Info
@@ -102,7 +103,9 @@ class AlertMetrics:
     """Alerts, and their rate per stream against the budget. A stream is watched while event time moves on."""
 
     def __init__(self, make: Families) -> None:
-        self.alerts = make.counter("alerts", "Alerts that began to fire or were resolved.", "status", "severity")
+        self.alerts = make.counter(
+            "alerts", "Alerts that began to fire or were resolved.", "kind", "status", "severity"
+        )
         self.muted = make.counter("alerts_muted", "Alerts that began in an interval that holds them back.", "interval")
         self.firing = make.gauge("alerts_firing", "Streams and groups whose alert is firing.")
         self.pending = make.gauge("alerts_pending", "Streams and groups whose alert waits for more evidence.")
@@ -118,14 +121,14 @@ class AlertMetrics:
         self._newest: dict[Partition, float] = {}
         self._fired = 0
         self._watched = 0.0
-        for severity in Severity:
-            self.alerts.labels("firing", severity.value)
-            self.alerts.labels("resolved", severity.value)
+        for kind, status, severity in product(("stream", "group"), ("firing", "resolved"), Severity):
+            self.alerts.labels(kind, status, severity.value)
 
     def observe_scored(self, scored: ScoredBatch) -> None:
         """Count the alerts."""
         for alert in scored.alerts:
-            self.alerts.labels(alert.status.name.lower(), alert.severity.value).inc()
+            kind = "group" if alert.series.is_group else "stream"
+            self.alerts.labels(kind, alert.status.name.lower(), alert.severity.value).inc()
             self._fired += alert.status == AlertStatus.FIRING and not alert.series.is_group
         for interval in scored.muted:
             self.muted.labels(interval).inc()

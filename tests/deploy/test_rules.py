@@ -39,7 +39,7 @@ def burst(value: float, at: int = 50) -> str:
 SAMPLES = "detector_samples_consumed_total"
 RECORDS = "detector_records_consumed_total"
 BAD_VALUE = 'detector_samples_discarded_total{reason="not_finite"}'
-FIRED = 'detector_alerts_total{status="firing"}'
+FIRED, GROUPS_FIRED = (f'detector_alerts_total{{kind="{kind}", status="firing"}}' for kind in ("stream", "group"))
 PARTITION = '{topic="metrics", partition="0"}'
 BUSY, POLL = 'detector_stage_seconds_total{stage="pipeline"}', 'detector_stage_seconds_total{stage="poll"}'
 IN_BATCHES = " ".join(str(100 * minute - (100 if minute % 10 else 0)) for minute in range(MINUTES))
@@ -128,6 +128,7 @@ CASES = {
         },
         {
             FIRED: rising(1),
+            GROUPS_FIRED: rising(1_000),
             "detector_stream_watched_seconds_total": rising(6_000_000),
             "detector_alert_budget_per_stream_week": steady(0.1),
         },

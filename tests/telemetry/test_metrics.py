@@ -1,6 +1,7 @@
 import math
 import time
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -72,8 +73,8 @@ def test_g18_the_number_of_series_does_not_depend_on_the_number_of_streams() -> 
 
 
 def test_series_that_will_be_asked_for_exist_before_anything_happened(metrics: Metrics) -> None:
-    for severity in ("warning", "critical"):
-        assert value(metrics, "alerts_total", status="firing", severity=severity) == 0
+    for kind, severity in product(("stream", "group"), ("warning", "critical")):
+        assert value(metrics, "alerts_total", kind=kind, status="firing", severity=severity) == 0
     for outcome in ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered"):
         assert value(metrics, "samples_total", outcome=outcome) == 0
     assert value(metrics, "stage_seconds_total", stage="poll") == 0
@@ -108,6 +109,9 @@ def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
     metrics.observe_streams(counts(partitions={(TOPIC, 1): (NOW + one_day, 40)}))
     assert value(metrics, "stream_watched_seconds_total") == pytest.approx(100 * one_day)
     assert value(metrics, "alert_rate_per_stream_week") == pytest.approx(7 / 100)
+    for kind in ("stream", "group"):
+        severity = alert(AlertStatus.FIRING).severity.value
+        assert value(metrics, "alerts_total", kind=kind, status="firing", severity=severity) == 1
 
 
 def test_event_time_is_the_partition_s_and_time_is_not_watched_twice(metrics: Metrics) -> None:
