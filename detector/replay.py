@@ -18,7 +18,7 @@ from detector.alerts import AlertRecord
 from detector.decoders import CsvDecoder
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
-from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch
+from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch, Uint8
 from detector.series import SeriesIndex
 from detector.verdicts import VerdictWriter
 
@@ -192,7 +192,9 @@ class _Group:
         first = 0
         for at, lines, samples in decoded:
             verdicts = _part(scored, first, first + len(samples))
-            readers[at].count(verdicts)
+            counts = _counted(verdicts.outcomes)
+            readers[at].outcomes += counts
+            self.summary.outcomes += counts
             if writer := writers[at]:
                 writer.write(lines, readers[at].line - len(lines), samples, verdicts)
             if self.observer:
@@ -200,8 +202,6 @@ class _Group:
             first += len(samples)
         if self.observer:
             self.observer.alerts(scored.alerts)
-        for outcome, count in zip(*np.unique(scored.outcomes, return_counts=True), strict=True):
-            self.summary.outcomes[Outcome(outcome)] += int(count)
         self.summary.alerts += sum(alert.status == AlertStatus.FIRING for alert in scored.alerts)
         if alert_file:
             for alert in scored.alerts:
@@ -226,6 +226,10 @@ class _Group:
         return samples
 
 
+def _counted(outcomes: Uint8) -> Counter[Outcome]:
+    return Counter({Outcome(at): count for at, count in enumerate(np.bincount(outcomes).tolist()) if count})
+
+
 class _Reader:
     """Lines of one file, a slice at a time. The next line to read has the number `line`, as an editor counts."""
 
@@ -234,7 +238,8 @@ class _Reader:
         self.stream = file.stream
         self.line = 1
         self.malformed = 0
-        self.outcomes: Counter[int] = Counter()
+        self.outcomes: Counter[Outcome] = Counter()
+        """What became of the rows that could be read, so far."""
         self._handle = handle
 
     @classmethod
@@ -249,10 +254,6 @@ class _Reader:
 
     def __exit__(self, *_: object) -> None:
         self._handle.close()
-
-    def count(self, verdicts: ScoredBatch) -> None:
-        """What became of some of its rows."""
-        self.outcomes.update(verdicts.outcomes.tolist())
 
     def told(self) -> Iterator[str]:
         """Why rows of it, or all of them, have no score: lines that a person should see."""

@@ -5,9 +5,9 @@ stream has a daily habit, of the departure from it. Each is in its own standard 
 value's are those of its side of the mean where they are less. With a history of n samples each is multiplied by
 n / (n + 500), and the part that is a recurrence by n / (n + 300).
 
-p is the tail probability of raw, or that of the present run of repeats where it is smaller, though that one never by
-much less than what an alarm needs. anomaly_score = log p /
-log p_budget, so more than 1 is rarer than the alarm budget allows; beyond 1 it grows with the logarithm of that ratio.
+p is the tail probability of raw, or that of the present run of repeats where it is smaller; the latter counts for no
+more than just an alarm (`FLAT_WORTH`). anomaly_score = log p / log p_budget, so more than 1 is rarer than the alarm
+budget allows; beyond 1 it grows with the logarithm of that ratio.
 `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call.
 Finite for every finite |value| <= 1e30.
 """
