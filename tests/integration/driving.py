@@ -60,6 +60,18 @@ def read(source: KafkaSource, count: int, timeout_seconds: float = PATIENCE_SECO
     return batches
 
 
+def settle(source: KafkaSource, timeout_seconds: float = PATIENCE_SECONDS) -> None:
+    """Poll until the source is a member that sees no rebalance ahead: the next poll joins none, and it can commit."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        poll(source)
+        changes = source.changes()
+        source.resume(changes.assigned)
+        if source._consumer._coordinator.stable() and not changes.imminent:
+            return
+        assert time.monotonic() < deadline, "the group did not settle"
+
+
 def values(batches: list[RawBatch]) -> list[bytes | None]:
     return [value for batch in batches for value in batch.values]
 

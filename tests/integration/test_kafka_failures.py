@@ -13,7 +13,7 @@ from crc32c import crc32c
 
 from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
 from detector.protocols import Message
-from tests.integration.driving import MakeSink, MakeSource, once_answered, read, values
+from tests.integration.driving import MakeSink, MakeSource, once_answered, read, settle, values
 from tests.kafka.endpoint import PATIENCE_SECONDS
 from tests.soak.network import Network
 from tests.stopwatch import Stopwatch
@@ -116,6 +116,7 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
     cluster.endpoint.produce(topic, [b"a"])
     source = once_answered(lambda: make_source(topic, bootstrap=cluster.bootstrap, timeout_seconds=2))
     once_answered(lambda: read(source, 1))
+    settle(source)
 
     cluster.brokers[0].pause()
     with Stopwatch() as watch:
