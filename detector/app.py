@@ -110,6 +110,7 @@ def build_worker(
     extra_alerts: tuple[AlertOutlet, ...] = (),
     watchdog: Watchdog | None = None,
 ) -> Worker:
+    reloads: Reloads | None = None,
     """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
     clock = SystemClock()
     metrics = Metrics(new_registry())
@@ -119,6 +120,9 @@ def build_worker(
         sys.stderr,
         clock.monotonic,
         metrics.worker.observe_log_line,
+    if reloads is not None:
+        metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
+        health.when_first_ready(partial(reloads.got_ready, config))
         {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
     )
     log = structlog.get_logger("detector")
@@ -166,7 +170,8 @@ def build_worker(
 def run(config: Config, read: Callable[[], Config]) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
 
-    SIGHUP calls `read`; where that gives a configuration, the worker ends in order and another begins with it.
+    SIGHUP calls `read`; where that gives a configuration, the worker ends in order and another begins with it. Where
+    that one cannot begin, one with the configuration before goes on.
 
     An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
     standard error and the process exits with 1. A loop that hangs ends the process too, see `Watchdog`. A process that
@@ -183,23 +188,23 @@ def run(config: Config, read: Callable[[], Config]) -> None:
     stopping = StoppingOnSignals(stop)
     reloads = Reloads(read, partial(stop, again=True))
 
-    def live(config: Config, watchdog: Watchdog) -> None:
+    def work(config: Config, watchdog: Watchdog) -> None:
         workers.clear()
         with ExitStack() as stack:
-            workers.append(build_worker(config, stack, watchdog=watchdog))
+            workers.append(build_worker(config, stack, watchdog=watchdog, reloads=reloads))
             if stopping.asked or reloads.config:
                 stop(again=not stopping.asked)
             workers[-1].run()
 
-    current: Config | None = config
+    def live(config: Config) -> None:
+        stopping.deadline_seconds = config.checkpoint.shutdown_timeout_seconds
+        patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
+        with Watchdog(config.watchdog.stall_seconds) as watchdog:
+            watchdog.outlive_suspensions(partial(work, config, watchdog), patience, lambda: stopping.asked)
+
     try:
         with stopping, reloads:  # also between one worker and the next: a signal that nobody hears ends the process
-            while current is not None:
-                stopping.deadline_seconds = current.checkpoint.shutdown_timeout_seconds
-                patience = 2 * max(current.sinks.kafka.delivery_timeout_seconds, current.state.flush_timeout_seconds)
-                with Watchdog(current.watchdog.stall_seconds) as watchdog:
-                    watchdog.outlive_suspensions(partial(live, current, watchdog), patience, lambda: stopping.asked)
-                current = None if stopping.asked else reloads.take()
+            reloads.follow(config, live, lambda: stopping.asked)
     except (DetectorError, OSError) as exc:
         structlog.get_logger("detector").error("ended by an error", error=str(exc))
         raise

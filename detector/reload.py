@@ -1,9 +1,10 @@
-"""SIGHUP: the configuration is read again. All of it takes over, or nothing changes."""
+"""SIGHUP: the configuration is read again. All of it takes over, or the one before goes on."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Self
 import structlog
 
 from detector.config import Config
-from detector.errors import ConfigError
+from detector.errors import ConfigError, DetectorError
 
 
 class Reloads:
@@ -21,9 +22,19 @@ class Reloads:
     Reading happens in a thread of its own: a signal handler must not wait for a lock that what it interrupts may hold.
     """
 
-    def __init__(self, read: Callable[[], Config], begin_anew: Callable[[], None]) -> None:
+    def __init__(
+        self, read: Callable[[], Config], begin_anew: Callable[[], None], now: Callable[[], float] = time.time
+    ) -> None:
         """`read` raises ConfigError; `begin_anew` asks for an orderly end, after which `config` is to be used."""
         self.config: Config | None = None
+        self.successful = True
+        """False after a reload with errors in the file, or with which no worker could begin."""
+        self.succeeded_at = 0.0
+        """When a worker got ready with a new configuration, unix seconds."""
+        self._newest: Config | None = None
+        self._proven: Config | None = None
+        """The last one with which a worker got ready."""
+        self._now = now
         self._lock = threading.Lock()
         self._read = read
         self._begin_anew = begin_anew
@@ -47,7 +58,36 @@ class Reloads:
         """The newest configuration that was read and not taken yet."""
         with self._lock:
             taken, self.config = self.config, None
+        self._newest = taken or self._newest
         return taken
+
+    def follow(self, first: Config, live: Callable[[Config], None], asked_to_stop: Callable[[], bool]) -> None:
+        """Run `live` with `first`, and after it with each configuration that was read.
+
+        `live` calls `got_ready`. Where it raises a DetectorError or OSError before that, the configuration that got
+        ready before goes on; where there is none, the error is raised.
+        """
+        current: Config | None = first
+        self._newest = first
+        while current is not None:
+            try:
+                live(current)
+            except (DetectorError, OSError) as exc:
+                if asked_to_stop() or self._proven is None or self._proven is current:
+                    raise
+                self.successful = False
+                structlog.get_logger("detector").error(
+                    "no worker can begin with the new configuration, going on with the one before", error=str(exc)
+                )
+                current = self.take() or self._proven
+            else:
+                current = None if asked_to_stop() else self.take()
+
+    def got_ready(self, config: Config) -> None:
+        """A worker reads records with this configuration."""
+        self._proven = config
+        if config is self._newest:
+            self.successful, self.succeeded_at = True, self._now()
 
     def _run(self) -> None:
         while self._is_asked():
@@ -56,6 +96,7 @@ class Reloads:
                 found = self._read()
             except ConfigError as exc:
                 log.error("configuration has errors, nothing changes", error=str(exc))
+                self.successful = False
             else:
                 log.info("configuration read, beginning anew with it")
                 with self._lock:

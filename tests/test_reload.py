@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from detector.config import Config
+from detector.errors import ModelError
+from detector.reload import Reloads
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import eventually
+
+FELL_BACK = "no worker can begin with the new configuration, going on with the one before"
 
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:
@@ -20,6 +27,19 @@ def lines(daemon: Daemon) -> list[dict[str, Any]]:
 
 def events(daemon: Daemon) -> list[str]:
     return [line["event"] for line in lines(daemon)]
+
+
+def nth_failure(daemon: Daemon, number: int) -> str:
+    """Why the `number`th reload of those that failed did, once it has and the worker is ready again."""
+
+    def told() -> list[dict[str, Any]]:
+        return [line for line in lines(daemon) if line["event"] == FELL_BACK]
+
+    eventually(lambda: len(told()) == number, f"the {number}th reload fails")
+    daemon.wait_until_ready()
+    assert told()[-1]["level"] == "error"
+    assert daemon.metric("detector_config_last_reload_successful") == 0
+    return str(told()[-1]["error"])
 
 
 def following(path: Path) -> dict[str, Any]:
@@ -45,6 +65,7 @@ def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) ->
         (told,) = [line["error"] for line in lines(daemon) if line["event"].startswith("configuration has errors")]
         assert "scoring.band_coverage" in told
         assert "streams.max_stream: unknown key" in told
+        assert daemon.metric("detector_config_last_reload_successful") == 0
         assert daemon.get("/-/ready")[0] == 200
         assert daemon.metric("detector_alert_budget_per_stream_week") == 0.1
 
@@ -52,8 +73,96 @@ def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) ->
         daemon.process.send_signal(signal.SIGHUP)
         eventually(lambda: daemon.metric("detector_alert_budget_per_stream_week") == 3.0, "the new one holds")
         daemon.wait_until_ready()
+        assert daemon.metric("detector_config_last_reload_successful") == 1
+        assert daemon.metric("detector_config_last_reload_success_timestamp_seconds") == pytest.approx(
+            time.time(), abs=300
+        )
         assert events(daemon).count("started") == 2
         assert daemon.terminate() == 0
+
+
+def unable(folder: Path, taken: socket.socket) -> dict[str, dict[str, Any]]:
+    """What a message must name -> a configuration without errors with which no worker can begin."""
+    (folder / "weights.safetensors").write_bytes(b"a card is missing")
+    port = taken.getsockname()[1]
+    return {
+        "weights.json": {"model": {"weights": str(folder / "weights.safetensors")}},
+        f"cannot listen at 127.0.0.1:{port}": {"telemetry": {"listen": f"127.0.0.1:{port}"}},
+        "no broker at 127.0.0.1:9": {
+            "source": {"type": "kafka", "kafka": {"topics": ["metrics"]}},
+            "kafka": {"bootstrap_servers": ["127.0.0.1:9"], "request_timeout_seconds": 1.0},
+        },
+    }
+
+
+def test_g17_where_no_worker_can_begin_with_a_new_configuration_the_one_before_goes_on(tmp_path: Path) -> None:
+    with (
+        Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon,
+        socket.create_server(("127.0.0.1", 0)) as port,
+    ):
+        daemon.wait_until_ready()
+        path = tmp_path / "config.yaml"
+        good = path.read_text()
+        for count, (told, change) in enumerate(unable(tmp_path, port).items(), 1):
+            path.write_text(yaml.safe_dump({**yaml.safe_load(good), **change}))
+            daemon.process.send_signal(signal.SIGHUP)
+            assert told in nth_failure(daemon, count)
+
+        path.write_text(good)
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.metric("detector_config_last_reload_successful") == 1, "what works works again")
+        assert daemon.terminate() == 0
+
+
+class Workers:
+    """Lives of workers by their listening address: those in `able` get ready; whoever is not, or `dies`, raises."""
+
+    def __init__(self, able: set[str], dies: set[str]) -> None:
+        self.able = able
+        self.dies = dies
+        self.lived: list[str] = []
+        self.reloads = Reloads(Config, lambda: None, now=lambda: 7.0)
+
+    def live(self, config: Config) -> None:
+        name = config.telemetry.listen
+        self.lived.append(name)
+        if name not in self.able:
+            raise ModelError(f"{name} cannot begin")
+        self.reloads.got_ready(config)
+        if name in self.dies:
+            raise ModelError(f"{name} died")
+        self.reloads.config = self.next.pop(0) if self.next else None
+
+    def follow(self, *names: str) -> None:
+        first, *self.next = (Config.model_validate({"telemetry": {"listen": name}}) for name in names)
+        self.reloads.follow(first, self.live, lambda: False)
+
+
+def test_an_error_of_what_had_begun_ends_the_process_whatever_was_before() -> None:
+    workers = Workers({"a:1", "b:1"}, dies={"b:1"})
+    with pytest.raises(ModelError, match="b:1 died"):
+        workers.follow("a:1", "b:1")
+    assert workers.lived == ["a:1", "b:1"]
+
+
+def test_where_the_one_before_fails_too_the_process_ends() -> None:
+    workers = Workers({"a:1"}, dies=set())
+
+    def live(config: Config) -> None:
+        workers.live(config)
+        workers.able.clear()
+
+    first, workers_next = (Config.model_validate({"telemetry": {"listen": name}}) for name in ("a:1", "b:1"))
+    workers.next = [workers_next]
+    with pytest.raises(ModelError, match="a:1 cannot begin"):
+        workers.reloads.follow(first, live, lambda: False)
+    assert workers.lived == ["a:1", "b:1", "a:1"]
+
+
+def test_with_nothing_before_it_an_error_ends_the_process() -> None:
+    workers = Workers(set(), dies=set())
+    with pytest.raises(ModelError, match="a:1 cannot begin"):
+        workers.follow("a:1")
 
 
 def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:

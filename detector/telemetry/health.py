@@ -19,6 +19,7 @@ class Health:
         self._lock = Lock()
         self._progress_at = monotonic()
         self._waiting_for: str | None = "starting"
+        self._at_first: Callable[[], None] | None = None
 
     def progress(self) -> None:
         """The processing loop came round."""
@@ -29,10 +30,17 @@ class Health:
         """When the loop last came round, on the clock that was given."""
         return self._progress_at
 
+    def when_first_ready(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, where the worker gets ready."""
+        self._at_first = tell
+
     def set_ready(self) -> None:
         """The worker has its share of the partitions, which may be none, and their state."""
         with self._lock:
             self._waiting_for = None
+        tell, self._at_first = self._at_first, None
+        if tell is not None:
+            tell()
 
     def set_not_ready(self, reason: str) -> None:
         """Not now, and why in a few words that operators read: starting, restoring 3 partitions, stopping."""

@@ -93,6 +93,11 @@ class Metrics:
         """Let `detector_ready` say what /-/ready says."""
         self.worker.ready.set_function(lambda: float(health.ready))
 
+    def watch_reloads(self, successful: Callable[[], bool], succeeded_at: Callable[[], float]) -> None:
+        """Let `detector_config_last_reload_*` say what these say; without, nothing was ever reloaded."""
+        self.worker.reload_successful.set_function(lambda: float(successful()))
+        self.worker.reload_time.set_function(succeeded_at)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Book the time that the body takes under one of `STAGES`."""
@@ -109,6 +114,13 @@ class WorkerMetrics:
 
     def __init__(self, make: Families) -> None:
         self.ready = make.gauge("ready", "1 while the worker has its share of the partitions, as /-/ready says.")
+        self.reload_successful = make.gauge(
+            "config_last_reload_successful", "1, or 0 where the configuration before the last reload goes on."
+        )
+        self.reload_successful.set(1)
+        self.reload_time = make.gauge(
+            "config_last_reload_success_timestamp_seconds", "When a worker got ready with the configuration in use."
+        )
         self.stage_seconds = make.counter("stage_seconds", "Time of the worker's loop by stage.", "stage")
         self.checkpoint_seconds = make.histogram(
             "checkpoint_duration_seconds", "Time that a checkpoint takes.", CHECKPOINT_BOUNDS

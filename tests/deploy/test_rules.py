@@ -50,6 +50,10 @@ CASES = {
         {"process_start_time_seconds": " ".join(f"{at} {at} _ _ _" for at in range(0, MINUTES, 5))},
         {"process_start_time_seconds": " ".join(f"{at // 10} _ _ _ _" for at in range(0, MINUTES, 5))},
     ),
+    "DetectorReloadFailed": Case(
+        {"detector_config_last_reload_successful": steady(0)},
+        {"detector_config_last_reload_successful": "0+0x55 1+0x600"},
+    ),
     "DetectorBehind": Case(
         {f"detector_event_timestamp_seconds{PARTITION}": steady(0), f"detector_lag_records{PARTITION}": steady(9)},
         # Nothing more to read: the producers are silent, the worker is not behind.
