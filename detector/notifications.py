@@ -132,11 +132,19 @@ class Notifications:
 
     def ended(self, partition: Partition, rows: Rows) -> Iterator[Alert]:
         """The alerts that subscribers know to be open, of streams that are forgotten: they end at the last sample."""
+        return self._known_open(partition, rows, AlertStatus.RESOLVED)
+
+    def open(self, partition: Partition) -> Iterator[Alert]:
+        """The alerts that subscribers know to be open, as they are at their stream's last sample."""
+        return self._known_open(partition, self._table.occupied(partition), AlertStatus.FIRING)
+
+    def _known_open(self, partition: Partition, rows: Rows, status: AlertStatus) -> Iterator[Alert]:
+        """Those of these streams, as alerts that have come to `status`."""
         state = self._table.columns
         told = np.isin(state["alert.held"][rows], ALERT_TOLD)
         open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & told]
         for row in open_rows.tolist():
-            yield self.alert(partition, row, AlertStatus.RESOLVED, float(state[LATEST.name][row]))
+            yield self.alert(partition, row, status, float(state[LATEST.name][row]))
 
     def _told(self, row: int) -> int:
         """How the alert, which is sent for the first time, is remembered."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from detector.alerts.record import rfc3339
 from detector.errors import DeliveryError
 from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
-from detector.records import Alert, Reject
+from detector.records import Alert, Partition, Reject, rfc3339
+from detector.sinks.board import AlertBoard
 from detector.telemetry.metrics import WorkerMetrics
 
 TOMBSTONE = "tombstone"
@@ -49,6 +49,7 @@ class Outlets:
         metrics: WorkerMetrics,
         log: FilteringBoundLogger,
         progress: Callable[[], None] = lambda: None,
+        boards: Mapping[str, AlertBoard] | None = None,
     ) -> None:
         """`progress` hears of every message that a sink took, however long it made us wait."""
         self.alerts = alerts
@@ -56,6 +57,7 @@ class Outlets:
         self.metrics = metrics
         self.log = log
         self.progress = progress
+        self.boards = boards or {}
 
     @property
     def sinks(self) -> dict[str, Sink]:
@@ -66,6 +68,9 @@ class Outlets:
     def send_alerts(self, alerts: tuple[Alert, ...]) -> None:
         if not alerts:
             return
+        for name, board in self.boards.items():
+            board.tell(alerts)
+            self.metrics.sink_messages.labels(name).inc(len(alerts))
         for outlet in self.alerts:
             self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
         for alert in alerts:
@@ -79,6 +84,17 @@ class Outlets:
                 expected=alert.expected,
                 id=alert.id,
             )
+
+    def take_over(self, still_open: Iterable[Alert]) -> None:
+        """These alerts, of a partition that is ours now, were told before and are open."""
+        alerts = tuple(still_open) if self.boards else ()
+        for board in self.boards.values():
+            board.tell(alerts, restored=True)
+
+    def forget(self, partition: Partition) -> None:
+        """It is not ours any more, and its alerts are somebody else's."""
+        for board in self.boards.values():
+            board.forget(partition)
 
     def send_rejects(self, rejects: tuple[Reject, ...]) -> None:
         dead = [reject for reject in rejects if reject.reason not in NO_FAULTS]

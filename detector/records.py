@@ -7,6 +7,7 @@ UTC), values float64.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -23,6 +24,15 @@ Partition = tuple[str, int]
 
 LARGEST_VALUE = 1e30
 """Of a sample: beyond this the arithmetic of single-precision state could overflow."""
+
+
+def rfc3339(unix_seconds: float) -> str:
+    """UTC with microseconds.
+
+    >>> rfc3339(0.25)
+    '1970-01-01T00:00:00.250000Z'
+    """
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Outcome(IntEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from detector.pipeline import Pipeline
 from detector.portions import Portions
 from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
+from detector.sinks.board import AlertBoard
 from detector.snapshots import Snapshots
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.telemetry import Health, Metrics, Notifier, StreamCounts
@@ -61,11 +62,12 @@ class Worker:
         flush_timeout_seconds: float,
         snapshots: Snapshots | None = None,
         learning: Learning | None = None,
+        boards: Mapping[str, AlertBoard] | None = None,
     ) -> None:
         self.source = source
         self.decoder = decoder
         self.pipeline = pipeline
-        self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log, telemetry.progress)
+        self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log, telemetry.progress, boards)
         self.telemetry = telemetry
         self.clock = clock
         self.learning = learning
@@ -162,6 +164,7 @@ class Worker:
         for partition in gone:
             if self.learning is not None:
                 self.learning.forget(partition)
+            self.outlets.forget(partition)
             self.pipeline.table.drop(partition)
             self.positions.pop(partition, None)
             self.checkpoints.forget(partition)
@@ -190,6 +193,7 @@ class Worker:
             if snapshot is not None:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset
+                self.outlets.take_over(self.pipeline.notifications.open(partition))
             self.telemetry.progress()
         self._put_aside()
 

@@ -7,13 +7,12 @@ identity of an alert, so a score is never one of them.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from detector.protocols import Message
-from detector.records import Alert, AlertStatus, Direction
+from detector.records import Alert, AlertStatus, Direction, rfc3339
 from detector.series import GROUP_LABEL, NAME_LABEL, SeriesKey
 
 SCHEMA_VERSION = 1
@@ -31,15 +30,6 @@ def alert_id(series: SeriesKey, topic: str, partition: int, starts_at: float) ->
     """32 hexadecimal digits that a replay of the same records finds again."""
     text = f"{series.fingerprint}|{topic}|{partition}|{starts_at!r}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def rfc3339(unix_seconds: float) -> str:
-    """UTC with microseconds.
-
-    >>> rfc3339(0.25)
-    '1970-01-01T00:00:00.250000Z'
-    """
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def alert_labels(series: SeriesKey) -> dict[str, str]:
@@ -60,7 +50,7 @@ class AlertRecord:
 
     def __call__(self, alert: Alert) -> Message:
         """The record: key = series fingerprint, value = JSON, headers = CloudEvents 1.0 attributes."""
-        status = "firing" if alert.status == AlertStatus.FIRING else "resolved"
+        status = _status(alert)
         headers = {
             "ce_specversion": "1.0",
             "ce_id": f"{alert.id}-{status}",
@@ -71,15 +61,16 @@ class AlertRecord:
         }
         return Message(
             key=alert.series.fingerprint.encode(),
-            value=_encode(self._value(alert, status)),
+            value=_encode(self.value(alert)),
             headers=tuple((name, text.encode()) for name, text in headers.items()),
         )
 
-    def _value(self, alert: Alert, status: str) -> dict[str, Any]:
+    def value(self, alert: Alert) -> dict[str, Any]:
+        """What subscribers read."""
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
-            "status": status,
+            "status": _status(alert),
             "labels": {**self.labels, **alert_labels(alert.series), "severity": alert.severity.value},
             "annotations": {"summary": _summary(alert)},
             "startsAt": rfc3339(alert.starts_at),
@@ -103,6 +94,10 @@ class AlertRecord:
                 **_group(alert),
             },
         }
+
+
+def _status(alert: Alert) -> str:
+    return "firing" if alert.status == AlertStatus.FIRING else "resolved"
 
 
 def _group(alert: Alert) -> dict[str, Any]:

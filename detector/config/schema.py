@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from detector.config.alertmanager import Alertmanager
 from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
@@ -186,6 +187,7 @@ class Sinks(Section):
 
     kafka: KafkaSink = KafkaSink()
     stdout: StdoutSink = StdoutSink()
+    alertmanager: Alertmanager = Alertmanager()
 
 
 class DeadLetter(Section):

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from detector.alerts.record import rfc3339
 from detector.inspect.listing import ListedStream
 from detector.inspect.stream import StoredStream
+from detector.records import rfc3339
 from detector.state.survey import Snapshot, Survey
 
 SKILL_NOTE = " (the network's error over that of repeating the last value: below 1 it helps)"

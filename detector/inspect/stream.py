@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from detector.alerts.record import rfc3339
 from detector.pipeline import Pipeline
 from detector.protocols import Stored
-from detector.records import AlertStatus
+from detector.records import AlertStatus, rfc3339
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
 from detector.state.survey import Snapshot, streams

@@ -1,9 +1,15 @@
 """Sinks: where alerts and dead letters go. Each is imported only when it is asked for, with the library it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from detector.config import Config
-from detector.protocols import Sink
+from detector.protocols import Clock, Sink
+from detector.records import Alert
+from detector.sinks.board import AlertBoard
+
+Record = Callable[[Alert], Mapping[str, Any]]
+"""An alert to what subscribers of the topic read."""
 
 
 def kafka_topic_sink(config: Config, topic: str, max_message_bytes: int = 0) -> Sink:
@@ -33,5 +39,13 @@ def _stdout(config: Config) -> Sink:
     return StdoutSink()
 
 
+def _alertmanager(config: Config, record: Record, clock: Clock, failed: Callable[[], object]) -> AlertBoard:
+    from detector.sinks.alertmanager import AlertmanagerBoard
+
+    return AlertmanagerBoard(config.sinks.alertmanager, record, clock, failed)
+
+
 SINKS: dict[str, Callable[[Config], Sink]] = {"kafka": _kafka, "stdout": _stdout}
 """Key of `sinks` -> its maker."""
+BOARDS: dict[str, Callable[[Config, Record, Clock, Callable[[], object]], AlertBoard]] = {"alertmanager": _alertmanager}
+"""Key of `sinks` -> the maker of what repeats alerts instead; the last argument hears of every failure."""

@@ -129,6 +129,7 @@ class WorkerMetrics:
         self.checkpoint_time = make.gauge("checkpoint_timestamp_seconds", "When the last checkpoint succeeded.")
         self.sink_messages = make.counter("sink_messages", "Messages handed to a sink.", "sink")
         self.sink_failures = make.counter("sink_failures", "Messages and flushes that a sink failed.", "sink")
+        self.sink_waiting = make.gauge("sink_alerts_waiting", "Alerts that a sink has not delivered yet.", "sink")
         self.log_lines = make.counter("log_lines", "Log lines written.", "level")
         self.log_dropped = make.counter("log_lines_dropped", "Log lines held back because they repeat too often.")
         self.build = Info(PREFIX + "build", "The program.", registry=make.registry)

@@ -128,6 +128,7 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
     for sink in ("kafka", "dead_letter"):
         metrics.worker.sink_messages.labels(sink).inc()
         metrics.worker.sink_failures.labels(sink).inc(0)
+    metrics.worker.sink_waiting.labels("alertmanager").set(1)
     metrics.worker.log_lines.labels("info").inc(5)
     for stage, seconds in {"poll": 3.0, "decode": 1.0, "pipeline": 5.0, "sink": 0.1, "checkpoint": 0.3}.items():
         metrics.worker.stage_seconds.labels(stage).inc(seconds)

@@ -1,0 +1,204 @@
+"""Shows open alerts to Alertmanagers, by repeating them for as long as they are open. Nothing here is durable.
+
+What is open is part of the state of streams, so whoever owns a partition knows it. Alertmanager ends an alert that
+nobody repeats; a thread for each of them does, and neither detection nor a checkpoint ever waits for one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from detector.config.alertmanager import Alertmanager
+from detector.errors import DeliveryError
+from detector.protocols import Clock
+from detector.records import Alert, Partition
+from detector.sinks.alertmanager_alert import Notice, body, notice
+from detector.sinks.alertmanager_http import AlertmanagerClient
+from detector.sinks.alertmanager_schedule import Schedule
+
+BATCH = 128
+"""Alerts in one request."""
+LASTING = 4
+"""Intervals for which an alert stays open that is not repeated."""
+SETTLING = 0.25
+"""Of the interval: what is open in restored state waits so long: records behind the snapshot may have ended it."""
+TICK_SECONDS = 0.5
+SUSPENSION_SECONDS = 5.0
+"""A thread that sleeps this much longer than it meant to was frozen, and its partitions may be another's by now."""
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Client(Protocol):
+    """One Alertmanager."""
+
+    url: str
+
+    def post(self, alerts: bytes) -> None:
+        """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
+        ...
+
+
+class Teller:
+    """One Alertmanager, and the thread that tells it."""
+
+    def __init__(
+        self, client: Client, resend_seconds: float, most: int, clock: Clock, failed: Callable[[], object]
+    ) -> None:
+        """`failed` hears of every request that failed, and of every alert that was refused or had no place."""
+        self.schedule = Schedule(resend_seconds, most)
+        self._client = client
+        self._clock = clock
+        self._failed = failed
+        self._changed = threading.Condition()
+        self._closing = False
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._not_before = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="alertmanager", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Alerts whose last change was not accepted yet."""
+        with self._changed:
+            return self.schedule.waiting
+
+    def tell(self, notices: Sequence[Notice], delay_seconds: float) -> None:
+        """Have these told, after the delay."""
+        now = self._clock.monotonic()
+        with self._changed:
+            left_out = [one for one in notices if not self.schedule.tell(one, now, delay_seconds)]
+            self._changed.notify()
+        for _ in left_out:
+            self._failed()
+        if left_out:
+            log.error(
+                "alerts are not shown, too many are open or wait",
+                url=self._client.url,
+                alerts=len(left_out),
+                labels=dict(left_out[0].labels),
+                mend="raise sinks.alertmanager.max_alerts, or lower scoring.alerts_per_stream_week",
+            )
+
+    def forget(self, partition: Partition) -> None:
+        """Say nothing more of the alerts of this partition."""
+        with self._changed:
+            self.schedule.forget(partition, self._clock.monotonic())
+
+    def ask_to_close(self) -> None:
+        """Have what waits tried once more, then the thread end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the end of the thread. A request that hangs is left to itself."""
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while notices := self._next():
+            self._post(notices)
+        last = self._due(news_only=True)
+        while last and self._post(last):
+            last = self._due(news_only=True)
+        if waiting := self.waiting:
+            log.warning("ended with alerts that were not accepted", url=self._client.url, alerts=waiting)
+
+    def _next(self) -> list[Notice]:
+        """Wait for something to tell; nothing at the end."""
+        while not self._closing:
+            now = self._clock.monotonic()
+            if now >= self._not_before and (notices := self._due()):
+                return notices
+            with self._changed:
+                if not self._closing:
+                    self._changed.wait(TICK_SECONDS)
+            if self._clock.monotonic() > now + TICK_SECONDS + SUSPENSION_SECONDS:
+                self._not_before = self._clock.monotonic() + SETTLING * self.schedule.resend_seconds
+        return []
+
+    def _due(self, *, news_only: bool = False) -> list[Notice]:
+        with self._changed:
+            return self.schedule.due(self._clock.monotonic(), BATCH, news_only=news_only)
+
+    def _post(self, notices: list[Notice]) -> bool:
+        """True once all were told; those that are refused are told apart, lest they keep others back."""
+        try:
+            self._client.post(body(notices, self._clock.time(), LASTING * self.schedule.resend_seconds))
+        except DeliveryError as exc:
+            if exc.retriable:
+                self._back_off(exc)
+                return False
+            if len(notices) > 1:
+                half = len(notices) // 2
+                return self._post(notices[:half]) and self._post(notices[half:])
+            self._failed()
+            log.error("alert refused", url=self._client.url, error=str(exc), labels=dict(notices[0].labels))
+        else:
+            if self._retry_seconds > FIRST_RETRY_SECONDS:
+                log.info("alerts are accepted again", url=self._client.url)
+            self._retry_seconds = FIRST_RETRY_SECONDS
+        with self._changed:
+            self.schedule.settle(notices, self._clock.monotonic())
+        return True
+
+    def _back_off(self, exc: DeliveryError) -> None:
+        self._failed()
+        log.warning(
+            "alerts are not accepted, trying again",
+            error=str(exc),
+            waiting=self.waiting,
+            retry_seconds=self._retry_seconds,
+        )
+        self._not_before = self._clock.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+
+
+class AlertmanagerBoard:
+    """Every configured Alertmanager, each told for itself: one that is away keeps nothing from the others."""
+
+    def __init__(
+        self,
+        section: Alertmanager,
+        record: Callable[[Alert], Mapping[str, Any]],
+        clock: Clock,
+        failed: Callable[[], object],
+    ) -> None:
+        """`record` makes of an alert what subscribers read; for `failed` see `Teller`."""
+        self._record = record
+        self._settling_seconds = SETTLING * section.resend_seconds
+        self._tellers = [
+            Teller(AlertmanagerClient(url, section), section.resend_seconds, section.max_alerts, clock, failed)
+            for url in section.urls
+        ]
+
+    def waiting(self) -> int:
+        """One that several Alertmanagers have not accepted counts for each."""
+        return sum(teller.waiting for teller in self._tellers)
+
+    def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
+        notices = [notice(alert, self._record(alert)) for alert in alerts]
+        for teller in self._tellers:
+            teller.tell(notices, self._settling_seconds if restored else 0.0)
+
+    def forget(self, partition: Partition) -> None:
+        for teller in self._tellers:
+            teller.forget(partition)
+
+    def close(self, timeout_seconds: float) -> None:
+        """One last try at what was not accepted, in a third of the time.
+
+        What is open stays so until the partition's next owner repeats it, or it ends for want of repetition.
+        """
+        until = time.monotonic() + timeout_seconds / 3
+        for teller in self._tellers:
+            teller.ask_to_close()
+        for teller in self._tellers:
+            teller.join(max(0.0, until - time.monotonic()))
