@@ -6,7 +6,7 @@ import faulthandler
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,11 @@ from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights, load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
-from detector.protocols import Clock, Sink, Source
+from detector.protocols import Sink, Source
 from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
-from detector.sinks import BOARDS, SINKS, kafka_topic_sink
-from detector.sinks.board import AlertBoard
+from detector.sinks import SINKS, kafka_topic_sink
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.sources import SOURCES
@@ -115,7 +114,15 @@ def build_worker(
     """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
     clock = SystemClock()
     metrics = Metrics(new_registry())
-    log = _log(config, metrics, clock)
+    configure_logging(
+        config.telemetry.log_level,
+        config.telemetry.log_format,
+        sys.stderr,
+        clock.monotonic,
+        metrics.worker.observe_log_line,
+        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
+    )
+    log = structlog.get_logger("detector")
     health = Health(config.watchdog.stall_seconds, clock.monotonic)
     metrics.watch(health)
     if watchdog is not None:
@@ -129,11 +136,9 @@ def build_worker(
 
     pipeline = build_pipeline(config)
     _describe(config, pipeline, metrics)
-    record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
-    alerts = (*_alert_outlets(config, stack, record), *extra_alerts)
-    boards = dict(_alert_boards(config, stack, record, metrics, clock))
+    alerts = (*_alert_outlets(config, stack), *extra_alerts)
     rejects = _reject_outlet(config, stack)
-    for name in [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []):
+    for name in [outlet.name for outlet in alerts] + ([rejects.name] if rejects else []):
         # A counter that appears with its first failure shows no increase.
         metrics.worker.sink_failures.labels(name)
         metrics.worker.sink_messages.labels(name)
@@ -159,7 +164,6 @@ def build_worker(
         flush_timeout_seconds=max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds),
         snapshots=snapshots,
         learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
-        boards=boards,
     )
 
 
@@ -208,20 +212,6 @@ def run(config: Config, read: Callable[[], Config]) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _log(config: Config, metrics: Metrics, clock: Clock) -> structlog.typing.FilteringBoundLogger:
-    """The worker's logger, once the process's lines go where the configuration says."""
-    configure_logging(
-        config.telemetry.log_level,
-        config.telemetry.log_format,
-        sys.stderr,
-        clock.monotonic,
-        metrics.worker.observe_log_line,
-        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
-    )
-    log: structlog.typing.FilteringBoundLogger = structlog.get_logger("detector")
-    return log
-
-
 def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.alerts.budget.set(config.scoring.alerts_per_stream_week)
     for name in Mutes(config.alerts).names:
@@ -229,7 +219,8 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
 
 
-def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord) -> list[AlertOutlet]:
+def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
+    encode = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
     outlets = []
     for name, build in SINKS.items():
         if getattr(config.sinks, name).enabled:
@@ -237,17 +228,6 @@ def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord) -> lis
             stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
             outlets.append(AlertOutlet(name, sink, encode))
     return outlets
-
-
-def _alert_boards(
-    config: Config, stack: ExitStack, record: AlertRecord, metrics: Metrics, clock: Clock
-) -> Iterator[tuple[str, AlertBoard]]:
-    for name, build in BOARDS.items():
-        if getattr(config.sinks, name).enabled:
-            board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
-            stack.callback(board.close, config.checkpoint.shutdown_timeout_seconds)
-            metrics.worker.sink_waiting.labels(name).set_function(board.waiting)
-            yield name, board
 
 
 def _snapshots(
