@@ -111,9 +111,10 @@ class Forecaster:
 
     def skill(self, state: Columns, rows: Rows) -> Float64:
         """[B] running error of the network over that of the last value; below 1 it helps. 1 before there is any."""
-        bank = state["bank"].take(rows, axis=0).astype(np.float64)
-        floor = bank[:, Slot.FLOOR] + LEAST_SCALE
-        network, last_value = bank[:, Slot.SKILL][:, :2].T
+        bank = state["bank"]
+        slots = (Slot.FLOOR, Slot.SKILL.start, Slot.SKILL.start + 1)
+        floor, network, last_value = (bank[:, slot].take(rows).astype(np.float64) for slot in slots)
+        floor += LEAST_SCALE
         skill: Float64 = (network + floor) / (last_value + floor)
         return skill
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -58,7 +59,7 @@ class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Empty where it is not known."""
     fingerprint: dict[str, str]
     fields: list[Layout]
-    keys: list[tuple[int, list[tuple[str, str]]]]
+    keys: list[tuple[int, tuple[tuple[str, str], ...]]]
     """(row, labels)."""
 
 
@@ -77,6 +78,33 @@ def layout(fields: Iterable[Field]) -> list[Layout]:
     return [Layout(spec.name, str(np.dtype(spec.dtype)), tuple(spec.shape)) for spec in fields]
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What every block of the same fields has in common."""
+
+    layout: list[Layout]
+    head: bytes
+    """The safetensors header: all that stands before the columns."""
+    order: tuple[str, ...]
+    """Names of the columns, one behind the other."""
+    kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    """Name -> dtype and shape of the column."""
+
+
+@lru_cache(maxsize=8)
+def _frame(fields: tuple[Field, ...]) -> _Frame:
+    """As the library arranges a block of these fields; that takes it six times as long as to join a block's columns."""
+    columns = {spec.name: np.zeros((BLOCK_ROWS, *spec.shape), spec.dtype) for spec in fields}
+    body = save_tensors(columns)
+    places = sorted((start, spec.name) for spec, start in _places(memoryview(body), fields))
+    order = tuple(name for _, name in places)
+    return _Frame(layout(fields), body[: places[0][0]], order, _kinds(columns))
+
+
+def _kinds(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    return {name: (column.dtype, column.shape) for name, column in columns.items()}
+
+
 def encode_block(
     block: BlockState,
     fields: Iterable[Field],
@@ -85,7 +113,8 @@ def encode_block(
     fingerprint: Fingerprint,
     lineage: Lineage = UNKNOWN_LINEAGE,
 ) -> bytes:
-    """The block as it is after the last record before `offset`."""
+    """The block as it is after the last record before `offset`. ValueError for columns that are not these fields'."""
+    frame = _frame(tuple(fields))
     header = BlockHeader(
         topic=partition[0],
         partition=partition[1],
@@ -94,10 +123,12 @@ def encode_block(
         leader_epoch=lineage.leader_epoch,
         topic_id=lineage.topic_id,
         fingerprint=dict(fingerprint),
-        fields=layout(fields),
-        keys=[(row, list(key.labels)) for row, key in enumerate(block.keys) if key is not None],
+        fields=frame.layout,
+        keys=[(row, key.labels) for row, key in enumerate(block.keys) if key is not None],
     )
-    return seal(header, save_tensors({name: np.ascontiguousarray(array) for name, array in block.columns.items()}))
+    if _kinds(block.columns) != frame.kinds:
+        raise ValueError("the columns of the block are not those of the fields")
+    return seal(header, frame.head, *(np.ascontiguousarray(block.columns[name]).data for name in frame.order))
 
 
 def decode_block(
@@ -135,7 +166,7 @@ def _keys(header: BlockHeader) -> list[SeriesKey | None]:
     for row, labels in header.keys:
         if not 0 <= row < BLOCK_ROWS or keys[row] is not None:
             raise StateDamaged(f"names row {row} of {BLOCK_ROWS}, or names it twice")
-        keys[row] = SeriesKey(tuple(labels))
+        keys[row] = SeriesKey(labels)
     if len({key for key in keys if key is not None}) != len(header.keys):
         raise StateDamaged("holds a stream twice")
     return keys

@@ -36,16 +36,18 @@ _PREFIX = len(MAGIC) + _LENGTHS.size + _CRC.size
 Header = TypeVar("Header", bound=msgspec.Struct)
 
 
-def seal(header: msgspec.Struct, body: bytes = b"") -> bytes:
-    """Header and body as one checked blob."""
+def seal(header: msgspec.Struct, *body: bytes | memoryview) -> bytes:
+    """Header and body, which may come in parts, as one checked blob."""
     try:
         text = msgspec.json.encode(header)
     except UnicodeEncodeError:
         # Labels may hold what is no valid UTF-8; the standard library's encoder escapes it.
         text = json.dumps(msgspec.to_builtins(header), separators=(",", ":")).encode("ascii")
-    lengths = _LENGTHS.pack(SCHEMA_VERSION, len(text), len(body))
-    crc = crc32c(body, crc32c(text, crc32c(lengths)))
-    return b"".join((MAGIC, lengths, _CRC.pack(crc), text, body))
+    lengths = _LENGTHS.pack(SCHEMA_VERSION, len(text), sum(memoryview(part).nbytes for part in body))
+    crc = crc32c(text, crc32c(lengths))
+    for part in body:
+        crc = crc32c(part, crc)
+    return b"".join((MAGIC, lengths, _CRC.pack(crc), text, *body))
 
 
 def unseal(blob: bytes, kind: type[Header]) -> tuple[Header, memoryview]:

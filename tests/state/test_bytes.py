@@ -107,6 +107,18 @@ def test_a_block_and_a_manifest_come_back_as_they_were() -> None:
     assert load_tensors(bytes(body)).keys() == {field.name for field in FIELDS}
 
 
+def test_columns_are_written_as_the_library_writes_them() -> None:
+    _, body = unseal(encoded(), BlockHeader)
+    assert bytes(body) == save_tensors(block_of().columns)
+
+
+@pytest.mark.parametrize("change", [{"wide": np.zeros((BLOCK_ROWS, 3))}, {"more": np.zeros(BLOCK_ROWS)}])
+def test_a_block_with_other_columns_than_its_fields_is_not_written(change: dict[str, np.ndarray]) -> None:
+    block = BlockState(2, {**block_of().columns, **change}, block_of().keys)
+    with pytest.raises(ValueError, match="columns of the block"):
+        encode_block(block, FIELDS, PARTITION, 41, FINGERPRINT)
+
+
 def test_g14_snapshots_of_every_release_are_read() -> None:
     formats = sorted(folder for folder in GOLDEN.iterdir() if folder.is_dir())
     assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
