@@ -26,7 +26,7 @@ from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights, load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
-from detector.protocols import Sink, Source
+from detector.protocols import Clock, Sink, Source
 from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
@@ -114,15 +114,7 @@ def build_worker(
     """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
     clock = SystemClock()
     metrics = Metrics(new_registry())
-    configure_logging(
-        config.telemetry.log_level,
-        config.telemetry.log_format,
-        sys.stderr,
-        clock.monotonic,
-        metrics.worker.observe_log_line,
-        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
-    )
-    log = structlog.get_logger("detector")
+    log = _log(config, metrics, clock)
     health = Health(config.watchdog.stall_seconds, clock.monotonic)
     metrics.watch(health)
     if watchdog is not None:
@@ -210,6 +202,20 @@ def run(config: Config, read: Callable[[], Config]) -> None:
         raise
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _log(config: Config, metrics: Metrics, clock: Clock) -> structlog.typing.FilteringBoundLogger:
+    """The worker's logger, once the process's lines go where the configuration says."""
+    configure_logging(
+        config.telemetry.log_level,
+        config.telemetry.log_format,
+        sys.stderr,
+        clock.monotonic,
+        metrics.worker.observe_log_line,
+        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
+    )
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger("detector")
+    return log
 
 
 def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
