@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -18,6 +19,9 @@ import numpy.typing as npt
 from detector.learning.buffer import WIDTH
 
 Float32 = npt.NDArray[np.float32]
+
+_ZEROS = 1 << 20
+"""Bytes at a time."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -53,9 +57,19 @@ def stretches(folder: Path, streams: int, samples: int, mode: str = "r") -> Floa
     if mode == "r":
         return np.memmap(path, np.float32, "r", shape=shape)
     with path.open("wb") as file:
-        # A write to a page that the disk has no room for would end the process.
-        os.posix_fallocate(file.fileno(), 0, 4 * streams * samples * WIDTH)
+        _reserve(file, 4 * streams * samples * WIDTH)
     return np.memmap(path, np.float32, "r+", shape=shape)
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Make the disk keep `size` bytes: a write to a mapped page that it has no room for would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = bytes(_ZEROS)  # macOS has no such call
+    for start in range(0, size, _ZEROS):
+        file.write(zeros[: size - start])
+    file.flush()
 
 
 def write_networks(folder: Path, networks: Mapping[str, bytes]) -> None:
