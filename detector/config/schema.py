@@ -12,6 +12,7 @@ from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
 from detector.config.values import (
+    GroupSeconds,
     HostPort,
     InstanceName,
     ListenAddress,
@@ -85,7 +86,8 @@ class KafkaSource(Section):
     repartition_topic: TopicName = "detector-samples"
     on_offset_lost: Literal["stop", "earliest", "latest"] = "stop"
     on_new_partition: Literal["stop", "earliest", "latest"] = "earliest"
-    session_timeout_seconds: PositiveSeconds = 45.0
+    session_timeout_seconds: GroupSeconds = 45.0
+    max_poll_interval_seconds: GroupSeconds = 300.0
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     fetch_max_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 16_777_216
     fetch_max_wait_seconds: Annotated[float, Field(ge=0.0, le=5.0)] = 0.25

@@ -11,6 +11,8 @@ TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 InstanceName = TopicName
 """Kafka has one rule for both."""
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
+"""Brokers take milliseconds in 32 bits."""
 
 
 def _host_port(text: str) -> str:

@@ -291,6 +291,7 @@ def _consumer_options(kafka: Kafka, section: KafkaSourceSection) -> dict[str, An
         "fetch_max_bytes": section.fetch_max_bytes,
         "max_partition_fetch_bytes": min(section.fetch_max_bytes, _MAX_PARTITION_FETCH_BYTES),
         "session_timeout_ms": session_ms,
+        "max_poll_interval_ms": milliseconds(section.max_poll_interval_seconds),
         "heartbeat_interval_ms": min(_MAX_HEARTBEAT_MS, session_ms // 3),
         # Eager: the library's cooperative assignor lets an evicted member reclaim partitions that are another's by now.
         "partition_assignment_strategy": [StickyPartitionAssignor, RangePartitionAssignor],

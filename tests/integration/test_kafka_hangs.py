@@ -171,6 +171,15 @@ def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_pa
     undisturbed(restore)
 
 
+def test_a_worker_that_restores_for_longer_than_the_group_was_told_loses_its_partitions(
+    kafka: Endpoint, make_source: MakeSource
+):
+    source = make_source(kafka.create_topic(), max_poll_interval_seconds=1.0)
+    assigned = wait_for_change(source).assigned
+    time.sleep(3.0)
+    assert wait_for_change(source).lost == assigned
+
+
 def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
