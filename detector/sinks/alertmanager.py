@@ -113,15 +113,17 @@ class Teller:
 
     def _next(self) -> list[Notice]:
         """Wait for something to tell; nothing at the end."""
+        before = self._clock.monotonic()
         while not self._closing:
             now = self._clock.monotonic()
+            if now > before + TICK_SECONDS + SUSPENSION_SECONDS:
+                self._not_before = now + SETTLING * self.schedule.resend_seconds
+            before = now
             if now >= self._not_before and (notices := self._due()):
                 return notices
             with self._changed:
                 if not self._closing:
                     self._changed.wait(TICK_SECONDS)
-            if self._clock.monotonic() > now + TICK_SECONDS + SUSPENSION_SECONDS:
-                self._not_before = self._clock.monotonic() + SETTLING * self.schedule.resend_seconds
         return []
 
     def _due(self, *, news_only: bool = False) -> list[Notice]:

@@ -42,7 +42,7 @@ def noticed(one: Alert) -> Notice:
 class FakeAlertmanager:
     """Answers as `answer` says of the alerts in a request. `hold` keeps it from answering until it is set."""
 
-    def __init__(self, identity: Path | None = None) -> None:
+    def __init__(self, identity: Path | None = None, port: int = 0) -> None:
         """With a file that holds key and certificate it speaks TLS."""
         self.answer: Answer = accepted
         self.hold = threading.Event()
@@ -51,7 +51,7 @@ class FakeAlertmanager:
         self.paths: list[str] = []
         self.authorizations: list[str | None] = []
         self.location: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         if identity is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(identity)
@@ -68,7 +68,7 @@ class FakeAlertmanager:
 
     @property
     def hosts(self) -> list[list[str]]:
-        """Of each request, whose alerts they are and whether they fire."""
+        """Whose alerts each request was about."""
         return [[one["labels"]["host"] for one in post] for post in self.posts]
 
     def __enter__(self) -> Self:

@@ -1,0 +1,361 @@
+"""The sink for Alertmanager against servers that fail, hang and refuse: nothing waits for them, and nothing is lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.app import SystemClock
+from detector.config.alertmanager import Alertmanager
+from detector.records import Alert
+from detector.sinks.alertmanager import BATCH, TICK_SECONDS, AlertmanagerBoard, Teller
+from detector.telemetry import configure_logging
+from detector.testing import ManualClock
+from tests.kafka.broker import free_ports
+from tests.kafka.endpoint import eventually
+from tests.sinks.alertmanagers import RECORD, FakeAlertmanager, firing, noticed, resolved
+
+Make = Callable[..., AlertmanagerBoard]
+
+
+class Failures:
+    """Counts them, whichever thread they are from."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+
+@pytest.fixture
+def failures() -> Failures:
+    return Failures()
+
+
+@pytest.fixture
+def board(failures: Failures) -> Iterator[Make]:
+    """Boards that close with the test."""
+    with ExitStack() as stack:
+
+        def make(*urls: str, **section: Any) -> AlertmanagerBoard:
+            settings = {"enabled": True, "urls": list(urls), "timeout_seconds": 60.0, **section}
+            made = AlertmanagerBoard(Alertmanager.model_validate(settings), RECORD, SystemClock(), failures)
+            stack.callback(made.close, 3.0)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """What is logged."""
+    stream = io.StringIO()
+    configure_logging("info", "json", stream, time.monotonic)
+    return stream
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAlertmanager]:
+    with FakeAlertmanager() as started:
+        yield started
+
+
+def events(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def fires(told: dict[str, Any]) -> bool:
+    return datetime.fromisoformat(told["endsAt"]).timestamp() > time.time()
+
+
+def delivered(made: AlertmanagerBoard) -> None:
+    eventually(lambda: made.waiting() == 0, "everything is accepted")
+
+
+def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Make, server: FakeAlertmanager) -> None:
+    made = board(f"{server.url}/team/")
+    made.tell([firing()])
+    delivered(made)
+    made.tell([resolved()])
+    delivered(made)
+    assert server.paths == ["/team/api/v2/alerts"] * 2
+    ((first,), (last,)) = server.posts
+    assert (fires(first), fires(last)) == (True, False)
+    assert first["labels"] == last["labels"]
+    assert first["startsAt"] == last["startsAt"] == "1970-01-01T00:16:40.000000Z"
+    assert last["endsAt"] == "1970-01-01T00:17:40.000000Z"
+
+
+def test_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAlertmanager) -> None:
+    made = board(server.url, resend_seconds=1)
+    made.tell([firing("a"), firing("b")])
+    made.tell([resolved("b")])
+    eventually(lambda: len(server.posts) >= 4, "it is repeated")
+    last = {told["labels"]["host"]: fires(told) for post in server.posts for told in post}
+    assert last == {"a": True, "b": False}
+
+
+def test_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is_up(
+    board: Make, failures: Failures, lines: io.StringIO
+) -> None:
+    port = free_ports(1)[0]
+    made = board(f"http://127.0.0.1:{port}")
+    made.tell([firing("a"), firing("b")])
+    eventually(lambda: failures.count >= 1, "the failure is counted")
+    made.tell([resolved("b")])
+    assert made.waiting() == 2
+    eventually(lambda: failures.count >= 2, "it tries again")
+    (first, *_) = events(lines)
+    assert first["event"] == "alerts are not accepted, trying again"
+    assert f"127.0.0.1:{port}: no answer" in first["error"]
+    assert "check sinks.alertmanager.urls" in first["error"]
+    with FakeAlertmanager(port=port) as server:
+        delivered(made)
+        told = {one["labels"]["host"]: fires(one) for post in server.posts for one in post}
+        assert told == {"a": True, "b": False}
+        eventually(lambda: "alerts are accepted again" in lines.getvalue(), "it says so")
+
+
+def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
+    board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
+) -> None:
+    server.answer = lambda alerts: (500 if len(server.posts) < 4 else 200, b"no disk\nleft")
+    made = board(server.url)
+    made.tell([firing()])
+    delivered(made)
+    assert failures.count == 3
+    told = [line for line in events(lines) if line["event"].startswith("alerts are not accepted")]
+    assert [line["retry_seconds"] for line in told] == [0.5, 1.0, 2.0]
+    assert told[0]["error"].endswith("answered 500 (no disk)")
+
+
+def test_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
+    board: Make, server: FakeAlertmanager, failures: Failures
+) -> None:
+    with FakeAlertmanager() as hanging:
+        hanging.hold.clear()
+        made = board(hanging.url, server.url, timeout_seconds=1.0)
+        before = time.monotonic()
+        for number in range(3):
+            made.tell([firing(f"host-{number}")])
+            eventually(lambda told=number: [f"host-{told}"] in server.hosts, "the other is told")  # type: ignore[misc]
+        assert made.waiting() >= 3
+        eventually(lambda: failures.count > 0, "its silence is counted")
+        made.close(3.0)
+        assert time.monotonic() - before < 60.0
+
+
+def test_an_alert_that_is_refused_keeps_no_other_back(
+    board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
+) -> None:
+    """A request with one that Alertmanager does not take is answered with 400 as a whole."""
+
+    def answer(alerts: list[dict[str, Any]]) -> tuple[int, bytes]:
+        if any(one["labels"]["host"] == "bad-77" for one in alerts):
+            return 400, b'"label set is invalid"'
+        taken.extend(one["labels"]["host"] for one in alerts)
+        return 200, b""
+
+    taken: list[str] = []
+    server.answer = answer
+    made = board(server.url)
+    hosts = [f"{'bad' if number == 77 else 'good'}-{number}" for number in range(100)]
+    made.tell([firing(host) for host in hosts])
+    delivered(made)
+    assert sorted(taken) == sorted(set(hosts) - {"bad-77"})
+    assert failures.count == 1
+    (refused,) = [line for line in events(lines) if line["event"] == "alert refused"]
+    assert refused["labels"]["host"] == "bad-77"
+    assert "label set is invalid" in refused["error"]
+    assert len(server.posts) < 20
+
+
+def test_many_alerts_go_in_few_requests(board: Make, server: FakeAlertmanager) -> None:
+    made = board(server.url)
+    made.tell([firing(f"host-{number}") for number in range(3 * BATCH)])
+    delivered(made)
+    assert [len(post) for post in server.posts] == [BATCH] * 3
+
+
+def test_credentials_are_read_for_every_request(
+    board: Make, server: FakeAlertmanager, failures: Failures, tmp_path: Path, lines: io.StringIO
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("old-secret\n")
+    server.answer = lambda alerts: (200 if server.authorizations[-1] == "Bearer new-secret" else 401, b"")
+    made = board(server.url, bearer_token_file=str(token), allow_plaintext_credentials=True)
+    made.tell([firing()])
+    eventually(lambda: failures.count >= 1, "the old one is refused")
+    token.write_text("new-secret\n")
+    delivered(made)
+    assert "check sinks.alertmanager.bearer_token_file" in lines.getvalue()
+    assert "secret" not in lines.getvalue()
+
+
+def test_a_name_and_a_password_are_sent(board: Make, server: FakeAlertmanager, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("open sesame\n")
+    secrets = {"username": "ali", "password_file": str(tmp_path / "password"), "allow_plaintext_credentials": True}
+    made = board(server.url, **secrets)
+    made.tell([firing()])
+    delivered(made)
+    assert server.authorizations == ["Basic YWxpOm9wZW4gc2VzYW1l"]
+
+
+@pytest.mark.parametrize("content", ["two\nlines-of-secret", "se cret", "sécret", None])
+def test_s3_a_file_that_holds_no_token_is_said_without_what_it_holds(
+    board: Make, server: FakeAlertmanager, failures: Failures, tmp_path: Path, lines: io.StringIO, content: str | None
+) -> None:
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_text(content)
+    made = board(server.url, bearer_token_file=str(token), allow_plaintext_credentials=True)
+    made.tell([firing()])
+    eventually(lambda: failures.count >= 1, "it fails")
+    eventually(lambda: str(token) in lines.getvalue(), "the file is named")
+    assert "cret" not in lines.getvalue()
+    assert server.posts == []
+
+
+def test_s3_credentials_do_not_follow_a_redirect(
+    board: Make, server: FakeAlertmanager, failures: Failures, tmp_path: Path, lines: io.StringIO
+) -> None:
+    (tmp_path / "token").write_text("secret")
+    with FakeAlertmanager() as elsewhere:
+        server.location = f"{elsewhere.url}/api/v2/alerts"
+        server.answer = lambda alerts: (307, b"")
+        secrets = {"bearer_token_file": str(tmp_path / "token"), "allow_plaintext_credentials": True}
+        board(server.url, **secrets).tell([firing()])
+        eventually(lambda: failures.count >= 1, "it fails")
+        eventually(lambda: f"it redirects to {elsewhere.url}" in lines.getvalue(), "it says where to")
+        assert elsewhere.posts == []
+
+
+def identity(folder: Path, name: str, subject: str) -> Path:
+    """A file with a key and a certificate of its own for `subject`."""
+    path = folder / f"{name}.pem"
+    words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -addext subjectAltName={subject}".split()
+    subprocess.run(
+        ["openssl", *words, "-keyout", str(folder / "key"), "-out", str(path)], check=True, capture_output=True
+    )
+    path.write_text(path.read_text() + (folder / "key").read_text())
+    return path
+
+
+def test_s1_whom_alerts_and_credentials_go_to_is_verified(
+    board: Make, failures: Failures, tmp_path: Path, lines: io.StringIO
+) -> None:
+    right, other = identity(tmp_path, "right", "IP:127.0.0.1"), identity(tmp_path, "other", "IP:127.0.0.2")
+    with FakeAlertmanager(right) as trusted, FakeAlertmanager(other) as misnamed:
+        made = board(f"https://127.0.0.1:{trusted.port}", ca_file=str(right))
+        made.tell([firing()])
+        delivered(made)
+        assert failures.count == 0
+        for server, ca in ((trusted, None), (trusted, other), (misnamed, other)):
+            counted, told = failures.count, len(server.posts)
+            board(f"https://127.0.0.1:{server.port}", **({"ca_file": str(ca)} if ca else {})).tell([firing()])
+            eventually(lambda: failures.count > counted, "it is refused")  # noqa: B023
+            assert len(server.posts) == told
+        assert "does not prove to be it" in lines.getvalue()
+
+
+def test_what_waits_is_tried_once_more_at_the_end_and_nothing_is_ended(board: Make, server: FakeAlertmanager) -> None:
+    server.answer = lambda alerts: (503 if len(server.posts) < 3 else 200, b"")
+    made = board(server.url)
+    made.tell([firing()])
+    eventually(lambda: len(server.posts) == 2, "two tries fail, the next would be a second away")
+    made.close(30.0)
+    assert made.waiting() == 0
+    assert [fires(one) for post in server.posts for one in post] == [True] * 3
+
+
+def test_threads_end_with_the_board(board: Make, server: FakeAlertmanager) -> None:
+    made = board(server.url, f"{server.url}/b")
+    made.tell([firing()])
+    delivered(made)
+    made.close(30.0)
+    made.close(30.0)
+    assert not [thread for thread in threading.enumerate() if thread.name == "alertmanager"]
+
+
+def test_what_has_no_place_is_counted_and_named(
+    board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
+) -> None:
+    made = board(server.url, max_alerts=2)
+    made.tell([firing(host) for host in "abcd"])
+    delivered(made)
+    assert sorted(host for post in server.hosts for host in post) == ["a", "b"]
+    assert failures.count == 2
+    (told,) = [line for line in events(lines) if line["event"] == "alerts are not shown, too many are open or wait"]
+    assert told["alerts"] == 2
+    assert told["labels"]["host"] == "c"
+
+
+def test_a_partition_that_is_given_up_is_told_of_no_more(board: Make, server: FakeAlertmanager) -> None:
+    made = board(server.url, resend_seconds=1)
+    made.tell([firing("mine", partition=0), firing("another's", partition=1)])
+    delivered(made)
+    made.forget(("metrics", 1))
+    told = len(server.posts)
+    eventually(lambda: len(server.posts) >= told + 3, "the other one is repeated")
+    assert all(post == ["mine"] for post in server.hosts[told + 1 :])
+    assert all(fires(one) for post in server.posts for one in post)
+
+
+class Noting:
+    """A client that keeps what it is given."""
+
+    url = "noting"
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def post(self, alerts: bytes) -> None:
+        self.bodies.append(alerts)
+
+
+def test_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() -> None:
+    client, clock = Noting(), ManualClock()
+    teller = Teller(client, 40.0, 10, clock, lambda: None)
+    try:
+        teller.tell([noticed(firing())], 0.0)
+        eventually(lambda: len(client.bodies) == 1, "it is told")
+        eventually(lambda: teller.waiting == 0, "it is settled")
+        time.sleep(0.1)  # until it waits
+        clock.advance(1_000.0)
+        time.sleep(2 * TICK_SECONDS)
+        assert len(client.bodies) == 1, "it may be another worker's alert by now"
+        teller.forget(("metrics", 0))
+        teller.tell([noticed(firing("b"))], 0.0)
+        for _ in range(4):
+            time.sleep(2 * TICK_SECONDS)
+            clock.advance(4.0)
+        eventually(lambda: len(client.bodies) == 2, "what is ours is told", 30.0)
+        assert [one["labels"]["host"] for one in json.loads(client.bodies[1])] == ["b"]
+    finally:
+        teller.ask_to_close()
+        teller.join(30.0)
+
+
+def test_a_burst_of_alerts_waits_for_nobody(board: Make) -> None:
+    """Ten thousand, to an Alertmanager that does not answer."""
+    alerts: list[Alert] = [firing(f"host-{number}") for number in range(10_000)]
+    with FakeAlertmanager() as server:
+        server.hold.clear()
+        made = board(server.url)
+        before = time.monotonic()
+        made.tell(alerts)
+        assert time.monotonic() - before < 30.0
+        assert made.waiting() == len(alerts)
