@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -104,7 +105,10 @@ def _finding(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{dotted}: unknown key{_suggestion(path)}"
     if error["type"] == "model_type":
-        return f"{dotted}: " + ("is empty: leave it out, or give it keys" if error["input"] is None else "has no keys")
+        return f"{dotted}: " + ("is empty: leave it out, or give it keys" if error["input"] is None else _keyless(path))
+    if error["type"] == "list_type" and isinstance(error["input"], str):
+        listed = json.dumps([part.strip() for part in error["input"].split(",")])
+        return f"{dotted}: must be a list, such as {listed}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not dotted:
         return message
@@ -115,19 +119,29 @@ def _finding(error: Any) -> str:
 
 def _suggestion(path: list[str]) -> str:
     """The nearest key of the same section, else the section that has a key of this very name."""
-    model: type[BaseModel] | None = Config
-    for part in path[:-1]:
-        model = _section(model, part)
-        if model is None:
-            return ""
-    names = [field.alias or name for name, field in model.model_fields.items()] if model else []
+    names = _keys_of(path[:-1])
+    if not names:
+        return ""
     near = difflib.get_close_matches(path[-1], names, n=1)
     if near:
         return f", did you mean {'.'.join([*path[:-1], near[0]])}?"
     elsewhere = [key for key in keys() if key.rpartition(".")[2] == path[-1]]
     if elsewhere:
         return f", did you mean {elsewhere[0]}?"
-    return f"; known keys here: {', '.join(names)}" if names else ""
+    return f"; known keys here: {', '.join(names)}"
+
+
+def _keyless(path: list[str]) -> str:
+    names = _keys_of(path)
+    return "has no keys" + (f"; known keys here: {', '.join(names)}" if names else "")
+
+
+def _keys_of(path: list[str]) -> list[str]:
+    """What may stand in this section; nothing where it is none, or one of a list."""
+    model: type[BaseModel] | None = Config
+    for part in path:
+        model = _section(model, part)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:

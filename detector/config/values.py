@@ -17,7 +17,7 @@ GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
 
 def _host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) >= 65_536:
+    if not host or set(host) & set("/, ") or not port.isdigit() or int(port) >= 65_536:
         raise ValueError(f"{text!r} is not host:port")
     return text
 

@@ -56,7 +56,11 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
         ("source: {type: file}", "source.file.paths: is empty"),
         ("kafka:\nstate: {type: none}", "kafka: is empty: leave it out, or give it keys"),
-        ("kafka: broker:9092", "kafka: has no keys"),
+        ("kafka: broker:9092", "kafka: has no keys; known keys here: bootstrap_servers, client_id"),
+        ("kafka: {bootstrap_servers: 'a:9092, b:9092'}", 'must be a list, such as ["a:9092", "b:9092"]'),
+        ("kafka: {bootstrap_servers: ['a:9092,b:9092']}", "'a:9092,b:9092' is not host:port"),
+        ("kafka: {bootstrap_servers: ['PLAINTEXT://a:9092']}", "'PLAINTEXT://a:9092' is not host:port"),
+        ("alerts: {mute: [night]}", "alerts.mute.0: has no keys"),
         ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a word"),
         (
             "alerts:\n  not_before: 2026-02-30T00:00:00Z",
