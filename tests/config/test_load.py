@@ -91,11 +91,37 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
             "source: {kafka: {start: soon}}",
             "source.kafka.start: is none of earliest, latest, or a time with its offset",
         ),
+        ("sinks: {alertmanager: {enabled: true}}", "sinks.alertmanager: enabled, so urls must name an Alertmanager"),
+        ("sinks: {alertmanager: {urls: [am:9093]}}", "sinks.alertmanager.urls: number 1 is neither http:// nor"),
+        ("sinks: {alertmanager: {urls: ['http://a', 'http://']}}", "number 2 is no address of a host"),
+        ("sinks: {alertmanager: {urls: ['http://a:99999']}}", "number 1 is no address (Port out of range"),
+        ("sinks: {alertmanager: {urls: ['http://a', 'http://a/']}}", "names an Alertmanager twice"),
+        ("sinks: {alertmanager: {urls: ['http://a/api/v2/alerts']}}", "goes on to the API"),
+        ("sinks: {alertmanager: {urls: ['http://a/?b']}}", "has a query or a fragment"),
+        ("sinks: {alertmanager: {username: a}}", "username and password_file go together"),
+        (
+            "sinks: {alertmanager: {urls: ['https://a'], bearer_token_file: t, username: a, password_file: b}}",
+            "two ways to log in",
+        ),
         ("source: {kafka: {start: 2026-11-01T00:00:00}}", "source.kafka.start: is none of earliest, latest"),
     ],
 )
 def test_what_cannot_be_is_said(text: str, finding: str) -> None:
     assert finding in "\n".join(findings(text))
+
+
+def test_s3_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    (finding,) = findings("sinks: {alertmanager: {urls: ['https://ali:opensesame@alertmanager:9093']}}")
+    assert "holds credentials, which come by reference" in finding
+    assert "opensesame" not in finding
+
+
+@pytest.mark.parametrize("secret", ["bearer_token_file: t", "username: a, password_file: b"])
+def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(secret: str) -> None:
+    addresses = "urls: ['https://a', 'http://b']"
+    (finding,) = findings(f"sinks: {{alertmanager: {{{addresses}, {secret}}}}}")
+    assert "credentials for an http:// address are sent readably" in finding
+    parse(f"sinks: {{alertmanager: {{{addresses}, {secret}, allow_plaintext_credentials: true}}}}", "test")
 
 
 def test_g17_every_key_of_the_wrong_type_is_found() -> None:
