@@ -98,8 +98,8 @@ def test_a_partition_takes_its_alerts_along_and_ends_none() -> None:
 
 
 def test_the_board_hears_of_an_alert_that_the_topic_does_not_take() -> None:
-    life = Life(World(make_log(1)), tick=ticker(1))
-    board = watched(life)
+    life = Life(World(make_log(1)))
+    board, life.sink.tick = watched(life), ticker(1)
     with pytest.raises(Killed):
         life.worker.run()
     assert life.sink.sent == []
