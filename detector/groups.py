@@ -1,13 +1,14 @@
 """Groups of streams at work: what members showed in a tick of event time becomes one verdict a group.
 
 A tick ends with the first sample of a later one, of any member; a sample that comes after its tick has ended counts in
-the present one. So a group's history depends on the order of its members' samples only. Shape legend: N samples of a
-batch, in order; G groups whose tick ends together.
+the present one. So a group's history depends on the order of its members' samples only, and groups of several
+partitions are judged side by side. Shape legend: N samples of a batch, in order, a partition after the other; G groups
+whose tick ends together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +38,13 @@ class GroupSettings:
     by: tuple[str, ...] = ()
     tick_seconds: float = 60.0
     alert_members: bool = True
+
+
+class Part(NamedTuple):
+    """A partition, and how many of the samples are its own."""
+
+    partition: Partition
+    samples: int
 
 
 class Shown(NamedTuple):
@@ -71,15 +79,21 @@ class Groups:
         self.scorer = scorer
         self.lifecycle = lifecycle
 
-    def process(self, table: StreamTable, partition: Partition, shown: Shown) -> Iterator[Verdicts]:
-        """Take in samples in their order; yields wherever ticks end."""
-        groups_N = table.group_rows(partition, shown.rows)
+    def process(self, table: StreamTable, parts: Sequence[Part], shown: Shown) -> Iterator[Verdicts]:
+        """Take in samples in their order, those of each of `parts` behind the other's; yields wherever ticks end."""
+        ends = np.cumsum([part.samples for part in parts])
+        split = np.split(shown.rows, ends[:-1])
+        groups_N = np.concatenate(
+            [table.group_rows(part.partition, rows) for part, rows in zip(parts, split, strict=True)]
+        )
         grouped = groups_N != NO_ROW
-        np.maximum.at(table.columns[LATEST.name], groups_N[grouped], shown.times[grouped])
+        latest = table.columns[LATEST.name]
+        np.maximum.at(latest, groups_N[grouped], shown.times[grouped])
         some = np.flatnonzero(grouped & shown.scored)
         if not len(some):
             return
-        by_group = some[np.argsort(groups_N[some], kind="stable")]
+        # A partition's groups stay side by side, in the order of their rows.
+        by_group = some[np.argsort(np.searchsorted(ends, some, "right") * len(latest) + groups_N[some], kind="stable")]
         groups_N = groups_N[by_group]
         begun_N = self._begun(table, groups_N)
         ticks_N = _latest_within(groups_N, np.floor(shown.times[by_group] / self.settings.tick_seconds), begun_N)
@@ -87,12 +101,15 @@ class Groups:
         ticks_N *= self.settings.tick_seconds
         for epoch in range(int(epochs_N.max()) + 1):
             here = np.flatnonzero(epochs_N == epoch)
-            groups_G, first_G = np.unique(groups_N[here], return_index=True)
-            first_G = here[first_G]
+            first_G = here[_starts(groups_N[here])]
+            groups_G = groups_N[first_G]
             if epoch > 0:
                 began = table.columns["group.tick"][groups_G] != NO_TICK
                 if began.any():
-                    yield self._judge(table, partition, shown, by_group[first_G[began]], groups_G[began])
+                    picks_G, groups = by_group[first_G[began]], groups_G[began]
+                    places = np.searchsorted(ends, picks_G, "right")
+                    members = _members(table, [part.partition for part in parts], places, groups)
+                    yield self._judge(table, shown, picks_G, groups, members)
                 table.columns["group.tick"][groups_G] = ticks_N[first_G]
             picks = by_group[here]
             seen = Seen(shown.novelty[picks], shown.size[picks], shown.reach[picks], shown.scores[picks])
@@ -116,12 +133,9 @@ class Groups:
         table.columns["group.tick"][groups_N[~known_N]] = NO_TICK
         return np.where(known_N, numbers_N, NO_TICK)
 
-    def _judge(
-        self, table: StreamTable, partition: Partition, shown: Shown, picks_G: Int64, groups_G: Rows
-    ) -> Verdicts:
+    def _judge(self, table: StreamTable, shown: Shown, picks_G: Int64, groups_G: Rows, members: Members) -> Verdicts:
         """The tick that ends in each group: score, decide, learn."""
         state = table.columns
-        members = Members(*table.members(partition, groups_G))
         times_G = state["group.tick"][groups_G] + self.settings.tick_seconds
         said = self.scorer.score(state, groups_G, members)
         before_G = state["alert.status"][groups_G]
@@ -140,6 +154,17 @@ class Groups:
         return Verdicts(picks_G, groups_G, times_G, status_G, before_G)
 
 
+def _members(table: StreamTable, partitions: Sequence[Partition], places_G: Int64, groups_G: Rows) -> Members:
+    """Of all these groups; `places_G` says of which of the partitions each is, in ascending order."""
+    rows, starts, before = [], [], 0
+    for place in np.unique(places_G).tolist():
+        found, starts_G = table.members(partitions[place], groups_G[places_G == place])
+        rows.append(found)
+        starts.append(starts_G + before)
+        before += len(found)
+    return Members(np.concatenate(rows), np.concatenate(starts))
+
+
 def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[int, tuple[Contributor, ...]]:
     """(number of members, those whose score was largest in the group's episode, the largest first)."""
     rows, _ = table.members(partition, np.array([group], dtype=np.int64))
@@ -148,9 +173,16 @@ def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[
     return len(rows), tuple(Contributor(table.key(int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0)
 
 
+def _starts(groups_N: Rows) -> Bools:
+    """[N] the first sample of each group, for groups that lie one after the other."""
+    start_N = np.ones(len(groups_N), dtype=np.bool_)
+    start_N[1:] = groups_N[1:] != groups_N[:-1]
+    return start_N
+
+
 def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float64:
     """[N] the newest tick of the group up to each sample, for groups that lie one after the other."""
-    start_N = np.concatenate(([True], groups_N[1:] != groups_N[:-1]))
+    start_N = _starts(groups_N)
     segment_N = np.cumsum(start_N) - 1
     apart = float(max(ticks_N.max(), begun_N.max())) + 2.0
     return np.asarray(np.maximum.accumulate(np.maximum(ticks_N, begun_N) + segment_N * apart) - segment_N * apart)
@@ -158,7 +190,7 @@ def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float6
 
 def _epochs(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Int64:
     """[N] how many of the group's ticks have ended before each sample or with it, since the batch began."""
-    start_N = np.concatenate(([True], groups_N[1:] != groups_N[:-1]))
+    start_N = _starts(groups_N)
     ends_N = ticks_N > np.where(start_N, begun_N, np.concatenate(([0.0], ticks_N[:-1])))
     total_N = np.cumsum(ends_N, dtype=np.int64)
     before_N: Int64 = np.maximum.accumulate(np.where(start_N, total_N - ends_N, 0))

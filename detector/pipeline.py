@@ -16,7 +16,7 @@ import numpy as np
 from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows
-from detector.groups import Groups, Shown
+from detector.groups import Groups, Part, Shown
 from detector.joined import Joined
 from detector.notifications import MUTED, Due, Model, Notifications
 from detector.protocols import Forecaster, Recorder
@@ -139,10 +139,10 @@ class Pipeline:
         for nth in rounds(rows_N):
             self._round(joined, picks_N[nth], rows_N[nth])
         if self.groups is not None:
-            for partition, picks, rows in parts:
-                self._judge_groups(self.groups, partition, joined, picks, rows)
+            shares = [Part(partition, len(picks)) for partition, picks, _ in parts]
+            self._judge_groups(self.groups, shares, joined, picks_N, rows_N)
 
-    def _judge_groups(self, groups: Groups, partition: Partition, joined: Joined, picks: Int64, rows: Rows) -> None:
+    def _judge_groups(self, groups: Groups, parts: Sequence[Part], joined: Joined, picks: Int64, rows: Rows) -> None:
         shown = Shown(
             rows,
             joined.times[picks],
@@ -153,7 +153,7 @@ class Pipeline:
             joined.scores[picks],
             joined.offsets[picks],
         )
-        for said in groups.process(self.table, partition, shown):
+        for said in groups.process(self.table, parts, shown):
             due = self.notifications.due(said.groups, said.times, said.before, said.status)
             self._tell(joined, due, picks[said.picks], said.groups, said.times, said.status)
 
