@@ -1,0 +1,137 @@
+"""Outages on a real Alertmanager: shown once, through kills and hand-overs, and ended once."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.integration.alertmanager import RealAlertmanager
+from tests.integration.daemon import Daemon
+from tests.kafka.broker import free_ports
+from tests.kafka.endpoint import Endpoint, eventually
+
+pytestmark = pytest.mark.integration
+
+HISTORY, RESEND_SECONDS = 200, 30
+HOSTS = ("web-0", "web-1")
+"""By the partition of their metrics."""
+
+
+class Outage:
+    """Requests of a host on each partition, a sample a minute until a while ago."""
+
+    def __init__(self, kafka: Endpoint, folder: Path, urls: list[str]) -> None:
+        self.kafka = kafka
+        self.topic = kafka.create_topic(partitions=len(HOSTS))
+        self.settings: dict[str, Any] = {
+            "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+            "source": {"kafka": {"topics": [self.topic], "group_id": kafka.name("group"), "start": "earliest"}},
+            "sinks": {
+                "kafka": {"enabled": False},
+                "alertmanager": {"enabled": True, "urls": urls, "resend_seconds": RESEND_SECONDS},
+            },
+            "state": {"type": "directory", "directory": {"path": str(folder / "state")}},
+            "checkpoint": {"interval_seconds": 0.5},
+        }
+        self.now = 60.0 * (time.time() // 60.0 - HISTORY - 60)
+        self._rng = np.random.default_rng(3)
+
+    def produce(self, minutes: int, level: float) -> None:
+        """Samples around a level."""
+        for number, host in enumerate(HOSTS):
+            values = level + self._rng.normal(size=minutes)
+            labels = {"host.name": host, "empty": ""}
+            samples = [
+                {"name": "requests", "labels": labels, "timestamp": self.now + 60 * at, "value": value}
+                for at, value in enumerate(values.tolist())
+            ]
+            self.kafka.produce(self.topic, [json.dumps(one).encode() for one in samples], partition=number)
+        self.now += 60 * minutes
+
+
+def shows(manager: RealAlertmanager, *hosts: str) -> None:
+    eventually(lambda: set(manager.alerts()) == set(hosts), f"{manager.url} shows {hosts}")
+
+
+def told_again(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> None:
+    """Until every alert was repeated; it is the same one, and nobody was notified."""
+    ends = {host: alert["endsAt"] for host, alert in since.items()}
+    eventually(lambda: all(manager.alerts()[host]["endsAt"] > end for host, end in ends.items()), "they are repeated")
+    for host, alert in manager.alerts().items():
+        assert [alert[name] for name in ("fingerprint", "startsAt")] == [
+            since[host][name] for name in ("fingerprint", "startsAt")
+        ]
+
+
+def test_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint, tmp_path: Path) -> None:
+    with RealAlertmanager(tmp_path / "alertmanager") as manager:
+        outage = Outage(kafka, tmp_path, [manager.url])
+        outage.settings["source"]["kafka"]["group_instance_id"] = "one"
+        outage.produce(HISTORY, 100.0)
+        began = outage.now
+        outage.produce(3, 0.0)
+        with Daemon(tmp_path, outage.settings) as daemon:
+            shows(manager, *HOSTS)
+            eventually(lambda: daemon.metric("detector_sink_alerts_waiting", sink="alertmanager") == 0, "all is told")
+            first = manager.alerts()
+            assert first["web-0"]["labels"] == {
+                "alertname": "MetricAnomaly",
+                "severity": "critical",
+                "metric": "requests",
+                "host_name": "web-0",
+            }
+            assert datetime.fromisoformat(first["web-0"]["startsAt"]).timestamp() == began
+            assert first["web-0"]["annotations"]["direction"] == "below"
+            assert "below the expected" in first["web-0"]["annotations"]["summary"]
+            read = len(HOSTS) * (HISTORY + 3)
+            eventually(lambda: daemon.metric("detector_committed_offset") == read, "no record will say it again")
+            daemon.process.kill()
+            daemon.process.wait()
+        with Daemon(tmp_path, outage.settings) as daemon:
+            told_again(manager, first)
+            outage.produce(12, 100.0)
+            shows(manager)
+            assert daemon.terminate() == 0
+        eventually(lambda: len(manager.notified) == 4, "people hear of the ends")
+        assert sorted(manager.notified[:2]) == [("firing", host) for host in HOSTS]
+        assert sorted(manager.notified[2:]) == [("resolved", host) for host in HOSTS]
+
+
+def test_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was_down(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    port = free_ports(1)[0]
+    late = RealAlertmanager(tmp_path / "late", port)
+    with RealAlertmanager(tmp_path / "alertmanager") as manager:
+        outage = Outage(kafka, tmp_path, [manager.url, late.url])
+        outage.produce(HISTORY, 100.0)
+        outage.produce(3, 0.0)
+        with Daemon(folders[0], outage.settings) as first:
+            shows(manager, *HOSTS)
+            assert first.metric("detector_sink_alerts_waiting", sink="alertmanager") == len(HOSTS)
+            assert first.metric("detector_sink_failures_total", sink="alertmanager") > 0
+            with late:
+                shows(late, *HOSTS)
+                with Daemon(folders[1], outage.settings) as second:
+                    eventually(lambda: second.metric("detector_partitions_assigned") == 1, "one partition moves")
+                    told_again(manager, manager.alerts())
+                    assert first.terminate() == 0
+                    eventually(lambda: second.metric("detector_partitions_assigned") == 2, "the other one moves")
+                    told_again(manager, manager.alerts())
+                    assert set(late.alerts()) == set(HOSTS)
+                    assert [status for status, _ in manager.notified + late.notified] == ["firing"] * 4
+                    outage.produce(12, 100.0)
+                    shows(manager)
+                    shows(late)
+                    assert second.terminate() == 0
+                eventually(lambda: len(late.notified) == 4, "people hear of the ends")
+                assert sorted(late.notified[2:]) == [("resolved", host) for host in HOSTS]
