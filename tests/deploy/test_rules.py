@@ -170,7 +170,7 @@ def test_what_an_alert_says(tmp_path: Path) -> None:
                 "exp_labels": {"severity": "critical", "job": "detector", "instance": "a", "sink": "kafka"},
                 "exp_annotations": {
                     "summary": "Alerts do not reach their receivers",
-                    "description": "a cannot deliver to kafka. Reading waits until it can.",
+                    "description": "a cannot deliver to kafka. Reading waits until it can, except for Alertmanager.",
                 },
             }
         ],

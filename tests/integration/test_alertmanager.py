@@ -69,7 +69,7 @@ def told_again(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> N
         ]
 
 
-def test_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g19_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint, tmp_path: Path) -> None:
     with RealAlertmanager(tmp_path / "alertmanager") as manager:
         outage = Outage(kafka, tmp_path, [manager.url])
         outage.settings["source"]["kafka"]["group_instance_id"] = "one"
@@ -103,7 +103,7 @@ def test_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint, tm
         assert sorted(manager.notified[2:]) == [("resolved", host) for host in HOSTS]
 
 
-def test_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was_down(
+def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was_down(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]

@@ -99,7 +99,7 @@ def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Ma
     assert last["endsAt"] == "1970-01-01T00:17:40.000000Z"
 
 
-def test_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAlertmanager) -> None:
+def test_g19_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url, resend_seconds=1)
     made.tell([firing("a"), firing("b")])
     made.tell([resolved("b")])
@@ -108,7 +108,7 @@ def test_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAler
     assert last == {"a": True, "b": False}
 
 
-def test_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is_up(
+def test_g19_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is_up(
     board: Make, failures: Failures, lines: io.StringIO
 ) -> None:
     port = free_ports(1)[0]
@@ -142,7 +142,7 @@ def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
     assert told[0]["error"].endswith("answered 500 (no disk)")
 
 
-def test_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
+def test_g19_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
     board: Make, server: FakeAlertmanager, failures: Failures
 ) -> None:
     with FakeAlertmanager() as hanging:
@@ -158,7 +158,7 @@ def test_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
         assert time.monotonic() - before < 60.0
 
 
-def test_an_alert_that_is_refused_keeps_no_other_back(
+def test_g19_an_alert_that_is_refused_keeps_no_other_back(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
     """A request with one that Alertmanager does not take is answered with 400 as a whole."""
@@ -271,7 +271,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(
         assert "does not prove to be it" in lines.getvalue()
 
 
-def test_what_waits_is_tried_once_more_at_the_end_and_nothing_is_ended(board: Make, server: FakeAlertmanager) -> None:
+def test_g19_what_waits_is_tried_once_more_at_the_end_and_nothing_ends(board: Make, server: FakeAlertmanager) -> None:
     server.answer = lambda alerts: (503 if len(server.posts) < 3 else 200, b"")
     made = board(server.url)
     made.tell([firing()])
@@ -282,12 +282,15 @@ def test_what_waits_is_tried_once_more_at_the_end_and_nothing_is_ended(board: Ma
 
 
 def test_threads_end_with_the_board(board: Make, server: FakeAlertmanager) -> None:
+    before = set(threading.enumerate())
     made = board(server.url, f"{server.url}/b")
+    begun = [thread for thread in threading.enumerate() if thread.name == "alertmanager" and thread not in before]
     made.tell([firing()])
     delivered(made)
     made.close(30.0)
     made.close(30.0)
-    assert not [thread for thread in threading.enumerate() if thread.name == "alertmanager"]
+    assert len(begun) == 2
+    assert not any(thread.is_alive() for thread in begun)
 
 
 def test_what_has_no_place_is_counted_and_named(
@@ -326,7 +329,7 @@ class Noting:
         self.bodies.append(alerts)
 
 
-def test_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() -> None:
+def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() -> None:
     client, clock = Noting(), ManualClock()
     teller = Teller(client, 40.0, 10, clock, lambda: None)
     try:
@@ -349,7 +352,7 @@ def test_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() ->
         teller.join(30.0)
 
 
-def test_a_burst_of_alerts_waits_for_nobody(board: Make) -> None:
+def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO) -> None:
     """Ten thousand, to an Alertmanager that does not answer."""
     alerts: list[Alert] = [firing(f"host-{number}") for number in range(10_000)]
     with FakeAlertmanager() as server:

@@ -21,14 +21,14 @@ def due(schedule: Schedule, now: float, *, accept: bool = True, most: int = 100)
     return [(dict(one.labels)["host"], "fires" if one.ends_at is None else "ended") for one in notices]
 
 
-def test_what_fires_is_told_at_once_and_then_at_every_interval() -> None:
+def test_g19_what_fires_is_told_at_once_and_then_at_every_interval() -> None:
     schedule = Schedule(RESEND, 10)
     assert tell(schedule, firing(), 0.0)
     told = [now for now in range(0, 200, 5) if due(schedule, float(now))]
     assert told == [0, 60, 120, 180]
 
 
-def test_an_end_is_told_for_five_more_minutes() -> None:
+def test_g19_an_end_is_told_for_five_more_minutes() -> None:
     schedule = Schedule(RESEND, 10)
     tell(schedule, firing(), 0.0)
     due(schedule, 0.0)
@@ -40,7 +40,7 @@ def test_an_end_is_told_for_five_more_minutes() -> None:
     assert schedule.waiting == 0
 
 
-def test_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_does() -> None:
+def test_g19_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_does() -> None:
     schedule = Schedule(RESEND, 10)
     tell(schedule, firing(), 0.0)
     tell(schedule, resolved(), 30.0)
@@ -60,7 +60,7 @@ def test_a_change_while_a_request_is_on_its_way_is_not_taken_for_accepted() -> N
     assert due(schedule, 2.0) == [("a", "ended")]
 
 
-def test_the_end_of_an_earlier_alert_is_not_repeated_into_the_next_one() -> None:
+def test_g19_the_end_of_an_earlier_alert_is_not_repeated_into_the_next_one() -> None:
     """The labels are the same, so Alertmanager would end the new alert."""
     schedule = Schedule(RESEND, 10)
     for alert, now in ((firing(), 0.0), (resolved(), 10.0), (firing(starts_at=1_100.0), 20.0)):
@@ -90,7 +90,7 @@ def test_what_is_restored_waits_for_the_records_that_may_have_ended_it() -> None
     assert due(schedule, 15.0) == [("b", "fires")]
 
 
-def test_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> None:
+def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> None:
     schedule = Schedule(RESEND, 10)
     for number in range(2):
         tell(schedule, firing(f"host-{number}", partition=number), 0.0)
@@ -110,7 +110,7 @@ def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> Non
     assert left.ends_at == 1_100.0
 
 
-def test_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
+def test_g19_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
     schedule = Schedule(RESEND, 2)
     assert [tell(schedule, firing(host), 0.0) for host in "abc"] == [True, True, False]
     assert tell(schedule, resolved("a"), 1.0)
