@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 NAME_LABEL = "__name__"
 GROUP_LABEL = "__group__"
@@ -42,6 +43,11 @@ class SeriesKey:
         return any(name == GROUP_LABEL for name, _ in self.labels)
 
     @property
+    def characters(self) -> int:
+        """In names and values of all labels: what of a key may be long."""
+        return len("".join(chain.from_iterable(self.labels)))
+
+    @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so quoting cannot make two collide."""
         digest = hashlib.blake2b(digest_size=16)
@@ -73,6 +79,8 @@ class SeriesIndex:
         self.by_raw: dict[object, int] = {}
         self.raw_bytes = 0
         """What the spellings take at most, as counted by who fills `by_raw`."""
+        self.characters = 0
+        """Of all keys."""
         self._by_key: dict[SeriesKey, int] = {}
         self._keys: list[SeriesKey | None] = []
         self._free: list[int] = []
@@ -96,6 +104,7 @@ class SeriesIndex:
                 handle = len(self._keys)
                 self._keys.append(key)
             self._by_key[key] = handle
+            self.characters += key.characters
         return handle
 
     def find(self, key: SeriesKey) -> int | None:
@@ -117,6 +126,7 @@ class SeriesIndex:
                 del self._by_key[key]
                 self._keys[handle] = None
                 self._free.append(handle)
+                self.characters -= key.characters
         gone = [spelling for spelling, tag in self.by_raw.items() if tag >> KIND_BITS not in keep]
         for spelling in gone:
             del self.by_raw[spelling]

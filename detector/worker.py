@@ -272,7 +272,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
     return StreamCounts(
         tracked=table.streams,
         limit=table.max_streams * len(partitions),
-        fullest=max((table.streams_of(partition) for partition in partitions), default=0) / table.max_streams,
+        fullest=max((table.places_of(partition) for partition in partitions), default=0) / table.max_streams,
         warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
         fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
         firing=int((status == AlertStatus.FIRING).sum()),

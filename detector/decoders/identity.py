@@ -22,7 +22,8 @@ MAX_LABEL_CHARACTERS = 16_384
 
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
-_SPELLED_BYTES_PER_SERIES = 16 << 10
+_SPELLED_BYTES_PER_SERIES = 2 << 10
+_SPELLED_BYTES_PER_CHARACTER = 2
 _LEAST_SPELLED_BYTES = 64 << 20
 _LONGEST_INTEGER = 64
 _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
@@ -82,8 +83,9 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
         raise DecodeError("encoding", "half of a surrogate pair in a name or label") from exc
     tag = series.intern(key) << KIND_BITS | kind
     series.raw_bytes += _size(spelling)
-    if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)) or series.raw_bytes > max(
-        _LEAST_SPELLED_BYTES, _SPELLED_BYTES_PER_SERIES * len(series)
+    most_bytes = _SPELLED_BYTES_PER_SERIES * len(series) + _SPELLED_BYTES_PER_CHARACTER * series.characters
+    if len(series.by_raw) >= max(_LEAST_SPELLINGS, _SPELLINGS_PER_SERIES * len(series)) or (
+        series.raw_bytes > max(_LEAST_SPELLED_BYTES, most_bytes)
     ):  # the same series in ever new spellings
         series.by_raw.clear()
         series.raw_bytes = _size(spelling)

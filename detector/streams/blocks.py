@@ -53,6 +53,10 @@ class BlockTable:
         """Streams of one partition."""
         return self._partition(partition).streams
 
+    def places_of(self, partition: Partition) -> int:
+        """Places that they take."""
+        return self._partition(partition).places
+
     def series(self, partition: Partition) -> SeriesIndex:
         """The index whose handles `rows` understands; made at the first question."""
         return self._partition(partition).series

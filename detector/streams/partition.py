@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,18 @@ from detector.streams.event_time import EventTime
 from detector.streams.membership import Membership
 
 NO_ROW = -1
+PLACE_CHARACTERS = 2_048
+"""So few that a place costs about what a stream costs anyway; so many that no decoder lets a stream take more than
+`BLOCKS_PER_SLOT_BLOCK`, so that a full partition has the blocks on which its slots lie."""
+
+
+def places(key: SeriesKey) -> int:
+    """Places that a stream takes.
+
+    >>> [places(SeriesKey.of("x" * length)) for length in (1, PLACE_CHARACTERS - 8, PLACE_CHARACTERS)]
+    [1, 1, 2]
+    """
+    return max(1, -(-key.characters // PLACE_CHARACTERS))
 
 
 class PartitionStreams:
@@ -20,6 +34,8 @@ class PartitionStreams:
         self.series = SeriesIndex()
         self.streams = 0
         """How many of them have a row; the rows of groups do not count."""
+        self.places = 0
+        """What they take of the places that a partition has."""
         self.row_of: Int64 = np.empty(0, dtype=np.int64)
         self.hashes: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
         """[handles] of the keys, 0 where it was not asked for yet."""
@@ -32,6 +48,18 @@ class PartitionStreams:
         """None when streams came or went since it was last asked for."""
         self.forgotten = False
         """True when streams lost their rows since their handles were last looked through."""
+
+    def came(self, keys: Iterable[SeriesKey]) -> None:
+        """These streams have a row now."""
+        for key in keys:
+            self.streams += 1
+            self.places += places(key)
+
+    def went(self, keys: Iterable[SeriesKey]) -> None:
+        """They have none any more."""
+        for key in keys:
+            self.streams -= 1
+            self.places -= places(key)
 
     def has(self, key: SeriesKey) -> bool:
         """Whether the series has a row here; its name may be known before it gets one, or without."""

@@ -4,10 +4,11 @@ A stream that is seen on two partitions is two streams here: state may depend on
 A new stream gets the lowest number of its partition that is free: where it lands depends on which streams there are,
 and on nothing else.
 
-A partition keeps at most `max_streams`. The last sixteenth of them is for streams that were seen before
-(`sightings.py`), so that names which never come again do not keep out one that does. Where it is full, the streams that
-have been silent longest give way at the next look for idle ones. Limits are a partition's own: what becomes of a sample
-must not depend on which other partitions a worker happens to have.
+A partition has `max_streams` places, and a stream takes one for every `PLACE_CHARACTERS` of its labels, or part of
+them. The last sixteenth of the places is for streams that were seen before (`sightings.py`), so that names which never
+come again do not keep out one that does. Where it is full, the streams that have been silent longest give way at the
+next look for idle ones. Limits are a partition's own: what becomes of a sample must not depend on which other
+partitions a worker happens to have.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from detector.series import SeriesKey
 from detector.streams.blocks import BlockTable
 from detector.streams.event_time import EventTime, looked, until_look
 from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
-from detector.streams.partition import NO_ROW, PartitionStreams
+from detector.streams.partition import NO_ROW, PLACE_CHARACTERS, PartitionStreams, places
 from detector.streams.sightings import SIGHTED, Slots
 
 LATEST = Field("stream.latest", dtype="float64", initial=-np.inf)
@@ -126,11 +127,14 @@ class StreamTable(BlockTable):
     def surplus_rows(self, partition: Partition, now: float) -> Rows:
         """Where the partition is full: rows to be evicted at event time `now`, silent for longest first."""
         owned = self._partition(partition)
-        if owned.streams < self.max_streams:
+        if owned.places < self.max_streams:
             return np.empty(0, dtype=np.int64)
         rows = self.stream_rows(partition)
         latest: Float64 = self.columns[LATEST.name][rows]
-        by_silence = np.argsort(latest, kind="stable")[: owned.streams - min(self.open_streams, self.max_streams - 1)]
+        surplus = owned.places - min(self.open_streams, self.max_streams - 1)
+        by_silence = np.argsort(latest, kind="stable")[:surplus]
+        freed = np.cumsum([places(self.key(row)) for row in rows[by_silence].tolist()])
+        by_silence = by_silence[: np.searchsorted(freed, surplus) + 1]
         evicted: Rows = rows[by_silence[now - latest[by_silence] > self.evict_idle_seconds]]
         return evicted
 
@@ -150,7 +154,7 @@ class StreamTable(BlockTable):
             return
         owned = self._partition(partition)
         self._touch(rows)
-        owned.streams -= len(self._only_streams(rows))
+        owned.went(self.key(row) for row in self._only_streams(rows).tolist())
         reset(self._own_fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
@@ -167,7 +171,8 @@ class StreamTable(BlockTable):
         """
         owned = self._partition(partition)
         groups = len(owned.blocks) * BLOCK_ROWS - len(owned.free) - owned.streams
-        if owned.forgotten or len(owned.series) > 2 * self.max_streams + groups + BLOCK_ROWS:
+        most = 2 * self.max_streams + groups + BLOCK_ROWS
+        if owned.forgotten or len(owned.series) > most or owned.series.characters > most * PLACE_CHARACTERS:
             owned.forgotten = False
             owned.hashes[owned.row_of == NO_ROW] = 0
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
@@ -185,8 +190,9 @@ class StreamTable(BlockTable):
     def _admit_at_first_sight(self, owned: PartitionStreams, handles_N: Int64, rows_N: Rows, new: Int64) -> Int64:
         """Rows for streams of the samples `new` while there is open room; the samples that are left."""
         _, first = np.unique(handles_N[new], return_index=True)
-        room = max(0, self.open_streams - owned.streams)
-        for handle in handles_N[new[np.sort(first)[:room]]].tolist():
+        for handle in handles_N[new[np.sort(first)]].tolist():
+            if owned.places >= self.open_streams:
+                break
             self._admit(owned, handle)
         rows_N[new] = owned.row_of[handles_N[new]]
         return _without_row(new, rows_N)
@@ -199,7 +205,7 @@ class StreamTable(BlockTable):
         known, end = slots.known(self.columns[SIGHTED.name]), len(new)
         for at in np.flatnonzero(known).tolist():
             handle = int(handles_N[new[at]])
-            if at >= end or owned.streams >= self.max_streams:
+            if at >= end or owned.places >= self.max_streams:
                 break
             if owned.row_of[handle] == NO_ROW:
                 self._admit(owned, handle)
@@ -244,7 +250,7 @@ class StreamTable(BlockTable):
         super().restore(partition, event_time, blocks)
         owned = self._partition(partition)
         rows = self.stream_rows(partition)
-        owned.streams = len(rows)
+        owned.came(self.key(row) for row in rows.tolist())
         if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
             for row in rows.tolist():
                 self._join(owned, row, self.key(row))
@@ -271,7 +277,7 @@ class StreamTable(BlockTable):
 
     def _admit(self, owned: PartitionStreams, handle: int) -> None:
         self._place(owned, handle)
-        owned.streams += 1
+        owned.came([owned.series.key(handle)])
         if self.group_by:
             self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
 

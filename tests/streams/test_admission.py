@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.columns import BLOCK_ROWS, Field
-from detector.series import SeriesKey
-from detector.streams.partition import NO_ROW
+from detector.decoders.identity import MAX_LABEL_CHARACTERS
+from detector.series import NAME_LABEL, SeriesKey
+from detector.streams.partition import NO_ROW, PLACE_CHARACTERS
 from detector.streams.sightings import BLOCKS_PER_SLOT_BLOCK, SIGHTED, SLOTS_PER_ROW, coin
 from detector.streams.table import LATEST, StreamTable
 
@@ -39,7 +40,12 @@ def taking(time: float) -> list[str]:
     return winners
 
 
-NAMES = [*colliding(12), *(f"x{number}" for number in range(24))]
+LONG = "l" * PLACE_CHARACTERS
+NAMES = [
+    *colliding(12),
+    *(f"x{number}" for number in range(24)),
+    *(f"{count}{count * LONG}" for count in range(1, 8)),
+]
 
 
 class Model:
@@ -52,12 +58,16 @@ class Model:
 
     def admits(self, name: str, time: float) -> bool:
         if name not in self.known:
-            if len(self.known) >= self.open and not self._sighted(name, time):
+            if self.places >= self.open and not self._sighted(name, time):
                 return False
-            if len(self.known) >= self.limit:
+            if self.places >= self.limit:
                 return False
             self.known.add(name)
         return True
+
+    @property
+    def places(self) -> int:
+        return sum(1 + len(name + NAME_LABEL) // PLACE_CHARACTERS for name in self.known)
 
     def _sighted(self, name: str, time: float) -> bool:
         number = int(SeriesKey.of(name).fingerprint[:16], 16)
@@ -97,6 +107,7 @@ def test_g10_g8_admission_is_its_model_however_the_samples_are_cut(
     admitted = [row != NO_ROW for a, b in pairwise(edges) for row in rows_of(table, names[a:b], times[a:b]).tolist()]
     assert admitted == [model.admits(name, time) for name, time in zip(names, times, strict=True)]
     assert table.streams == len(model.known) <= limit
+    assert table.places_of(A) == model.places
 
 
 @settings(deadline=None)
@@ -134,6 +145,38 @@ def test_g10_the_last_sixteenth_is_for_streams_that_were_seen_before() -> None:
     assert (rows_of(table, [b, d]) == NO_ROW).tolist() == [False, True]
     assert (rows_of(table, [d, e, e]) == NO_ROW).tolist() == [False, True, True], "there is no place left"
     assert table.streams == 32
+
+
+def test_g10_long_labels_take_more_places_and_give_them_back() -> None:
+    table = table_of(32, evict=10.0)
+    long = [f"{number}{6 * LONG}" for number in range(4)]
+    rows_of(table, long[:1], time=1.0)
+    rows_of(table, [*long[1:3], *(f"a{i}" for i in range(9))], time=2.0)
+    assert table.places_of(A) == 3 * 7 + 9
+    assert (rows_of(table, [long[3], "b"], time=2.0) == NO_ROW).all(), "there is no open place left"
+    twin = table_of(32)
+    twin.restore(A, table.event_time(A), [table.take(A, number) for number in table.cut(A)])
+    assert twin.places_of(A) == 30
+    c, *_ = taking(2.0)
+    rows_of(table, [c, c, *taking(3.0)[1:3] * 2], time=[2.0, 2.0, 3.0, 3.0, 3.0, 3.0])
+    assert table.places_of(A) == 32
+    evicted = table.surplus_rows(A, 100.0)
+    assert [table.key(row).name for row in evicted.tolist()] == [long[0]], "one of them is room enough"
+    table.release(A, evicted)
+    assert table.places_of(A) == 25
+
+
+def test_g10_names_that_are_long_and_never_come_again_are_forgotten_by_their_length() -> None:
+    table, room = table_of(64), (2 * 64 + BLOCK_ROWS) * PLACE_CHARACTERS
+    for first in range(0, 1_000, 50):
+        rows_of(table, [f"{number}{7 * LONG}" for number in range(first, first + 50)])
+        assert table.series(A).characters <= room
+    assert table.streams == 8
+    assert table.places_of(A) == 64
+
+
+def test_a_full_partition_has_the_blocks_of_its_slots_however_long_labels_are() -> None:
+    assert MAX_LABEL_CHARACTERS <= BLOCKS_PER_SLOT_BLOCK * PLACE_CHARACTERS
 
 
 def test_g10_a_full_partition_evicts_those_that_were_silent_longest() -> None:
