@@ -113,7 +113,7 @@ class Forecaster:
         """[B] running error of the network over that of the last value; below 1 it helps. 1 before there is any."""
         bank = state["bank"]
         slots = (Slot.FLOOR, Slot.SKILL.start, Slot.SKILL.start + 1)
-        floor, network, last_value = (bank[:, slot].take(rows).astype(np.float64) for slot in slots)
+        floor, network, last_value = (bank[:, slot][rows].astype(np.float64) for slot in slots)
         floor += LEAST_SCALE
         skill: Float64 = (network + floor) / (last_value + floor)
         return skill
