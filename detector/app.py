@@ -6,7 +6,7 @@ import faulthandler
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from detector.protocols import Clock, Sink, Source
 from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
-from detector.sinks import SINKS, kafka_topic_sink
+from detector.sinks import BOARDS, SINKS, kafka_topic_sink
+from detector.sinks.board import AlertBoard
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.sources import SOURCES
@@ -128,9 +129,11 @@ def build_worker(
 
     pipeline = build_pipeline(config)
     _describe(config, pipeline, metrics)
-    alerts = (*_alert_outlets(config, stack), *extra_alerts)
+    record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
+    alerts = (*_alert_outlets(config, stack, record), *extra_alerts)
+    boards = dict(_alert_boards(config, stack, record, metrics, clock))
     rejects = _reject_outlet(config, stack)
-    for name in [outlet.name for outlet in alerts] + ([rejects.name] if rejects else []):
+    for name in [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []):
         # A counter that appears with its first failure shows no increase.
         metrics.worker.sink_failures.labels(name)
         metrics.worker.sink_messages.labels(name)
@@ -156,6 +159,7 @@ def build_worker(
         flush_timeout_seconds=max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds),
         snapshots=snapshots,
         learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
+        boards=boards,
     )
 
 
@@ -225,8 +229,7 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
 
 
-def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
-    encode = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
+def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord) -> list[AlertOutlet]:
     outlets = []
     for name, build in SINKS.items():
         if getattr(config.sinks, name).enabled:
@@ -234,6 +237,17 @@ def _alert_outlets(config: Config, stack: ExitStack) -> list[AlertOutlet]:
             stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
             outlets.append(AlertOutlet(name, sink, encode))
     return outlets
+
+
+def _alert_boards(
+    config: Config, stack: ExitStack, record: AlertRecord, metrics: Metrics, clock: Clock
+) -> Iterator[tuple[str, AlertBoard]]:
+    for name, build in BOARDS.items():
+        if getattr(config.sinks, name).enabled:
+            board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
+            stack.callback(board.close, config.checkpoint.shutdown_timeout_seconds)
+            metrics.worker.sink_waiting.labels(name).set_function(board.waiting)
+            yield name, board
 
 
 def _snapshots(
