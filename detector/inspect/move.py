@@ -14,7 +14,7 @@ from detector.records import Partition
 from detector.state import STORES
 from detector.state.archive import export, opened
 from detector.state.survey import Snapshot, Survey, at_offset, survey
-from detector.state.transfer import put, revert_to
+from detector.state.transfer import earlier, put, revert_to
 
 
 def export_to(config: Config, archive: Path, partition: Partition | None, *, force: bool) -> list[str]:
@@ -22,19 +22,17 @@ def export_to(config: Config, archive: Path, partition: Partition | None, *, for
     if archive.exists() and not force:
         raise StateOccupied(f"{archive} exists; --force replaces it")
     with reader_of(config) as reader:
-        found = [one for one in exported(reader, config.source.kafka.group_id, archive, partition) if one.snapshots]
-    if not found:
-        archive.unlink()
-        raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}, so there is nothing to export")
+        found = exported(reader, config.source.kafka.group_id, archive, partition)
     return [
         f"{one.topic}/{one.partition}: {sum(snapshot.damaged is None for snapshot in one.snapshots)} snapshots, "
         f"the newest at {at_offset(one, None).offset}"
         for one in found
+        if one.snapshots
     ]
 
 
 def exported(reader: StateReader, group: str, archive: Path, partition: Partition | None) -> list[Survey]:
-    """Tried again where something is damaged: a worker may just have deleted an old snapshot. Raises StateDamaged."""
+    """Tried again where something is damaged: a worker may just have deleted an old snapshot. Raises StateError."""
 
     def stored() -> Iterator[Stored]:
         return reader.partitions() if partition is None else iter([reader.open(partition)])
@@ -74,6 +72,8 @@ def revert(config: Config, partition: Partition | None, *, at: int | None, while
         held = list(reader.partitions()) if partition is None else [reader.open(partition)]
         if not any(stored.blobs for stored in held):
             raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id}")
+        for stored in held:  # all of them, or none
+            earlier(survey(stored), at)
         store = stack.enter_context(store_of(config, while_running=while_running))
         timeout_seconds = config.state.flush_timeout_seconds
         return [_told(one, "goes back", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from detector.errors import StateDamaged, StateNewer, StateUnavailable
+from detector.errors import StateDamaged, StateMissing, StateNewer, StateUnavailable
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name
@@ -52,9 +52,10 @@ class Index(msgspec.Struct, frozen=True):
 
 
 def export(stored: Iterable[Stored], group: str, path: Path) -> list[Survey]:
-    """Write every whole snapshot of every partition to `path`, which appears when it is complete.
+    """Write every whole snapshot of every partition to `path`, which appears, or is replaced, when it is complete.
 
-    Raises StateDamaged for a partition of whose snapshots none is whole, StateUnavailable where nothing can be written.
+    Raises StateMissing where there is none, StateDamaged for a partition of whose snapshots none is whole,
+    StateUnavailable where nothing can be written.
     """
     part = path.with_name(path.name + ".part")
     found, entries = [], []
@@ -64,6 +65,8 @@ def export(stored: Iterable[Stored], group: str, path: Path) -> list[Survey]:
                 for one in stored:
                     found.append(_wholesome(one))
                     entries += list(_add_all(archive, one, found[-1]))
+                if not entries:
+                    raise StateMissing(f"nothing is stored for group {group}, so there is nothing to export")
                 _add(archive, _INDEX, msgspec.json.encode(Index(FORMAT, group, entries)), 0.0)
             file.flush()
             os.fsync(file.fileno())

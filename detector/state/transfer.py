@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from detector.errors import StateMissing, StateOccupied
 from detector.protocols import StateStore, Stored
 from detector.state.manifest import manifest_offset
-from detector.state.survey import Snapshot, at_offset, survey, whole_names
+from detector.state.survey import Snapshot, Survey, at_offset, survey, whole_names
 
 
 def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeout_seconds: float) -> Snapshot:
@@ -45,16 +45,21 @@ def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seco
     Raises StateMissing, StateDamaged, StateUnavailable.
     """
     found = survey(stored)
-    if at is None:
-        whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
-        if len(whole) < 2:
-            raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier snapshot that is whole")
-        at = whole[1].offset
-    chosen = at_offset(found, at)
+    chosen = earlier(found, at)
     store.open(stored.partition)
     wanted = whole_names(stored, found, up_to=chosen.offset)
     _delete(store, stored, set(stored.blobs) - wanted, timeout_seconds)
     return chosen
+
+
+def earlier(found: Survey, at: int | None) -> Snapshot:
+    """The snapshot at offset `at`, or the whole one before the newest. Raises StateMissing, StateDamaged."""
+    if at is not None:
+        return at_offset(found, at)
+    whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
+    if len(whole) < 2:
+        raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier snapshot that is whole")
+    return whole[1]
 
 
 def _delete(store: StateStore, stored: Stored, names: set[str], timeout_seconds: float) -> None:

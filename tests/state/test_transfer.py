@@ -199,6 +199,27 @@ def test_reverting_goes_back_one_snapshot_and_leaves_the_rest(archive: Path, tmp
     assert offsets(tmp_path / "state")[B] == [80, 70]
 
 
+def test_g13_reverting_changes_nothing_where_one_of_the_partitions_cannot_go_back(
+    archive: Path, tmp_path: Path
+) -> None:
+    config = directory_config(tmp_path / "state")
+    import_from(config, archive)
+    move.revert(config, B, at=None, while_running=True)
+    with pytest.raises(StateMissing, match="metrics/1: there is no earlier snapshot"):
+        move.revert(config, None, at=None, while_running=True)
+    assert offsets(tmp_path / "state") == {A: [80, 70], B: [70]}
+
+
+def test_an_export_of_nothing_leaves_the_archive_that_is_there(archive: Path, tmp_path: Path) -> None:
+    before = archive.read_bytes()
+    with pytest.raises(StateMissing, match="nothing is stored for group detector"):
+        move.export_to(directory_config(tmp_path / "empty"), archive, None, force=True)
+    assert archive.read_bytes() == before
+    with pytest.raises(StateMissing, match="nothing is stored for group detector"):
+        move.export_to(directory_config(tmp_path / "empty"), tmp_path / "new.tar", None, force=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive.tar"]
+
+
 class Interrupted(BaseException):
     """The process ends here."""
 
