@@ -59,6 +59,7 @@ class Teller:
         self._failed = failed
         self._changed = threading.Condition()
         self._closing = False
+        self._closed_at = float("inf")
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._not_before = float("-inf")
         self._thread = threading.Thread(target=self._run, name="alertmanager", daemon=True)
@@ -92,10 +93,11 @@ class Teller:
         with self._changed:
             self.schedule.forget(partition, self._clock.monotonic())
 
-    def ask_to_close(self) -> None:
-        """Have what waits tried once more, then the thread end."""
+    def ask_to_close(self, within_seconds: float) -> None:
+        """Have what waits tried once more, if that begins in time, then the thread end."""
         with self._changed:
             self._closing = True
+            self._closed_at = self._clock.monotonic() + within_seconds
             self._changed.notify()
 
     def join(self, timeout_seconds: float) -> None:
@@ -105,9 +107,8 @@ class Teller:
     def _run(self) -> None:
         while notices := self._next():
             self._post(notices)
-        last = self._due(news_only=True)
-        while last and self._post(last):
-            last = self._due(news_only=True)
+        while self._clock.monotonic() < self._closed_at and (last := self._due(news_only=True)) and self._post(last):
+            """One failure is enough."""
         if waiting := self.waiting:
             log.warning("ended with alerts that were not accepted", url=self._client.url, alerts=waiting)
 
@@ -201,6 +202,6 @@ class AlertmanagerBoard:
         """
         until = time.monotonic() + timeout_seconds / 3
         for teller in self._tellers:
-            teller.ask_to_close()
+            teller.ask_to_close(until - time.monotonic())
         for teller in self._tellers:
             teller.join(max(0.0, until - time.monotonic()))

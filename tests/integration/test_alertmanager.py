@@ -117,6 +117,8 @@ def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_
         outage.produce(3, 0.0)
         with Daemon(folders[0], outage.settings) as first:
             shows(manager, *HOSTS)
+            read = len(HOSTS) * (HISTORY + 3)
+            eventually(lambda: first.metric("detector_committed_offset") == read, "a checkpoint waits for none of them")
             assert first.metric("detector_sink_alerts_waiting", sink="alertmanager") == len(HOSTS)
             assert first.metric("detector_sink_failures_total", sink="alertmanager") > 0
             with late:
