@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -71,6 +72,6 @@ def _trouble(url: str) -> str | None:
         return "holds credentials, which come by reference: bearer_token_file, or username and password_file"
     if "?" in url or "#" in url:
         return "has a query or a fragment"
-    if parts.path.rstrip("/").endswith(("/api", "/api/v1", "/api/v2", "/alerts")):
+    if re.search(r"/api(/v[12](/alerts)?)?/?$", parts.path):
         return "goes on to the API, which is found below the base address"
     return None

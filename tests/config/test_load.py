@@ -97,6 +97,7 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("sinks: {alertmanager: {urls: ['http://a:99999']}}", "number 1 is no address (Port out of range"),
         ("sinks: {alertmanager: {urls: ['http://a', 'http://a/']}}", "names an Alertmanager twice"),
         ("sinks: {alertmanager: {urls: ['http://a/api/v2/alerts']}}", "goes on to the API"),
+        ("sinks: {alertmanager: {urls: ['http://a/api/']}}", "goes on to the API"),
         ("sinks: {alertmanager: {urls: ['http://a/?b']}}", "has a query or a fragment"),
         ("sinks: {alertmanager: {username: a}}", "username and password_file go together"),
         (
@@ -108,6 +109,12 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
 )
 def test_what_cannot_be_is_said(text: str, finding: str) -> None:
     assert finding in "\n".join(findings(text))
+
+
+def test_alertmanagers_may_be_anywhere_below_a_host() -> None:
+    urls = ["http://[::1]:9093", "https://example.com/alerts/", "http://alertmanager"]
+    found = parse(f"sinks: {{alertmanager: {{urls: {urls}}}}}", "test").sinks.alertmanager.urls
+    assert found == ["http://[::1]:9093", "https://example.com/alerts", "http://alertmanager"]
 
 
 def test_s3_a_password_in_an_address_is_refused_and_not_repeated() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.app import SystemClock
+from detector.config.alertmanager import Alertmanager
+from detector.records import Alert, AlertStatus
+from detector.series import SeriesKey
+from detector.sinks.alertmanager import AlertmanagerBoard
 from tests.integration.alertmanager import RealAlertmanager
 from tests.integration.daemon import Daemon
 from tests.kafka.broker import free_ports
 from tests.kafka.endpoint import Endpoint, eventually
+from tests.sinks.alertmanagers import RECORD, firing
 
 pytestmark = pytest.mark.integration
 
@@ -137,3 +144,51 @@ def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_
                     assert second.terminate() == 0
                 eventually(lambda: len(late.notified) == 4, "people hear of the ends")
                 assert sorted(late.notified[2:]) == [("resolved", host) for host in HOSTS]
+
+
+def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path: Path) -> None:
+    """Alerts of a few streams, one after the other with the same labels, and partitions that are handed over."""
+    rng = np.random.default_rng(5)
+    still_open: dict[int, Alert] = {}
+    with RealAlertmanager(tmp_path / "alertmanager") as manager:
+        section = Alertmanager(enabled=True, urls=[manager.url], resend_seconds=1.0)
+        board = AlertmanagerBoard(section, RECORD, SystemClock(), lambda: None)
+        try:
+            for step in range(400):
+                time.sleep(0.025)
+                stream = int(rng.integers(20))
+                if stream in still_open:
+                    board.tell([ended(still_open.pop(stream))])
+                else:
+                    still_open[stream] = begun(stream)
+                    board.tell([still_open[stream]])
+                if step % 40 == 20:
+                    gone = int(rng.integers(3))
+                    board.forget(("metrics", gone))
+                    board.tell([one for one in still_open.values() if one.partition == gone], restored=True)
+                if step == 150:
+                    manager.kill()
+                if step == 250:
+                    manager.start()
+            hosts = {f"web-{stream}" for stream in still_open}
+            assert 3 < len(hosts) < 17
+            eventually(lambda: set(manager.alerts()) == hosts, "it shows what is open")
+            for _ in range(20):
+                time.sleep(0.1)
+                assert set(manager.alerts()) == hosts
+            board.tell([ended(one) for one in still_open.values()])
+            shows(manager)
+            time.sleep(1.5)
+            assert manager.alerts() == {}
+        finally:
+            board.close(30.0)
+
+
+def begun(stream: int) -> Alert:
+    now = time.time()
+    series = SeriesKey.of("requests", {"host.name": f"web-{stream}"})
+    return replace(firing(), series=series, partition=stream % 3, starts_at=now - 5.0, time=now)
+
+
+def ended(one: Alert) -> Alert:
+    return replace(one, status=AlertStatus.RESOLVED, ends_at=time.time() - 1.0)
