@@ -225,6 +225,11 @@ def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
             f"{doing}: {where} does not allow it to {kafka.sasl.username or 'an anonymous client'} ({detail}); "
             "grant READ and DESCRIBE on the topics read, READ on the group, WRITE and DESCRIBE on the topics written"
         )
+    if isinstance(error, kafka_errors.InvalidSessionTimeoutError):
+        return SourceError(
+            f"{doing}: {where} does not accept source.kafka.session_timeout_seconds; it is to be between the brokers' "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms, by default 6 s and half an hour"
+        )
     if isinstance(error, kafka_errors.RetriableError | OSError):
         return BrokerUnreachable(f"{doing}: no answer from {where} ({detail}); check that its brokers are up")
     return SourceError(f"{doing}: {where} answered with {detail}")

@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
 
-from detector.errors import BrokerUnreachable, MemberFenced, OffsetLost, TopicMissing
+from detector.errors import BrokerUnreachable, MemberFenced, OffsetLost, SourceError, TopicMissing
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import Partition
 from detector.sources.kafka import KafkaSource
@@ -309,6 +309,13 @@ def test_pitfall_4_a_missing_topic_is_named_and_not_created(kafka: Endpoint, mak
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
         make_source("no-such-topic")
     assert "no-such-topic" not in kafka.topics()
+
+
+def test_a_session_that_is_too_long_for_the_brokers_is_named(kafka: Endpoint, make_source: MakeSource):
+    source = make_source(kafka.create_topic(), session_timeout_seconds=7_200.0)
+    with pytest.raises(SourceError, match=r"does not accept source\.kafka\.session_timeout_seconds") as caught:
+        drive(source, until=lambda: False)
+    assert not caught.value.retriable
 
 
 def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source: MakeSource):
