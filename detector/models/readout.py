@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import Bool, Columns, Field, Rows
+from detector.columns import Bool, Columns, Field, Rows, put
 from detector.stats.ewm import follow, warm_rate
 
 Float32 = npt.NDArray[np.float32]
@@ -76,10 +76,10 @@ class Readout:
         step = self._rate * surprise / (2 + np.clip(np.vecdot(seen_BH, seen_BH), 0, LARGEST))
         weights[:, :-1] += step[:, None] * seen_BH
         weights[:, -1] += step
-        state["readout"][rows] = weights
+        put(state["readout"], rows, weights)
         missed = np.minimum(np.abs(np.stack((error, error - own, error))), OUTLIER * most)
         rates = np.stack([warm_rate(age_B, rate) for rate in (SKILL_RATE, SKILL_RATE, USUAL_RATE)])
-        state["readout_errors"][rows] = follow(errors, missed, np.where(learning_B, rates, np.float32(0))).T
+        put(state["readout_errors"], rows, follow(errors, missed, np.where(learning_B, rates, np.float32(0))).T)
 
 
 def _read(weights: Float32, top_BH: Float32) -> Float32:
