@@ -18,6 +18,10 @@ from detector.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+"""Of the key `<<`: the keys of another mapping, where the mapping has none of its own."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
 
@@ -32,6 +36,8 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == _MERGE:
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, Hashable):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
@@ -78,6 +84,8 @@ def parse(text: str, where: str) -> Config:
         raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
         raise ConfigError(where, [f"is not valid YAML: {_one_line(exc)}"]) from exc
+    except RecursionError:
+        raise ConfigError(where, ["is nested too deeply"]) from None
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):

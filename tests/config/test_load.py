@@ -131,6 +131,27 @@ def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(
     parse(f"sinks: {{alertmanager: {{{addresses}, {secret}, allow_plaintext_credentials: true}}}}", "test")
 
 
+def test_a_section_may_take_over_the_keys_of_another_and_have_its_own() -> None:
+    text = """
+    alerts:
+      time_intervals:
+        - {name: nights, time_intervals: [&night {times: [{start_time: "00:00", end_time: "06:00"}]}]}
+        - {name: monday nights, time_intervals: [{<<: *night, weekdays: [monday]}]}
+    checkpoint: {<<: {interval_seconds: 3.0, shutdown_timeout_seconds: 9.0}, interval_seconds: 4.0}
+    """
+    found = parse(text, "test.yaml")
+    first, second = (one.time_intervals[0] for one in found.alerts.time_intervals)
+    assert first.times == second.times
+    assert first.weekdays != second.weekdays
+    assert (found.checkpoint.interval_seconds, found.checkpoint.shutdown_timeout_seconds) == (4.0, 9.0)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: "])
+def test_what_is_nested_too_deeply_is_said(opening: str) -> None:
+    closing = {"[": "]", "{a: ": "}"}[opening]
+    assert findings(f"a: {5_000 * opening}1{5_000 * closing}") == ["is nested too deeply"]
+
+
 def test_g17_every_key_of_the_wrong_type_is_found() -> None:
     for key in keys():
         value: object = {"unknown": 1}
