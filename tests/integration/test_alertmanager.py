@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +21,7 @@ from detector.series import SeriesKey
 from detector.sinks.alertmanager import AlertmanagerBoard
 from tests.integration.alertmanager import RealAlertmanager
 from tests.integration.daemon import Daemon
-from tests.kafka.broker import free_ports
+from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import Endpoint, eventually
 from tests.sinks.alertmanagers import RECORD, firing
 
@@ -144,6 +146,50 @@ def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_
                     assert second.terminate() == 0
                 eventually(lambda: len(late.notified) == 4, "people hear of the ends")
                 assert sorted(late.notified[2:]) == [("resolved", host) for host in HOSTS]
+
+
+def test_g19_a_worker_that_was_frozen_does_not_repeat_what_another_one_has_ended(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    with RealAlertmanager(tmp_path / "alertmanager") as manager:
+        outage = Outage(kafka, tmp_path, [manager.url])
+        outage.settings["sinks"]["alertmanager"]["resend_seconds"] = 10
+        outage.settings["source"]["kafka"]["session_timeout_seconds"] = 6.0
+        outage.produce(HISTORY, 100.0)
+        outage.produce(3, 0.0)
+        with Daemon(folders[0], outage.settings) as first, Daemon(folders[1], outage.settings) as second:
+            for daemon in (first, second):
+                eventually(lambda one=daemon: one.metric("detector_partitions_assigned") == 1, "each has a share")  # type: ignore[misc]
+            shows(manager, *HOSTS)
+            first.process.send_signal(signal.SIGSTOP)
+            frozen_at = time.monotonic()
+            eventually(lambda: second.metric("detector_partitions_assigned") == 2, "the other one takes over")
+            outage.produce(12, 100.0)
+            shows(manager)
+            time.sleep(max(0.0, frozen_at + 12.0 - time.monotonic()))  # a repetition is due
+            first.process.send_signal(signal.SIGCONT)
+            for _ in range(80):
+                time.sleep(0.1)
+                assert manager.alerts() == {}
+            assert first.terminate() == 0
+            assert second.terminate() == 0
+        assert sorted(manager.notified[2:]) == [("resolved", host) for host in HOSTS]
+
+
+def test_g12_an_alertmanager_that_hangs_keeps_nobody_from_ending_in_order(kafka: Endpoint, tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as hanging:
+        outage = Outage(kafka, tmp_path, [f"http://{HOST}:{hanging.getsockname()[1]}"])
+        outage.produce(HISTORY, 100.0)
+        outage.produce(3, 0.0)
+        with Daemon(tmp_path, outage.settings) as daemon:
+            read = len(HOSTS) * (HISTORY + 3)
+            eventually(lambda: daemon.metric("detector_committed_offset") == read, "no checkpoint waits for it")
+            assert daemon.metric("detector_sink_alerts_waiting", sink="alertmanager") == len(HOSTS)
+            assert daemon.terminate() == 0
+            assert "ended with alerts that were not accepted" in daemon.log.read_text()
 
 
 def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path: Path) -> None:
