@@ -65,6 +65,10 @@ def until_look(now: EventTime, times_N: Float64, step: float) -> tuple[EventTime
 def _within_window(now: EventTime, times_N: Float64, step: float) -> tuple[EventTime, int | None]:
     if now.newest == -math.inf:
         now = now._replace(newest=float(times_N[0]))
+    newest = max(now.newest, float(times_N.max()))
+    near = newest < now.newest + step and (not now.young or float(times_N.min()) > newest - step)
+    if near and math.floor(newest / step) == math.floor(now.newest / step):
+        return _reached(now, newest, len(times_N)), None
     beyond_N = np.floor(times_N / step) > math.floor(now.newest / step)
     within_N = np.where(beyond_N, -np.inf, times_N)
     reached_N = np.maximum.accumulate(np.concatenate(([now.newest], within_N)))
@@ -73,10 +77,13 @@ def _within_window(now: EventTime, times_N: Float64, step: float) -> tuple[Event
     asks_N[: now.wait] = False
     looks = np.flatnonzero(asks_N | (beyond_N & ~leads_N))
     end = int(looks[0]) if len(looks) else len(times_N)
-    newest = float(reached_N[end])
+    return _reached(now, float(reached_N[end]), end), end if len(looks) else None
+
+
+def _reached(now: EventTime, newest: float, taken: int) -> EventTime:
+    """After so many samples, none of which asked for a look."""
     refused = now.refused if newest == now.newest else 0
-    now = now._replace(newest=newest, wait=max(0, now.wait - end), refused=refused)
-    return now, end if len(looks) else None
+    return now._replace(newest=newest, wait=max(0, now.wait - taken), refused=refused)
 
 
 def looked(now: EventTime, time: float, latest_S: Float64, step: float) -> EventTime:
