@@ -27,7 +27,7 @@ from detector.config import Config
 from detector.records import Partition, SampleBatch
 from detector.series import SeriesKey
 
-PARTITIONS = 4
+HOST_STREAMS = 50
 STEP_SECONDS = 60.0
 START = 1_760_000_000.0
 NANO = 1e9
@@ -43,11 +43,11 @@ PARTS = (
 class Inside:
     """A pipeline whose streams have `warm` samples each."""
 
-    def __init__(self, profile: str, streams: int, warm: int, *, apart: bool = False) -> None:
-        """With `apart`, each partition has its rounds to itself."""
-        self._apart = apart
-        self.pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}}))
-        self.partitions: list[Partition] = [("metrics", number) for number in range(PARTITIONS)]
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._apart = options.apart
+        grouped = {"groups": {"by": ["host"]}} if options.groups else {}
+        self.pipeline = build_pipeline(Config.model_validate({"model": {"profile": options.profile}, **grouped}))
+        self.partitions: list[Partition] = [("metrics", number) for number in range(options.partitions)]
         self.seconds = dict.fromkeys((f"{owner}.{name}" for owner, name in PARTS), 0)
         self._digest = hashlib.sha256()
         self._step = 0
@@ -55,9 +55,10 @@ class Inside:
         self._handles = []
         for partition in self.partitions:
             index = self.pipeline.table.series(partition)
-            keys = [SeriesKey.of("cpu_busy", {"host": f"host-{n}"}) for n in range(streams // PARTITIONS)]
+            names = [divmod(n, HOST_STREAMS) for n in range(options.streams // options.partitions)]
+            keys = [SeriesKey.of(f"metric_{metric}", {"host": f"host-{host}"}) for host, metric in names]
             self._handles.append(np.array([index.intern(key) for key in keys], dtype=np.int64))
-        for _ in range(warm):
+        for _ in range(options.warm):
             self.step()
         for owner, name in PARTS:
             self._watch(getattr(self.pipeline, owner), name, f"{owner}.{name}")
@@ -118,7 +119,8 @@ class Process:
 
     def __init__(self, stack: ExitStack, checkout: Path, options: argparse.Namespace) -> None:
         command = [sys.executable, __file__, "--serve", "--profile", options.profile]
-        command += ["--streams", str(options.streams), "--warm", str(options.warm), *["--apart"] * options.apart]
+        command += ["--streams", str(options.streams), "--partitions", str(options.partitions)]
+        command += ["--warm", str(options.warm), *["--apart"] * options.apart, *["--groups"] * options.groups]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         self._process = stack.enter_context(
             subprocess.Popen(
@@ -139,7 +141,7 @@ class Process:
 
 def serve(options: argparse.Namespace) -> None:
     """Answer on standard output what is asked on standard input."""
-    inside = Inside(options.profile, options.streams, options.warm, apart=options.apart)
+    inside = Inside(options)
     answers: dict[str, Callable[[], str]] = {
         "ready": lambda: "yes",
         "step": lambda: str(inside.step()),
@@ -173,6 +175,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=("full", "compact"), default="full")
     parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--groups", action="store_true", help=f"judge hosts of {HOST_STREAMS} streams as groups, too")
     parser.add_argument("--warm", type=int, default=2_300, help="samples of each stream before the first that is timed")
     parser.add_argument("--steps", type=int, default=40, help="samples of each stream that are timed")
     parser.add_argument("--apart", action="store_true", help="a partition at a time")
