@@ -89,8 +89,8 @@ def produce(bootstrap: str, topic: str, load: Load, seconds: float) -> None:
     producer.flush()
 
 
-def config_for(bootstrap: str, topic: str, folder: str, wait_seconds: float | None) -> Config:
-    """The defaults, but for where to read and that nobody takes the alerts."""
+def config_for(bootstrap: str, topic: str, folder: str, wait_seconds: float | None, checkpoint: float) -> Config:
+    """The defaults, but for where to read, that nobody takes the alerts, and seconds between checkpoints."""
     source: dict[str, object] = {"topics": [topic], "group_id": topic, "start": "earliest"}
     if wait_seconds is not None:
         source["fetch_max_wait_seconds"] = wait_seconds
@@ -99,13 +99,16 @@ def config_for(bootstrap: str, topic: str, folder: str, wait_seconds: float | No
             "kafka": {"bootstrap_servers": [bootstrap]},
             "source": {"kafka": source},
             "sinks": {"kafka": {"enabled": False}},
+            "checkpoint": {"interval_seconds": checkpoint},
             "state": {"type": "directory", "directory": {"path": folder}},
             "telemetry": {"listen": "127.0.0.1:0", "log_level": "error"},
         }
     )
 
 
-def measure(endpoint: Endpoint, load: Load, seconds: float, wait_seconds: float | None) -> tuple[float, Float64, int]:
+def measure(
+    endpoint: Endpoint, load: Load, seconds: float, wait_seconds: float | None, checkpoint: float
+) -> tuple[float, Float64, int]:
     """Share of a core, delay of each sample in seconds, turns of the loop that had records."""
     topic = endpoint.create_topic(partitions=load.partitions)
     text = "/".join([str(load.streams), str(load.interval_seconds), str(load.partitions), *["burst"] * load.burst])
@@ -125,7 +128,7 @@ def measure(endpoint: Endpoint, load: Load, seconds: float, wait_seconds: float 
         assert producer.stdin is not None
         assert producer.stdout is not None
         producer.stdout.readline()
-        worker = build_worker(config_for(endpoint.bootstrap, topic, folder, wait_seconds), stack)
+        worker = build_worker(config_for(endpoint.bootstrap, topic, folder, wait_seconds, checkpoint), stack)
         while sum(worker.positions.values()) < load.streams:
             worker.turn()
         observe = worker.telemetry.metrics.observe_scored
@@ -154,6 +157,7 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", default=LOADS)
     parser.add_argument("--seconds", type=float, default=20.0, help="that are measured of each load")
     parser.add_argument("--wait", type=float, nargs="+", default=[None], help="source.kafka.fetch_max_wait_seconds")
+    parser.add_argument("--checkpoint", type=float, default=10.0, help="checkpoint.interval_seconds")
     parser.add_argument("--produce", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.produce:
@@ -164,7 +168,9 @@ def main() -> None:
         print(f"{'load':<18} {'wait':>6} {'core':>6} {'us':>6} {'turns/s':>8} {'delay: mean':>12} {'95%':>6}")
         for text in options.loads:
             for wait in options.wait:
-                share, delays, turns = measure(cluster.endpoint, Load.of(text), options.seconds, wait)
+                share, delays, turns = measure(
+                    cluster.endpoint, Load.of(text), options.seconds, wait, options.checkpoint
+                )
                 micro = 1e6 * share * options.seconds / len(delays)
                 mean, most = 1e3 * delays.mean(), 1e3 * np.quantile(delays, 0.95)
                 print(
