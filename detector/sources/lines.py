@@ -46,16 +46,18 @@ class FileTape:
         self._follow = follow
         self._fd = self._open()
         self._position = 0
+        self._within_line = False
+        """The last line read so far may go on."""
 
     def read(self) -> bytes | None:
         try:
             chunk = os.read(self._fd, CHUNK_BYTES)
             if not chunk and self._follow:
-                self._next_file()
-                return None
+                return self._end_of_file()
         except OSError as exc:
             raise _unreadable(self._path, exc) from exc
         self._position += len(chunk)
+        self._within_line = not chunk.endswith(b"\n")
         return chunk
 
     def wait(self, seconds: float) -> bool:
@@ -79,20 +81,31 @@ class FileTape:
             raise _unreadable(self._path, exc) from exc
         return fd
 
-    def _next_file(self) -> None:
-        """At the end: start over where the file was cut, go on with the one that replaced it, or wait for either."""
+    def _end_of_file(self) -> bytes | None:
+        """Go on with the file that replaced this one, or at the start where it was cut; else wait for either.
+
+        With both the line is over that the old file never ended.
+        """
+        if not self._has_next_file():
+            return None
+        unended, self._within_line, self._position = self._within_line, False, 0
+        return b"\n" if unended else None
+
+    def _has_next_file(self) -> bool:
         old = os.fstat(self._fd)
         try:
             new = os.stat(self._path)
         except FileNotFoundError:
-            return  # between the two steps of a rotation
-        if (new.st_dev, new.st_ino) != (old.st_dev, old.st_ino):
-            self.close()
-            self._fd = self._open()
-            self._position = 0
-        elif new.st_size < self._position:
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            self._position = 0
+            return False  # between the two steps of a rotation
+        if (new.st_dev, new.st_ino) == (old.st_dev, old.st_ino):
+            if was_cut := new.st_size < self._position:
+                os.lseek(self._fd, 0, os.SEEK_SET)
+            return was_cut
+        if os.fstat(self._fd).st_size > self._position:
+            return False  # written to since it was read
+        self.close()
+        self._fd = self._open()
+        return True
 
 
 class StdinTape:

@@ -143,6 +143,21 @@ def test_a_followed_file_grows_is_rotated_and_is_cut(tmp_path: Path) -> None:
     files.close(1.0)
 
 
+@pytest.mark.parametrize("how", ["rotated", "cut"])
+def test_a_line_that_a_followed_file_never_ended_is_not_joined_to_the_next_file_s_first(
+    tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"one\nunfinished business")
+    files = source(path, follow=True)
+    assert lines(files) == [("a", 1, b"one")]
+    if how == "rotated":
+        os.replace(path, tmp_path / "a.csv.1")
+    path.write_bytes(b"new\n")
+    assert lines(files) == [("a", 2, b"unfinished business"), ("a", 3, b"new")]
+    files.close(1.0)
+
+
 def test_a_line_without_end_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a" * (3 * MAX_LINE_BYTES) + b"\n1,1\n" + b"b" * (2 * MAX_LINE_BYTES))
     found = everything(source(tmp_path))
