@@ -55,11 +55,15 @@ class Budget:
         """[B] surprise that spends the budget of a stream with the pooled tail."""
         return -np.log(self._probability(state, rows))
 
-    def price(self, state: Columns, rows: Rows) -> Float64:
-        """[B] surprise that is worth an alarm of this stream: the base, and more where the budget is overspent."""
+    def overspent(self, state: Columns, rows: Rows) -> Float64:
+        """[B] what is added to the base where more was spent than allowed, >= 0."""
         spent_B = state["budget_spent"][rows].astype(np.float64)
         overspent_B = np.log((spent_B + CREDIT) / (state["budget_allowed"][rows] + CREDIT))
-        return self.base(state, rows) + np.maximum(overspent_B, 0.0)
+        return np.asarray(np.maximum(overspent_B, 0.0))
+
+    def price(self, state: Columns, rows: Rows) -> Float64:
+        """[B] surprise that is worth an alarm of this stream."""
+        return self.base(state, rows) + self.overspent(state, rows)
 
     def update(self, state: Columns, rows: Rows, times_B: Float64, surprise_B: Float64) -> None:
         """Learn the interval, and book this round's surprise. A stream in its warm-up books 0."""

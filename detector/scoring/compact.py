@@ -114,5 +114,8 @@ class NoRecurrence(Recurrence):
     def bound(self, state: Columns, rows: Rows) -> Float64:
         return np.full(len(rows), self.alone)
 
+    def is_outage(self, returned_B: Float64, history_seconds_B: Float64) -> Bools:
+        return np.zeros(len(returned_B), dtype=np.bool_)
+
     def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
         """Nothing to learn."""

@@ -27,6 +27,12 @@ RARE = 0.5
 """Distance from the established, in deviations of the value, beyond which a value is rare."""
 NOW, LATELY = 1.0 / 4.0, 1.0 / 64.0
 """Rates a sample."""
+OUTAGE = 3.0
+"""Distance of a residual from all that is established, in deviations, from which on it is worth an alarm."""
+FIRST_SECONDS = 1.5 * 86_400.0
+"""History before which that says nothing: what is usual was not yet there a day apart."""
+HALF_TRUST_SECONDS = 2 * 86_400.0
+"""History at which it counts half."""
 USUAL_SECONDS = 2 * 86_400.0
 LARGEST_RATE = 1.0 / 16.0
 
@@ -43,6 +49,11 @@ class Recurrence:
         """[B] most that a distance from the established may count, in deviations."""
         now_B, lately_B, days_B = (state[field.name][rows].astype(np.float64) for field in self.fields)
         return self.alone + LASTING * np.maximum(now_B - lately_B, 0.0) * (1.0 - days_B) ** 2
+
+    def is_outage(self, returned_B: Float64, history_seconds_B: Float64) -> Bools:
+        """[B] whether a residual is one, by its distance from all established ones, in deviations."""
+        far_B = returned_B * history_seconds_B > OUTAGE * (history_seconds_B + HALF_TRUST_SECONDS)
+        return np.asarray(far_B & (history_seconds_B > FIRST_SECONDS))
 
     def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
         """Take in which values of a round were rare."""

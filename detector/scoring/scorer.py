@@ -5,9 +5,9 @@ stream has a daily habit, of the departure from it. Each is in its own standard 
 value's are those of its side of the mean where they are less. With a history of n samples each is multiplied by
 n / (n + 500), and the part that is a recurrence by n / (n + 300).
 
-p is the tail probability of raw, or that of the present run of repeats where it is smaller; the latter counts for no
-more than just an alarm (`FLAT_WORTH`). anomaly_score = log p / log p_budget, so more than 1 is rarer than the alarm
-budget allows; beyond 1 it grows with the logarithm of that ratio.
+p is the tail probability of raw, or that of a plain alarm where that is smaller: of a run of repeats, and of a residual
+far from all that is established, even if it happened before (`PLAIN_WORTH`). anomaly_score = log p / log p_budget, so
+more than 1 is rarer than the alarm budget allows; beyond 1 it grows with the logarithm of that ratio.
 `score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call.
 Finite for every finite |value| <= 1e30.
 """
@@ -47,9 +47,10 @@ LEAST_SHARE = 0.1
 """Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
 explode."""
 HABIT_SIZE = 32
-FLAT_WORTH = 1.05
-"""Most that a run of repeats is worth, in prices of an alarm: its probability is extrapolated from the stream's habit
-of repeating, so it is good for an alarm, but not for one that outranks all others."""
+PLAIN_WORTH = 1.05
+"""What a plain alarm is worth, in prices of an alarm: good for one, but not for one that outranks what is new. A run of
+repeats is worth no more, because its probability is extrapolated from the stream's habit of repeating; an outage that
+happened before is worth as much, as long as the stream has hardly overspent its budget."""
 TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.228)
 """Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.05 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
@@ -142,7 +143,8 @@ class Scorer:
         residual_novelty_B = _novelty(residual_distance, residual_deviation_B, count_B, alone)
         calm_B = level.novelty * _trust(count_B[moved])
         residual_novelty_B[moved] = np.maximum(residual_novelty_B[moved], calm_B)
-        residual_novelty_B *= self._moments.varies(state, rows)
+        varies_B = self._moments.varies(state, rows)
+        residual_novelty_B *= varies_B
         bound_B = self._recurrence.bound(state, rows)
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
         seen_B = self._departures.seen(state, rows[is_open])
@@ -150,9 +152,13 @@ class Scorer:
         habit_B = _novelty(habit_distance, habit_deviation_B, seen_B, alone)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
-        price_B = self._budget.price(state, rows)
-        flat_B = np.minimum(self._flat.surprise(state, rows, run_B), FLAT_WORTH * price_B)
-        surprise_B = np.maximum(self._tail.surprise(raw_B), flat_B)
+        base_B = self._budget.base(state, rows)
+        price_B = base_B + self._budget.overspent(state, rows)
+        returned_B = residual_distance.established / residual_deviation_B * _trust(count_B, HALF_TRUST_RETURNS)
+        is_outage_B = self._recurrence.is_outage(returned_B * varies_B, count_B * interval_B)
+        flat_B = np.minimum(self._flat.surprise(state, rows, run_B), PLAIN_WORTH * price_B)
+        plain_B = np.maximum(flat_B, PLAIN_WORTH * base_B * is_outage_B)
+        surprise_B = np.maximum(self._tail.surprise(raw_B), plain_B)
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, surprise_B)
         anomaly_B = compressed(surprise_B / price_B)
