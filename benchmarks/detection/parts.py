@@ -77,13 +77,20 @@ class NothingLasts(NoRecurrence):
     """What lasts is worth no more than one sample, which is worth what it is to the product's scorer."""
 
     alone = Recurrence.alone
+    is_outage = Recurrence.is_outage
+
+
+class NoOutages(Recurrence):
+    """What comes again is worth no alarm by itself, however far it is from the usual."""
+
+    is_outage = NoRecurrence.is_outage
 
 
 class OnePrice(Budget):
     """Overspending costs nothing."""
 
-    def price(self, state: Columns, rows: Rows) -> Float64:
-        return self.base(state, rows)
+    def overspent(self, state: Columns, rows: Rows) -> Float64:
+        return np.zeros(len(rows))
 
 
 class _Experienced:
@@ -162,6 +169,13 @@ def unforgiving() -> Scorer:
     return scorer
 
 
+def without_outages() -> Scorer:
+    """Recurrences earn credit, and no alarm of their own."""
+    scorer = Scorer()
+    scorer._recurrence = NoOutages()
+    return scorer
+
+
 SILENT: dict[str, Callable[[Scorer], object]] = {
     "_values": lambda _: NoMemory("value"),
     "_residuals": lambda _: NoMemory("residual"),
@@ -211,6 +225,7 @@ VARIANTS: dict[str, Variant] = {
     "without the novelty of the residual": Variant(without("_residuals")),
     "without credit for recurrence": Variant(unforgiving),
     "without more credit for what lasts": Variant(without("_recurrence")),
+    "without an alarm for outages": Variant(without_outages),
     "without the daily habit": Variant(without("_habit")),
     "without calm": Variant(without("_calm")),
     "without the flat line": Variant(without("_flat")),
