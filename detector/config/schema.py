@@ -12,6 +12,7 @@ from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
 from detector.config.values import (
+    FilePath,
     GroupSeconds,
     HostPort,
     InstanceName,
@@ -136,7 +137,7 @@ class Model(Section):
     """The forecaster, and how much is kept of a stream."""
 
     profile: Literal["full", "compact"] = "full"
-    weights: str | None = None
+    weights: FilePath | None = None
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     readout: Readout = Readout()
@@ -267,7 +268,7 @@ class Config(Section):
         """(key, topic) of all that are in use."""
         kafka = self.source.kafka
         if self.source.type == "kafka":
-            yield from (("source.kafka.topics", topic) for topic in dict.fromkeys(kafka.topics))
+            yield from (("source.kafka.topics", topic) for topic in kafka.topics)
             if kafka.partitioning == "repartition":
                 yield "source.kafka.repartition_topic", kafka.repartition_topic
             if self.state.type == "kafka":
@@ -282,9 +283,8 @@ class Config(Section):
         """What is written to a topic that is read would go in circles."""
         uses: dict[str, str] = {}
         for key, topic in self._topics():
-            if topic in uses:
-                raise ValueError(f"{key}: {topic} is {uses[topic]} already; name a topic of its own")
-            uses[topic] = key
+            if (first := uses.setdefault(topic, key)) != key:
+                raise ValueError(f"{key}: {topic} is {first} already; name a topic of its own")
         return self
 
     @model_validator(mode="after")

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-InstanceName = TopicName
-"""Kafka has one rule for both."""
+_KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_INTERNAL_TOPICS = (
+    "__cluster_metadata",
+    "__consumer_offsets",
+    "__remote_log_metadata",
+    "__share_group_state",
+    "__transaction_state",
+)
+"""Any other name that begins like these may be a topic of the user's."""
+
+
+def _kafka_name(text: str) -> str:
+    """Kafka has one rule for topics and members of groups."""
+    if not _KAFKA_NAME.fullmatch(text) or text in (".", ".."):
+        raise ValueError(
+            "is no name for Kafka: it takes 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
+        )
+    return text
+
+
+def _not_internal(text: str) -> str:
+    if text in _INTERNAL_TOPICS:
+        raise ValueError("is one of Kafka's internal topics, which hold no metric events; name a topic of your own")
+    return text
+
+
+InstanceName = Annotated[str, AfterValidator(_kafka_name)]
+TopicName = Annotated[InstanceName, AfterValidator(_not_internal)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
 """Brokers take milliseconds in 32 bits."""
@@ -17,7 +52,8 @@ GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
 
 def _host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or set(host) & set("/, ") or not port.isdigit() or int(port) >= 65_536:
+    known = port.isascii() and port.isdigit() and int(port) < 65_536
+    if not host or set(host) & set("/, ") or not host.isprintable() or not known:
         raise ValueError(f"{text!r} is not host:port")
     return text
 
@@ -49,7 +85,29 @@ StartPoint = Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator
 """An end of the log, or the first record at a time or later."""
 
 
+def _file(text: str) -> str:
+    if not Path(text).name:
+        raise ValueError("names no file; leave it out if none is meant")
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_file)]
+
+
 class Section(BaseModel):
     """Unknown keys are errors; a configuration never changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, given: object, info: ValidationInfo) -> object:
+        """Refuse what Python would take: true as the number 1, and text at whose NUL a path or a host name ends."""
+        field = cls.model_fields[info.field_name or ""]
+        reads_itself = any(isinstance(part, BeforeValidator) for part in field.metadata)
+        if isinstance(given, bool) and field.annotation in (int, float) and not reads_itself:
+            raise ValueError("must be a number; YAML reads yes, on and true as true, no, off and false as false")
+        texts = given if isinstance(given, list) else [given]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError("holds a NUL character; in single quotes YAML reads a backslash as it stands")
+        return given

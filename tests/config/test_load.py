@@ -61,6 +61,10 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("kafka: {bootstrap_servers: ['a:9092,b:9092']}", "'a:9092,b:9092' is not host:port"),
         ("kafka: {bootstrap_servers: ['PLAINTEXT://a:9092']}", "'PLAINTEXT://a:9092' is not host:port"),
         ("alerts: {mute: [night]}", "alerts.mute.0: has no keys"),
+        (
+            "alerts: {time_intervals: [{name: a, time_intervals: [{times: [{start_time: on, end_time: '6:00'}]}]}]}",
+            "times.0.start_time: true is no time of day",
+        ),
         ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a word"),
         (
             "alerts:\n  not_before: 2026-02-30T00:00:00Z",
@@ -70,7 +74,7 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
             "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
             "source.kafka.repartition_topic: b is source.kafka.topics already; name a topic of its own",
         ),
-        ("source: {kafka: {group_instance_id: ''}}", "source.kafka.group_instance_id: string should match pattern"),
+        ("source: {kafka: {group_instance_id: ''}}", "source.kafka.group_instance_id: is no name for Kafka"),
         ("dead_letter: {topic: metrics}", "dead_letter.topic: metrics is source.kafka.topics already"),
         ("sinks: {kafka: {topic: metrics}}", "sinks.kafka.topic: metrics is source.kafka.topics already"),
         ("dead_letter: {topic: alerts}", "dead_letter.topic: alerts is sinks.kafka.topic already"),
@@ -86,6 +90,10 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
             "sasl without tls sends the password readably",
         ),
         ("kafka: {bootstrap_servers: ['b:0']}", "a broker cannot listen on port 0"),
+        ("kafka: {bootstrap_servers: ['b:²']}", "'b:²' is not host:port"),
+        ('telemetry: {listen: "a\\tb:9464"}', "is not host:port"),
+        ("model: {weights: ''}", "model.weights: names no file; leave it out if none is meant"),
+        ("model: {weights: /}", "model.weights: names no file"),
         ("scoring: {alerts_per_stream_week: .nan}", "scoring.alerts_per_stream_week"),
         (
             "source: {kafka: {start: soon}}",
@@ -109,6 +117,44 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
 )
 def test_what_cannot_be_is_said(text: str, finding: str) -> None:
     assert finding in "\n".join(findings(text))
+
+
+TOPIC_KEYS = {
+    "source.kafka.topics.0": "source: {kafka: {topics: [NAME]}}",
+    "source.kafka.repartition_topic": "source: {kafka: {repartition_topic: NAME}}",
+    "sinks.kafka.topic": "sinks: {kafka: {topic: NAME}}",
+    "dead_letter.topic": "dead_letter: {topic: NAME}",
+    "state.kafka.topic": "state: {kafka: {topic: NAME}}",
+}
+
+
+def test_all_keys_that_name_a_topic_are_tried_here() -> None:
+    assert {key.removesuffix(".0") for key in TOPIC_KEYS} == {key for key in keys() if "topic" in key.split(".")[-1]}
+
+
+@pytest.mark.parametrize("key", TOPIC_KEYS)
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        (".", "is no name for Kafka"),
+        ("..", "is no name for Kafka"),
+        ("", "is no name for Kafka"),
+        ("a b", "is no name for Kafka"),
+        ("café", "is no name for Kafka"),
+        (250 * "a", "is no name for Kafka"),
+        ("__consumer_offsets", "is one of Kafka's internal topics"),
+        ("__transaction_state", "is one of Kafka's internal topics"),
+    ],
+)
+def test_a_topic_that_kafka_refuses_or_keeps_to_itself_is_said(key: str, name: str, finding: str) -> None:
+    (found,) = findings(TOPIC_KEYS[key].replace("NAME", f"'{name}'"))
+    assert found.startswith(f"{key}: {finding}")
+
+
+@pytest.mark.parametrize("name", [249 * "a", "...", "__metrics", "a.B_c-9"])
+@pytest.mark.parametrize("text", TOPIC_KEYS.values())
+def test_any_other_name_may_be_a_topic(text: str, name: str) -> None:
+    parse(text.replace("NAME", f"'{name}'"), "test.yaml")
 
 
 def test_alertmanagers_may_be_anywhere_below_a_host() -> None:

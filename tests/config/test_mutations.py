@@ -73,6 +73,36 @@ def test_g17_a_number_out_of_range_is_found(key: str, value: float) -> None:
     assert any(finding.startswith(f"{key}: ") for finding in findings({key: value}))
 
 
+@pytest.mark.parametrize("key", [key for key in keys() if field_of(key).annotation is not bool])
+def test_g17_true_is_neither_a_number_nor_a_text(key: str) -> None:
+    """YAML reads an unquoted `on` and `yes` as true, which Python takes for 1."""
+    for value in (True, [True]):
+        (finding,) = findings({key: value})
+        assert finding.startswith(key)
+
+
+NUMBERS = [key for key in keys() if field_of(key).annotation in (int, float)]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_g17_of_true_and_false_it_is_said_that_a_number_is_wanted(key: str) -> None:
+    for value in (True, False):
+        (finding,) = findings({key: value})
+        assert finding.startswith(f"{key}: must be a number; ")
+
+
+def test_a_whole_number_may_stand_for_any_number() -> None:
+    assert parse("checkpoint: {interval_seconds: 5}", "test.yaml").checkpoint.interval_seconds == 5.0
+
+
+@pytest.mark.parametrize("key", keys())
+def test_g17_a_nul_is_found_in_every_text(key: str) -> None:
+    """A path or a host name that holds one would be an error in the midst of the program."""
+    for value in ("a\0b:9", ["a\0b:9"]):
+        (finding,) = findings({key: value})
+        assert finding.startswith(f"{key}: holds a NUL character")
+
+
 def test_most_numbers_have_bounds() -> None:
     assert len({key for key, _ in OUT_OF_RANGE}) > 20
 
