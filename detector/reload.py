@@ -31,6 +31,8 @@ class Reloads:
         """False after a reload with errors in the file, or with which no worker could begin."""
         self.succeeded_at = 0.0
         """When a worker got ready with a new configuration, unix seconds."""
+        self._refused = False
+        """The file had errors when it was read last."""
         self._newest: Config | None = None
         self._proven: Config | None = None
         """The last one with which a worker got ready."""
@@ -87,7 +89,8 @@ class Reloads:
         """A worker reads records with this configuration."""
         self._proven = config
         if config is self._newest:
-            self.successful, self.succeeded_at = True, self._now()
+            with self._lock:
+                self.successful, self.succeeded_at = not self._refused, self._now()
 
     def _run(self) -> None:
         while self._is_asked():
@@ -96,11 +99,12 @@ class Reloads:
                 found = self._read()
             except ConfigError as exc:
                 log.error("configuration has errors, nothing changes", error=str(exc))
-                self.successful = False
+                with self._lock:
+                    self.successful, self._refused = False, True
             else:
                 log.info("configuration read, beginning anew with it")
                 with self._lock:
-                    self.config = found
+                    self.config, self._refused = found, False
                 self._begin_anew()
 
     def _is_asked(self) -> bool:

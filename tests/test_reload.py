@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from detector.config import Config
-from detector.errors import ModelError
+from detector.errors import ConfigError, ModelError
 from detector.reload import Reloads
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import eventually
@@ -163,6 +164,34 @@ def test_with_nothing_before_it_an_error_ends_the_process() -> None:
     workers = Workers(set(), dies=set())
     with pytest.raises(ModelError, match="a:1 cannot begin"):
         workers.follow("a:1")
+
+
+def test_errors_are_told_until_a_file_without_errors_is_in_use() -> None:
+    """Not only until a worker gets ready that was asked for before, or that begins again after a suspension."""
+    found: list[Config | ConfigError] = [Config(), ConfigError("config.yaml", ["wrong"]), Config()]
+
+    def read() -> Config:
+        answer = found.pop(0)
+        if isinstance(answer, ConfigError):
+            raise answer
+        return answer
+
+    with Reloads(read, lambda: None) as reloads:
+        os.kill(os.getpid(), signal.SIGHUP)
+        eventually(lambda: reloads.config is not None, "the file is read")
+        os.kill(os.getpid(), signal.SIGHUP)
+        eventually(lambda: not reloads.successful, "it has errors now")
+        asked_for_before = reloads.take()
+        assert asked_for_before is not None
+        for _ in range(2):
+            reloads.got_ready(asked_for_before)
+            assert not reloads.successful
+        os.kill(os.getpid(), signal.SIGHUP)
+        eventually(lambda: reloads.config is not None, "the errors are mended")
+        mended = reloads.take()
+        assert mended is not None
+        reloads.got_ready(mended)
+        assert reloads.successful
 
 
 def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:

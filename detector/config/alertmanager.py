@@ -49,7 +49,7 @@ class Alertmanager(Section):
         if self.bearer_token_file is not None and self.username is not None:
             raise ValueError("bearer_token_file and username are two ways to log in: leave one out")
         secret = self.bearer_token_file or self.username
-        if secret and not self.allow_plaintext_credentials and any(url.startswith("http:") for url in self.urls):
+        if secret and not self.allow_plaintext_credentials and any(urlsplit(url).scheme == "http" for url in self.urls):
             raise ValueError(
                 "credentials for an http:// address are sent readably: use https://, "
                 "or allow_plaintext_credentials: true if the network is trusted"

@@ -40,6 +40,8 @@ class Client(Protocol):
     """One Alertmanager."""
 
     url: str
+    timeout_seconds: float
+    """How long each step of a request may take."""
 
     def post(self, alerts: bytes) -> None:
         """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
@@ -114,18 +116,21 @@ class Teller:
 
     def _next(self) -> list[Notice]:
         """Wait for something to tell; nothing at the end."""
-        before = self._clock.monotonic()
         while not self._closing:
-            now = self._clock.monotonic()
-            if now > before + TICK_SECONDS + SUSPENSION_SECONDS:
-                self._not_before = now + SETTLING * self.schedule.resend_seconds
-            before = now
-            if now >= self._not_before and (notices := self._due()):
+            if self._clock.monotonic() >= self._not_before and (notices := self._due()):
                 return notices
+            began = self._clock.monotonic()
             with self._changed:
                 if not self._closing:
                     self._changed.wait(TICK_SECONDS)
+            self._pause_if_frozen(began, TICK_SECONDS)
         return []
+
+    def _pause_if_frozen(self, began: float, meant_seconds: float) -> None:
+        """After what was meant to take so long: the worker is to learn first which partitions are another's by now."""
+        now = self._clock.monotonic()
+        if now > began + meant_seconds + SUSPENSION_SECONDS:
+            self._not_before = max(self._not_before, now + SETTLING * self.schedule.resend_seconds)
 
     def _due(self, *, news_only: bool = False) -> list[Notice]:
         with self._changed:
@@ -134,7 +139,7 @@ class Teller:
     def _post(self, notices: list[Notice]) -> bool:
         """True once all were told; those that are refused are told apart, lest they keep others back."""
         try:
-            self._client.post(body(notices, self._clock.time(), LASTING * self.schedule.resend_seconds))
+            self._request(notices)
         except DeliveryError as exc:
             if exc.retriable:
                 self._back_off(exc)
@@ -152,6 +157,13 @@ class Teller:
             self.schedule.settle(notices, self._clock.monotonic())
         return True
 
+    def _request(self, notices: list[Notice]) -> None:
+        began = self._clock.monotonic()
+        try:
+            self._client.post(body(notices, self._clock.time(), LASTING * self.schedule.resend_seconds))
+        finally:
+            self._pause_if_frozen(began, self._client.timeout_seconds)
+
     def _back_off(self, exc: DeliveryError) -> None:
         self._failed()
         log.warning(
@@ -160,7 +172,7 @@ class Teller:
             waiting=self.waiting,
             retry_seconds=self._retry_seconds,
         )
-        self._not_before = self._clock.monotonic() + self._retry_seconds
+        self._not_before = max(self._not_before, self._clock.monotonic() + self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
 

@@ -23,18 +23,19 @@ class AlertmanagerClient:
 
     def __init__(self, url: str, section: Alertmanager) -> None:
         self.url = url
+        self.timeout_seconds = section.timeout_seconds
         self._section = section
         parts = urlsplit(url)
         self._tls = parts.scheme == "https"
         self._host = parts.hostname or ""
-        self._port = parts.port
+        self._port = parts.port or (443 if self._tls else 80)
         self._path = parts.path + PATH
         self._context: ssl.SSLContext | None = None
 
     def post(self, alerts: bytes) -> None:
         """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
         headers = {"Content-Type": "application/json", "User-Agent": "detector", **self._credentials()}
-        connection = self._connection()
+        connection = self.connection()
         try:
             connection.request("POST", self._path, alerts, headers)
             answer = connection.getresponse()
@@ -47,13 +48,13 @@ class AlertmanagerClient:
         if not 200 <= status < 300:
             raise self._refusal(status, location, _first_line(told))
 
-    def _connection(self) -> http.client.HTTPConnection:
-        timeout = self._section.timeout_seconds
+    def connection(self) -> http.client.HTTPConnection:
+        """Not connected yet."""
         if not self._tls:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+            return http.client.HTTPConnection(self._host, self._port, timeout=self.timeout_seconds)
         if self._context is None:
             self._context = self._trusted()
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self.timeout_seconds, context=self._context)
 
     def _trusted(self) -> ssl.SSLContext:
         try:

@@ -58,12 +58,14 @@ class Schedule:
     def forget(self, partition: Partition, now: float) -> None:
         """Say nothing more of the alerts of this partition."""
         for labels, entry in list(self._entries.items()):
+            fired = entry.shown.ends_at is None
             for source in [source for source in entry.notices if source[0] == partition]:
                 del entry.notices[source]
-            if entry.notices:
-                self._show(entry, now, 0.0)
-            else:
+            fires = any(notice.ends_at is None for notice in entry.notices.values())
+            if not entry.notices or (fired and not fires):  # what fired still does, elsewhere
                 del self._entries[labels]
+            else:
+                self._show(entry, now, 0.0)
 
     def due(self, now: float, most: int, *, news_only: bool = False) -> list[Notice]:
         """Up to `most` that are to be told now, changes before repetitions, what waits longest first."""

@@ -17,8 +17,10 @@ import pytest
 
 from detector.app import SystemClock
 from detector.config.alertmanager import Alertmanager
+from detector.errors import DeliveryError
 from detector.records import Alert
 from detector.sinks.alertmanager import BATCH, TICK_SECONDS, AlertmanagerBoard, Teller
+from detector.sinks.alertmanager_http import AlertmanagerClient
 from detector.telemetry import configure_logging
 from detector.testing import ManualClock
 from tests.kafka.broker import free_ports
@@ -336,6 +338,7 @@ class Noting:
     """A client that keeps what it is given."""
 
     url = "noting"
+    timeout_seconds = 10.0
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -365,6 +368,48 @@ def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost(
     finally:
         teller.ask_to_close(0.0)
         teller.join(30.0)
+
+
+class Freezing(Noting):
+    """One whose request is on its way while the process is frozen."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def post(self, alerts: bytes) -> None:
+        super().post(alerts)
+        if len(self.bodies) == 1:
+            self._clock.advance(1_000.0)
+            raise DeliveryError("timed out")
+
+
+def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> None:
+    clock = ManualClock()
+    client = Freezing(clock)
+    teller = Teller(client, 40.0, 10, clock, lambda: None)
+    try:
+        teller.tell([noticed(firing())], 0.0)
+        eventually(lambda: len(client.bodies) == 1, "it is told")
+        clock.advance(1.0)  # for longer than the first pause
+        time.sleep(3 * TICK_SECONDS)
+        assert len(client.bodies) == 1, "it may be another worker's alert by now"
+        for _ in range(4):
+            clock.advance(4.0)
+            time.sleep(2 * TICK_SECONDS)
+        eventually(lambda: len(client.bodies) == 2, "it is ours")
+    finally:
+        teller.ask_to_close(0.0)
+        teller.join(30.0)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [("http://[::1]", "::1", 80), ("https://[fe80::abcd]", "fe80::abcd", 443), ("http://am:9093", "am", 9093)],
+)
+def test_an_address_may_be_a_number_without_a_port(url: str, host: str, port: int) -> None:
+    connection = AlertmanagerClient(url, Alertmanager()).connection()
+    assert (connection.host, connection.port) == (host, port)
 
 
 def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO) -> None:

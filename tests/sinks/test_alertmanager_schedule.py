@@ -110,6 +110,16 @@ def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> Non
     assert left.ends_at == 1_100.0
 
 
+def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_stream_behind() -> None:
+    """The labels are the same, so Alertmanager would end what is open on the partition's next owner."""
+    schedule = Schedule(RESEND, 10)
+    tell(schedule, resolved(partition=1), 0.0)
+    tell(schedule, firing(partition=0), 0.0)
+    assert due(schedule, 0.0) == [("a", "fires")]
+    schedule.forget(("metrics", 0), 1.0)
+    assert [due(schedule, float(now)) for now in range(1, 1_000, 60)] == [[]] * 17
+
+
 def test_g19_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
     schedule = Schedule(RESEND, 2)
     assert [tell(schedule, firing(host), 0.0) for host in "abc"] == [True, True, False]
