@@ -23,7 +23,8 @@ FELL_BACK = "no worker can begin with the new configuration, going on with the o
 
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    """Those that are written to their end."""
+    return [json.loads(line) for line in daemon.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def events(daemon: Daemon) -> list[str]:
