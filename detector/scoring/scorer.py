@@ -52,7 +52,7 @@ PLAIN_WORTH = 1.05
 repeats is worth no more, because its probability is extrapolated from the stream's habit of repeating; an outage that
 happened before is worth as much, as long as the stream has hardly overspent its budget."""
 TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.228)
-"""Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.05 to 0.5 alerts a
+"""Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.1 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
 
 
