@@ -105,7 +105,7 @@ class NoCalm(Calm):
 
 
 class NoRecurrence(Recurrence):
-    """What lasts is worth no more than one sample."""
+    """What lasts is worth no more than one sample, and an outage that comes again no alarm by itself."""
 
     alone = ALONE
 

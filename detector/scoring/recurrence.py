@@ -6,6 +6,9 @@ recurrence rises with the share of rare values among the last few samples, less 
 stream that stays at a new level is new for some samples, not for ever. The rise is multiplied by the square of the
 share of values that were usual over the last two days of event time, so that a young or a wandering stream, to which
 most values are rare, gets little of it.
+
+A *residual* far from all that is established is an outage, even if there was one like it before: it is worth an alarm
+by itself, and no more (see `scorer.PLAIN_WORTH`).
 """
 
 from __future__ import annotations
@@ -51,7 +54,10 @@ class Recurrence:
         return self.alone + LASTING * np.maximum(now_B - lately_B, 0.0) * (1.0 - days_B) ** 2
 
     def is_outage(self, returned_B: Float64, history_seconds_B: Float64) -> Bools:
-        """[B] whether a residual is one, by its distance from all established ones, in deviations."""
+        """[B] whether a residual is one, by its distance from all established ones, in deviations.
+
+        The length of the history is in event time: samples times their usual interval.
+        """
         far_B = returned_B * history_seconds_B > OUTAGE * (history_seconds_B + HALF_TRUST_SECONDS)
         return np.asarray(far_B & (history_seconds_B > FIRST_SECONDS))
 
