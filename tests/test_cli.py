@@ -1,5 +1,6 @@
 """What a person at a terminal meets: help, refusals and exit codes of the command line."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,24 @@ main()
 def test_ctrl_c_before_a_command_has_begun_ends_quietly() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+STOPPED_WHILE_IMPORTING = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "detector.cli.application":
+            os.kill(process, signal.SIGTERM)
+
+process, os.getpid = os.getpid(), lambda: 1
+sys.meta_path.insert(0, Stop())
+from detector.cli import main
+main()
+"""
+
+
+def test_a_container_that_is_stopped_before_its_command_has_begun_ends() -> None:
+    """The kernel ignores SIGTERM for process 1 where it has no handler: that of the test would die of it (-15)."""
+    done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IMPORTING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
