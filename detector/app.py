@@ -36,7 +36,7 @@ from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
-from detector.stopping import StoppingOnSignals
+from detector.stopping import StoppingOnSignals, end_at_once
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
 from detector.watchdog import Watchdog
 from detector.worker import Telemetry, Worker
@@ -177,7 +177,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
 
     def stop(*, again: bool = False) -> None:
         if not workers and not again:
-            raise SystemExit  # it is still being built, and may wait for brokers: there is nothing to end in order
+            end_at_once()  # it is still being built, and may wait for brokers: there is nothing to end in order
         for worker in workers[-1:]:
             worker.stop(again=again)
 

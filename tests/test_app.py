@@ -94,6 +94,29 @@ def test_g12_a_worker_that_still_waits_for_its_brokers_ends_at_once(tmp_path: Pa
         assert "Timeout (" not in daemon.log.read_text()
 
 
+KEEPS_EXCEPTIONS = """
+import signal
+from detector import app
+from detector.config import Config
+
+def wait_for_brokers(*_, **__):
+    for _ in range(2):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException:
+            pass
+
+app.build_worker = wait_for_brokers
+app.run(Config(), Config)
+"""
+
+
+def test_g12_a_stop_is_heard_whoever_keeps_exceptions_for_himself() -> None:
+    # The one in whose code the signal came, say a task of kafka-python.
+    ended = subprocess.run([sys.executable, "-c", KEEPS_EXCEPTIONS], stderr=subprocess.PIPE, text=True, timeout=200)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_error_that_ends_a_worker_is_a_line_of_its_log_too(tmp_path: Path) -> None:
     with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 2.0}}) as daemon:
         assert daemon.process.wait(200) == 1
