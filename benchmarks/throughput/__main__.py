@@ -1,8 +1,10 @@
-"""`python -m benchmarks.throughput [--streams N ...] [--profile compact] [--json FILE]`: CPU time a sample, in one run.
+"""`python -m benchmarks.throughput [--streams N ...] [--profile compact] [--history N] [--json FILE]`: cost a sample.
 
 Floors: the Kafka client alone, decoding alone, the network's kernel alone. Then the worker with everything, by stage.
 CPU time is that of the whole process, the client's own thread included; ratios are to the sum of the floors. The
-broker is started for the run (Java and Maven are needed), the records come from an independent producer.
+broker is started for the run (Java and Maven are needed), the records come from an independent producer. With
+`--history` every stream has that many samples behind it, which are read and not measured: a worker is as old as its
+streams, and young memories cost more.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from detector.config import Config
 from detector.decoders import DECODERS
 from detector.models.features import FEATURES
 from detector.models.forecaster import Forecaster
-from detector.records import RawBatch, SampleBatch
+from detector.records import RawBatch
 from detector.sources import SOURCES
 from detector.telemetry.metrics import STAGES
 from tests.kafka.cluster import Cluster
@@ -49,33 +51,35 @@ def config_for(bootstrap: str, topic: str, streams: int, group: str, profile: st
     )
 
 
-def client_alone(config: Config, samples: int) -> tuple[float, list[RawBatch]]:
-    """CPU seconds to read every record, and the records."""
+def client_alone(config: Config, past: int, samples: int) -> tuple[float, list[RawBatch]]:
+    """CPU seconds to read `samples` records behind the `past` ones, and these records."""
     source = SOURCES["kafka"](config)
     batches: list[RawBatch] = []
     count = 0
     try:
-        while count == 0:
+        while count <= past:
             source.resume(source.changes().assigned)
             batches = source.poll(0.5)
-            count = sum(map(len, batches))
+            count += sum(map(len, batches))
         began, already = process_time(), count
-        while count < samples:
+        while count < past + samples:
             polled = source.poll(0.5)
             batches += polled
             count += sum(map(len, polled))
-        return (process_time() - began) * samples / (samples - already), batches
+        return (process_time() - began) * samples / (past + samples - already), batches
     finally:
         source.close(5.0)
 
 
-def decode_alone(config: Config, batches: list[RawBatch]) -> tuple[float, list[SampleBatch]]:
-    """CPU seconds to turn the records into columns."""
+def decode_alone(config: Config, batches: list[RawBatch], *, known: bool) -> float:
+    """CPU seconds to turn the records into columns, of series that were seen before if they are `known`."""
     pipeline = build_pipeline(config)
     decoder = DECODERS["json"](config.decoder)
-    began = process_time()
-    decoded = [decoder.decode(batch, pipeline.table.series((batch.topic, batch.partition))) for batch in batches]
-    return process_time() - began, decoded
+    for _ in range(1 + known):
+        began = process_time()
+        for batch in batches:
+            decoder.decode(batch, pipeline.table.series((batch.topic, batch.partition)))
+    return process_time() - began
 
 
 def kernel_alone(samples: int) -> float:
@@ -93,8 +97,8 @@ def kernel_alone(samples: int) -> float:
         return process_time() - began
 
 
-def end_to_end(config: Config, samples: int) -> tuple[float, dict[str, float], int]:
-    """CPU seconds of the worker until every record is scored and committed; wall seconds by stage; bytes a stream."""
+def end_to_end(config: Config, past: int, samples: int) -> tuple[float, dict[str, float], int]:
+    """CPU seconds of the worker until all behind the `past` is scored and committed; wall seconds by stage; state."""
     with ExitStack() as stack:
         worker = build_worker(config, stack)
         metrics = worker.telemetry.metrics
@@ -102,16 +106,16 @@ def end_to_end(config: Config, samples: int) -> tuple[float, dict[str, float], i
         def seconds(stage: str) -> float:
             return metrics.registry.get_sample_value("detector_stage_seconds_total", {"stage": stage}) or 0.0
 
-        while not worker.positions:
+        while not worker.positions or sum(worker.positions.values()) <= past:
             worker.turn()
         already = sum(worker.positions.values())
         before = {stage: seconds(stage) for stage in STAGES}
         began = process_time()
-        while sum(worker.positions.values()) < samples:
+        while sum(worker.positions.values()) < past + samples:
             worker.turn()
         worker.stop()
         worker.run()
-        scale = samples / (samples - already)
+        scale = samples / (past + samples - already)
         cpu = (process_time() - began) * scale
         return (
             cpu,
@@ -120,27 +124,28 @@ def end_to_end(config: Config, samples: int) -> tuple[float, dict[str, float], i
         )
 
 
-def measure(cluster: Cluster, streams: int, samples: int, profile: str) -> dict[str, Any]:
+def measure(cluster: Cluster, streams: int, samples: int, profile: str, history: int) -> dict[str, Any]:
     """One row of the table."""
     steps = -(-samples // streams)
-    samples = steps * streams
+    samples, past = steps * streams, history * streams
     topic = cluster.endpoint.create_topic(partitions=PARTITIONS)
-    fill(cluster.endpoint, topic, streams, steps)
+    fill(cluster.endpoint, topic, streams, history + steps)
 
     def config(group: str) -> Config:
         return config_for(cluster.bootstrap, topic, streams, f"{topic}-{group}", profile)
 
-    client, batches = client_alone(config("client"), samples)
-    decode, _ = decode_alone(config("decode"), batches)
+    client, batches = client_alone(config("client"), past, samples)
+    decode = decode_alone(config("decode"), batches, known=history > 0)
     del batches
     kernel = kernel_alone(samples)
-    total, stages, state_bytes = end_to_end(config("worker"), samples)
+    total, stages, state_bytes = end_to_end(config("worker"), past, samples)
     floor = client + decode + kernel
     per_sample: Callable[[float], float] = lambda seconds: round(seconds * MICRO / samples, 3)  # noqa: E731
     return {
         "profile": profile,
         "streams": streams,
         "samples": samples,
+        "history": history,
         "client_us": per_sample(client),
         "decode_us": per_sample(decode),
         "kernel_us": per_sample(kernel),
@@ -156,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--samples", type=int, default=600_000, help="records of each row of the table, at least")
+    parser.add_argument("--history", type=int, default=0, help="samples of each stream that are read before them")
     parser.add_argument("--profile", choices=("full", "compact"), default="full")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -164,7 +170,7 @@ def main() -> None:
         print("CPU microseconds a sample; stages are wall time\n")
         print(f"{'streams':>8} {'client':>7} {'decode':>7} {'kernel':>7} {'end to end':>11} {'ratio':>6}   stages")
         for streams in options.streams:
-            row = measure(cluster, streams, max(options.samples, 4 * streams), options.profile)
+            row = measure(cluster, streams, max(options.samples, 4 * streams), options.profile, options.history)
             rows.append(row)
             stages = "  ".join(f"{name} {value:.2f}" for name, value in row["stage_us"].items())
             print(
