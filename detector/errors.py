@@ -158,6 +158,8 @@ class DeliveryError(DetectorError):
     reason = "delivery"
     retriable = True
     sink: str | None = None
+    retry_after_seconds = 0.0
+    """For so long, whoever refused it wants to be left alone."""
 
 
 class ModelError(DetectorError):

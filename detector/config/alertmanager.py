@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from detector.config.http import address_trouble, require_access
 from detector.config.values import PositiveSeconds, Section
 
 BoardName = Literal["alertmanager"]
@@ -44,34 +45,16 @@ class Alertmanager(Section):
     def _complete(self) -> Alertmanager:
         if self.enabled and not self.urls:
             raise ValueError("enabled, so urls must name an Alertmanager, such as http://alertmanager:9093")
-        if (self.username is None) != (self.password_file is None):
-            raise ValueError("username and password_file go together")
-        if self.bearer_token_file is not None and self.username is not None:
-            raise ValueError("bearer_token_file and username are two ways to log in: leave one out")
-        secret = self.bearer_token_file or self.username
-        if secret and not self.allow_plaintext_credentials and any(urlsplit(url).scheme == "http" for url in self.urls):
-            raise ValueError(
-                "credentials for an http:// address are sent readably: use https://, "
-                "or allow_plaintext_credentials: true if the network is trusted"
-            )
+        require_access(self, self.urls)
         return self
 
 
 def _trouble(url: str) -> str | None:
     """What is wrong with a base address, without its text."""
-    try:
-        parts = urlsplit(url)
-        named = bool(parts.hostname) and parts.port != 0
-    except ValueError as exc:
-        return f"is no address ({exc})"
-    if parts.scheme not in ("http", "https"):
-        return "is neither http:// nor https://"
-    if not named or not url.isascii() or not url.isprintable() or " " in url:
-        return "is no address of a host"
-    if "@" in parts.netloc:
-        return "holds credentials, which come by reference: bearer_token_file, or username and password_file"
-    if "?" in url or "#" in url:
-        return "has a query or a fragment"
-    if re.search(r"/api(/v[12](/alerts)?)?/?$", parts.path):
+    if trouble := address_trouble(url):
+        return trouble
+    if "?" in url:
+        return "has a query"
+    if re.search(r"/api(/v[12](/alerts)?)?/?$", urlsplit(url).path):
         return "goes on to the API, which is found below the base address"
     return None

@@ -107,6 +107,10 @@ def _one_line(exc: yaml.YAMLError) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
 
 
+_ADDRESSES = ("url", "urls")
+"""Keys whose values are not repeated: people put passwords and tokens into addresses."""
+
+
 def _finding(error: Any) -> str:
     path = [str(part) for part in error["loc"]]
     dotted = ".".join(path)
@@ -114,6 +118,9 @@ def _finding(error: Any) -> str:
         return f"{dotted}: unknown key{_suggestion(path)}"
     if error["type"] == "model_type":
         return f"{dotted}: " + ("is empty: leave it out, or give it keys" if error["input"] is None else _keyless(path))
+    may_be_secret = any(part in _ADDRESSES for part in path)
+    if error["type"] == "list_type" and may_be_secret:
+        return f"{dotted}: must be a list of addresses"
     if error["type"] == "list_type" and isinstance(error["input"], str):
         listed = json.dumps([part.strip() for part in error["input"].split(",")])
         return f"{dotted}: must be a list, such as {listed}"
@@ -121,7 +128,7 @@ def _finding(error: Any) -> str:
     if not dotted:
         return message
     given = error.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) and not may_be_secret else ""
     return f"{dotted}: {message[0].lower() + message[1:]}{shown}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,31 +19,13 @@ from detector.config.alertmanager import Alertmanager
 from detector.errors import DeliveryError
 from detector.records import Alert
 from detector.sinks.alertmanager import BATCH, TICK_SECONDS, AlertmanagerBoard, Teller
-from detector.sinks.alertmanager_http import AlertmanagerClient
-from detector.telemetry import configure_logging
 from detector.testing import ManualClock
 from tests.kafka.broker import free_ports
 from tests.kafka.endpoint import eventually
 from tests.sinks.alertmanagers import RECORD, FakeAlertmanager, firing, noticed, resolved
+from tests.sinks.receivers import Failures, events, identity
 
 Make = Callable[..., AlertmanagerBoard]
-
-
-class Failures:
-    """Counts them, whichever thread they are from."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self.count += 1
-
-
-@pytest.fixture
-def failures() -> Failures:
-    return Failures()
 
 
 @pytest.fixture
@@ -62,21 +43,9 @@ def board(failures: Failures) -> Iterator[Make]:
 
 
 @pytest.fixture
-def lines() -> io.StringIO:
-    """What is logged."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream, time.monotonic)
-    return stream
-
-
-@pytest.fixture
 def server() -> Iterator[FakeAlertmanager]:
     with FakeAlertmanager() as started:
         yield started
-
-
-def events(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def fires(told: dict[str, Any]) -> bool:
@@ -134,7 +103,7 @@ def test_g19_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is
 def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
-    server.answer = lambda alerts: (500 if len(server.posts) < 4 else 200, b"no disk\nleft")
+    server.answer = lambda body: (500 if len(server.posts) < 4 else 200, b"no disk\nleft")
     made = board(server.url)
     made.tell([firing()])
     delivered(made)
@@ -165,7 +134,8 @@ def test_g19_an_alert_that_is_refused_keeps_no_other_back(
 ) -> None:
     """A request with one that Alertmanager does not take is answered with 400 as a whole."""
 
-    def answer(alerts: list[dict[str, Any]]) -> tuple[int, bytes]:
+    def answer(body: bytes) -> tuple[int, bytes]:
+        alerts = json.loads(body)
         if any(one["labels"]["host"] == "bad-77" for one in alerts):
             return 400, b'"label set is invalid"'
         taken.extend(one["labels"]["host"] for one in alerts)
@@ -197,7 +167,7 @@ def test_credentials_are_read_for_every_request(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("old-secret\n")
-    server.answer = lambda alerts: (200 if server.authorizations[-1] == "Bearer new-secret" else 401, b"")
+    server.answer = lambda body: (200 if server.authorizations[-1] == "Bearer new-secret" else 401, b"")
     made = board(server.url, bearer_token_file=str(token), allow_plaintext_credentials=True)
     made.tell([firing()])
     eventually(lambda: failures.count >= 1, "the old one is refused")
@@ -236,24 +206,13 @@ def test_s3_credentials_do_not_follow_a_redirect(
 ) -> None:
     (tmp_path / "token").write_text("secret")
     with FakeAlertmanager() as elsewhere:
-        server.location = f"{elsewhere.url}/api/v2/alerts"
-        server.answer = lambda alerts: (307, b"")
+        server.headers = {"Location": f"{elsewhere.url}/api/v2/alerts"}
+        server.answer = lambda body: (307, b"")
         secrets = {"bearer_token_file": str(tmp_path / "token"), "allow_plaintext_credentials": True}
         board(server.url, **secrets).tell([firing()])
         eventually(lambda: failures.count >= 1, "it fails")
         eventually(lambda: f"it redirects to {elsewhere.url}" in lines.getvalue(), "it says where to")
         assert elsewhere.posts == []
-
-
-def identity(folder: Path, name: str, subject: str) -> Path:
-    """A file with a key and a certificate of its own for `subject`."""
-    path = folder / f"{name}.pem"
-    words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -addext subjectAltName={subject}".split()
-    subprocess.run(
-        ["openssl", *words, "-keyout", str(folder / "key"), "-out", str(path)], check=True, capture_output=True
-    )
-    path.write_text(path.read_text() + (folder / "key").read_text())
-    return path
 
 
 def test_s1_whom_alerts_and_credentials_go_to_is_verified(
@@ -274,7 +233,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(
 
 
 def test_g19_what_waits_is_tried_once_more_at_the_end_and_nothing_ends(board: Make, server: FakeAlertmanager) -> None:
-    server.answer = lambda alerts: (503 if len(server.posts) < 3 else 200, b"")
+    server.answer = lambda body: (503 if len(server.posts) < 3 else 200, b"")
     made = board(server.url)
     made.tell([firing()])
     eventually(lambda: len(server.posts) == 2, "two tries fail, the next would be a second away")
@@ -401,15 +360,6 @@ def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> Non
     finally:
         teller.ask_to_close(0.0)
         teller.join(30.0)
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port"),
-    [("http://[::1]", "::1", 80), ("https://[fe80::abcd]", "fe80::abcd", 443), ("http://am:9093", "am", 9093)],
-)
-def test_an_address_may_be_a_number_without_a_port(url: str, host: str, port: int) -> None:
-    connection = AlertmanagerClient(url, Alertmanager()).connection()
-    assert (connection.host, connection.port) == (host, port)
 
 
 def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO) -> None:

@@ -12,7 +12,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 LAYERS = [
     {"errors", "series", "records", "columns"},
     {"config", "protocols", "stats", "progress"},
-    {"kafka_client", "kafka_admin"},
+    {"kafka_client", "kafka_admin", "http_client"},
     {
         "sources",
         "decoders",

@@ -1,0 +1,61 @@
+"""What sections have in common whose owners speak HTTP: addresses and credentials that can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+
+class Access(Protocol):
+    """The keys of a section that say how to reach the other side."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Of each step of a request."""
+        ...
+
+    @property
+    def ca_file(self) -> str | None: ...
+    @property
+    def bearer_token_file(self) -> str | None: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def password_file(self) -> str | None: ...
+    @property
+    def allow_plaintext_credentials(self) -> bool: ...
+
+
+def address_trouble(url: str) -> str | None:
+    """What is wrong with an address, without its text.
+
+    >>> address_trouble("https://ali:opensesame@example.com")
+    'holds credentials, which come by reference: bearer_token_file, or username and password_file'
+    """
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError as exc:  # of other trouble it repeats a part of the text
+        return f"is no address ({exc})" if str(exc).startswith("Port out of range") else "is no address"
+    if parts.scheme not in ("http", "https"):
+        return "is neither http:// nor https://"
+    if not named or not url.isascii() or not url.isprintable() or " " in url:
+        return "is no address of a host"
+    if "@" in parts.netloc:
+        return "holds credentials, which come by reference: bearer_token_file, or username and password_file"
+    return "has a fragment" if "#" in url else None
+
+
+def require_access(section: Access, urls: Iterable[str]) -> None:
+    """Raises ValueError where credentials are not whole, or would be sent to one of these addresses readably."""
+    if (section.username is None) != (section.password_file is None):
+        raise ValueError("username and password_file go together")
+    if section.bearer_token_file is not None and section.username is not None:
+        raise ValueError("bearer_token_file and username are two ways to log in: leave one out")
+    secret = section.bearer_token_file or section.username
+    if secret and not section.allow_plaintext_credentials and any(urlsplit(url).scheme == "http" for url in urls):
+        raise ValueError(
+            "credentials for an http:// address are sent readably: use https://, "
+            "or allow_plaintext_credentials: true if the network is trusted"
+        )

@@ -1,0 +1,219 @@
+"""What is said over HTTP: a request a connection, TLS verified, no redirects, no proxies."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import http.client
+import re
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from detector.config.http import Access
+from detector.errors import DeliveryError
+
+_CONTENT_REFUSED = (400, 413, 422)
+"""Statuses that say that another request may well be accepted."""
+_LONGEST_ANSWER = 2_048
+_LONGEST_WORD = 200
+_SHORTEST_SECRET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How errors speak of the other side."""
+
+    section: str
+    """The section of the configuration, dotted."""
+    address: str
+    """The keys that name the address."""
+    server: str
+    below: str = ""
+    """What else is to be said of an address that leads nowhere."""
+    secret_path: bool = False
+    """Whether path and query of the address are in nothing that is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    body: bytes
+    """Its beginning."""
+    location: str
+    """Where it redirects to."""
+    retry_after_seconds: float
+    """For so long the other side wants to be left alone."""
+
+    @property
+    def accepted(self) -> bool:
+        """2xx."""
+        return 200 <= self.status < 300
+
+
+class HttpClient:
+    """Files with secrets are read for every request, so that they may be replaced."""
+
+    def __init__(self, section: Access, words: Words) -> None:
+        self._section = section
+        self._words = words
+        self._context: ssl.SSLContext | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._aborted = False
+
+    def post(self, url: str, body: bytes, shown: str) -> None:
+        """Errors call the address what is `shown`. Raises DeliveryError, `retriable` unless this body is refused."""
+        answer = self.exchange("POST", url, shown, body)
+        if not answer.accepted:
+            raise self._refusal(shown, urlsplit(url), answer)
+
+    def exchange(self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0) -> Answer:
+        """One request of JSON and its answer, of which `longest` bytes are read where it is accepted.
+
+        Raises DeliveryError where there is no answer, or a file of secrets or certificates cannot be used.
+        """
+        parts = urlsplit(url)
+        headers = {"User-Agent": "detector", **self.credentials()}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self._connection = self.connection(parts)
+        try:
+            response = self._response(connection, method, parts, body, headers)
+            told = response.read(longest if 200 <= response.status < 300 else _LONGEST_ANSWER)
+        except (OSError, http.client.HTTPException, UnicodeError) as exc:
+            self._context = None
+            raise DeliveryError(f"{shown}: {self._trouble(exc, parts)}") from exc
+        finally:
+            connection.close()
+        location, pause = response.getheader("Location") or "", response.getheader("Retry-After") or ""
+        return Answer(response.status, told, location, _retry_after_seconds(pause))
+
+    def abort(self) -> None:
+        """Any thread may call it: the request that is on its way fails, and so does every later one."""
+        self._aborted = True
+        connected = self._connection.sock if self._connection else None
+        if connected is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # TLS would wait for the other side
+
+    def connection(self, parts: SplitResult) -> http.client.HTTPConnection:
+        """Not connected yet. Raises DeliveryError."""
+        host, timeout_seconds = parts.hostname or "", self._section.timeout_seconds
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(host, parts.port or 80, timeout=timeout_seconds)
+        context = self.trusted()
+        return http.client.HTTPSConnection(host, parts.port or 443, timeout=timeout_seconds, context=context)
+
+    def trusted(self) -> ssl.SSLContext:
+        """What certificates are verified with. Raises DeliveryError."""
+        ca_file = self._section.ca_file
+        try:
+            self._context = self._context or ssl.create_default_context(cafile=ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise DeliveryError(f"{self._words.section}.ca_file: {ca_file} cannot be used: {exc}") from exc
+        return self._context
+
+    def credentials(self) -> dict[str, str]:
+        """The header that holds them, if there are any. Raises DeliveryError."""
+        section = self._section
+        if section.bearer_token_file is not None:
+            token = self.secret("bearer_token_file", section.bearer_token_file)
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise DeliveryError(
+                    f"{self._words.section}.bearer_token_file: {section.bearer_token_file} holds more than a token"
+                )
+            return {"Authorization": f"Bearer {token}"}
+        if section.username is not None and section.password_file is not None:
+            pair = f"{section.username}:{self.secret('password_file', section.password_file)}"
+            return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
+        return {}
+
+    def secret(self, key: str, path: str) -> str:
+        """What a file holds, without the last line break. Raises DeliveryError."""
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as exc:
+            raise DeliveryError(f"{self._words.section}.{key}: {path} is no text in UTF-8") from exc
+        except OSError as exc:
+            raise DeliveryError(f"{self._words.section}.{key}: {path} cannot be read: {exc}") from exc
+
+    def _response(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        parts: SplitResult,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> http.client.HTTPResponse:
+        connection.connect()
+        if self._aborted:
+            raise ConnectionAbortedError("closed")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        with suppress(BrokenPipeError, ConnectionResetError):  # one who has answered before the end may have gone
+            connection.request(method, target, body, headers)
+        return connection.getresponse()
+
+    def _refusal(self, shown: str, parts: SplitResult, answer: Answer) -> DeliveryError:
+        words, status, told = self._words, answer.status, _first_line(answer.body)
+        said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
+        if 300 <= status < 400:
+            where = _first_line(answer.location.encode())
+            said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
+        elif status in (401, 403):
+            said += f"; check {words.section}.bearer_token_file, username and password_file"
+        elif status in (404, 405, 410):
+            said += f"; check {words.address}{words.below}"
+        error = DeliveryError(said)
+        error.retriable = status not in _CONTENT_REFUSED
+        error.retry_after_seconds = answer.retry_after_seconds
+        return error
+
+    def _trouble(self, exc: Exception, parts: SplitResult) -> str:
+        words = self._words
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return f"does not prove to be it ({exc.verify_message}); check {words.section}.ca_file and the name"
+        cause = (
+            f"{type(exc).__name__}: {exc}" if str(exc) and not self._repeats(str(exc), parts) else type(exc).__name__
+        )
+        return f"no answer ({cause}); check {words.address} and that {words.server} listens there"
+
+    def _repeats(self, said: str, parts: SplitResult) -> bool:
+        """Whether this gives away a piece of an address that is secret."""
+        pieces = re.split("[/?&=;]", f"{parts.path}?{parts.query}") if self._words.secret_path else []
+        plain = said.casefold()
+        forms = (form.casefold() for piece in pieces for form in (piece, unquote(piece)))
+        return any(len(form) >= _SHORTEST_SECRET and form in plain for form in forms)
+
+
+def origin(url: str) -> str:
+    """What of an address may be told where its path is a secret.
+
+    >>> origin("https://hooks.example.com:8443/services/T0/B1?token=c2")
+    'https://hooks.example.com:8443'
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "elsewhere"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "elsewhere"
+
+
+def _retry_after_seconds(told: str) -> float:
+    """Of a header that holds seconds or a date; 0 where it makes no sense."""
+    if told.isascii() and told.isdigit():
+        return float(told)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _first_line(told: bytes) -> str:
+    lines = told.decode("utf-8", "replace").strip().splitlines()
+    return lines[0][:_LONGEST_WORD] if lines else ""

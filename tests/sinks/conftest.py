@@ -1,0 +1,24 @@
+"""What sinks that speak HTTP say and count."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+from detector.telemetry import configure_logging
+from tests.sinks.receivers import Failures
+
+
+@pytest.fixture
+def failures() -> Failures:
+    return Failures()
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """What is logged."""
+    stream = io.StringIO()
+    configure_logging("info", "json", stream, time.monotonic)
+    return stream
