@@ -130,7 +130,7 @@ def build_worker(
     pipeline = build_pipeline(config)
     _describe(config, pipeline, metrics)
     record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
-    alerts = (*_alert_outlets(config, stack, record), *extra_alerts)
+    alerts = (*_alert_outlets(config, stack, record, metrics), *extra_alerts)
     boards = dict(_alert_boards(config, stack, record, metrics, clock))
     rejects = _reject_outlet(config, stack)
     for name in [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []):
@@ -156,7 +156,7 @@ def build_worker(
         telemetry=Telemetry(metrics, health, Notifier(os.environ, clock.monotonic), log),
         clock=clock,
         checkpoint_interval_seconds=config.checkpoint.interval_seconds,
-        flush_timeout_seconds=max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds),
+        flush_timeout_seconds=config.longest_flush_seconds,
         snapshots=snapshots,
         learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
         boards=boards,
@@ -194,7 +194,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
 
     def live(config: Config) -> None:
         stopping.deadline_seconds = config.checkpoint.shutdown_timeout_seconds
-        patience = 2 * max(config.sinks.kafka.delivery_timeout_seconds, config.state.flush_timeout_seconds)
+        patience = 2 * config.longest_flush_seconds
         with Watchdog(config.watchdog.stall_seconds) as watchdog:
             watchdog.outlive_suspensions(partial(work, config, watchdog), patience, lambda: stopping.asked)
 
@@ -229,11 +229,11 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
 
 
-def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord) -> list[AlertOutlet]:
+def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[AlertOutlet]:
     outlets = []
     for name, build in SINKS.items():
         if getattr(config.sinks, name).enabled:
-            sink = build(config)
+            sink = build(config, metrics.worker.sink_failures.labels(name).inc)
             stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
             outlets.append(AlertOutlet(name, sink, encode))
     return outlets

@@ -81,7 +81,8 @@ def test_a_configuration_is_right_although_files_that_it_names_are_on_another_ma
         f"kafka: {{tls: {{enabled: true, ca_file: {found}, certificate_file: /nowhere/cert, key_file: /nowhere/key}},\n"
         "  sasl: {mechanism: PLAIN, username: me, password_env: DETECTOR_TEST_PASSWORD}}\n"
         "model: {weights: /nowhere/w.safetensors}\n"
-        "sinks: {alertmanager: {enabled: true, urls: ['https://a'], bearer_token_file: /nowhere/token}}\n"
+        "sinks: {alertmanager: {enabled: true, urls: ['https://a'], bearer_token_file: /nowhere/token},\n"
+        "  webhook: {enabled: true, url_file: /nowhere/address, username: a, password_file: /nowhere/word}}\n"
     )
     ran = CliRunner().invoke(app, ["check-config", "-c", str(config)])
     assert (ran.exit_code, ran.stdout) == (0, f"{config}: ok\n")
@@ -90,6 +91,8 @@ def test_a_configuration_is_right_although_files_that_it_names_are_on_another_ma
         "kafka.tls.key_file: /nowhere/key: no such file",
         "model.weights: /nowhere/w.safetensors: no such file",
         "model.weights, its card: /nowhere/w.json: no such file",
+        "sinks.webhook.url_file: /nowhere/address: no such file",
+        "sinks.webhook.password_file: /nowhere/word: no such file",
         "sinks.alertmanager.bearer_token_file: /nowhere/token: no such file",
         "kafka.sasl.password_env: the environment variable DETECTOR_TEST_PASSWORD is not set",
     ]

@@ -25,9 +25,11 @@ def _named(config: Config) -> Iterator[tuple[str, Path]]:
         named += [(f"kafka.tls.{key}", getattr(tls, key)) for key in ("ca_file", "certificate_file", "key_file")]
     if weights is not None:
         named += [("model.weights", weights), ("model.weights, its card", str(Path(weights).with_suffix(".json")))]
-    board = config.sinks.alertmanager
+    secrets = ("bearer_token_file", "password_file", "ca_file")
+    webhook, board = config.sinks.webhook, config.sinks.alertmanager
+    if webhook.enabled:
+        named += [(f"sinks.webhook.{key}", getattr(webhook, key)) for key in ("url_file", *secrets)]
     if board.enabled:
-        secrets = ("bearer_token_file", "password_file", "ca_file")
         named += [(f"sinks.alertmanager.{key}", getattr(board, key)) for key in secrets]
     if config.source.type == "file":
         named += [("source.file.paths", path) for path in config.source.file.paths]

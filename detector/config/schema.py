@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from detector.config.alertmanager import Alertmanager
 from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
+from detector.config.sinks import Sinks
 from detector.config.values import (
     FilePath,
     GroupSeconds,
@@ -24,7 +24,6 @@ from detector.config.values import (
 )
 
 SourceName = Literal["kafka", "file", "host"]
-SinkName = Literal["kafka", "stdout"]
 StateName = Literal["directory", "kafka", "none"]
 
 
@@ -170,29 +169,6 @@ class Groups(Section):
         return by
 
 
-class KafkaSink(Section):
-    """Alerts as records, keyed by series fingerprint."""
-
-    enabled: bool = True
-    topic: TopicName = "alerts"
-    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    delivery_timeout_seconds: PositiveSeconds = 30.0
-
-
-class StdoutSink(Section):
-    """Alerts as JSON lines."""
-
-    enabled: bool = False
-
-
-class Sinks(Section):
-    """Where alerts go."""
-
-    kafka: KafkaSink = KafkaSink()
-    stdout: StdoutSink = StdoutSink()
-    alertmanager: Alertmanager = Alertmanager()
-
-
 class DeadLetter(Section):
     """Where records go that cannot be decoded; without a topic they are only counted."""
 
@@ -264,6 +240,11 @@ class Config(Section):
     watchdog: Watchdog = Watchdog()
     telemetry: Telemetry = Telemetry()
 
+    @property
+    def longest_flush_seconds(self) -> float:
+        """What the loop may wait for acknowledgements of one sink, or of the state store."""
+        return max(self.state.flush_timeout_seconds, self.sinks.longest_delivery_seconds)
+
     def _topics(self) -> Iterator[tuple[str, str]]:
         """(key, topic) of all that are in use."""
         kafka = self.source.kafka
@@ -291,7 +272,7 @@ class Config(Section):
     def _consistent(self) -> Config:
         if self.source.type == "file" and not self.source.file.paths:
             raise ValueError("source.file.paths: is empty, so there is nothing to read")
-        longest = max(self.state.flush_timeout_seconds, self.sinks.kafka.delivery_timeout_seconds)
+        longest = self.longest_flush_seconds
         if self.watchdog.stall_seconds <= longest:
             raise ValueError(
                 f"watchdog.stall_seconds: {self.watchdog.stall_seconds:g} would end a worker that waits for an "

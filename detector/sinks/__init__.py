@@ -8,6 +8,8 @@ from detector.protocols import Clock, Sink
 from detector.records import Alert
 from detector.sinks.board import AlertBoard
 
+Failed = Callable[[], object]
+"""Hears of what a sink has not delivered, and goes on in spite of."""
 Record = Callable[[Alert], Mapping[str, Any]]
 """An alert to what subscribers of the topic read."""
 
@@ -29,23 +31,29 @@ def kafka_topic_sink(config: Config, topic: str, max_message_bytes: int = 0) -> 
     )
 
 
-def _kafka(config: Config) -> Sink:
+def _kafka(config: Config, failed: Failed) -> Sink:
     return kafka_topic_sink(config, config.sinks.kafka.topic)
 
 
-def _stdout(config: Config) -> Sink:
+def _stdout(config: Config, failed: Failed) -> Sink:
     from detector.sinks.stdout import StdoutSink
 
     return StdoutSink()
 
 
-def _alertmanager(config: Config, record: Record, clock: Clock, failed: Callable[[], object]) -> AlertBoard:
+def _webhook(config: Config, failed: Failed) -> Sink:
+    from detector.sinks.webhook import WebhookSink
+
+    return WebhookSink(config.sinks.webhook, failed)
+
+
+def _alertmanager(config: Config, record: Record, clock: Clock, failed: Failed) -> AlertBoard:
     from detector.sinks.alertmanager import AlertmanagerBoard
 
     return AlertmanagerBoard(config.sinks.alertmanager, record, clock, failed)
 
 
-SINKS: dict[str, Callable[[Config], Sink]] = {"kafka": _kafka, "stdout": _stdout}
+SINKS: dict[str, Callable[[Config, Failed], Sink]] = {"kafka": _kafka, "stdout": _stdout, "webhook": _webhook}
 """Key of `sinks` -> its maker."""
-BOARDS: dict[str, Callable[[Config, Record, Clock, Callable[[], object]], AlertBoard]] = {"alertmanager": _alertmanager}
-"""Key of `sinks` -> the maker of what repeats alerts instead; the last argument hears of every failure."""
+BOARDS: dict[str, Callable[[Config, Record, Clock, Failed], AlertBoard]] = {"alertmanager": _alertmanager}
+"""Key of `sinks` -> the maker of what repeats alerts instead."""

@@ -12,6 +12,7 @@ from detector.config import Config, load, schema
 from detector.config.alertmanager import BoardName
 from detector.config.decoder import DecoderName
 from detector.config.load import keys
+from detector.config.sinks import SinkName, Sinks
 from tests.structure.source import ROOT, modules
 from tests.structure.test_imports import STAGES
 
@@ -21,7 +22,7 @@ FILE = ROOT / "config.yaml"
 REGISTRIES: dict[str, tuple[str, ...]] = {
     "sources.SOURCES": get_args(schema.SourceName),
     "decoders.DECODERS": get_args(DecoderName),
-    "sinks.SINKS": get_args(schema.SinkName),
+    "sinks.SINKS": get_args(SinkName),
     "sinks.BOARDS": get_args(BoardName),
     "state.STORES": get_args(schema.StateName),
     "state.READERS": tuple(name for name in get_args(schema.StateName) if name != "none"),
@@ -56,7 +57,7 @@ def _dicts(stage: str) -> list[str]:
 
 def test_every_kind_of_source_and_sink_has_its_section() -> None:
     assert set(schema.Source.model_fields) - {"type"} == set(get_args(schema.SourceName))
-    assert set(schema.Sinks.model_fields) == {*get_args(schema.SinkName), *get_args(BoardName)}
+    assert set(Sinks.model_fields) == {*get_args(SinkName), *get_args(BoardName)}
 
 
 def test_config_yaml_holds_every_key_with_its_default() -> None:

@@ -1,0 +1,56 @@
+"""Whoever listens at the address of a webhook, over HTTP."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from detector.config.http import address_trouble
+from detector.config.webhook import EXAMPLE, Webhook
+from detector.errors import DeliveryError
+from detector.http_client import HttpClient, Words, origin
+
+_WORDS = Words(
+    section="sinks.webhook",
+    address="sinks.webhook.url or url_file",
+    server="the receiver",
+    secret_path=True,
+)
+
+
+class WebhookClient:
+    """Posts to the address as it is at the moment: a file that holds it is read for every request."""
+
+    def __init__(self, section: Webhook) -> None:
+        """Raises DeliveryError where a file that is needed for a request cannot be used."""
+        self._section = section
+        self._http = HttpClient(section, _WORDS)
+        self._http.credentials()
+        if urlsplit(self.address()).scheme == "https":
+            self._http.trusted()
+
+    def post(self, body: bytes) -> None:
+        """Raises DeliveryError, `retriable` unless it is this body that is refused."""
+        url = self.address()
+        self._http.post(url, body, origin(url))
+
+    def abort(self) -> None:
+        """Any thread may call it: the request that is on its way fails, and so does every later one."""
+        self._http.abort()
+
+    def address(self) -> str:
+        """Where to post. Raises DeliveryError, which does not say what a file holds."""
+        section = self._section
+        if section.url_file is None:
+            return section.url or ""
+        url, file = (
+            self._http.secret("url_file", section.url_file).strip(),
+            f"sinks.webhook.url_file: {section.url_file}",
+        )
+        if trouble := address_trouble(url):
+            raise DeliveryError(f"{file} {trouble}; write into it an address such as {EXAMPLE}")
+        if urlsplit(url).scheme == "http" and not section.allow_plaintext_credentials:
+            raise DeliveryError(
+                f"{file} holds an http:// address, which would be sent readably: use https://, "
+                "or allow_plaintext_credentials: true if the network is trusted"
+            )
+        return url

@@ -1,0 +1,87 @@
+"""The section `sinks.webhook`."""
+
+from __future__ import annotations
+
+import pytest
+
+from detector.config import Config, parse
+from detector.errors import ConfigError
+
+
+def with_webhook(settings: str, rest: str = "") -> Config:
+    return parse(f"sinks: {{webhook: {{{settings}}}}}\n{rest}", "test.yaml")
+
+
+def findings(settings: str, rest: str = "") -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        with_webhook(settings, rest)
+    return raised.value.findings
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "http://[::1]:8080/a?b=c",
+        "HTTPS://example.com/services/T0/B0?x=%20y",
+        "http://localhost/",
+    ],
+)
+def test_an_address_may_have_path_and_query(url: str) -> None:
+    assert with_webhook(f"enabled: true, url: '{url}'").sinks.webhook.url == url
+
+
+@pytest.mark.parametrize(
+    ("settings", "finding"),
+    [
+        ("enabled: true", "sinks.webhook: enabled, so url must be the receiver's address, such as https://"),
+        ("url: 'https://a', url_file: a", "sinks.webhook: url and url_file are two ways to give the address"),
+        ("url: 'example.com/canary'", "sinks.webhook.url: is neither http:// nor https://; write it as https://"),
+        ("url: 'ftp://example.com/canary'", "sinks.webhook.url: is neither http:// nor https://"),
+        ("url: 'https:///canary'", "sinks.webhook.url: is no address of a host"),
+        ("url: 'https://a b/canary'", "sinks.webhook.url: is no address of a host"),
+        ("url: 'https://exämple.com/canary'", "sinks.webhook.url: is no address of a host"),
+        ("url: 'https://a:0/canary'", "sinks.webhook.url: is no address of a host"),
+        ("url: 'https://a:99999/canary'", "sinks.webhook.url: is no address (Port out of range"),
+        ("url: 'https://ali:canary/word@a'", "sinks.webhook.url: is no address; write it as https://"),
+        ("url: 'https://ali:canary@a/b'", "sinks.webhook.url: holds credentials, which come by reference"),
+        ("url: 'https://a/canary#b'", "sinks.webhook.url: has a fragment"),
+        ('url: "https://a/canary\\0"', "sinks.webhook.url: holds a NUL character"),
+        ("url: ['https://a/canary']", "sinks.webhook.url: input should be a valid string"),
+        ("url_file: /", "sinks.webhook.url_file: names no file"),
+        ("username: a", "sinks.webhook: username and password_file go together"),
+        (
+            "url: 'https://a/canary', bearer_token_file: t, username: a, password_file: b",
+            "sinks.webhook: bearer_token_file and username are two ways to log in: leave one out",
+        ),
+    ],
+)
+def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, finding: str) -> None:
+    (found,) = findings(settings)
+    assert found.startswith(finding)
+    assert "canary" not in found
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+@pytest.mark.parametrize("secret", ["bearer_token_file: t", "username: a, password_file: b"])
+def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(scheme: str, secret: str) -> None:
+    settings = f"url: '{scheme}://a/b', {secret}"
+    (found,) = findings(settings)
+    assert found.startswith("sinks.webhook: credentials for an http:// address are sent readably")
+    with_webhook(f"{settings}, allow_plaintext_credentials: true")
+
+
+def test_the_watchdog_outlives_the_wait_for_a_receiver() -> None:
+    settings = "url: 'https://a', timeout_seconds: 20, delivery_timeout_seconds: 100"
+    with_webhook(settings)
+    with_webhook(f"enabled: true, {settings}", "watchdog: {stall_seconds: 121}")
+    (found,) = findings(f"enabled: true, {settings}")
+    assert found.startswith("watchdog.stall_seconds: 120 would end a worker that waits for an acknowledgement")
+    assert "may take 120 s" in found
+
+
+def test_s3_a_list_of_addresses_that_is_none_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse("sinks: {alertmanager: {urls: 'https://ali:canary@a'}}", "test.yaml")
+    (found,) = raised.value.findings
+    assert found == "sinks.alertmanager.urls: must be a list of addresses"
