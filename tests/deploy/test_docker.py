@@ -22,6 +22,6 @@ def test_what_is_copied_is_there_and_is_sent_to_the_builder() -> None:
     sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
     assert "*" in ignored
     copied = {source for words in lines() if words[0] == "COPY" and "--from" not in words[1] for source in words[1:-1]}
-    assert copied == sent
+    assert {source.partition("/")[0] for source in copied} == sent
     for name in copied:
         assert (ROOT / name).exists(), name
