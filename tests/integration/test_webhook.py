@@ -1,0 +1,233 @@
+"""The daemon and a webhook: through `kill -9` of both, outages, hand-overs and reloads, every alert arrives."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from detector.sinks.webhook_body import head
+from tests.integration.daemon import Daemon
+from tests.integration.test_alertmanager import HISTORY, HOSTS, Outage
+from tests.integration.test_state import Setting
+from tests.kafka.broker import HOST, free_ports
+from tests.kafka.endpoint import Endpoint, eventually
+from tests.sinks.receivers import Receiver
+
+pytestmark = pytest.mark.integration
+
+READ = len(HOSTS) * (HISTORY + 3)
+"""Records until the outage is seen."""
+PATIENCE_SECONDS, SHORT_SECONDS = 100.0, 3.0
+EXIT_SECONDS = 5.0
+
+
+class Body(msgspec.Struct):
+    """Of a request; its alerts as they stand there."""
+
+    alerts: list[msgspec.Raw]
+
+
+def alerts_in(bodies: Iterable[bytes]) -> list[bytes]:
+    """The records of the topic that were posted, byte for byte."""
+    posted = [bytes(one) for body in bodies for one in msgspec.json.decode(body, type=Body).alerts]
+    return [one.removesuffix(b',"generatorURL":""}') + b"}" for one in posted]
+
+
+def told(receiver: Receiver) -> list[tuple[str, str]]:
+    """(status, host) of each alert that it got, in order."""
+    heads = [head(one) for one in alerts_in(receiver.bodies)]
+    return [(one.status, one.labels["host.name"]) for one in heads]
+
+
+class Hooked(Outage):
+    """An outage that is told to a webhook, and to a topic."""
+
+    def __init__(self, kafka: Endpoint, folder: Path, url: str, **section: Any) -> None:
+        super().__init__(kafka, folder, [])
+        self.alerts = kafka.create_topic()
+        settings = {"enabled": True, "url": url, "delivery_timeout_seconds": PATIENCE_SECONDS, **section}
+        self.settings["sinks"] = {"kafka": {"topic": self.alerts}, "webhook": settings}
+        self.settings["source"]["kafka"]["group_instance_id"] = "one"
+        self.produce(HISTORY, 100.0)
+        self.produce(3, 0.0)
+
+    def in_topic(self) -> set[bytes]:
+        return {message.value() for message in self.kafka.read(self.alerts, self.kafka.end_offset(self.alerts))}
+
+    def committed(self) -> list[int | None]:
+        group = self.settings["source"]["kafka"]["group_id"]
+        return [self.kafka.committed(group, self.topic, number) for number in range(len(HOSTS))]
+
+    def wait_until_read(self) -> None:
+        eventually(lambda: self.committed() == [HISTORY + 3] * len(HOSTS), "it is committed")
+
+
+def test_g2_what_was_posted_and_not_committed_before_a_kill_9_comes_again_as_it_was(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    with Receiver() as hook:
+        hooked = Hooked(kafka, tmp_path, hook.url + "/hook")
+        hooked.settings["checkpoint"]["interval_seconds"] = 3_600.0
+        with Daemon(tmp_path, hooked.settings) as daemon:
+            eventually(lambda: len(told(hook)) == 2, "it is told")
+            daemon.process.kill()
+            daemon.process.wait()
+        assert set(hooked.committed()) == {0}
+        hooked.settings["checkpoint"]["interval_seconds"] = 0.5
+        with Daemon(tmp_path, hooked.settings) as daemon:
+            hooked.wait_until_read()
+            assert sorted(told(hook)) == sorted(("firing", host) for host in 2 * HOSTS)
+            hooked.produce(12, 100.0)
+            eventually(lambda: len(told(hook)) == 6, "the ends are told")
+            assert daemon.terminate() == 0
+        assert sorted(told(hook)[4:]) == [("resolved", host) for host in HOSTS]
+        assert len(set(alerts_in(hook.bodies))) == 4
+        assert set(alerts_in(hook.bodies)) == hooked.in_topic()
+        assert set(hook.paths) == {"/hook"}
+
+
+def test_g2_a_receiver_that_is_away_for_a_while_is_waited_for(kafka: Endpoint, tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}/canary")
+    with Daemon(tmp_path, hooked.settings) as daemon:
+        eventually(lambda: daemon.metric("detector_sink_failures_total", sink="webhook") > 2, "it is tried")
+        assert set(hooked.committed()) == {0}, "nothing is committed before it is acknowledged"
+        with Receiver(port=port) as hook:
+            hooked.wait_until_read()
+            assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
+            assert daemon.metric("detector_sink_messages_total", sink="webhook") == 2
+            assert daemon.terminate() == 0
+    log = daemon.log.read_text()
+    assert "the webhook does not accept alerts, trying again" in log
+    assert "the webhook accepts alerts again" in log
+    assert "canary" not in log
+
+
+def test_g2_g3_one_that_is_away_for_longer_ends_the_worker_and_gets_all_of_it_after_a_restart(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    port = free_ports(1)[0]
+    hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}", delivery_timeout_seconds=1.0)
+    with Daemon(tmp_path, hooked.settings) as daemon:
+        assert daemon.process.wait(300) == 1
+        last = daemon.log.read_text()
+        assert f"alerts are not accepted; http://{HOST}:{port}: no answer (ConnectionRefusedError" in last
+        assert "ended by an error" in last
+    assert set(hooked.committed()) == {0}
+    with Receiver(port=port) as hook, Daemon(tmp_path, hooked.settings) as daemon:
+        hooked.wait_until_read()
+        assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
+        assert daemon.terminate() == 0
+        assert set(alerts_in(hook.bodies)) == hooked.in_topic()
+
+
+def test_g2_after_kills_of_worker_and_receiver_under_load_every_alert_has_arrived(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    setting, chance, port = Setting(kafka, tmp_path, "directory"), random.Random(7), free_ports(1)[0]
+    setting.settings["source"]["kafka"]["group_instance_id"] = "one"
+    setting.settings["sinks"]["webhook"] = {
+        "enabled": True,
+        "url": f"http://{HOST}:{port}",
+        "delivery_timeout_seconds": PATIENCE_SECONDS,
+        "max_alerts_per_request": 5,
+    }
+    posted: list[bytes] = []
+    setting.produce(0, 1)
+    for _ in range(3):
+        with Receiver(port=port) as hook, Daemon(tmp_path, setting.settings) as daemon:
+            daemon.wait_until_ready()
+            time.sleep(chance.uniform(0.05, 0.8))
+            daemon.process.kill()
+            daemon.process.wait()
+            posted += alerts_in(hook.bodies)
+    with Daemon(tmp_path, setting.settings) as daemon:
+        for _ in range(3):
+            with Receiver(port=port) as hook:
+                time.sleep(chance.uniform(0.05, 0.8))
+            posted += alerts_in(hook.bodies)
+            time.sleep(chance.uniform(0.05, 0.8))
+        with Receiver(port=port) as hook:
+            setting.wait_until_read()
+            assert daemon.terminate() == 0
+            posted += alerts_in(hook.bodies)
+    setting.judge()
+    found: dict[str, set[bytes]] = {}
+    for one in posted:
+        found.setdefault(f"{head(one).id}-{head(one).status}", set()).add(one)
+    assert found == {identity: {value} for identity, value in setting.expected.items()}
+
+
+def test_g12_a_receiver_that_hangs_keeps_nobody_from_ending_in_time_and_nothing_is_lost(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    with socket.create_server((HOST, 0)) as hanging:
+        port = hanging.getsockname()[1]
+        hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}", timeout_seconds=20.0)
+        hooked.settings["checkpoint"] = {"interval_seconds": 3_600.0, "shutdown_timeout_seconds": SHORT_SECONDS}
+        with Daemon(tmp_path, hooked.settings) as daemon:
+            eventually(lambda: daemon.metric("detector_records_consumed_total") == READ, "it reads")
+            status, seconds = daemon.end()
+            assert status == 1
+            assert seconds < SHORT_SECONDS + EXIT_SECONDS
+    assert set(hooked.committed()) == {0}
+    hooked.settings["checkpoint"] = {"interval_seconds": 0.5}
+    with Receiver(port=port) as hook, Daemon(tmp_path, hooked.settings) as daemon:
+        hooked.wait_until_read()
+        assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
+        assert daemon.terminate() == 0
+
+
+def test_what_was_handed_over_is_acknowledged_before_a_partition_goes(kafka: Endpoint, tmp_path: Path) -> None:
+    """Whoever gets it reads nothing again, so nothing is posted twice."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    with Receiver() as hook:
+        hooked = Hooked(kafka, tmp_path, hook.url)
+        del hooked.settings["source"]["kafka"]["group_instance_id"]
+        hooked.settings["checkpoint"]["interval_seconds"] = 3_600.0
+        with Daemon(folders[0], hooked.settings) as first:
+            eventually(lambda: first.metric("detector_records_consumed_total") == READ, "it reads")
+            with Daemon(folders[1], hooked.settings) as second:
+                eventually(lambda: second.metric("detector_partitions_assigned") == 1, "one partition moves")
+                hooked.produce(12, 100.0)
+                eventually(lambda: len(told(hook)) >= 4, "the ends are told")
+                assert (first.terminate(), second.terminate()) == (0, 0)
+        assert sorted(told(hook)) == sorted((status, host) for status in ("firing", "resolved") for host in HOSTS)
+
+
+def test_g17_a_reload_posts_to_the_new_address_or_goes_on_with_the_old_one(kafka: Endpoint, tmp_path: Path) -> None:
+    path, address = tmp_path / "config.yaml", tmp_path / "address"
+    with Receiver() as old, Receiver() as new:
+        hooked = Hooked(kafka, tmp_path, old.url)
+        with Daemon(tmp_path, hooked.settings) as daemon:
+            hooked.wait_until_read()
+            settings = yaml.safe_load(path.read_text())
+            hook = settings["sinks"]["webhook"]
+            del hook["url"]
+            hook |= {"url_file": str(address), "allow_plaintext_credentials": True}
+            path.write_text(yaml.safe_dump(settings))
+            daemon.process.send_signal(signal.SIGHUP)
+            refused = "no worker can begin with the new configuration, going on with the one before"
+            eventually(lambda: refused in daemon.log.read_text(), "there is no such file")
+            assert f"sinks.webhook.url_file: {address} cannot be read" in daemon.log.read_text()
+            daemon.wait_until_ready()
+            address.write_text(f"{new.url}/secret\n")
+            daemon.process.send_signal(signal.SIGHUP)
+            eventually(lambda: daemon.metric("detector_config_last_reload_successful") == 1, "it is taken")
+            hooked.produce(12, 100.0)
+            eventually(lambda: len(told(new)) == 2, "the ends are told there")
+            assert daemon.terminate() == 0
+        assert sorted(told(old)) == [("firing", host) for host in HOSTS]
+        assert sorted(told(new)) == [("resolved", host) for host in HOSTS]
+        assert "secret" not in daemon.log.read_text()
