@@ -57,12 +57,14 @@ class WebhookSink:
         client: Client | None = None,
         *,
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`failed` hears of every request that failed, and of every alert that was refused."""
         self._section = section
         self._failed = failed
         self._client = client or WebhookClient(section)
         self._first_retry_seconds = first_retry_seconds
+        self._now = now
         self._pace = Pace(
             section.max_alerts_per_request,
             section.max_in_flight,
@@ -92,7 +94,7 @@ class WebhookSink:
         with self._changed:
             self._wait(lambda: len(self._waiting) < self._pace.room, self._section.given_up_after_seconds)
             if not self._waiting:
-                self._turn_began_at = time.monotonic()
+                self._turn_began_at = self._now()
             self._waiting.append(message.value)
             self._changed.notify_all()
 
@@ -125,7 +127,7 @@ class WebhookSink:
     def _run(self) -> None:
         retry_seconds = self._first_retry_seconds
         while records := self._next():
-            began_at = time.monotonic()
+            began_at = self._now()
             try:
                 self._client.post(body(records, grouped=self._section.max_alerts_per_request == 1))
             except DeliveryError as exc:
@@ -139,7 +141,7 @@ class WebhookSink:
                 if retry_seconds > self._first_retry_seconds:
                     log.info("the webhook accepts alerts again")
                 retry_seconds = self._first_retry_seconds
-                self._settle(len(records), time.monotonic() - began_at)
+                self._settle(len(records), self._now() - began_at)
 
     def _next(self) -> list[bytes]:
         """Wait for something to post; nothing at the end."""
@@ -154,7 +156,7 @@ class WebhookSink:
                 self._waiting.popleft()
             if seconds is not None:
                 self._pace.accepted(count, seconds)
-            self._trouble, self._turn_began_at = NO_TROUBLE, time.monotonic()
+            self._trouble, self._turn_began_at = NO_TROUBLE, self._now()
             self._changed.notify_all()
 
     def _leave_out(self, records: list[bytes], exc: DeliveryError) -> None:
@@ -174,7 +176,7 @@ class WebhookSink:
             self._trouble = str(exc)
             self._pace.failed(len(records))
             until = self._turn_began_at + self._section.delivery_timeout_seconds
-            left = until - time.monotonic()
+            left = until - self._now()
             if left > 0 and not self._closed:
                 pause = min(max(retry_seconds, exc.retry_after_seconds), left)
                 waiting = len(self._waiting)
@@ -185,7 +187,7 @@ class WebhookSink:
                     retry_seconds=round(pause, 1),
                 )
                 self._changed.wait_for(lambda: self._closed, pause)
-                if time.monotonic() <= until + OVERSLEPT_SECONDS:
+                if self._now() <= until + OVERSLEPT_SECONDS:
                     return not self._closed
             if not self._closed:
                 self._failure = f"webhook: {len(self._waiting)} alerts are not accepted; {exc}"

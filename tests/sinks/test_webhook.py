@@ -19,6 +19,7 @@ from detector.config.webhook import Webhook
 from detector.errors import DeliveryError
 from detector.protocols import Message
 from detector.sinks.webhook import WebhookSink
+from detector.testing import ManualClock
 from tests.kafka.broker import free_ports
 from tests.kafka.endpoint import eventually
 from tests.sinks.alertmanagers import firing, resolved
@@ -512,6 +513,35 @@ def test_g12_an_end_waits_for_no_request_and_nothing_is_posted_behind_its_back(
         eventually(lambda: not thread.is_alive(), "it ends")
         assert len(hook.bodies) == 1
     assert "closing with alerts that were not accepted" in lines.getvalue()
+
+
+class Failing:
+    """A client whose requests all fail, and may be repeated after three seconds."""
+
+    def __init__(self) -> None:
+        self.posts = 0
+
+    def post(self, body: bytes) -> None:
+        self.posts += 1
+        error = DeliveryError("no answer")
+        error.retry_after_seconds = 3.0
+        raise error
+
+    def abort(self) -> None: ...
+
+
+def test_g4_a_process_that_was_frozen_for_too_long_posts_nothing_that_may_be_anothers_by_now() -> None:
+    client, clock = Failing(), ManualClock()
+    section = Webhook.model_validate({"enabled": True, "url": "https://a"})
+    made = WebhookSink(section, lambda: None, client, now=clock.monotonic)
+    try:
+        send(made, "a")
+        eventually(lambda: client.posts == 1, "it waits before the next try")
+        clock.advance(1_000.0)
+        assert "1 alerts are not accepted; no answer" in fails(made)
+        assert client.posts == 1
+    finally:
+        made.close(3.0)
 
 
 def test_threads_end_with_the_sink(sink: Make, hook: Hook) -> None:
