@@ -30,8 +30,9 @@ RARE = 0.5
 """Distance from the established, in deviations of the value, beyond which a value is rare."""
 NOW, LATELY = 1.0 / 4.0, 1.0 / 64.0
 """Rates a sample."""
-OUTAGE = 3.0
-"""Distance of a residual from all that is established, in deviations, from which on it is worth an alarm."""
+OUTAGE, ASKED = 3.0, 0.1
+"""Distance of a residual from all that is established, in deviations, from which on it is worth an alarm to those who
+ask for so many alerts a stream and week. It is one deviation more for each factor of e that they ask for fewer."""
 FIRST_SECONDS = 1.5 * 86_400.0
 """History before which that says nothing: what is usual was not yet there a day apart."""
 HALF_TRUST_SECONDS = 2 * 86_400.0
@@ -48,6 +49,9 @@ class Recurrence:
 
     fields: tuple[Field, ...] = (Field("rare_now"), Field("rare_lately"), Field("rare_days", initial=1.0))
 
+    def __init__(self, alerts_per_stream_week: float = ASKED) -> None:
+        self._outage = OUTAGE + max(np.log(ASKED / alerts_per_stream_week), 0.0)
+
     def bound(self, state: Columns, rows: Rows) -> Float64:
         """[B] most that a distance from the established may count, in deviations."""
         now_B, lately_B, days_B = (state[field.name][rows].astype(np.float64) for field in self.fields)
@@ -58,7 +62,7 @@ class Recurrence:
 
         The length of the history is in event time: samples times their usual interval.
         """
-        far_B = returned_B * history_seconds_B > OUTAGE * (history_seconds_B + HALF_TRUST_SECONDS)
+        far_B = returned_B * history_seconds_B > self._outage * (history_seconds_B + HALF_TRUST_SECONDS)
         return np.asarray(far_B & (history_seconds_B > FIRST_SECONDS))
 
     def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:

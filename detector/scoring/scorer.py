@@ -111,7 +111,7 @@ class Scorer:
         self._residual_moments = Moments("residual")
         self._flat = FlatLine()
         self._calm = NoCalm() if compact else Calm()
-        self._recurrence = NoRecurrence() if compact else Recurrence()
+        self._recurrence = NoRecurrence() if compact else Recurrence(self.settings.alerts_per_stream_week)
         self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)

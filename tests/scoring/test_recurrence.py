@@ -1,9 +1,10 @@
 """An outage that comes again, at samples of a minute: too improbable to be forgiven, worth no more than an alarm."""
 
 import numpy as np
+import pytest
 
 from detector.scoring import Scorer
-from detector.scoring.recurrence import FIRST_SECONDS, HALF_TRUST_SECONDS, OUTAGE, Recurrence
+from detector.scoring.recurrence import ASKED, FIRST_SECONDS, HALF_TRUST_SECONDS, OUTAGE, Recurrence
 from tests.scoring.test_scorer import Array, noise, play
 
 DAY = 1440
@@ -58,3 +59,9 @@ def test_a_young_stream_is_not_asked() -> None:
     far = np.array([1e6, 1e6, 2.0 * OUTAGE, 2.0 * OUTAGE * 1.01, OUTAGE])
     history = np.array([0.0, FIRST_SECONDS, HALF_TRUST_SECONDS, HALF_TRUST_SECONDS, 1e9])
     assert Recurrence().is_outage(far, history).tolist() == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize(("asked", "least"), [(0.5, OUTAGE), (ASKED, OUTAGE), (ASKED / np.e, OUTAGE + 1.0)])
+def test_who_asks_for_fewer_alerts_hears_of_larger_outages_only(asked: float, least: float) -> None:
+    far = least * np.array([0.99, 1.01])
+    assert Recurrence(asked).is_outage(far, np.full(2, 1e12)).tolist() == [False, True]
