@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -14,8 +13,9 @@ from pathlib import Path
 import structlog
 
 from detector.alerts import AlertRecord, Lifecycle, Mutes
+from detector.clock import SystemClock
 from detector.config import Config
-from detector.decoders import DECODERS
+from detector.decoders import make_decoder
 from detector.errors import DetectorError
 from detector.groups import Groups, GroupSettings
 from detector.kafka_client import ATTEMPT_LINES
@@ -40,19 +40,6 @@ from detector.stopping import StoppingOnSignals, end_at_once
 from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
 from detector.watchdog import Watchdog
 from detector.worker import Telemetry, Worker
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def time(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 def build_pipeline(config: Config) -> Pipeline:
@@ -113,6 +100,10 @@ def build_worker(
     reloads: Reloads | None = None,
 ) -> Worker:
     """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
+
+    def meanwhile(trouble: DetectorError | None) -> None:
+        worker.meanwhile(trouble)  # which is made last
+
     clock = SystemClock()
     metrics = Metrics(new_registry())
     log = _log(config, metrics, clock)
@@ -133,23 +124,21 @@ def build_worker(
     alerts = (*_alert_outlets(config, stack, record, metrics), *extra_alerts)
     boards = dict(_alert_boards(config, stack, record, metrics, clock))
     rejects = _reject_outlet(config, stack)
-    for name in [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []):
-        # A counter that appears with its first failure shows no increase.
-        metrics.worker.sink_failures.labels(name)
-        metrics.worker.sink_messages.labels(name)
+    _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
     router = None
     if source is None and is_routed(config):
-        router = build_router(config, stack, rejects, metrics, log, clock)
+        router = build_router(config, stack, rejects, metrics, log, clock, meanwhile)
         config = behind_router(config)
     versions = _versions(config, pipeline)
     snapshots = None if source else _snapshots(config, stack, pipeline, log, versions)
     source = source or SOURCES[config.source.type](config)
     source = RoutingSource(router, source) if router else source
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
+    decoder = make_decoder(config.decoder, meanwhile)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
-    return Worker(
+    worker = Worker(
         source=source,
-        decoder=DECODERS[config.decoder.type](config.decoder),
+        decoder=decoder,
         pipeline=pipeline,
         alerts=alerts,
         rejects=rejects,
@@ -161,6 +150,7 @@ def build_worker(
         learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
         boards=boards,
     )
+    return worker
 
 
 def run(config: Config, read: Callable[[], Config]) -> None:
@@ -227,6 +217,13 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     for name in Mutes(config.alerts).names:
         metrics.alerts.muted.labels(name)
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
+
+
+def _count_from_zero(metrics: Metrics, sinks: list[str]) -> None:
+    """A counter that appears with its first failure shows no increase."""
+    for name in sinks:
+        metrics.worker.sink_failures.labels(name)
+        metrics.worker.sink_messages.labels(name)
 
 
 def _alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[AlertOutlet]:

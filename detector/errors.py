@@ -17,6 +17,8 @@
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
     ├── LabelError             labels do not fit the series they are for; all findings at once
     ├── DecodeError            a record's bytes are not what its decoder reads
+    ├── SchemaUnavailable      what records are decoded with cannot be had (retriable)
+    ├── Interrupted            a wait was ended because the process is asked to stop
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
     ├── ModelError             weights are missing, foreign or damaged
     └── StateError             the state of streams cannot be stored or restored
@@ -150,6 +152,19 @@ class DecodeError(DetectorError):
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class SchemaUnavailable(DetectorError):
+    """A schema that is needed to decode records cannot be had, which says nothing about the records."""
+
+    reason = "schema_unavailable"
+    retriable = True
+
+
+class Interrupted(DetectorError):
+    """A wait was ended because the process is asked to stop; what it was for is left to whoever reads on."""
+
+    reason = "interrupted"
 
 
 class DeliveryError(DetectorError):

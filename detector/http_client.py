@@ -71,7 +71,7 @@ class HttpClient:
         """Errors call the address what is `shown`. Raises DeliveryError, `retriable` unless this body is refused."""
         answer = self.exchange("POST", url, shown, body)
         if not answer.accepted:
-            raise self._refusal(shown, urlsplit(url), answer)
+            raise self.refusal(url, shown, answer)
 
     def exchange(self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0) -> Answer:
         """One request of JSON and its answer, of which `longest` bytes are read where it is accepted.
@@ -93,6 +93,22 @@ class HttpClient:
             connection.close()
         location, pause = response.getheader("Location") or "", response.getheader("Retry-After") or ""
         return Answer(response.status, told, location, _retry_after_seconds(pause))
+
+    def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
+        """What an answer that is not accepted means, `retriable` unless it is this very request that is refused."""
+        words, status, told, parts = self._words, answer.status, _first_line(answer.body), urlsplit(url)
+        said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
+        if 300 <= status < 400:
+            where = _first_line(answer.location.encode())
+            said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
+        elif status in (401, 403):
+            said += f"; check {words.section}.bearer_token_file, username and password_file"
+        elif status in (404, 405, 410):
+            said += f"; check {words.address}{words.below}"
+        error = DeliveryError(said)
+        error.retriable = status not in _CONTENT_REFUSED
+        error.retry_after_seconds = answer.retry_after_seconds
+        return error
 
     def abort(self) -> None:
         """Any thread may call it: the request that is on its way fails, and so does every later one."""
@@ -158,21 +174,6 @@ class HttpClient:
         with suppress(BrokenPipeError, ConnectionResetError):  # one who has answered before the end may have gone
             connection.request(method, target, body, headers)
         return connection.getresponse()
-
-    def _refusal(self, shown: str, parts: SplitResult, answer: Answer) -> DeliveryError:
-        words, status, told = self._words, answer.status, _first_line(answer.body)
-        said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
-        if 300 <= status < 400:
-            where = _first_line(answer.location.encode())
-            said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
-        elif status in (401, 403):
-            said += f"; check {words.section}.bearer_token_file, username and password_file"
-        elif status in (404, 405, 410):
-            said += f"; check {words.address}{words.below}"
-        error = DeliveryError(said)
-        error.retriable = status not in _CONTENT_REFUSED
-        error.retry_after_seconds = answer.retry_after_seconds
-        return error
 
     def _trouble(self, exc: Exception, parts: SplitResult) -> str:
         words = self._words

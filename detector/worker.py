@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
 
 from detector.checkpoint import Checkpoints
-from detector.errors import SourceError
+from detector.errors import DetectorError, Interrupted, SourceError
 from detector.garbage import LongLived
 from detector.learning.continual import Learning
 from detector.outlets import AlertOutlet, Outlets, RejectOutlet
@@ -86,8 +87,7 @@ class Worker:
         self._portions = Portions(clock)
         self._long_lived = LongLived()
         self._rebalance_is_imminent = False
-        self._stopping = False
-        self._again = False
+        self._stopping = self._again = False
         self._splits_reported = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._housekeeping_at = clock.monotonic()
@@ -99,10 +99,19 @@ class Worker:
         """
         self._stopping, self._again = True, again
 
+    def meanwhile(self, trouble: DetectorError | None) -> None:
+        """The decoder waits, perhaps because of `trouble`. Raises Interrupted where the worker is to stop instead."""
+        self.telemetry.progress()
+        if trouble is not None:
+            self.telemetry.metrics.source.observe_error(trouble.reason)
+            if self._stopping:
+                raise Interrupted(str(trouble))
+
     def run(self) -> None:
         """Work, then make everything durable. Raises DetectorError; what was not made durable is read again."""
         while not self._stopping and not self.source.exhausted:
-            self.turn()
+            with suppress(Interrupted):
+                self.turn()
         self.telemetry.health.set_not_ready("stopping")
         if not self._again:
             self.telemetry.notifier.stopping()

@@ -23,8 +23,9 @@ import numpy as np
 import psutil
 import structlog
 
-from detector.app import SystemClock, build_pipeline
+from detector.app import build_pipeline
 from detector.checkpoint import Checkpoints
+from detector.clock import SystemClock
 from detector.columns import BlockState
 from detector.config import Config
 from detector.config.schema import Kafka

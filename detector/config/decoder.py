@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from detector.config.avro import AvroDecoder
+from detector.config.fields import Fields, Unit
 from detector.config.values import Section
 
-DecoderName = Literal["json", "telegraf", "influx", "collectd", "remote_write", "otlp", "csv", "routed"]
-
-
-class JsonFields(Section):
-    """Dotted paths to what a sample is made of."""
-
-    name: str = "name"
-    labels: str = "labels"
-    stream: str = "stream"
-    timestamp: str = "timestamp"
-    value: str = "value"
+DecoderName = Literal["json", "avro", "telegraf", "influx", "collectd", "remote_write", "otlp", "csv", "routed"]
 
 
 class JsonDecoder(Section):
     """One sample an object; objects, arrays and newline-delimited objects."""
 
-    fields: JsonFields = JsonFields()
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    fields: Fields = Fields()
+    timestamp_unit: Unit = "auto"
 
 
 class CollectdDecoder(Section):
@@ -47,5 +39,12 @@ class Decoder(Section):
     counters: list[str] = []
     gauges: list[str] = []
     json_: JsonDecoder = Field(default=JsonDecoder(), alias="json")
+    avro: AvroDecoder = AvroDecoder()
     collectd: CollectdDecoder = CollectdDecoder()
     otlp: OtlpDecoder = OtlpDecoder()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Decoder:
+        if self.type == "avro":
+            self.avro.require_schemas()
+        return self

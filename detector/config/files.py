@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from detector.config.avro import AvroDecoder
 from detector.config.schema import Config
+
+_SECRETS = ("bearer_token_file", "password_file", "ca_file")
 
 
 def unreadable(config: Config) -> list[str]:
@@ -25,15 +28,22 @@ def _named(config: Config) -> Iterator[tuple[str, Path]]:
         named += [(f"kafka.tls.{key}", getattr(tls, key)) for key in ("ca_file", "certificate_file", "key_file")]
     if weights is not None:
         named += [("model.weights", weights), ("model.weights, its card", str(Path(weights).with_suffix(".json")))]
-    secrets = ("bearer_token_file", "password_file", "ca_file")
     webhook, board = config.sinks.webhook, config.sinks.alertmanager
     if webhook.enabled:
-        named += [(f"sinks.webhook.{key}", getattr(webhook, key)) for key in ("url_file", *secrets)]
+        named += [(f"sinks.webhook.{key}", getattr(webhook, key)) for key in ("url_file", *_SECRETS)]
     if board.enabled:
-        named += [(f"sinks.alertmanager.{key}", getattr(board, key)) for key in secrets]
+        named += [(f"sinks.alertmanager.{key}", getattr(board, key)) for key in _SECRETS]
+    if config.decoder.type == "avro":
+        named += _of_avro(config.decoder.avro)
     if config.source.type == "file":
         named += [("source.file.paths", path) for path in config.source.file.paths]
     yield from ((key, Path(path)) for key, path in named if path is not None)
+
+
+def _of_avro(avro: AvroDecoder) -> Iterator[tuple[str, str | None]]:
+    yield from ((f"decoder.avro.registry.{key}", getattr(avro.registry, key)) for key in _SECRETS)
+    yield from ((f"decoder.avro.schemas.{number}", path) for number, path in avro.schemas.items())
+    yield "decoder.avro.schema_file", avro.schema_file
 
 
 def _trouble(path: Path) -> str | None:

@@ -272,6 +272,13 @@ class Config(Section):
     def _consistent(self) -> Config:
         if self.source.type == "file" and not self.source.file.paths:
             raise ValueError("source.file.paths: is empty, so there is nothing to read")
+        lookup = self.decoder.avro.registry.lookup_timeout_seconds
+        longest_poll = self.source.kafka.max_poll_interval_seconds
+        if self.decoder.type == "avro" and lookup >= longest_poll:
+            raise ValueError(
+                f"decoder.avro.registry.lookup_timeout_seconds: who waits {lookup:g} s for a schema loses its "
+                f"partitions, after source.kafka.max_poll_interval_seconds: {longest_poll:g} s"
+            )
         longest = self.longest_flush_seconds
         if self.watchdog.stall_seconds <= longest:
             raise ValueError(

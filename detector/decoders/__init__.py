@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from detector.config.decoder import Decoder as Settings
+from detector.decoders.avro import AvroDecoder
 from detector.decoders.collectd import CollectdDecoder
 from detector.decoders.csv import CsvDecoder
 from detector.decoders.identity import Kinds
@@ -11,13 +12,25 @@ from detector.decoders.json import JsonDecoder
 from detector.decoders.otlp import OtlpDecoder
 from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
+from detector.decoders.schema_registry import Meanwhile
 from detector.decoders.telegraf import TelegrafDecoder
 from detector.protocols import Decoder
 
 Factory = Callable[[Settings], Decoder]
 
+
+def make_decoder(settings: Settings, meanwhile: Meanwhile = lambda trouble: None) -> Decoder:
+    """The decoder of a configuration; `meanwhile` hears of it where it waits. Raises SchemaUnavailable."""
+    return _avro(settings, meanwhile) if settings.type == "avro" else DECODERS[settings.type](settings)
+
+
+def _avro(settings: Settings, meanwhile: Meanwhile = lambda trouble: None) -> Decoder:
+    return AvroDecoder(settings.avro, Kinds(settings.counters, settings.gauges), meanwhile)
+
+
 DECODERS: dict[str, Factory] = {
     "json": lambda settings: JsonDecoder(settings.json_, Kinds(settings.counters, settings.gauges)),
+    "avro": _avro,
     "telegraf": lambda settings: TelegrafDecoder(settings.counters, settings.gauges),
     "influx": lambda settings: InfluxDecoder(settings.counters, settings.gauges),
     "collectd": lambda settings: CollectdDecoder(settings.collectd),
@@ -30,6 +43,7 @@ DECODERS: dict[str, Factory] = {
 
 __all__ = [
     "DECODERS",
+    "AvroDecoder",
     "CollectdDecoder",
     "CsvDecoder",
     "InfluxDecoder",
@@ -38,4 +52,5 @@ __all__ = [
     "RemoteWriteDecoder",
     "RoutedDecoder",
     "TelegrafDecoder",
+    "make_decoder",
 ]

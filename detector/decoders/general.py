@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from detector.config.decoder import JsonFields
+from detector.config.fields import Fields
 from detector.decoders.identity import Kinds, key_of, parse_json, remember
 from detector.decoders.timestamps import parse_number, time_of
 from detector.errors import DecodeError
@@ -124,7 +124,7 @@ def _line(number: int, line: str) -> Any:
 class GeneralDecoder:
     """Samples of one record, whatever its shape."""
 
-    def __init__(self, fields: JsonFields, times: Times, kinds: Kinds) -> None:
+    def __init__(self, fields: Fields, times: Times, kinds: Kinds) -> None:
         self._times = times
         self._kinds = kinds
         self._read = tuple(

@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from detector.config.decoder import JsonDecoder as Settings
-from detector.config.decoder import JsonFields
+from detector.config.fields import Fields
 from detector.decoders.columns import MAX_RECORD_BYTES, Columns, checked
 from detector.decoders.general import GeneralDecoder, Times, number_of
 from detector.decoders.identity import Kinds, key_of, parse_json, remember
@@ -136,7 +136,7 @@ class JsonDecoder:
             columns.values.append(value)
 
 
-def _usual_form(fields: JsonFields) -> Any:
+def _usual_form(fields: Fields) -> Any:
     """A type for the fast parser: top-level fields under the configured names. None where fields are nested."""
     names = fields.model_dump()
     if len(set(names.values())) < len(names) or any("." in name for name in names.values()):

@@ -18,7 +18,7 @@ import numpy as np
 from structlog.typing import FilteringBoundLogger
 
 from detector.config import Config
-from detector.decoders import DECODERS
+from detector.decoders import make_decoder
 from detector.errors import SourceError, StateOccupied
 from detector.inspect.move import store_of
 from detector.pipeline import Pipeline
@@ -107,7 +107,7 @@ def _lanes(config: Config, partitions: int, index: SeriesIndex) -> np.ndarray[tu
 def _read(config: Config, files: Sequence[Path], index: SeriesIndex) -> SampleBatch:
     """All samples of the files in the order of their times."""
     source = FileSource([str(path) for path in files], time, suffixes=SUFFIXES[config.decoder.type])
-    decoder = DECODERS[config.decoder.type](config.decoder)
+    decoder = make_decoder(config.decoder)
     parts: list[SampleBatch] = []
     rejects: list[str] = []
     source.resume(source.changes().assigned)

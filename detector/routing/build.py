@@ -9,7 +9,8 @@ from structlog.typing import FilteringBoundLogger
 from detector.config import Config
 from detector.config.decoder import Decoder
 from detector.config.schema import KafkaSource
-from detector.decoders import DECODERS
+from detector.decoders import make_decoder
+from detector.decoders.schema_registry import Meanwhile
 from detector.outlets import Outlets, RejectOutlet
 from detector.protocols import Clock
 from detector.routing.lanes import Lanes
@@ -50,8 +51,12 @@ def build_router(
     metrics: Metrics,
     log: FilteringBoundLogger,
     clock: Clock,
+    meanwhile: Meanwhile = lambda trouble: None,
 ) -> Router:
-    """A router whose parts close with `stack`. Raises SourceError."""
+    """A router whose parts close with `stack`; `meanwhile` hears where its decoder waits.
+
+    Raises SourceError, SchemaUnavailable.
+    """
     from detector.sinks.kafka import KafkaSink
 
     timeout_seconds = config.sinks.kafka.delivery_timeout_seconds
@@ -66,7 +71,7 @@ def build_router(
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     return Router(
         source,
-        DECODERS[config.decoder.type](config.decoder),
+        make_decoder(config.decoder, meanwhile),
         sink,
         Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition, config.groups.by),
         Outlets((), rejects, metrics.worker, log),

@@ -23,6 +23,7 @@ _JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "csv": (".csv",),
     "json": _JSON,
+    "avro": (),
     "telegraf": _JSON,
     "collectd": _JSON,
     "otlp": _JSON,

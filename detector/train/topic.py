@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detector.config import load
-from detector.decoders import DECODERS
+from detector.decoders import make_decoder
 from detector.errors import SourceError
 from detector.models.windows import Float64, Report
 from detector.protocols import Decoder
@@ -165,7 +165,7 @@ def read_topic(wanted: TopicRange, report: Report | None = None) -> tuple[list[S
             config.streams.max_future_seconds,
             raw_counters=config.streams.counters == "raw",
         )
-        decoder = DECODERS[config.decoder.type](config.decoder)
+        decoder = make_decoder(config.decoder)
         for batch in found.batches(report):
             collection.add(batch, decoder)
     finally:

@@ -19,12 +19,14 @@ from detector.decoders.routed import pack, pack_series
 from detector.protocols import Decoder
 from detector.records import Kind, Outcome
 from detector.series import SeriesIndex, SeriesKey
+from tests.decoders import avro_records
 from tests.decoders.batches import raw, readable
 from tests.decoders.hostile import OTLP, PROTOBUF, SNAPPY, json_records
 from tests.decoders.poison import GOOD, POISON
 
 GOODS = {
     "json": GOOD,
+    "avro": avro_records.record(),
     "csv": b"1700000000,1",
     "telegraf": b'{"name":"cpu","tags":{"host":"a"},"fields":{"idle":1.5,"state":"on"},"timestamp":1700000000}',
     "influx": b'cpu,host=a idle=1.5,state="on" 1700000000000000000',
@@ -70,7 +72,9 @@ OTLP_JSON = (
     b'"timeUnixNano":"17","flags":0}]}},{"name":"s","summary":{"dataPoints":[{"count":"3","sum":1.5,"timeUnixNano":17,'
     b'"quantileValues":[{"quantile":0.5,"value":2}]}]}}]}]}]}'
 )
+SETTINGS = {"avro": {"type": "avro", "avro": {"schemas": {1: str(avro_records.SCHEMA_FILE)}}}}
 NEARLY_RIGHT = {
+    "avro": avro_records.NEARLY_RIGHT,
     "json": json_records([GOOD, b"[" + GOOD + b"]", GOOD + b"\n" + GOOD]),
     "telegraf": json_records([GOODS["telegraf"]]),
     "collectd": json_records([GOODS["collectd"]]),
@@ -85,7 +89,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def decoder(name: str) -> Decoder:
-    return DECODERS[name](Settings())
+    return DECODERS[name](Settings.model_validate(SETTINGS.get(name, {})))
 
 
 def reasons(name: str) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.app import SystemClock
+from detector.clock import SystemClock
 from detector.config.alertmanager import Alertmanager
 from detector.records import Alert, AlertStatus
 from detector.series import SeriesKey

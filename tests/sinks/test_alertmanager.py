@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from detector.app import SystemClock
+from detector.clock import SystemClock
 from detector.config.alertmanager import Alertmanager
 from detector.errors import DeliveryError
 from detector.records import Alert

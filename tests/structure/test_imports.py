@@ -11,7 +11,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 # From the bottom up: a part imports what stands above it in this list, never what stands below.
 LAYERS = [
     {"errors", "series", "records", "columns"},
-    {"config", "protocols", "stats", "progress"},
+    {"config", "protocols", "stats", "progress", "clock"},
     {"kafka_client", "kafka_admin", "http_client"},
     {
         "sources",

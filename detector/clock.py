@@ -1,0 +1,18 @@
+"""The time of the machine."""
+
+from __future__ import annotations
+
+import time
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)

@@ -1,0 +1,76 @@
+"""The section `decoder.avro` of `config.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from detector.config.fields import Fields, Unit
+from detector.config.http import address_trouble, require_access
+from detector.config.values import FilePath, PositiveSeconds, Section
+
+EXAMPLE = "http://schema-registry:8081"
+SchemaId = Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
+class Registry(Section):
+    """A schema registry with Confluent's API. Secrets come by reference, never in the file itself."""
+
+    urls: list[str] = []
+    timeout_seconds: PositiveSeconds = 10.0
+    lookup_timeout_seconds: PositiveSeconds = 60.0
+    bearer_token_file: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    allow_plaintext_credentials: bool = False
+
+    @field_validator("urls")
+    @classmethod
+    def _base_addresses(cls, urls: list[str]) -> list[str]:
+        """The list is judged as a whole: of a single value that is wrong the error shows all, a password too."""
+        for position, url in enumerate(urls, 1):
+            if trouble := _trouble(url):
+                raise ValueError(f"number {position} {trouble}; write it as {EXAMPLE}")
+        plain = [url.rstrip("/") for url in urls]
+        if len(set(plain)) != len(plain):
+            raise ValueError("names a registry twice")
+        return plain
+
+    @model_validator(mode="after")
+    def _complete(self) -> Registry:
+        require_access(self, self.urls)
+        return self
+
+
+class AvroDecoder(Section):
+    """Where schemas come from, and where a sample's parts lie in a record."""
+
+    registry: Registry = Registry()
+    schemas: dict[SchemaId, FilePath] = {}
+    schema_file: FilePath | None = None
+    fields: Fields = Fields()
+    timestamp_unit: Unit = "auto"
+
+    def require_schemas(self) -> None:
+        """Raises ValueError unless it is said in one way where schemas come from."""
+        ways = [bool(self.registry.urls), bool(self.schemas), self.schema_file is not None]
+        if sum(ways) != 1:
+            raise ValueError(
+                f"type is avro, so {'only ' if sum(ways) else ''}one of these must say where schemas come from: "
+                f"avro.registry.urls (such as {EXAMPLE}), avro.schemas (files by id), or avro.schema_file (records "
+                "that name no schema)"
+            )
+
+
+def _trouble(url: str) -> str | None:
+    """What is wrong with a base address, without its text."""
+    if trouble := address_trouble(url):
+        return trouble
+    if "?" in url:
+        return "has a query"
+    if urlsplit(url).path.rstrip("/").endswith(("/schemas", "/schemas/ids", "/subjects")):
+        return "goes on to schemas or subjects, which are found below the base address"
+    return None

@@ -1,0 +1,195 @@
+"""Avro records: a record is a sample, or an array of records are samples; fields lie where the configuration says.
+
+A record begins with a zero and the id of its schema, as Confluent's serializers write it, and the schema is looked up
+once (`schema_registry.py`); or all records are of one schema, and begin with the datum. What is read of a sample means
+what it means in JSON. A long that is a timestamp has its schema's unit; a null value is a gap. A record is decoded
+whole or refused whole.
+
+Reasons of a `Reject`:
+    tombstone        no bytes at all, the mark of a deleted key in a compacted topic
+    empty            an array of nothing
+    oversize         larger than MAX_RECORD_BYTES
+    framing          does not begin with a zero and the id of a schema
+    schema_unknown   there is no schema of this id
+    schema           the schema is not Avro, or not one that can be read
+    syntax           not what the schema says: bytes are missing, or left over
+    nesting          nested too deeply
+    encoding         a name or label that is not UTF-8
+    shape            neither a record nor an array of records
+    identity         neither name nor labels, a name that is no text, or both a name and a stream
+    labels           no map or record of texts and numbers, too long, or one of them is `__group__`
+    timestamp        neither a number nor an RFC 3339 time
+    value            missing, or not a number
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from detector.config.avro import AvroDecoder as Settings
+from detector.decoders import avro_schema
+from detector.decoders.avro_plan import IDENTITY, MISSING, TIME, VALUE, Parts, Plan, Planner, Take
+from detector.decoders.avro_skip import BROKEN
+from detector.decoders.columns import Columns, checked
+from detector.decoders.general import Times, number_of
+from detector.decoders.identity import Kinds, key_of, remember
+from detector.decoders.schema_registry import Lookup, Meanwhile, Schema, SchemaFiles, SchemaRegistry, read_file
+from detector.decoders.timestamps import PER_SECOND
+from detector.errors import DecodeError, SchemaUnavailable
+from detector.records import RawBatch, SampleBatch
+from detector.series import SeriesIndex
+
+KNOWN_SCHEMAS = 1_000
+KNOWN_UNKNOWN = 4_096
+UNKNOWN_SECONDS = 60.0
+"""For so long a registry is not asked again for an id that it does not know."""
+
+_FRAME, _FRAME_BYTES = b"\x00", 5
+
+
+class AvroDecoder:
+    """Decoder of Avro records; see the module for what it reads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kinds: Kinds,
+        meanwhile: Meanwhile,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`meanwhile`: see `SchemaRegistry`. Raises SchemaUnavailable."""
+        per_second = PER_SECOND.get(settings.timestamp_unit, 1.0)
+        self._unit = settings.timestamp_unit
+        self._kinds = kinds
+        self._times = Times(per_second)
+        self._planner = Planner(settings.fields, per_second)
+        self._now = now
+        self._plans: dict[bytes, Plan] = {}
+        """By what a record begins with."""
+        self._unknown: dict[bytes, float] = {}
+        """Until when nobody asks for it again."""
+        self._only: Plan | None = None
+        self._lookup: Lookup = SchemaFiles(settings.schemas)
+        if settings.schema_file is not None:
+            self._only = self._plan_of_file("schema_file", read_file("schema_file", settings.schema_file))
+        for number in settings.schemas:
+            self._plan_of_file(f"schemas.{number}", self._lookup(number))
+        if settings.registry.urls:
+            self._lookup = registry = SchemaRegistry(settings.registry, meanwhile)
+            registry.check()
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        """Also raises SchemaUnavailable, before anything is decided about the batch, and what `meanwhile` raises."""
+        columns = Columns()
+        take, rows, values = self._taking(columns, series), columns.rows, columns.values
+        plans, only = self._plans, self._only
+        begin = _FRAME_BYTES if only is None else 0
+        for row, payload in enumerate(batch.values):
+            size = len(values)
+            try:
+                payload = checked(payload)
+                plan = only or plans.get(payload[:_FRAME_BYTES]) or self._learn(payload)
+                end = plan(payload, begin, take)
+                if end != len(payload):
+                    raise DecodeError("syntax", f"{len(payload) - end} bytes more than the schema says")
+                if len(values) == size:
+                    raise DecodeError("empty", "an array without elements")
+                rows += [row] * (len(values) - size)
+            except DecodeError as exc:
+                columns.cut(size)
+                columns.reject(batch, row, exc)
+            except BROKEN as exc:
+                columns.cut(size)
+                columns.reject(batch, row, _broken(exc))
+        return columns.finish(batch, self._unit)
+
+    def _taking(self, columns: Columns, series: SeriesIndex) -> Take:
+        """What adds a sample to the columns, but for its row. It raises DecodeError and `BROKEN`."""
+        tags, times, values, gaps = columns.tags, columns.times, columns.values, columns.gaps
+        tag_of, time_of = series.by_raw.get, self._times
+
+        def take(parts: Parts) -> None:
+            moment, value = parts[TIME], parts[VALUE]
+            if value.__class__ is not float:
+                if value is MISSING:
+                    raise DecodeError("value", "is missing")
+                value = number_of(value)
+            if moment.__class__ is not float or moment != moment:
+                moment = time_of(moment)
+            spelling = tuple(parts[:TIME])
+            tag = tag_of(spelling)
+            if tag is None:
+                tag = self._new(series, spelling)
+            if value is None:
+                gaps.append(len(values))
+                value = float("nan")
+            tags.append(tag)
+            times.append(moment)
+            values.append(value)
+
+        return take
+
+    def _new(self, series: SeriesIndex, spelling: tuple[object, ...]) -> int:
+        spelled, readers = spelling[:IDENTITY], spelling[IDENTITY:]
+        stream, name, labels = (
+            read(raw, 0)[0] if callable(read) else None for raw, read in zip(spelled, readers, strict=True)
+        )
+        key = key_of(stream, name, labels)
+        return remember(series, spelling, key, self._kinds(key))
+
+    def _learn(self, payload: bytes) -> Plan:
+        """The plan of a schema that was not met yet. Raises DecodeError, SchemaUnavailable."""
+        frame = payload[:_FRAME_BYTES]
+        if payload[:1] != _FRAME or len(frame) < _FRAME_BYTES:
+            raise DecodeError("framing", f"begins with {frame.hex() or 'nothing'}, not with 00 and a schema's id")
+        number = int.from_bytes(frame[1:])
+        if self._unknown.get(frame, 0.0) > self._now():
+            raise DecodeError("schema_unknown", f"no schema of id {number} was known a moment ago")
+        try:
+            plan = self._plan_of(self._lookup(number))
+        except DecodeError as exc:
+            if exc.reason == "schema_unknown":
+                _make_room(self._unknown, KNOWN_UNKNOWN)
+                self._unknown[frame] = self._now() + UNKNOWN_SECONDS
+                raise
+            plan = _refusing(f"schema id {number}: {exc.detail}")
+        _make_room(self._plans, KNOWN_SCHEMAS)
+        self._plans[frame] = plan
+        return plan
+
+    def _plan_of(self, schema: Schema) -> Plan:
+        """Raises DecodeError with the reason `schema`."""
+        try:
+            return self._planner.plan(avro_schema.parse(schema.text, schema.references))
+        except RecursionError:
+            raise DecodeError("schema", "nested too deeply") from None
+
+    def _plan_of_file(self, key: str, schema: Schema) -> Plan:
+        try:
+            return self._plan_of(schema)
+        except DecodeError as exc:
+            raise SchemaUnavailable(f"decoder.avro.{key}: no schema that can be used: {exc.detail}") from exc
+
+
+def _make_room(known: dict[bytes, Any], most: int) -> None:
+    if len(known) >= most:
+        del known[next(iter(known))]
+
+
+def _refusing(why: str) -> Plan:
+    def refuse(data: bytes, at: int, take: Take) -> NoReturn:
+        raise DecodeError("schema", why)
+
+    return refuse
+
+
+def _broken(exc: Exception) -> DecodeError:
+    if isinstance(exc, UnicodeDecodeError):
+        return DecodeError("encoding", f"byte {exc.start} of a text is not UTF-8")
+    if isinstance(exc, RecursionError):
+        return DecodeError("nesting", "nested too deeply")
+    if isinstance(exc, IndexError):
+        return DecodeError("syntax", "the bytes end too soon, or choose what the schema does not have")
+    return DecodeError("syntax", str(exc))

@@ -1,0 +1,147 @@
+"""Avro's binary encoding, read: for each type a function from the place of a value to the value.
+
+Only what a sample needs is read. In place of what holds others there comes an empty list or dict, but for a map or
+record of labels: so what a record takes in memory is bounded by the bytes that it has.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from detector.decoders.avro_schema import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
+from detector.decoders.avro_skip import Skip, Skips, enough, items, number, sized_bytes, symbol, truth, union
+from detector.decoders.timestamps import END_OF_TIME
+
+Read = Callable[[bytes, int], tuple[Any, int]]
+"""(bytes, place of a value) -> (the value, the place behind it). Raises what `avro_skip` does."""
+
+_DOUBLE = struct.Struct("<d").unpack_from
+_FLOAT = struct.Struct("<f").unpack_from
+
+
+class Reads:
+    """Makes functions that read values."""
+
+    def __init__(self, skips: Skips, per_second: float = 0.0) -> None:
+        """A moment is read as a float, of which there are `per_second`; with 0, as the integer that it is."""
+        self._skips = skips
+        self._per_second = per_second
+
+    def of(self, kind: Type) -> Read:
+        """The one for this type. In place of what holds others there comes an empty list or dict."""
+        match kind:
+            case Primitive():
+                return self._primitive(kind)
+            case Fixed(size=size, scale=scale, is_uuid=is_uuid):
+                read = _fixed(size)
+                if is_uuid:
+                    return lambda data, at: (str(uuid.UUID(bytes=read(data, at)[0])), at + size)
+                return read if scale is None else _decimal(read, scale)
+            case Enum(symbols=symbols):
+                return lambda data, at: symbol(data, at, symbols)
+            case Array():
+                return _instead([], self._skips.of(kind))
+            case Map() | Record():
+                return _instead({}, self._skips.of(kind))
+            case Union(branches=branches):
+                found: Read = union([self.of(branch) for branch in branches])
+                return found
+
+    def mapping(self, kind: Type) -> Read:
+        """The same, but a map or record is read, one level deep."""
+        match kind:
+            case Map(values=inner, least_bytes=least):
+                return _map(self.of(inner), least)
+            case Record(fields=fields):
+                parts = [(name, self.of(inner)) for name, inner in fields]
+                return lambda data, at: _record(data, at, parts)
+            case Union(branches=branches):
+                found: Read = union([self.mapping(branch) for branch in branches])
+                return found
+            case _:
+                return self.of(kind)
+
+    def _primitive(self, kind: Primitive) -> Read:
+        if kind.moment is not None and self._per_second:
+            return _moment(*kind.moment, self._per_second)
+        return _PRIMITIVE_READS[kind.name] if kind.scale is None else _decimal(sized_bytes, kind.scale)
+
+
+def _moment(factor: float, divisor: float, per_second: float) -> Read:
+    def read(data: bytes, at: int) -> tuple[float, int]:
+        value, at = number(data, at)
+        seconds = value * factor / divisor
+        # Where units are told by magnitude, a time that is too late to be one would be taken for another unit.
+        return seconds * per_second if seconds < END_OF_TIME else math.inf, at
+
+    return read
+
+
+def _string(data: bytes, at: int) -> tuple[str, int]:
+    found, at = sized_bytes(data, at)
+    return found.decode(), at
+
+
+def _fixed(size: int) -> Callable[[bytes, int], tuple[bytes, int]]:
+    def read(data: bytes, at: int) -> tuple[bytes, int]:
+        enough(data, at, size)
+        return data[at : at + size], at + size
+
+    return read
+
+
+def _decimal(read: Callable[[bytes, int], tuple[bytes, int]], scale: int) -> Read:
+    divisor = 10**scale
+
+    def decimal(data: bytes, at: int) -> tuple[float, int]:
+        digits, at = read(data, at)
+        if not digits:
+            raise ValueError("a decimal without bytes")
+        unscaled = int.from_bytes(digits, "big", signed=True)
+        try:
+            return unscaled / divisor, at
+        except OverflowError:
+            return float("inf") if unscaled > 0 else float("-inf"), at
+
+    return decimal
+
+
+_PRIMITIVE_READS: dict[str, Read] = {
+    "null": lambda data, at: (None, at),
+    "boolean": lambda data, at: (data[at] == 1, truth(data, at)),
+    "int": number,
+    "long": number,
+    "float": lambda data, at: (_FLOAT(data, at)[0], at + 4),
+    "double": lambda data, at: (_DOUBLE(data, at)[0], at + 8),
+    "bytes": sized_bytes,
+    "string": _string,
+}
+
+
+def _instead(placeholder: Any, skip: Skip) -> Read:
+    return lambda data, at: (placeholder, skip(data, at))
+
+
+def _map(value: Read, least: int) -> Read:
+    def read(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+        found = {}
+        count, at = items(data, at, least)
+        while count:
+            for _ in range(count):
+                name, at = _string(data, at)
+                found[name], at = value(data, at)
+            count, at = items(data, at, least)
+        return found, at
+
+    return read
+
+
+def _record(data: bytes, at: int, parts: list[tuple[str, Read]]) -> tuple[dict[str, Any], int]:
+    found = {}
+    for name, read in parts:
+        found[name], at = read(data, at)
+    return found, at

@@ -1,0 +1,183 @@
+"""Where schemas come from: a registry with Confluent's API, or files.
+
+A registry that cannot be asked is asked again, with growing pauses: no record is refused for it. Only where it says
+that it knows no such schema is that a fault of the record.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from detector.config.avro import Registry
+from detector.errors import DecodeError, DeliveryError, DetectorError, SchemaUnavailable
+from detector.http_client import HttpClient, Words
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+LARGEST_ANSWER_BYTES = 1 << 20
+MOST_REFERENCES = 100
+
+_WORDS = Words("decoder.avro.registry", "decoder.avro.registry.urls", "the schema registry")
+_UNKNOWN = range(40_401, 40_500)
+"""Codes of the API: no such schema, subject or version. Any other 404 means that nothing of a registry is there."""
+_NO_ID = 0
+"""Registries count from 1."""
+
+log = logging.getLogger(__name__)
+"""Of the standard library: commands that set no log up say it on standard error."""
+
+
+class Schema(NamedTuple):
+    """As its author wrote it."""
+
+    text: str
+    references: tuple[str, ...] = ()
+    """Schemas whose names it uses, each behind those whose names it uses itself."""
+
+
+Lookup = Callable[[int], Schema]
+"""By id. Raises DecodeError (`schema_unknown`, or `schema` for one that cannot be used), and SchemaUnavailable."""
+
+
+Meanwhile = Callable[[DetectorError | None], None]
+"""Hears of every answer, and before every pause what went wrong; what it raises ends the wait."""
+
+
+class SchemaFiles:
+    """Schemas in files, all read at the start."""
+
+    def __init__(self, paths: Mapping[int, str]) -> None:
+        """Raises SchemaUnavailable."""
+        self._schemas = {number: read_file(f"schemas.{number}", path) for number, path in paths.items()}
+
+    def __call__(self, number: int) -> Schema:
+        if number not in self._schemas:
+            raise DecodeError("schema_unknown", f"decoder.avro.schemas has no file for schema id {number}")
+        return self._schemas[number]
+
+
+def read_file(key: str, path: str) -> Schema:
+    """The schema in a file. Raises SchemaUnavailable."""
+    try:
+        return Schema(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError as exc:
+        raise SchemaUnavailable(f"decoder.avro.{key}: {path} is no text in UTF-8") from exc
+    except OSError as exc:
+        raise SchemaUnavailable(f"decoder.avro.{key}: {path} cannot be read: {exc}") from exc
+
+
+class SchemaRegistry:
+    """Asks the first registry of a list that answers."""
+
+    def __init__(
+        self,
+        settings: Registry,
+        meanwhile: Meanwhile,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._client = HttpClient(settings, _WORDS)
+        self._meanwhile = meanwhile
+        self._sleep = sleep
+        self._now = now
+
+    def check(self) -> None:
+        """Raises SchemaUnavailable where no registry can be asked; does not wait for one."""
+        self._ask(f"/schemas/ids/{_NO_ID}")
+
+    def __call__(self, number: int) -> Schema:
+        found = self._ask_patiently(f"/schemas/ids/{number}")
+        if found is None:
+            raise DecodeError("schema_unknown", f"the registry knows no schema of id {number}")
+        references: dict[tuple[str, int], str] = {}
+        self._collect(found, references, set())
+        return Schema(_text(found), tuple(references.values()))
+
+    def _collect(
+        self, found: dict[str, Any], references: dict[tuple[str, int], str], seen: set[tuple[str, int]]
+    ) -> None:
+        """Add what `found` refers to, directly or not, the innermost first."""
+        for reference in found.get("references") or ():
+            match reference:
+                case {"subject": str(subject), "version": int(version)}:
+                    place = subject, version
+                case _:
+                    raise DecodeError("schema", "refers to something without subject and version")
+            if place in seen:
+                continue
+            seen.add(place)
+            if len(seen) > MOST_REFERENCES:
+                raise DecodeError("schema", f"refers to more than {MOST_REFERENCES} others")
+            inner = self._ask_patiently(f"/subjects/{quote(subject, safe='')}/versions/{version}?deleted=true")
+            if inner is None:
+                raise DecodeError("schema", f"refers to version {version} of {subject[:60]!r}, which is not known")
+            self._collect(inner, references, seen)
+            references[place] = _text(inner)
+
+    def _ask_patiently(self, path: str) -> dict[str, Any] | None:
+        began, pause = self._now(), FIRST_PAUSE_SECONDS
+        longest = self._settings.lookup_timeout_seconds
+        while True:
+            try:
+                found = self._ask(path)
+                self._meanwhile(None)
+                return found
+            except SchemaUnavailable as exc:
+                if self._now() - began + pause > longest:
+                    raise SchemaUnavailable(
+                        f"{exc}; given up after {longest:g} s (decoder.avro.registry.lookup_timeout_seconds)"
+                    ) from exc
+                log.warning("the schema registry cannot be asked, trying again in %.1f s: %s", pause, exc)
+                self._meanwhile(exc)
+            self._sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _ask(self, path: str) -> dict[str, Any] | None:
+        """The answer of the first registry that gives one; None where it knows no such thing."""
+        troubles = []
+        for url in self._settings.urls:
+            try:
+                return self._ask_one(url, path)
+            except (DeliveryError, SchemaUnavailable) as exc:
+                troubles.append(str(exc))
+        raise SchemaUnavailable("; ".join(troubles))
+
+    def _ask_one(self, url: str, path: str) -> dict[str, Any] | None:
+        answer = self._client.exchange("GET", url + path, url, longest=LARGEST_ANSWER_BYTES + 1)
+        if answer.status == 404 and _code(answer.body) in _UNKNOWN:
+            return None
+        if not answer.accepted:
+            raise self._client.refusal(url, url, answer)
+        if len(answer.body) > LARGEST_ANSWER_BYTES:
+            raise DecodeError("schema", f"is larger than {LARGEST_ANSWER_BYTES} bytes")
+        found = _parsed(answer.body)
+        if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+            raise SchemaUnavailable(f"{url}: answered what is no schema; check {_WORDS.address}")
+        return found
+
+
+def _text(found: dict[str, Any]) -> str:
+    kind = found.get("schemaType") or "AVRO"
+    if kind != "AVRO":
+        raise DecodeError("schema", f"is of type {str(kind)[:60]}, not AVRO")
+    return str(found["schema"])
+
+
+def _code(body: bytes) -> Any:
+    found = _parsed(body)
+    return found.get("error_code") if isinstance(found, dict) else None
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
