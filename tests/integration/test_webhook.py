@@ -231,3 +231,21 @@ def test_g17_a_reload_posts_to_the_new_address_or_goes_on_with_the_old_one(kafka
         assert sorted(told(old)) == [("firing", host) for host in HOSTS]
         assert sorted(told(new)) == [("resolved", host) for host in HOSTS]
         assert "secret" not in daemon.log.read_text()
+
+
+def test_g12_a_worker_that_was_frozen_while_it_waited_for_a_receiver_begins_anew(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
+    port = free_ports(1)[0]
+    hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}", delivery_timeout_seconds=12.0)
+    with Daemon(tmp_path, hooked.settings) as daemon:
+        eventually(lambda: daemon.metric("detector_sink_failures_total", sink="webhook") > 0, "it is tried")
+        daemon.process.send_signal(signal.SIGSTOP)
+        with Receiver(port=port) as hook:
+            time.sleep(20.0)
+            assert hook.bodies == []
+            daemon.process.send_signal(signal.SIGCONT)
+            hooked.wait_until_read()
+            assert "the process was frozen, beginning anew" in daemon.log.read_text()
+            assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
+            assert daemon.terminate() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import socket
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from detector.alerts import AlertRecord
+from detector.cli.commands import app
 from detector.config.webhook import Webhook
 from detector.errors import DeliveryError
 from detector.protocols import Message
@@ -550,3 +553,17 @@ def test_threads_end_with_the_sink(sink: Make, hook: Hook) -> None:
     made.flush(PATIENCE_SECONDS)
     made.close(30.0)
     eventually(lambda: not made._thread.is_alive(), "it ends")
+
+
+def test_a_replay_posts_nothing(hook: Hook, tmp_path: Path) -> None:
+    values = [100.0 + number % 3 for number in range(200)] + [0.0] * 3
+    rows = (f"{1_700_000_000 + 60 * number},{value}" for number, value in enumerate(values))
+    (tmp_path / "requests.csv").write_text("timestamp,value\n" + "\n".join(rows))
+    config = tmp_path / "config.yaml"
+    config.write_text(f"sinks: {{webhook: {{enabled: true, url: '{hook.url}'}}}}")
+    series, scores = str(tmp_path / "requests.csv"), tmp_path / "scores"
+    ran = CliRunner().invoke(app, ["replay", series, "--scores", str(scores), "-c", str(config)])
+    assert ran.exit_code == 0, ran.output
+    with next(scores.rglob("*.csv")).open(newline="") as file:
+        assert max(float(row["anomaly_score"] or 0) for row in csv.DictReader(file)) > 1.0, "there is an alert"
+    assert hook.bodies == []
