@@ -279,7 +279,110 @@ MODEL = [
     ),
 ]
 
-ROWS = {"Overview": OVERVIEW, "Detections": DETECTIONS, "Input": INPUT, "Worker": WORKER, "Model": MODEL}
+DELIVERY = [
+    panel(
+        "timeseries",
+        "Messages",
+        "cps",
+        "Alerts and dead letters handed to each sink.",
+        Query(f"sum by (sink) (rate(detector_sink_messages_total{{}}[{RATE}]))", "{{sink}}"),
+    ),
+    panel(
+        "timeseries",
+        "Waiting alerts",
+        "none",
+        "Alerts whose last change Alertmanager has not accepted yet.",
+        Query("sum by (sink) (detector_sink_alerts_waiting{})", "{{sink}}"),
+    ),
+    panel(
+        "timeseries",
+        "Held back",
+        "short",
+        "Alerts that began within an interval of expected events.",
+        Query(f"sum by (interval) (increase(detector_alerts_muted_total{{}}[{RATE}]))", "{{interval}}"),
+    ),
+]
+
+STATE = [
+    panel(
+        "timeseries",
+        "State written",
+        "Bps",
+        "Bytes of the blocks of streams that changed.",
+        Query(f"rate(detector_state_written_bytes_total{{}}[{RATE}])"),
+    ),
+    panel(
+        "timeseries",
+        "Places taken",
+        "percentunit",
+        "Of the fullest partition; at 1 new streams are discarded, or take the place of silent ones.",
+        Query("detector_streams_fullest_partition_ratio{}"),
+    ),
+    panel(
+        "timeseries",
+        "Streams forgotten",
+        "short",
+        "After a long silence, or sooner because their partition was full.",
+        Query(f"sum(increase(detector_streams_expired_total{{}}[{RATE}]))", "silent"),
+        Query(f"sum(increase(detector_streams_evicted_total{{}}[{RATE}]))", "no place left"),
+    ),
+    panel(
+        "timeseries",
+        "Partitions that came or went",
+        "short",
+        "Assigned, revoked in order, or lost to another worker.",
+        Query(f"sum by (change) (increase(detector_partition_changes_total{{}}[{RATE}]))", "{{change}}"),
+    ),
+    panel(
+        "timeseries",
+        "Restore",
+        "s",
+        "Time that the last restore of partitions took.",
+        Query("detector_state_restore_seconds{}"),
+    ),
+    panel(
+        "timeseries",
+        "Configuration",
+        "none",
+        "0 where the last reload failed and the configuration before goes on.",
+        Query("detector_config_last_reload_successful{}"),
+    ),
+]
+
+LEARNING = [
+    panel(
+        "timeseries",
+        "Rounds of learning",
+        "short",
+        "How candidates for the shared network fared; nothing where learning.mode is off.",
+        Query(f"sum by (result) (increase(detector_learning_rounds_total{{}}[{RATE}]))", "{{result}}"),
+    ),
+    panel(
+        "timeseries",
+        "Loss",
+        "none",
+        "Of the running weights and of the candidate, on the newest samples in the last round.",
+        Query("detector_learning_loss{}", "{{weights}} {{instance}}"),
+    ),
+    panel(
+        "timeseries",
+        "CPU of learning",
+        "percentunit",
+        "Cores in use by the learning process, counted when a round ends.",
+        Query(f"rate(detector_learning_cpu_seconds_total{{}}[{RATE}])"),
+    ),
+]
+
+ROWS = {
+    "Overview": OVERVIEW,
+    "Detections": DETECTIONS,
+    "Input": INPUT,
+    "Delivery": DELIVERY,
+    "Worker": WORKER,
+    "State": STATE,
+    "Model": MODEL,
+    "Learning": LEARNING,
+}
 
 
 def build() -> str:

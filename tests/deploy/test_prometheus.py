@@ -163,8 +163,10 @@ def test_every_query_of_the_dashboard_has_an_answer(server: Prometheus, expr: st
     server.answers(as_grafana_asks(expr))
 
 
-# Series that are born with the first lag, reject or failure.
-EVENTS = re.compile("detector_(lag_records|records_rejected|source_errors|sink_failures)")
+# Series that are born with the first lag, reject or failure, or with what this daemon is not configured to do.
+EVENTS = re.compile(
+    "detector_(lag_records|records_rejected|source_errors|sink_failures|sink_alerts_waiting|alerts_muted|learning_)"
+)
 
 
 def test_every_query_of_the_dashboard_is_answered_by_the_daemon(daemon: Prometheus) -> None:
