@@ -85,7 +85,7 @@ class HttpClient:
         connection = self._connection = self.connection(parts)
         try:
             response = self._response(connection, method, parts, body, headers)
-            told = response.read(longest if 200 <= response.status < 300 else _LONGEST_ANSWER)
+            told = _beginning(response, longest)
         except (OSError, http.client.HTTPException, UnicodeError) as exc:
             self._context = None
             raise DeliveryError(f"{shown}: {self._trouble(exc, parts)}") from exc
@@ -203,6 +203,16 @@ def origin(url: str) -> str:
     except ValueError:
         return "elsewhere"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "elsewhere"
+
+
+def _beginning(response: http.client.HTTPResponse, longest: int) -> bytes:
+    """Of an answer that is accepted, `longest` bytes; of another one what is there, since its status says enough."""
+    if 200 <= response.status < 300:
+        return response.read(longest) if longest else b""  # to read nothing of a chunk waits for it nevertheless
+    try:
+        return response.read(_LONGEST_ANSWER)
+    except (OSError, http.client.HTTPException):
+        return b""
 
 
 def _retry_after_seconds(told: str) -> float:

@@ -76,6 +76,24 @@ def test_an_answer_that_hangs_up_on_a_request_that_is_too_large_is_heard() -> No
             thread.join()
 
 
+@pytest.mark.parametrize("rest", [b"Content-Length: 9\r\n\r\nbad", b"Transfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n"])
+def test_a_status_counts_although_the_words_with_it_are_cut(rest: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n" + rest)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DeliveryError, match="it: answered 400") as raised:
+            HttpClient(Alertmanager(), WORDS).post(f"http://127.0.0.1:{server.getsockname()[1]}", b"{}", "it")
+        thread.join()
+    assert not raised.value.retriable
+
+
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [

@@ -245,7 +245,10 @@ def test_g2_one_that_hangs_gets_it_again(sink: Make, hook: Hook, failures: Failu
     assert set(map(tuple, hook.hosts)) == {("a",)}
 
 
-def test_an_answer_of_2xx_counts_although_what_follows_never_comes(sink: Make, failures: Failures) -> None:
+@pytest.mark.parametrize("header", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
+def test_an_answer_of_2xx_counts_although_what_follows_never_comes(
+    sink: Make, failures: Failures, header: bytes
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         connections = []
 
@@ -253,7 +256,7 @@ def test_an_answer_of_2xx_counts_although_what_follows_never_comes(sink: Make, f
             connection, _ = server.accept()
             connections.append(connection)
             connection.recv(1 << 16)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n.")
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n\r\n")
 
         with in_the_background(answer):
             made = sink(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_seconds=PATIENCE_SECONDS)
