@@ -1,0 +1,92 @@
+"""A schema registry that answers as the API of Confluent's documents it, or fails to, as told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+
+class Registry:
+    """Schemas by id, and by subject and version. `status` stands in for every answer unless it is 200."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.status = 200
+        self.said: bytes | None = None
+        """In place of every answer."""
+        self.fails = 0
+        """So many requests are answered with 503 first."""
+        self.paths: list[str] = []
+        self.authorizations: list[str | None] = []
+        self._by_id: dict[int, dict[str, Any]] = {}
+        self._by_subject: dict[tuple[str, int], dict[str, Any]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def register(self, schema: Any, number: int, subject: str = "", version: int = 1, **more: Any) -> None:
+        """`more` is `references` or `schemaType`; a schema that is a text stays as it is."""
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        found = {"schema": text, **more}
+        self._by_id[number] = found
+        self._by_subject[subject, version] = {"subject": subject, "version": version, "id": number, **found}
+
+    def asked(self, part: str = "") -> int:
+        """Requests but for the one of the start, whose paths hold this."""
+        return sum(1 for path in self.paths if part in path and path != "/schemas/ids/0")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        if self.fails:
+            self.fails -= 1
+            return 503, b""
+        if self.said is not None or self.status != 200:
+            return self.status, self.said or b'{"error_code": 50001, "message": "as told"}'
+        match urlsplit(path).path.strip("/").split("/"):
+            case ["schemas", "ids", number]:
+                found, code = self._by_id.get(int(number)), 40403
+            case ["subjects", subject, "versions", version]:
+                found, code = self._by_subject.get((unquote(subject), int(version))), 40402
+            case _:
+                found, code = None, 404
+        if found is None:
+            return 404, json.dumps({"error_code": code, "message": "not found"}).encode()
+        return 200, json.dumps(found).encode()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                registry.paths.append(self.path)
+                registry.authorizations.append(self.headers["Authorization"])
+                status, said = registry.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def log_message(self, *_: object) -> None: ...
+
+        return Handler
