@@ -7,8 +7,10 @@ but for `each of a new series`. Beside it the floor: the parser alone, on the sa
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import struct
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cramjam
+import fastavro
 import msgspec
 import numpy as np
 
@@ -143,6 +146,36 @@ def otlp(count: int) -> list[bytes]:
     return [part(1, owner + part(2, part(1, part(1, b"app")) + metrics)) for metrics in scopes]
 
 
+def avro(count: int, at_once: int = 1) -> Case:
+    """As Confluent's serializer writes it, one sample a record or more of them."""
+    fields: list[dict[str, Any]] = [
+        {"name": "name", "type": "string"},
+        {"name": "labels", "type": {"type": "map", "values": "string"}},
+        {"name": "timestamp", "type": "long"},
+        {"name": "value", "type": ["null", "double"]},
+    ]
+    one: dict[str, Any] = {"type": "record", "name": "Metric", "fields": fields}
+    schema = fastavro.parse_schema(one if at_once == 1 else {"type": "array", "items": one})
+
+    def record(first: int) -> bytes:
+        samples = [
+            {**plain, "timestamp": int(plain["timestamp"])} for plain in map(sample, range(first, first + at_once))
+        ]
+        out = io.BytesIO(b"\x00\x00\x00\x00\x01")
+        out.seek(0, io.SEEK_END)
+        fastavro.schemaless_writer(out, schema, samples[0] if at_once == 1 else samples)
+        return out.getvalue()
+
+    with tempfile.NamedTemporaryFile("w", suffix=".avsc") as file:
+        fields[2]["type"] = {"type": "long", "logicalType": "timestamp-millis"}
+        json.dump(one if at_once == 1 else {"type": "array", "items": one}, file)
+        file.flush()
+        settings = Settings.model_validate({"type": "avro", "avro": {"schemas": {1: file.name}}})
+        decoder = DECODERS["avro"](settings)
+    name = "avro, one sample a record" if at_once == 1 else f"avro, array of {at_once}"
+    return Case(name, [record(first) for first in range(0, count, at_once)], decoder)
+
+
 def routed(count: int) -> list[bytes]:
     """Samples on the internal topic, thousands a record."""
     lanes = Lanes(1, count)
@@ -166,6 +199,8 @@ def cases(count: int) -> list[Case]:
         Case("nested fields", [packed(nested(n)) for n in numbers], DECODERS["json"](Settings.model_validate(NESTED))),
         Case("every other one broken", [record if n % 2 else record[:-9] for n, record in enumerate(one)], read),
         Case("each of a new series", [packed(new(n)) for n in numbers], read, forgets=True),
+        avro(count),
+        avro(count, 100),
         Case("telegraf, 10 fields", [packed(telegraf(n)) for n in hundreds], DECODERS["telegraf"](Settings())),
         Case("influx, 10 fields", [influx(n) for n in hundreds], DECODERS["influx"](Settings())),
         Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),

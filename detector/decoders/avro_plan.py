@@ -12,8 +12,8 @@ from typing import Any
 
 from detector.config.fields import Fields
 from detector.decoders.avro_read import Read, Reads
-from detector.decoders.avro_schema import Array, Map, Record, Type, Union
-from detector.decoders.avro_skip import Skip, Skips, enough, items, sized_bytes, union_for
+from detector.decoders.avro_schema import Array, Map, Primitive, Record, Type, Union
+from detector.decoders.avro_skip import Skip, Skips, enough, items, sized, sized_bytes, union_for
 from detector.errors import DecodeError
 
 STREAM, NAME, LABELS = 0, 1, 2
@@ -146,6 +146,8 @@ class _Steps:
     def _note(self, kind: Type, part: int) -> _Step:
         if part not in (TIME, VALUE):
             look = self._reads.mapping(kind) if part == LABELS else self._reads.of(kind)
+            if isinstance(kind, Primitive) and kind.name == "string":
+                return _note_text(part, look)
             return _note_bytes(part, self._skips.of(kind), look)
         if isinstance(kind, Union):
             found: _Step = union_for([self._note(branch, part) for branch in kind.branches])
@@ -158,6 +160,20 @@ def _note_bytes(part: int, skip: Skip, look: Read) -> _Step:
 
     def note(data: bytes, at: int, parts: Parts) -> int:
         behind = skip(data, at)
+        parts[part] = data[at:behind]
+        parts[reader] = look
+        return behind
+
+    return note
+
+
+def _note_text(part: int, look: Read) -> _Step:
+    """The same for a text, and quicker."""
+    reader = part + IDENTITY
+
+    def note(data: bytes, at: int, parts: Parts) -> int:
+        size = data[at]
+        behind = at + 1 + (size >> 1) if size < 0x80 and not size & 1 else sized(data, at)
         parts[part] = data[at:behind]
         parts[reader] = look
         return behind
