@@ -15,9 +15,10 @@ MAKE_VENV = $(PYTHON) tools/venv.py
 
 .DEFAULT_GOAL := help
 .PHONY: mutations help setup runtime demo test lint format types bootstrap bench peers soak lock dist clean distclean
+.PHONY: image-check unit-check
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'PYTHON=python3.13            the Python that .venv is made with'
 	@echo 'TORCH="torch --index-url U"  pip arguments that bring torch, say its CPU build (remembered in .venv)'
@@ -62,6 +63,12 @@ soak: setup bootstrap ## break everything for MINUTES=10 and compare with the or
 
 mutations: setup ## break each guarantee in a copy and see its test fail (ARGS="G10 S4", ARGS=--all)
 	$(BIN)/python -m tools.mutations $(ARGS)
+
+image-check: setup bootstrap ## build the image and run it as pods do (ENGINE=podman IMAGE=name BUILD="--secret ...")
+	$(BIN)/python -m pytest tests/deploy/image_check.py $(ARGS)
+
+unit-check: setup bootstrap ## run the systemd unit in a Debian of its own in build/, 7 GB; as root
+	$(BIN)/python -m pytest tests/deploy/unit_check.py $(ARGS)
 
 lock: setup ## write requirements/*.txt anew (ARGS=--upgrade)
 	$(BIN)/python tools/lock.py $(ARGS)
