@@ -28,6 +28,8 @@ _UNKNOWN = range(40_401, 40_500)
 """Codes of the API: no such schema, subject or version. Any other 404 means that nothing of a registry is there."""
 _NO_ID = 0
 """Registries count from 1."""
+_LARGEST_ID = (1 << 31) - 1
+"""Of a larger one a registry says that there is no such page, as one says that is none."""
 
 log = logging.getLogger(__name__)
 """Of the standard library: commands that set no log up say it on standard error."""
@@ -94,7 +96,7 @@ class SchemaRegistry:
         self._ask(f"/schemas/ids/{_NO_ID}")
 
     def __call__(self, number: int) -> Schema:
-        found = self._ask_patiently(f"/schemas/ids/{number}")
+        found = self._ask_patiently(f"/schemas/ids/{number}") if number <= _LARGEST_ID else None
         if found is None:
             raise DecodeError("schema_unknown", f"the registry knows no schema of id {number}")
         references: dict[tuple[str, int], str] = {}

@@ -63,7 +63,7 @@ class Registry:
         if self.said is not None or self.status != 200:
             return self.status, self.said or b'{"error_code": 50001, "message": "as told"}'
         match urlsplit(path).path.strip("/").split("/"):
-            case ["schemas", "ids", number]:
+            case ["schemas", "ids", number] if int(number) < 1 << 31:
                 found, code = self._by_id.get(int(number)), 40403
             case ["subjects", subject, "versions", version]:
                 found, code = self._by_subject.get((unquote(subject), int(version))), 40402

@@ -90,6 +90,13 @@ def test_an_id_that_nobody_knows_is_refused_and_asked_for_again_later(registry: 
     assert reading.reasons(record(number=7)) == []
 
 
+@pytest.mark.parametrize("number", [1 << 31, (1 << 32) - 1])
+def test_g6_an_id_that_no_registry_gives_is_not_asked_for(registry: Registry, number: int) -> None:
+    reading = Reading(registry.url)
+    assert reading.reasons(record(number=number), record()) == ["schema_unknown"]
+    assert registry.asked() == 1
+
+
 def test_g6_a_flood_of_ids_takes_no_memory(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(avro, "KNOWN_UNKNOWN", 20)
     monkeypatch.setattr(avro, "KNOWN_SCHEMAS", 10)
