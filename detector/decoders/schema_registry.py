@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from detector.http_client import HttpClient, Words
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+DOUBT_SECONDS = 1.0
+"""Registries that follow another one know a new schema a moment later: for so long an unknown one is waited for."""
+LEAST_SECONDS_BETWEEN_DOUBTS = 20.0
+"""A flood of ids that nobody knows waits no more often."""
 LARGEST_ANSWER_BYTES = 1 << 20
 MOST_REFERENCES = 100
 
@@ -90,18 +95,28 @@ class SchemaRegistry:
         self._meanwhile = meanwhile
         self._sleep = sleep
         self._now = now
+        self._doubt_again_at = -math.inf
 
     def check(self) -> None:
         """Raises SchemaUnavailable where no registry can be asked; does not wait for one."""
         self._ask(f"/schemas/ids/{_NO_ID}")
 
     def __call__(self, number: int) -> Schema:
-        found = self._ask_patiently(f"/schemas/ids/{number}") if number <= _LARGEST_ID else None
+        found = self._by_id(number) if number <= _LARGEST_ID else None
         if found is None:
             raise DecodeError("schema_unknown", f"the registry knows no schema of id {number}")
         references: dict[tuple[str, int], str] = {}
         self._collect(found, references, set())
         return Schema(_text(found), tuple(references.values()))
+
+    def _by_id(self, number: int) -> dict[str, Any] | None:
+        path = f"/schemas/ids/{number}"
+        found = self._ask_patiently(path)
+        if found is None and self._now() >= self._doubt_again_at:
+            self._sleep(DOUBT_SECONDS)
+            found = self._ask_patiently(path)
+            self._doubt_again_at = self._now() + LEAST_SECONDS_BETWEEN_DOUBTS
+        return found
 
     def _collect(
         self, found: dict[str, Any], references: dict[tuple[str, int], str], seen: set[tuple[str, int]]
