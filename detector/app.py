@@ -37,9 +37,9 @@ from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.stopping import StoppingOnSignals, end_at_once
-from detector.telemetry import Health, Metrics, Notifier, TelemetryServer, configure_logging, new_registry
+from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
 from detector.watchdog import Watchdog
-from detector.worker import Telemetry, Worker
+from detector.worker import Worker
 
 
 def build_pipeline(config: Config) -> Pipeline:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
-from structlog.typing import FilteringBoundLogger
 
 from detector.checkpoint import Checkpoints
 from detector.errors import DetectorError, Interrupted, SourceError
@@ -21,7 +19,7 @@ from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.sinks.board import AlertBoard
 from detector.snapshots import Snapshots
 from detector.streams.membership import GROUP, IS_GROUP
-from detector.telemetry import Health, Metrics, Notifier, StreamCounts
+from detector.telemetry import StreamCounts, Telemetry
 
 POLL_SECONDS = 0.5
 POLL_MEANWHILE_SECONDS = 0.02
@@ -29,21 +27,6 @@ POLL_MEANWHILE_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """Everything through which the worker says how it fares."""
-
-    metrics: Metrics
-    health: Health
-    notifier: Notifier
-    log: FilteringBoundLogger
-
-    def progress(self) -> None:
-        """Something was done: the watchdogs may rest."""
-        self.health.progress()
-        self.notifier.progress()
 
 
 class Worker:
@@ -112,7 +95,7 @@ class Worker:
         while not self._stopping and not self.source.exhausted:
             with suppress(Interrupted):
                 self.turn()
-        self.telemetry.health.set_not_ready("stopping")
+        self.telemetry.not_ready("stopping")
         if not self._again:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
@@ -188,15 +171,14 @@ class Worker:
             now=len(self._assigned),
         )
         if changes.settled:
-            self.telemetry.health.set_ready()
-            self.telemetry.notifier.ready()
+            self.telemetry.ready()
         else:
-            self.telemetry.health.set_not_ready("waiting for an assignment")
+            self.telemetry.not_ready("waiting for an assignment")
         return gone
 
     def _restore(self, partitions: frozenset[Partition]) -> None:
         """Streams go on where their last snapshot ends, whatever offset is committed."""
-        self.telemetry.health.set_not_ready(f"restoring {len(partitions)} partitions")
+        self.telemetry.not_ready(f"restoring {len(partitions)} partitions")
         for partition in sorted(partitions):
             snapshot = self.checkpoints.restore(partition, self.telemetry.progress)
             if snapshot is not None:
@@ -249,7 +231,7 @@ class Worker:
 
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
-        self.telemetry.metrics.observe_streams(stream_counts(self.pipeline, self._assigned))
+        self.telemetry.observe_streams(stream_counts(self.pipeline, self._assigned))
         self._put_aside()
         self._report_splits()
 

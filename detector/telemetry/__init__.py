@@ -6,5 +6,15 @@ from detector.telemetry.logs import configure_logging
 from detector.telemetry.metrics import Metrics, new_registry
 from detector.telemetry.notify import Notifier
 from detector.telemetry.server import TelemetryServer
+from detector.telemetry.telemetry import Telemetry
 
-__all__ = ["Health", "Metrics", "Notifier", "StreamCounts", "TelemetryServer", "configure_logging", "new_registry"]
+__all__ = [
+    "Health",
+    "Metrics",
+    "Notifier",
+    "StreamCounts",
+    "Telemetry",
+    "TelemetryServer",
+    "configure_logging",
+    "new_registry",
+]

@@ -20,9 +20,9 @@ from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.snapshots import Snapshots
 from detector.state.block import encode_block
-from detector.telemetry import Health, Notifier, new_registry
+from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
-from detector.worker import Telemetry, Worker
+from detector.worker import Worker
 from tests.guarantees.accounting import AuditedMetrics
 
 START = 1_700_000_000

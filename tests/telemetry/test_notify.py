@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog import get_logger
 
-from detector.telemetry import Notifier
+from detector.telemetry import Health, Metrics, Notifier, Telemetry, new_registry
+from tests.telemetry.populate import counts
 
 
 class Manager:
@@ -40,6 +42,19 @@ def test_what_is_said(manager: tuple[Manager, str]) -> None:
     notifier.status("two\nlines")
     notifier.stopping()
     assert heard.heard() == ["READY=1", "STATUS=two lines", "STOPPING=1"]
+
+
+def test_how_the_worker_fares_is_its_status(manager: tuple[Manager, str]) -> None:
+    heard, path = manager
+    health, notifier = Health(60.0, lambda: 0.0), Notifier({"NOTIFY_SOCKET": path}, lambda: 0.0)
+    telemetry = Telemetry(Metrics(new_registry()), health, notifier, get_logger())
+    now = counts(tracked=1_000, partitions={("metrics", 0): (1.0, 400), ("metrics", 3): (1.0, 600)})
+    telemetry.not_ready("waiting for an assignment")
+    telemetry.observe_streams(now)
+    telemetry.ready()
+    telemetry.observe_streams(now)
+    why, how = "STATUS=waiting for an assignment", "STATUS=2 partitions, 1000 streams, 3 alerts firing"
+    assert heard.heard() == [why, "READY=1", how]
 
 
 def test_an_abstract_socket() -> None:
