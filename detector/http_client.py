@@ -22,6 +22,8 @@ _CONTENT_REFUSED = (400, 413, 422)
 _LONGEST_ANSWER = 2_048
 _LONGEST_WORD = 200
 _SHORTEST_SECRET = 4
+_BROKEN = (OSError, http.client.HTTPException, ValueError)
+"""What requests and answers raise that come to nothing: http.client lets a ValueError of a chunk's size through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class HttpClient:
         self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._aborted = False
+        self._secrets: tuple[str, ...] = ()
+        """What was sent with the last request, in each of its forms."""
 
     def post(self, url: str, body: bytes, shown: str) -> None:
         """Errors call the address what is `shown`. Raises DeliveryError, `retriable` unless this body is refused."""
@@ -86,7 +90,7 @@ class HttpClient:
         try:
             response = self._response(connection, method, parts, body, headers)
             told = _beginning(response, longest)
-        except (OSError, http.client.HTTPException, UnicodeError) as exc:
+        except _BROKEN as exc:
             self._context = None
             raise DeliveryError(f"{shown}: {self._trouble(exc, parts)}") from exc
         finally:
@@ -96,10 +100,15 @@ class HttpClient:
 
     def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
         """What an answer that is not accepted means, `retriable` unless it is this very request that is refused."""
-        words, status, told, parts = self._words, answer.status, _first_line(answer.body), urlsplit(url)
+        words, status, told, parts = (
+            self._words,
+            answer.status,
+            _first_line(answer.body.decode("utf-8", "replace")),
+            urlsplit(url),
+        )
         said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
         if 300 <= status < 400:
-            where = _first_line(answer.location.encode())
+            where = _first_line(answer.location)
             said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
         elif status in (401, 403):
             said += f"; check {words.section}.bearer_token_file, username and password_file"
@@ -144,10 +153,13 @@ class HttpClient:
                 raise DeliveryError(
                     f"{self._words.section}.bearer_token_file: {section.bearer_token_file} holds more than a token"
                 )
+            self._secrets = (token,)
             return {"Authorization": f"Bearer {token}"}
         if section.username is not None and section.password_file is not None:
-            pair = f"{section.username}:{self.secret('password_file', section.password_file)}"
-            return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
+            password = self.secret("password_file", section.password_file)
+            encoded = base64.b64encode(f"{section.username}:{password}".encode()).decode("ascii")
+            self._secrets = (password, encoded)
+            return {"Authorization": f"Basic {encoded}"}
         return {}
 
     def secret(self, key: str, path: str) -> str:
@@ -179,17 +191,17 @@ class HttpClient:
         words = self._words
         if isinstance(exc, ssl.SSLCertVerificationError):
             return f"does not prove to be it ({exc.verify_message}); check {words.section}.ca_file and the name"
-        cause = (
-            f"{type(exc).__name__}: {exc}" if str(exc) and not self._repeats(str(exc), parts) else type(exc).__name__
-        )
+        cause, told = type(exc).__name__, _first_line(str(exc))
+        if told and not self._repeats(str(exc), parts):
+            cause += f": {told}"
         return f"no answer ({cause}); check {words.address} and that {words.server} listens there"
 
     def _repeats(self, said: str, parts: SplitResult) -> bool:
-        """Whether this gives away a piece of an address that is secret."""
+        """Whether this gives away credentials, or a piece of an address that is secret."""
         pieces = re.split("[/?&=;]", f"{parts.path}?{parts.query}") if self._words.secret_path else []
         plain = said.casefold()
-        forms = (form.casefold() for piece in pieces for form in (piece, unquote(piece)))
-        return any(len(form) >= _SHORTEST_SECRET and form in plain for form in forms)
+        forms = [*self._secrets, *pieces, *map(unquote, pieces)]
+        return any(len(form) >= _SHORTEST_SECRET and form.casefold() in plain for form in forms)
 
 
 def origin(url: str) -> str:
@@ -208,11 +220,17 @@ def origin(url: str) -> str:
 def _beginning(response: http.client.HTTPResponse, longest: int) -> bytes:
     """Of an answer that is accepted, `longest` bytes; of another one what is there, since its status says enough."""
     if 200 <= response.status < 300:
-        return response.read(longest) if longest else b""  # to read nothing of a chunk waits for it nevertheless
+        return _at_most(response, longest) if longest else b""  # to read nothing of a chunk waits for it nevertheless
     try:
-        return response.read(_LONGEST_ANSWER)
-    except (OSError, http.client.HTTPException):
+        return _at_most(response, _LONGEST_ANSWER)
+    except _BROKEN:
         return b""
+
+
+def _at_most(response: http.client.HTTPResponse, longest: int) -> bytes:
+    """Into a buffer, since `read` takes all there is of a chunk whose size is -1, however little is asked for."""
+    told = bytearray(longest)
+    return bytes(told[: response.readinto(told)])
 
 
 def _retry_after_seconds(told: str) -> float:
@@ -225,6 +243,7 @@ def _retry_after_seconds(told: str) -> float:
         return 0.0
 
 
-def _first_line(told: bytes) -> str:
-    lines = told.decode("utf-8", "replace").strip().splitlines()
-    return lines[0][:_LONGEST_WORD] if lines else ""
+def _first_line(told: str) -> str:
+    """What a log may show of it."""
+    lines = told.strip().splitlines()
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in lines[0][:_LONGEST_WORD]) if lines else ""

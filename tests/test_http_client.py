@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import socket
 import threading
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -112,3 +118,77 @@ def test_who_asks_to_be_left_alone_says_for_how_long(header: str, least: float, 
             HttpClient(Alertmanager(), WORDS).post(receiver.url, b"{}", "it")
         assert raised.value.retriable
         assert least <= raised.value.retry_after_seconds <= most
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@contextmanager
+def answering(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The address of a server that sends these, whatever is asked, until whoever asks has gone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(1 << 16)
+                for piece in pieces:
+                    connection.sendall(piece)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("size", [b"-5", b"-1", b"no"])
+def test_the_size_of_a_chunk_that_is_none_is_no_answer(size: bytes) -> None:
+    with (
+        answering([CHUNKED + size + b"\r\nmore"]) as url,
+        pytest.raises(DeliveryError, match="it: no answer") as raised,
+    ):
+        HttpClient(Alertmanager(), WORDS).exchange("GET", url, "it", longest=100)
+    assert raised.value.retriable
+
+
+def test_an_answer_without_an_end_takes_no_memory() -> None:
+    """To http.client a chunk of -1 bytes is all there is."""
+    endless = itertools.chain([CHUNKED + b"-1\r\n"], itertools.repeat(bytes(1 << 20), 100))
+    with answering(endless) as url:
+        tracemalloc.start()
+        with pytest.raises(DeliveryError):
+            HttpClient(Alertmanager(), WORDS).exchange("GET", url, "it", longest=100)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 500 No\r\n\r\n\x1b[2Jforged\r\nline", b"\x1b[2Jforged\r\n", b"HTTP/1.1 999999 \x1b[2J\r\n\r\n"],
+)
+def test_s6_what_a_server_says_is_one_line_of_letters(answer: bytes) -> None:
+    with answering([answer]) as url, pytest.raises(DeliveryError) as raised:
+        HttpClient(Alertmanager(), WORDS).post(url, b"{}", "it")
+    assert not {"\n", "\r", "\x1b"} & set(str(raised.value))
+
+
+@pytest.mark.parametrize("said", [b"the secret open-sesame is old", b"Basic " + base64.b64encode(b"ali:Open-Sesame")])
+def test_s3_credentials_that_a_server_repeats_are_not_told(tmp_path: Path, said: bytes) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("Open-Sesame\n")
+    section = Alertmanager(username="ali", password_file=str(secret), allow_plaintext_credentials=True)
+    with Receiver() as receiver:
+        receiver.answer = lambda body: (401, said)
+        with pytest.raises(DeliveryError, match="answered 401; check"):
+            HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
+
+
+def test_s3_a_token_that_a_server_repeats_is_not_told(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("Open-Sesame\n")
+    section = Alertmanager(bearer_token_file=str(token), allow_plaintext_credentials=True)
+    with Receiver() as receiver:
+        receiver.answer = lambda body: (401, b"Open-Sesame is old")
+        with pytest.raises(DeliveryError, match="answered 401; check"):
+            HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
