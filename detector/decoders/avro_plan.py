@@ -13,7 +13,7 @@ from typing import Any
 from detector.config.fields import Fields
 from detector.decoders.avro_read import Read, Reads
 from detector.decoders.avro_schema import Array, Map, Primitive, Record, Type, Union
-from detector.decoders.avro_skip import Skip, Skips, enough, items, sized, sized_bytes, union_for
+from detector.decoders.avro_skip import Skip, Skips, enough, items, over_nothing, sized, sized_bytes, union_for
 from detector.errors import DecodeError
 
 STREAM, NAME, LABELS = 0, 1, 2
@@ -120,6 +120,8 @@ class _Steps:
         self._skips = skips
         self._reads = reads
         self._times = times
+        self._records: dict[tuple[Record, int], _Step] = {}
+        """Many fields and branches may name the same one: by record, and what is wanted in it."""
 
     def of(self, kind: Type, wanted: _Wanted) -> _Step:
         steps = [self._note(kind, part) for part in wanted.parts]
@@ -130,10 +132,10 @@ class _Steps:
     def inside(self, kind: Type, inner: dict[str, _Wanted]) -> _Step:
         """Notes what lies under these names, of a value that has names."""
         match kind:
-            case Record(fields=fields):
-                return _one_after_the_other(
-                    [self.of(one, inner[name]) if name in inner else _over(self._skips.of(one)) for name, one in fields]
-                )
+            case Record():
+                if (kind, id(inner)) not in self._records:
+                    self._records[kind, id(inner)] = self._record(kind, inner)
+                return self._records[kind, id(inner)]
             case Map(values=values, least_bytes=least):
                 named = {name.encode(): self.of(values, wanted) for name, wanted in inner.items()}
                 return _entries(named, _over(self._skips.of(values)), least)
@@ -142,6 +144,15 @@ class _Steps:
                 return found
             case _:
                 return _over(self._skips.of(kind))
+
+    def _record(self, record: Record, inner: dict[str, _Wanted]) -> _Step:
+        steps = []
+        for name, kind in record.fields:
+            if name in inner:
+                steps.append(self.of(kind, inner[name]))
+            elif (skip := self._skips.of(kind)) is not over_nothing:
+                steps.append(_over(skip))
+        return _one_after_the_other(steps)
 
     def _note(self, kind: Type, part: int) -> _Step:
         if part not in (TIME, VALUE):

@@ -30,6 +30,7 @@ class Reads:
         """A moment is read as a float, of which there are `per_second`; with 0, as the integer that it is."""
         self._skips = skips
         self._per_second = per_second
+        self._records: dict[Record, Read] = {}
 
     def of(self, kind: Type) -> Read:
         """The one for this type. In place of what holds others there comes an empty list or dict."""
@@ -56,19 +57,29 @@ class Reads:
         match kind:
             case Map(values=inner, least_bytes=least):
                 return _map(self.of(inner), least)
-            case Record(fields=fields):
-                parts = [(name, self.of(inner)) for name, inner in fields]
-                return lambda data, at: _record(data, at, parts)
+            case Record():
+                if kind not in self._records:
+                    self._records[kind] = self._record(kind)
+                return self._records[kind]
             case Union(branches=branches):
                 found: Read = union([self.mapping(branch) for branch in branches])
                 return found
             case _:
                 return self.of(kind)
 
+    def _record(self, record: Record) -> Read:
+        """Without its nulls, of which a few bytes could have any number."""
+        parts = [(name, self.of(kind)) for name, kind in record.fields if not _is_null(kind)]
+        return lambda data, at: _record(data, at, parts)
+
     def _primitive(self, kind: Primitive) -> Read:
         if kind.moment is not None and self._per_second:
             return _moment(*kind.moment, self._per_second)
         return _PRIMITIVE_READS[kind.name] if kind.scale is None else _decimal(sized_bytes, kind.scale)
+
+
+def _is_null(kind: Type) -> bool:
+    return isinstance(kind, Primitive) and kind.name == "null"
 
 
 def _moment(factor: float, divisor: float, per_second: float) -> Read:

@@ -101,6 +101,8 @@ class Skips:
         match kind:
             case Primitive(name=name):
                 return _PRIMITIVE_SKIPS[name]
+            case Fixed(size=0):
+                return over_nothing
             case Fixed(size=size):
                 return lambda data, at: at + size
             case Enum(symbols=symbols):
@@ -118,8 +120,9 @@ class Skips:
                 return self._record(kind)
 
     def _record(self, record: Record) -> Skip:
+        """Of what takes no bytes no step is left, nor of a record around one thing: a step then costs a byte."""
         if not record.least_bytes:
-            return _nothing
+            return over_nothing
         if record not in self._records:
             parts: list[Skip] = []
 
@@ -131,11 +134,14 @@ class Skips:
                 return at
 
             self._records[record] = skip
-            parts += [self.of(inner) for _, inner in record.fields]
+            parts += [step for _, inner in record.fields if (step := self.of(inner)) is not over_nothing]
+            if len(parts) == 1:
+                self._records[record] = parts[0]
         return self._records[record]
 
 
-def _nothing(data: bytes, at: int) -> int:
+def over_nothing(data: bytes, at: int) -> int:
+    """Over what takes no bytes."""
     return at
 
 
@@ -147,7 +153,7 @@ def truth(data: bytes, at: int) -> int:
 
 
 _PRIMITIVE_SKIPS: dict[str, Skip] = {
-    "null": _nothing,
+    "null": over_nothing,
     "boolean": truth,
     "int": over_number,
     "long": over_number,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 import struct
 import time
 import tracemalloc
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.config.decoder import Decoder as Settings
+from detector.config.fields import Fields
 from detector.decoders import make_decoder
+from detector.decoders.avro_plan import Planner
 from detector.decoders.avro_read import Reads
 from detector.decoders.avro_schema import parse
 from detector.decoders.avro_skip import BROKEN, Skips
@@ -463,6 +467,59 @@ def test_g6_what_a_record_costs_is_bounded_by_its_bytes(tmp_path: Path) -> None:
     assert [name for name, *_ in found] == ['cpu{host="a"}']
     assert peak < 32 << 20
     assert time.process_time() - began < 60
+
+
+def steps(read: Callable[[], object]) -> int:
+    """Calls of Python's functions in it."""
+    profile = cProfile.Profile()
+    profile.runcall(read)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def ones(name: str, fields: list[Any]) -> dict[str, Any]:
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [{"name": f"f{place}", "type": kind} for place, kind in enumerate(fields)],
+    }
+
+
+NULLS = ones("R", [*["null"] * 2_000, {"type": "fixed", "name": "Z", "size": 0}, *["Z"] * 2_000, "boolean"])
+CHAIN = [ones("R0", ["boolean"]), *(ones(f"R{depth}", [f"R{depth - 1}"]) for depth in range(1, 300))]
+
+
+@pytest.mark.parametrize("kinds", [[NULLS, "R"], [*CHAIN, "R299"]], ids=["fields without bytes", "records of a record"])
+def test_g6_what_a_byte_costs_does_not_grow_with_the_schema(kinds: list[Any]) -> None:
+    """Each item is one byte."""
+    *known, item = kinds
+    kind = parse(json.dumps({"type": "array", "items": item}), [json.dumps(one) for one in known])
+    data = number(1_000) + bytes(1_001)
+    skip = Skips().of(kind)
+    assert steps(lambda: skip(data, 0)) < 10 * len(data)
+    plan = Planner(Fields(value="f1000000"), 1.0).plan(kind)
+    assert steps(lambda: plan(data, 0, lambda parts: None)) < 20 * len(data)
+
+
+def test_g6_nulls_among_the_labels_are_not_read(tmp_path: Path) -> None:
+    many = ones("L", ["string", *["null"] * 1_000])
+    kind = parse(json.dumps(many))
+    read_labels = Reads(Skips()).mapping(kind)
+    assert read_labels(text("a"), 0) == ({"f0": "a"}, 2)
+    assert read(
+        tmp_path, metric(labels=many), {**SAMPLE, "labels": dict.fromkeys(f"f{n}" for n in range(1_001)) | {"f0": "a"}}
+    ) == [('cpu{f0="a"}', *READ[1:])]
+
+
+@pytest.mark.parametrize("place", ["", "labels"])
+def test_g6_what_many_branches_name_is_planned_once(place: str) -> None:
+    """Else a schema of 100 kB makes a plan of gigabytes."""
+    branches = [ones("R", ["int"] * 1_000), *["R"] * 1_000]
+    kind = parse(
+        json.dumps(
+            {"type": "record", "name": "M", "fields": [{"name": "labels", "type": branches}]} if place else branches
+        )
+    )
+    assert steps(lambda: Planner(Fields(), 1.0).plan(kind)) < 100_000
 
 
 @given(schemas_and_values(), st.binary(max_size=3))
