@@ -12,7 +12,7 @@ from detector.protocols import StateReader, StateStore
 def _directory(config: Config) -> StateStore:
     from detector.state.directory import DirectoryStore
 
-    return DirectoryStore(Path(config.state.directory.path), config.source.kafka.group_id)
+    return DirectoryStore(Path(config.state.directory.path).absolute(), config.source.kafka.group_id)
 
 
 def _kafka(config: Config) -> StateStore:
@@ -36,7 +36,7 @@ STORES: dict[str, Callable[[Config], StateStore | None]] = {"directory": _direct
 def _read_directory(config: Config) -> StateReader:
     from detector.state.directory import DirectoryReader
 
-    return DirectoryReader(Path(config.state.directory.path), config.source.kafka.group_id)
+    return DirectoryReader(Path(config.state.directory.path).absolute(), config.source.kafka.group_id)
 
 
 def _read_kafka(config: Config) -> StateReader:
