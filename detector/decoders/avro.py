@@ -24,13 +24,15 @@ Reasons of a `Reject`:
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from detector.config.avro import AvroDecoder as Settings
+from detector.config.fields import Fields
 from detector.decoders import avro_schema
-from detector.decoders.avro_plan import IDENTITY, MISSING, TIME, VALUE, Parts, Plan, Planner, Take
+from detector.decoders.avro_plan import FIELDS, IDENTITY, MISSING, TIME, VALUE, Parts, Plan, Planner, Take
 from detector.decoders.avro_skip import BROKEN
 from detector.decoders.columns import Columns, checked
 from detector.decoders.general import Times, number_of
@@ -48,6 +50,9 @@ UNKNOWN_SECONDS = 60.0
 
 _FRAME, _FRAME_BYTES = b"\x00", 5
 
+log = logging.getLogger(__name__)
+"""Of the standard library, as that of `schema_registry`."""
+
 
 class AvroDecoder:
     """Decoder of Avro records; see the module for what it reads."""
@@ -64,6 +69,7 @@ class AvroDecoder:
         self._unit = settings.timestamp_unit
         self._kinds = kinds
         self._times = Times(per_second)
+        self._fields = settings.fields
         self._planner = Planner(settings.fields, per_second)
         self._now = now
         self._plans: dict[bytes, Plan] = {}
@@ -75,7 +81,7 @@ class AvroDecoder:
         if settings.schema_file is not None:
             self._only = self._plan_of_file("schema_file", read_file("schema_file", settings.schema_file))
         for number in settings.schemas:
-            self._plan_of_file(f"schemas.{number}", self._lookup(number))
+            self._plans[_FRAME + number.to_bytes(4)] = self._plan_of_file(f"schemas.{number}", self._lookup(number))
         if settings.registry.urls:
             self._lookup = registry = SchemaRegistry(settings.registry, meanwhile)
             registry.check()
@@ -109,12 +115,13 @@ class AvroDecoder:
         """What adds a sample to the columns, but for its row. It raises DecodeError and `BROKEN`."""
         tags, times, values, gaps = columns.tags, columns.times, columns.values, columns.gaps
         tag_of, time_of = series.by_raw.get, self._times
+        no_value = f"nothing lies at {self._fields.value!r} (decoder.avro.fields.value)"
 
         def take(parts: Parts) -> None:
             moment, value = parts[TIME], parts[VALUE]
             if value.__class__ is not float:
                 if value is MISSING:
-                    raise DecodeError("value", "is missing")
+                    raise DecodeError("value", no_value)
                 value = number_of(value)
             if moment.__class__ is not float or moment != moment:
                 moment = time_of(moment)
@@ -148,7 +155,7 @@ class AvroDecoder:
         if self._unknown.get(frame, 0.0) > self._now():
             raise DecodeError("schema_unknown", f"no schema of id {number} was known a moment ago")
         try:
-            plan = self._plan_of(self._lookup(number))
+            plan = self._plan_of(self._lookup(number), f"schema id {number}")
         except DecodeError as exc:
             if exc.reason == "schema_unknown":
                 _make_room(self._unknown, KNOWN_UNKNOWN)
@@ -159,16 +166,21 @@ class AvroDecoder:
         self._plans[frame] = plan
         return plan
 
-    def _plan_of(self, schema: Schema) -> Plan:
+    def _plan_of(self, schema: Schema, shown: str) -> Plan:
         """Raises DecodeError with the reason `schema`."""
         try:
-            return self._planner.plan(avro_schema.parse(schema.text, schema.references))
+            plan, found = self._planner.plan(avro_schema.parse(schema.text, schema.references))
         except RecursionError:
             raise DecodeError("schema", "nested too deeply") from None
+        for part, key in FIELDS.items():
+            path = getattr(self._fields, key)
+            if part not in found and path != Fields.model_fields[key].default:
+                log.warning("%s has nothing at %r, which decoder.avro.fields.%s names", shown, path, key)
+        return plan
 
     def _plan_of_file(self, key: str, schema: Schema) -> Plan:
         try:
-            return self._plan_of(schema)
+            return self._plan_of(schema, f"decoder.avro.{key}")
         except DecodeError as exc:
             raise SchemaUnavailable(f"decoder.avro.{key}: no schema that can be used: {exc.detail}") from exc
 

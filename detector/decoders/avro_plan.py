@@ -20,6 +20,8 @@ STREAM, NAME, LABELS = 0, 1, 2
 IDENTITY = 3
 """So many parts of a sample are its identity: their bytes come first, then the functions that read them."""
 TIME, VALUE = 6, 7
+FIELDS = {STREAM: "stream", NAME: "name", LABELS: "labels", TIME: "timestamp", VALUE: "value"}
+"""The keys of the configuration that say where they lie."""
 MISSING: Any = object()
 """A part that the record does not have."""
 
@@ -46,24 +48,17 @@ class Planner:
         """Moments come as numbers of which there are `per_second`."""
         self._per_second = per_second
         self._wanted = _Wanted()
-        paths = {
-            STREAM: fields.stream,
-            NAME: fields.name,
-            LABELS: fields.labels,
-            TIME: fields.timestamp,
-            VALUE: fields.value,
-        }
-        for part, path in paths.items():
+        for part, key in FIELDS.items():
             wanted = self._wanted
-            for name in path.split("."):
+            for name in getattr(fields, key).split("."):
                 wanted = wanted.inner.setdefault(name, _Wanted())
             wanted.parts.append(part)
 
-    def plan(self, kind: Type) -> Plan:
-        """The one for data of this type: a record, or an array of records."""
+    def plan(self, kind: Type) -> tuple[Plan, set[int]]:
+        """(the one for data of this type, a record or an array of records; the parts whose paths lead somewhere)."""
         skips = Skips()
         steps = _Steps(skips, Reads(skips), Reads(skips, self._per_second))
-        return self._several(kind, steps)
+        return self._several(kind, steps), steps.found
 
     def _several(self, kind: Type, steps: _Steps) -> Plan:
         match kind:
@@ -120,6 +115,8 @@ class _Steps:
         self._skips = skips
         self._reads = reads
         self._times = times
+        self.found: set[int] = set()
+        """Parts of a sample that the type may have."""
         self._records: dict[tuple[Record, int], _Step] = {}
         """Many fields and branches may name the same one: by record, and what is wanted in it."""
 
@@ -155,6 +152,7 @@ class _Steps:
         return _one_after_the_other(steps)
 
     def _note(self, kind: Type, part: int) -> _Step:
+        self.found.add(part)
         if part not in (TIME, VALUE):
             look = self._reads.mapping(kind) if part == LABELS else self._reads.of(kind)
             if isinstance(kind, Primitive) and kind.name == "string":

@@ -229,6 +229,20 @@ def test_parts_lie_where_the_paths_say(tmp_path: Path) -> None:
         )
 
 
+def test_a_path_that_leads_nowhere_is_told_when_the_schema_is_met(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without labels many series would be one, and nothing refused."""
+    fields = {"labels": "tags", "value": "value.avg", "name": "name"}
+    samples, _ = decoded(tmp_path, METRIC, record(), record(), fields=fields)
+    assert [record.getMessage() for record in caplog.records] == [
+        "decoder.avro.schemas.1 has nothing at 'tags', which decoder.avro.fields.labels names",
+        "decoder.avro.schemas.1 has nothing at 'value.avg', which decoder.avro.fields.value names",
+    ]
+    detail = "nothing lies at 'value.avg' (decoder.avro.fields.value)"
+    assert [(reject.reason, reject.detail) for reject in samples.rejects] == [("value", detail)] * 2
+
+
 def test_paths_may_lie_in_each_other(tmp_path: Path) -> None:
     labels = {
         "type": "record",
@@ -496,7 +510,7 @@ def test_g6_what_a_byte_costs_does_not_grow_with_the_schema(kinds: list[Any]) ->
     data = number(1_000) + bytes(1_001)
     skip = Skips().of(kind)
     assert steps(lambda: skip(data, 0)) < 10 * len(data)
-    plan = Planner(Fields(value="f1000000"), 1.0).plan(kind)
+    plan, _ = Planner(Fields(value="f1000000"), 1.0).plan(kind)
     assert steps(lambda: plan(data, 0, lambda parts: None)) < 20 * len(data)
 
 
@@ -552,7 +566,7 @@ def test_a_sample_among_fields_of_any_type(others: list[tuple[Any, Any]], value:
     schema = {**METRIC, "fields": fields}
     settings = Settings.model_validate({"type": "avro", "avro": {"schema_file": str(SCHEMA_FILE)}})
     decoder: Any = make_decoder(settings)
-    decoder._only = decoder._planner.plan(parse(json.dumps(schema)))
+    decoder._only, _ = decoder._planner.plan(parse(json.dumps(schema)))
     series = SeriesIndex()
     samples = decoder.decode(raw(datum(schema, {**sample, **SAMPLE, "value": value})), series)
     assert [(name, moment, found) for name, moment, found, *_ in readable(samples, series)] == [(*READ[:2], value)]
