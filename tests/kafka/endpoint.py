@@ -140,9 +140,10 @@ class Endpoint:
     ) -> None:
         """Write values, or (key, value) pairs, in order and acknowledged; `options` are the producer's.
 
-        What is small is one record batch, however slow this process is: the producer waits for the flush.
+        What is small is one record batch, however slow this process is: the producer waits for the flush. A broker that
+        did not answer in time, because it was frozen, say, has no record twice.
         """
-        patient = {"linger.ms": 1_000, "queue.buffering.max.messages": 1_000_000}
+        patient = {"linger.ms": 1_000, "queue.buffering.max.messages": 1_000_000, "enable.idempotence": True}
         producer = Producer({**self.options, **patient, **{k.replace("_", "."): v for k, v in options.items()}})
         failures: list[str] = []
 
