@@ -26,7 +26,8 @@ def test_file_takes_the_files_of_its_decoder(tmp_path: Path) -> None:
 def test_file_knows_every_decoder(decoder: str, tmp_path: Path) -> None:
     file = tmp_path / "records"
     file.touch()
-    text = f"source: {{type: file, file: {{paths: ['{file}']}}}}\ndecoder: {{type: {decoder}}}"
+    needed = {"avro": ", avro: {schema_file: metric.avsc}"}.get(decoder, "")
+    text = f"source: {{type: file, file: {{paths: ['{file}']}}}}\ndecoder: {{type: {decoder}{needed}}}"
     assert SOURCES["file"](parse(text, "test")).changes().assigned == {("records", 0)}
     with pytest.raises(SourceError, match=r"holds no .* file"):
         SOURCES["file"](parse(text.replace(str(file), str(tmp_path)), "test"))
