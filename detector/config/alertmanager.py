@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from detector.config.http import address_trouble, require_access
+from detector.config.http import base_addresses, require_access
 from detector.config.values import PositiveSeconds, Section
 
 BoardName = Literal["alertmanager"]
@@ -31,15 +31,7 @@ class Alertmanager(Section):
     @field_validator("urls")
     @classmethod
     def _base_addresses(cls, urls: list[str]) -> list[str]:
-        """The list is judged as a whole: of a single value that is wrong the error shows all, a password too."""
-        for number, url in enumerate(urls):
-            trouble = _trouble(url)
-            if trouble:
-                raise ValueError(f"number {number + 1} {trouble}; write it as http://alertmanager:9093")
-        plain = [url.rstrip("/") for url in urls]
-        if len(set(plain)) != len(plain):
-            raise ValueError("names an Alertmanager twice")
-        return plain
+        return base_addresses(urls, "http://alertmanager:9093", "an Alertmanager", _beyond_base)
 
     @model_validator(mode="after")
     def _complete(self) -> Alertmanager:
@@ -49,12 +41,7 @@ class Alertmanager(Section):
         return self
 
 
-def _trouble(url: str) -> str | None:
-    """What is wrong with a base address, without its text."""
-    if trouble := address_trouble(url):
-        return trouble
-    if "?" in url:
-        return "has a query"
+def _beyond_base(url: str) -> str | None:
     if re.search(r"/api(/v[12](/alerts)?)?/?$", urlsplit(url).path):
         return "goes on to the API, which is found below the base address"
     return None

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from detector.config.fields import Fields, Unit
-from detector.config.http import address_trouble, require_access
+from detector.config.http import base_addresses, require_access
 from detector.config.values import FilePath, PositiveSeconds, Section
 
 EXAMPLE = "http://schema-registry:8081"
@@ -30,14 +30,7 @@ class Registry(Section):
     @field_validator("urls")
     @classmethod
     def _base_addresses(cls, urls: list[str]) -> list[str]:
-        """The list is judged as a whole: of a single value that is wrong the error shows all, a password too."""
-        for position, url in enumerate(urls, 1):
-            if trouble := _trouble(url):
-                raise ValueError(f"number {position} {trouble}; write it as {EXAMPLE}")
-        plain = [url.rstrip("/") for url in urls]
-        if len(set(plain)) != len(plain):
-            raise ValueError("names a registry twice")
-        return plain
+        return base_addresses(urls, EXAMPLE, "a registry", _beyond_base)
 
     @model_validator(mode="after")
     def _complete(self) -> Registry:
@@ -65,12 +58,7 @@ class AvroDecoder(Section):
             )
 
 
-def _trouble(url: str) -> str | None:
-    """What is wrong with a base address, without its text."""
-    if trouble := address_trouble(url):
-        return trouble
-    if "?" in url:
-        return "has a query"
+def _beyond_base(url: str) -> str | None:
     if urlsplit(url).path.rstrip("/").endswith(("/schemas", "/schemas/ids", "/subjects")):
         return "goes on to schemas or subjects, which are found below the base address"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -45,6 +45,20 @@ def address_trouble(url: str) -> str | None:
     if "@" in parts.netloc:
         return "holds credentials, which come by reference: bearer_token_file, or username and password_file"
     return "has a fragment" if "#" in url else None
+
+
+def base_addresses(urls: Sequence[str], example: str, server: str, trouble: Callable[[str], str | None]) -> list[str]:
+    """The addresses without a slash at their end; `trouble` says what else may be wrong with one. Raises ValueError.
+
+    The list is judged as a whole: of a single value that is wrong the error shows all, a password too.
+    """
+    for number, url in enumerate(urls, 1):
+        if found := address_trouble(url) or ("has a query" if "?" in url else trouble(url)):
+            raise ValueError(f"number {number} {found}; write it as {example}")
+    plain = [url.rstrip("/") for url in urls]
+    if len(set(plain)) != len(plain):
+        raise ValueError(f"names {server} twice")
+    return plain
 
 
 def require_access(section: Access, urls: Iterable[str]) -> None:

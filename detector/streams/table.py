@@ -1,8 +1,7 @@
 """The table of streams: which row holds whose state.
 
 A stream that is seen on two partitions is two streams here: state may depend on the records of one partition only.
-A new stream gets the lowest number of its partition that is free: where it lands depends on which streams there are,
-and on nothing else.
+A new stream gets the lowest number of its partition that is free, so only which streams there are decides where it is.
 
 A partition has `max_streams` places, and a stream takes one for every `PLACE_CHARACTERS` of its labels, or part of
 them. The last sixteenth of the places is for streams that were seen before (`sightings.py`), so that names which never
