@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from detector.decoders.csv import is_header
 from detector.records import AlertStatus, SampleBatch, ScoredBatch
 
 HEADER = ("timestamp", "value", "expected", "lower", "upper", "anomaly_score", "alert")
@@ -53,16 +54,12 @@ class VerdictWriter:
         for at, line in enumerate(lines):
             row = at_line.get(at)
             if row is None:
-                if not (first + at == 1 and _is_header(line)):
+                if not (first + at == 1 and is_header(line)):
                     self._csv.writerow([*_text_cells(line), "", "", "", "0", ""])
                 continue
             expected, lower, upper, score = verdicts[row]
             cells = [_number(expected), _number(lower), _number(upper), _number(score)]
             self._csv.writerow([*_text_cells(line), *cells, names[statuses[row]]])
-
-
-def _is_header(line: bytes) -> bool:
-    return not any(byte in b"0123456789" for byte in line.partition(b",")[0])
 
 
 def _text_cells(line: bytes) -> list[str]:

@@ -1,12 +1,12 @@
 """Lines `timestamp,value`: one stream a file, named as its file (`RawBatch.topic`). An empty value is a gap.
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
-milliseconds, microseconds or nanoseconds by magnitude. A first line `timestamp,value` is a header and holds no sample;
-columns behind the second are not read. A file's name says nothing of its kind: values are levels, unless
+milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
+no sample; columns behind the second are not read. A file's name says nothing of its kind: values are levels, unless
 `decoder.counters` names the file.
 
-Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (no comma), `timestamp`, `value`, and
-`identity` or `labels` for a file name that cannot name a stream.
+Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (no comma, or a header with the time in
+another column), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ MAX_LINE_BYTES = 65_536
 
 _AROUND = ' "\t\r\n\ufeff'
 """What may stand around a cell: white space, quotes, the mark that some editors put before the first line."""
-_HEADERS = frozenset({"timestamp", "time", "datetime", "date", "ts"})
+_TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time", "@timestamp"})
+"""What a header calls the column of times."""
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CsvDecoder:
@@ -36,9 +38,10 @@ class CsvDecoder:
         columns = Columns()
         for row, line in enumerate(batch.values):
             try:
-                stamp, value = _cells(line)
-                if stamp.lower() in _HEADERS and batch.offsets[row] == 1:
+                if batch.offsets[row] == 1 and line is not None and is_header(line):
+                    _require_order(line)
                     continue
+                stamp, value = _cells(line)
                 time, number = self._times(stamp), number_of(value) if value else None
                 tag = series.by_raw.get(batch.topic)
                 if tag is None:
@@ -48,6 +51,25 @@ class CsvDecoder:
             except DecodeError as exc:
                 columns.reject(batch, row, exc)
         return columns.finish(batch, "auto")
+
+
+def is_header(first_line: bytes) -> bool:
+    """Whether the first line of a file names columns: its first cell, which may be empty, has no digit.
+
+    >>> is_header(b'"Time","web-1"'), is_header(b",0"), is_header(b"2025-06-15 08:00:00,7")
+    (True, True, False)
+    """
+    cell, comma, _ = first_line.partition(b",")
+    return bool(comma) and not any(byte in b"0123456789" for byte in cell)
+
+
+def _require_order(header: bytes) -> None:
+    """Raises DecodeError for a header that has the time elsewhere: rows could be read as if it were not so."""
+    names = [cell.strip(_AROUND) for cell in header.decode(errors="replace").split(",")]
+    words = [name.lower() in _TIME_WORDS for name in names]
+    if any(words) and not words[0]:
+        at = words.index(True)
+        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the first, the value second")
 
 
 def _cells(line: bytes | None) -> tuple[str, str]:
@@ -60,7 +82,9 @@ def _cells(line: bytes | None) -> tuple[str, str]:
     except UnicodeDecodeError as exc:
         raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
     if not comma:
-        reason = "columns" if stamp.strip() else "empty"
-        raise DecodeError(reason, f"{stamp[:60]!r} holds no comma")
+        if not stamp.strip():
+            raise DecodeError("empty", "a line without anything in it")
+        other = next((f", but {name}" for mark, name in _OTHER_SEPARATORS.items() if mark in stamp), "")
+        raise DecodeError("columns", f"{stamp[:60]!r} holds no comma{other}")
     value = rest.partition(",")[0] if "," in rest else rest
     return stamp.strip(_AROUND), value.strip(_AROUND)

@@ -56,6 +56,31 @@ def test_what_is_no_sample_is_refused_with_its_line(line: bytes | None, reason: 
     assert samples.offsets.tolist() == [7, 9]
 
 
-def test_a_header_is_one_only_at_the_top() -> None:
-    assert not CsvDecoder().decode(raw(b"Time,Reading"), SeriesIndex()).rejects
-    assert CsvDecoder().decode(raw(b"Time,Reading", first=2), SeriesIndex()).rejects
+@pytest.mark.parametrize(
+    "header", [b"Time,Reading", b",value", b'"when","web-1"', b"\xef\xbb\xbf_time,_value", b"sep=,"]
+)
+def test_a_header_of_any_words_is_one_only_at_the_top(header: bytes) -> None:
+    samples = CsvDecoder().decode(raw(header, b"1392388500,7"), SeriesIndex())
+    assert (samples.offsets.tolist(), samples.rejects) == ([2], ())
+    assert CsvDecoder().decode(raw(header, first=2), SeriesIndex()).rejects
+
+
+@pytest.mark.parametrize("header", [b"id,timestamp,value", b'"value","Time"'])
+def test_a_header_with_the_time_elsewhere_is_told(header: bytes) -> None:
+    [reject] = CsvDecoder().decode(raw(header, b"17,1392388500,7"), SeriesIndex()).rejects
+    assert (reject.offset, reject.reason) == (1, "columns")
+    assert "is column 2, and has to be the first" in reject.detail
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"2014-02-14 14:30:00;1", "'2014-02-14 14:30:00;1' holds no comma, but semicolons"),
+        (b"1392388500\t1", r"'1392388500\t1' holds no comma, but tabs"),
+        (b"1392388500", "'1392388500' holds no comma"),
+        (b" ", "a line without anything in it"),
+    ],
+)
+def test_what_stands_there_instead_of_a_comma_is_told(line: bytes, told: str) -> None:
+    [reject] = CsvDecoder().decode(raw(line), SeriesIndex()).rejects
+    assert reject.detail == told
