@@ -129,7 +129,7 @@ def test_of_many_malformed_rows_the_first_are_told_and_the_rest_counted(tmp_path
 def test_the_summary_says_what_became_of_rows_without_a_score(tmp_path: Path) -> None:
     lines = series(7, 70, 1_600_000_000)
     done, _ = run([write(tmp_path / "x.csv", [*lines, lines[3], lines[69], "no comma"])], tmp_path / "out")
-    assert done.told() == "1 files, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
+    assert done.told() == "1 file, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
 
 
 def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) -> None:
@@ -137,11 +137,13 @@ def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) 
     back = write(tmp_path / "in" / "back.csv", good[::-1])
     twice = write(tmp_path / "in" / "twice.csv", [*good, good[3], good[69]])
     short = write(tmp_path / "in" / "short.csv", good[:60])
+    again = write(tmp_path / "in" / "again.csv", [line for line in good for _ in range(2)])
     write(tmp_path / "in" / "good.csv", good)
     write(tmp_path / "in" / "gaps.csv", [line.split(",")[0] + "," for line in good])
     _, complaints = run([tmp_path / "in"], tmp_path / "out")
     old = "rows are not newer than one before them and have no score; sort it"
     assert complaints == [
+        f"{again}: 70 of 140 rows have the time of the row before them and no score",
         f"{back}: 69 of 70 {old}",
         f"{short}: none of 60 rows has a score: scoring.warmup_samples are learnt from first",
         f"{twice}: 2 of 72 {old}",
@@ -154,9 +156,17 @@ def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"no \.csv file"):
         find_files([tmp_path / "empty"])
+    for stream in (Path("-"), Path("/dev/null")):
+        with pytest.raises(SourceError, match=f"{stream}: is neither a file nor a folder; write what comes from there"):
+            find_files([stream])
     a, b = write(tmp_path / "a" / "x.csv", []), write(tmp_path / "b" / "x.csv", [])
     with pytest.raises(SourceError, match=r"would both be written to x\.csv"):
         find_files([a, b])
+
+
+def test_a_suffix_in_capitals_is_one_and_a_folder_with_it_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "old.csv" / "A.CSV", [])
+    assert [file.stream for file in find_files([tmp_path])] == ["old.csv/A"]
 
 
 def test_an_empty_file_has_an_empty_answer(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from html import escape
 
 from detector import __version__
 from detector.backtest.count import Judgement
-from detector.backtest.page import breakable, cards, close_up_pictures, duration, frame, heading, number, plural
+from detector.backtest.page import breakable, cards, close_up_pictures, duration, frame, heading, number
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
+from detector.replay import plural
 
 WEEK_SECONDS = 7 * 86_400.0
 MOST_PICTURES = 100

@@ -14,6 +14,7 @@ from detector.backtest.figures import Figures
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
 from detector.backtest.ticks import short
+from detector.replay import plural
 
 CLOSE_UP_WIDTH = 346
 _HEADINGS = (
@@ -222,15 +223,6 @@ def number(value: float | None, digits: int) -> str:
 def percent(share: float | None) -> str:
     """Whole per cent, or a dash."""
     return "–" if share is None else f"{100.0 * share:.0f}%"
-
-
-def plural(count: float, word: str) -> str:
-    """A count with its word.
-
-    >>> plural(1, "alert"), plural(2.5, "sample")
-    ('1 alert', '2.5 samples')
-    """
-    return f"{count:g} {word}{'' if count == 1 else 's'}"
 
 
 def nab_score(found: Figures) -> str:

@@ -19,15 +19,24 @@ from detector.decoders import CsvDecoder
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch, Uint8
+from detector.replay.files import MALFORMED_TOLD, ROWS_PER_SLICE, Reader, ReplayFile, demand_rows, find_files
 from detector.series import SeriesIndex
 from detector.verdicts import VerdictWriter
 
-ROWS_PER_SLICE = 512
-MALFORMED_TOLD = 5
-"""Malformed rows of a file that are told one by one."""
 FILES_AT_ONCE = 1024
 """Files that are open together; the operating system bounds their number."""
 PARTITION = ("replay", 0)
+
+__all__ = [
+    "ROWS_PER_SLICE",
+    "Observer",
+    "ReplayFile",
+    "Summary",
+    "demand_rows",
+    "find_files",
+    "plural",
+    "replay",
+]
 
 
 @dataclass(slots=True)
@@ -47,24 +56,20 @@ class Summary:
         return self.outcomes[Outcome.SCORED]
 
     def told(self) -> str:
-        """One line: `2 files, 1000 rows (880 scored, 120 warmup), 2 alerts`."""
+        """One line: `1 file, 1000 rows (880 scored, 120 warmup), 2 alerts`."""
         counts = [(f"{outcome.name.lower()}", self.outcomes[outcome]) for outcome in Outcome]
         counts.append(("malformed", self.malformed_rows))
         shares = ", ".join(f"{count} {word}" for word, count in counts if count or word == "scored")
-        return f"{self.files} files, {self.rows} rows ({shares}), {self.alerts} alerts"
+        return f"{plural(self.files, 'file')}, {plural(self.rows, 'row')} ({shares}), {plural(self.alerts, 'alert')}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayFile:
-    """An input and where its verdicts go."""
+def plural(count: float, word: str) -> str:
+    """A count with its word.
 
-    path: Path
-    relative: Path
-
-    @property
-    def stream(self) -> str:
-        """The stream's name: the relative path without its suffix, the same on every system."""
-        return self.relative.with_suffix("").as_posix()
+    >>> plural(1, "alert"), plural(2.5, "sample"), plural(1_000_000, "row")
+    ('1 alert', '2.5 samples', '1000000 rows')
+    """
+    return f"{count:.10g} {word}{'' if count == 1 else 's'}"
 
 
 class Observer(Protocol):
@@ -75,27 +80,6 @@ class Observer(Protocol):
 
     def alerts(self, alerts: tuple[Alert, ...]) -> None:
         """Alerts that began or ended in the slices; `ReplayFile.stream` is the name of their series."""
-
-
-def find_files(inputs: list[Path]) -> list[ReplayFile]:
-    """CSV files named or found below named folders, sorted. Raises SourceError for missing or ambiguous ones."""
-    found: dict[Path, ReplayFile] = {}
-    for given in inputs:
-        if given.is_dir():
-            files = [ReplayFile(path, path.relative_to(given)) for path in sorted(given.rglob("*.csv"))]
-            if not files:
-                raise SourceError(f"{given}: no .csv file in this folder or below it")
-        elif given.is_file():
-            files = [ReplayFile(given, Path(given.name))]
-        else:
-            raise SourceError(f"{given}: no such file or folder")
-        for file in files:
-            other = found.setdefault(file.relative, file)
-            if other.path != file.path:
-                raise SourceError(
-                    f"{other.path} and {file.path} would both be written to {file.relative}; replay them apart"
-                )
-    return sorted(found.values(), key=lambda file: file.relative)
 
 
 def replay(
@@ -124,13 +108,6 @@ def replay(
             for step in group.run(alert_file):
                 progress(step)
     return summary
-
-
-def demand_rows(files: list[ReplayFile], readable: int) -> None:
-    """Raises SourceError where there was no row in all of the files that could be read."""
-    if not readable:
-        told = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-        raise SourceError(f"{told}: no row `timestamp,value` that can be read")
 
 
 def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
@@ -166,7 +143,7 @@ class _Group:
     def run(self, alert_file: IO[bytes] | None) -> Iterator[int]:
         """Yields the bytes read, slice by slice."""
         with ExitStack() as stack:
-            readers = [stack.enter_context(_Reader.open(file)) for file in self.files]
+            readers = [stack.enter_context(Reader.open(file)) for file in self.files]
             writers = [
                 stack.enter_context(VerdictWriter.open(self.scores / file.relative)) if self.scores else None
                 for file in self.files
@@ -182,7 +159,7 @@ class _Group:
     def _slice(
         self,
         slices: list[tuple[int, list[bytes]]],
-        readers: list[_Reader],
+        readers: list[Reader],
         writers: list[VerdictWriter | None],
         alert_file: IO[bytes] | None,
     ) -> None:
@@ -207,7 +184,7 @@ class _Group:
             for alert in scored.alerts:
                 alert_file.write((self.encode_alert(alert).value or b"") + b"\n")
 
-    def _decode(self, reader: _Reader, lines: list[bytes], index: SeriesIndex) -> SampleBatch:
+    def _decode(self, reader: Reader, lines: list[bytes], index: SeriesIndex) -> SampleBatch:
         count, first = len(lines), reader.line - len(lines)
         batch = RawBatch(
             topic=reader.stream,
@@ -228,52 +205,6 @@ class _Group:
 
 def _counted(outcomes: Uint8) -> Counter[Outcome]:
     return Counter({Outcome(at): count for at, count in enumerate(np.bincount(outcomes).tolist()) if count})
-
-
-class _Reader:
-    """Lines of one file, a slice at a time. The next line to read has the number `line`, as an editor counts."""
-
-    def __init__(self, file: ReplayFile, handle: IO[bytes]) -> None:
-        self.path = file.path
-        self.stream = file.stream
-        self.line = 1
-        self.malformed = 0
-        self.outcomes: Counter[Outcome] = Counter()
-        """What became of the rows that could be read, so far."""
-        self._handle = handle
-
-    @classmethod
-    def open(cls, file: ReplayFile) -> _Reader:
-        try:
-            return cls(file, file.path.open("rb"))
-        except OSError as exc:
-            raise SourceError(f"{file.path}: cannot be read: {exc.strerror}") from exc
-
-    def __enter__(self) -> _Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
-
-    def told(self) -> Iterator[str]:
-        """Why rows of it, or all of them, have no score: lines that a person should see."""
-        if self.malformed > MALFORMED_TOLD:
-            yield f"{self.path}: {self.malformed - MALFORMED_TOLD} more rows that cannot be read"
-        readable, old = self.outcomes.total(), self.outcomes[Outcome.LATE] + self.outcomes[Outcome.DUPLICATE]
-        if old:
-            yield f"{self.path}: {old} of {readable} rows are not newer than one before them and have no score; sort it"
-        elif self.outcomes[Outcome.WARMUP] and not self.outcomes[Outcome.SCORED]:
-            yield f"{self.path}: none of {readable} rows has a score: scoring.warmup_samples are learnt from first"
-
-    def next_lines(self) -> list[bytes]:
-        """Up to `ROWS_PER_SLICE` lines without their ends; empty at the end of the file."""
-        lines = []
-        for raw in self._handle:
-            lines.append(raw.rstrip(b"\r\n"))
-            if len(lines) == ROWS_PER_SLICE:
-                break
-        self.line += len(lines)
-        return lines
 
 
 def _merge(parts: list[SampleBatch]) -> SampleBatch:
