@@ -1,4 +1,4 @@
-"""What is said over HTTP: a request a connection, TLS verified, no redirects, no proxies."""
+"""What is said over HTTP: a request a connection, in time or not at all, TLS verified, no redirects, no proxies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import email.utils
 import http.client
 import re
-import socket
 import ssl
 import time
 from contextlib import suppress
@@ -16,6 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from detector.config.http import Access
 from detector.errors import DeliveryError
+from detector.http_connection import TimedConnection
 
 _CONTENT_REFUSED = (400, 413, 422)
 """Statuses that say that another request may well be accepted."""
@@ -66,7 +66,7 @@ class HttpClient:
         self._section = section
         self._words = words
         self._context: ssl.SSLContext | None = None
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: TimedConnection | None = None
         self._aborted = False
         self._secrets: tuple[str, ...] = ()
         """What was sent with the last request, in each of its forms."""
@@ -80,7 +80,8 @@ class HttpClient:
     def exchange(self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0) -> Answer:
         """One request of JSON and its answer, of which `longest` bytes are read where it is accepted.
 
-        Raises DeliveryError where there is no answer, or a file of secrets or certificates cannot be used.
+        Raises DeliveryError where there is no answer within `timeout_seconds`, counted from before the connection is
+        made, or a file of secrets or certificates cannot be used.
         """
         parts = urlsplit(url)
         headers = {"User-Agent": "detector", **self.credentials()}
@@ -88,11 +89,11 @@ class HttpClient:
             headers["Content-Type"] = "application/json"
         connection = self._connection = self.connection(parts)
         try:
-            response = self._response(connection, method, parts, body, headers)
-            told = _beginning(response, longest)
+            with self._response(connection, method, parts, body, headers) as response:
+                told = _beginning(response, longest)
         except _BROKEN as exc:
             self._context = None
-            raise DeliveryError(f"{shown}: {self._trouble(exc, parts)}") from exc
+            raise DeliveryError(f"{shown}: {self._trouble(exc, parts, connection)}") from exc
         finally:
             connection.close()
         location, pause = response.getheader("Location") or "", response.getheader("Retry-After") or ""
@@ -122,18 +123,18 @@ class HttpClient:
     def abort(self) -> None:
         """Any thread may call it: the request that is on its way fails, and so does every later one."""
         self._aborted = True
-        connected = self._connection.sock if self._connection else None
-        if connected is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # TLS would wait for the other side
+        if self._connection is not None:
+            self._connection.abort()
 
-    def connection(self, parts: SplitResult) -> http.client.HTTPConnection:
+    def connection(self, parts: SplitResult) -> TimedConnection:
         """Not connected yet. Raises DeliveryError."""
-        host, timeout_seconds = parts.hostname or "", self._section.timeout_seconds
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port or 80, timeout=timeout_seconds)
-        context = self.trusted()
-        return http.client.HTTPSConnection(host, parts.port or 443, timeout=timeout_seconds, context=context)
+        secure = parts.scheme == "https"
+        return TimedConnection(
+            parts.hostname or "",
+            parts.port or (443 if secure else 80),
+            self._section.timeout_seconds,
+            self.trusted() if secure else None,
+        )
 
     def trusted(self) -> ssl.SSLContext:
         """What certificates are verified with. Raises DeliveryError."""
@@ -173,7 +174,7 @@ class HttpClient:
 
     def _response(
         self,
-        connection: http.client.HTTPConnection,
+        connection: TimedConnection,
         method: str,
         parts: SplitResult,
         body: bytes | None,
@@ -187,14 +188,18 @@ class HttpClient:
             connection.request(method, target, body, headers)
         return connection.getresponse()
 
-    def _trouble(self, exc: Exception, parts: SplitResult) -> str:
+    def _trouble(self, exc: Exception, parts: SplitResult, connection: TimedConnection) -> str:
         words = self._words
         if isinstance(exc, ssl.SSLCertVerificationError):
             return f"does not prove to be it ({exc.verify_message}); check {words.section}.ca_file and the name"
-        cause, told = type(exc).__name__, _first_line(str(exc))
-        if told and not self._repeats(str(exc), parts):
-            cause += f": {told}"
-        return f"no answer ({cause}); check {words.address} and that {words.server} listens there"
+        if isinstance(exc, TimeoutError) and exc.errno is None:
+            within = f"{self._section.timeout_seconds:g} s ({words.section}.timeout_seconds)"
+            cause = f"within {within}, the time was up while {connection.deadline.step}"
+        else:
+            told = _first_line(str(exc))
+            shown = f": {told}" if told and not self._repeats(str(exc), parts) else ""
+            cause = f"({type(exc).__name__}{shown})"
+        return f"no answer {cause}; check {words.address} and that {words.server} listens there"
 
     def _repeats(self, said: str, parts: SplitResult) -> bool:
         """Whether this gives away credentials, or a piece of an address that is secret."""

@@ -6,8 +6,9 @@ import base64
 import itertools
 import socket
 import threading
+import time
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,8 +16,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from detector.config.alertmanager import Alertmanager
-from detector.errors import DeliveryError
+from detector.config.avro import Registry
+from detector.config.webhook import Webhook
+from detector.decoders.schema_registry import SchemaRegistry
+from detector.errors import DeliveryError, DetectorError
 from detector.http_client import HttpClient, Words
+from detector.sinks.alertmanager_http import AlertmanagerClient
+from detector.sinks.webhook_http import WebhookClient
 from tests.sinks.receivers import Receiver
 
 WORDS = Words(section="sinks.it", address="sinks.it.url", server="it")
@@ -192,3 +198,141 @@ def test_s3_a_token_that_a_server_repeats_is_not_told(tmp_path: Path) -> None:
         receiver.answer = lambda body: (401, b"Open-Sesame is old")
         with pytest.raises(DeliveryError, match="answered 401; check"):
             HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DROPS, SECONDS_A_DROP = 200, 0.05
+"""Of a server that always sends something before a time-out that begins anew with every step, and at last all of it."""
+SHORT_SECONDS = 0.5
+DRIPPING = {
+    "status": [b"HTTP/1.1 ", b"2", b"00 OK\r\n\r\n"],
+    "headers": [OK + b"X: ", b"x", b"\r\nContent-Length: 0\r\n\r\n"],
+    "provisional answers": [b"", b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"Content-Length: 0\r\n\r\n"],
+    "body": [OK + b"Content-Length: %d\r\n\r\n" % DROPS, b"x", b""],
+    "body without a length": [OK + b"\r\n", b"x", b""],
+    "chunks": [CHUNKED, b"1\r\nx\r\n", b"0\r\n\r\n"],
+    "the size of a chunk": [CHUNKED, b"0", b"\r\n\r\n"],
+}
+
+
+def drops(first: bytes, drop: bytes, last: bytes) -> Iterator[bytes]:
+    yield first
+    for _ in range(DROPS):
+        time.sleep(SECONDS_A_DROP)
+        yield drop
+    yield last
+
+
+@pytest.mark.parametrize("pieces", DRIPPING.values(), ids=DRIPPING.keys())
+def test_g12_a_server_that_drips_holds_nobody_for_longer_than_a_request_may_take(pieces: list[bytes]) -> None:
+    said = r"no answer within 0\.5 s \(sinks\.it\.timeout_seconds\), the time was up while receiving the answer; check"
+    with answering(drops(*pieces)) as url, pytest.raises(DeliveryError, match=said) as raised:
+        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).exchange("GET", url, "it", longest=1 << 16)
+    assert raised.value.retriable
+
+
+def test_g12_a_status_counts_although_the_words_with_it_drip() -> None:
+    refused = b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n" % DROPS
+    pieces = drops(refused, b"x", b"")
+    with answering(pieces) as url, pytest.raises(DeliveryError, match=r"it: answered 503$"):
+        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(url, b"{}", "it")
+    assert next(pieces, None) is not None, "nobody waited for all of them"
+
+
+@pytest.mark.parametrize(
+    ("ask", "key"),
+    [
+        (
+            lambda url: AlertmanagerClient(url, Alertmanager(timeout_seconds=SHORT_SECONDS)).post(b"[]"),
+            "sinks.alertmanager.timeout_seconds",
+        ),
+        (
+            lambda url: WebhookClient(Webhook(url=url, timeout_seconds=SHORT_SECONDS)).post(b"{}"),
+            "sinks.webhook.timeout_seconds",
+        ),
+        (
+            lambda url: SchemaRegistry(
+                Registry(urls=[url], timeout_seconds=SHORT_SECONDS), lambda trouble: None
+            ).check(),
+            "decoder.avro.registry.timeout_seconds",
+        ),
+    ],
+    ids=["alertmanager", "webhook", "schema registry"],
+)
+def test_g12_whoever_speaks_http_is_done_in_time(ask: Callable[[str], None], key: str) -> None:
+    with answering(drops(*DRIPPING["headers"])) as url, pytest.raises(DetectorError, match=rf"within 0\.5 s \({key}\)"):
+        ask(url)
+
+
+def test_g12_a_server_that_drips_its_side_of_tls_holds_nobody() -> None:
+    record = b"\x16\x03\x03\x10\x00"
+    with (
+        answering(drops(record, b"\0", b"")) as url,
+        pytest.raises(DeliveryError, match="while agreeing on TLS; check"),
+    ):
+        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(f"https{url[4:]}", b"{}", "it")
+
+
+def test_g12_a_server_that_takes_a_request_in_drops_holds_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        given_up = threading.Event()
+
+        def take() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                for _ in range(DROPS):
+                    if given_up.wait(SECONDS_A_DROP):
+                        return
+                    connection.recv(1 << 10)
+                connection.sendall(OK + b"\r\n")
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(DeliveryError, match="the time was up while sending the request; check"):
+            HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(url, bytes(1 << 24), "it")
+        given_up.set()
+        thread.join()
+
+
+@contextmanager
+def deaf() -> Iterator[tuple[str, int]]:
+    """An address where nobody takes connections, and nobody refuses them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
+        yield server.getsockname()
+
+
+def test_g12_a_server_that_takes_no_connection_holds_nobody() -> None:
+    with deaf() as (host, port), pytest.raises(DeliveryError, match="the time was up while connecting; check"):
+        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(f"http://{host}:{port}", b"{}", "it")
+
+
+def test_one_address_of_a_host_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with deaf() as silent, Receiver() as receiver:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (silent, ("127.0.0.1", receiver.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        HttpClient(Alertmanager(timeout_seconds=2.0), WORDS).post("http://receiver", b"{}", "it")
+        assert receiver.bodies == [b"{}"]
+
+
+def test_a_request_that_is_aborted_while_tls_is_agreed_on_fails_at_once() -> None:
+    client = HttpClient(Alertmanager(timeout_seconds=60.0), WORDS)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        heard = threading.Event()
+
+        def abort() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                client.abort()
+                heard.wait(300)
+
+        thread = threading.Thread(target=abort)
+        thread.start()
+        try:
+            with pytest.raises(DeliveryError, match="no answer"):
+                client.post(f"https://127.0.0.1:{server.getsockname()[1]}", b"{}", "it")
+        finally:
+            heard.set()
+            thread.join()

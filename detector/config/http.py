@@ -12,7 +12,7 @@ class Access(Protocol):
 
     @property
     def timeout_seconds(self) -> float:
-        """Of each step of a request."""
+        """Of a request as a whole, from connecting to the last byte of the answer."""
         ...
 
     @property

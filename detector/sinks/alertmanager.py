@@ -41,7 +41,7 @@ class Client(Protocol):
 
     url: str
     timeout_seconds: float
-    """How long each step of a request may take."""
+    """How long a request may take."""
 
     def post(self, alerts: bytes) -> None:
         """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""

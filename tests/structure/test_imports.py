@@ -12,7 +12,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 LAYERS = [
     {"errors", "series", "records", "columns"},
     {"config", "protocols", "stats", "progress", "clock"},
-    {"kafka_client", "kafka_admin", "http_client"},
+    {"kafka_client", "kafka_admin", "http_client", "http_connection"},
     {
         "sources",
         "decoders",

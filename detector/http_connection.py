@@ -1,0 +1,129 @@
+"""An HTTP connection that ends in time: connecting, TLS, the request and its answer share one deadline.
+
+Time-outs of sockets are of a single step, and begin anew with every byte: a server that sends one now and then would
+hold a thread for ever.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from contextlib import suppress
+from typing import Any
+
+
+class Deadline:
+    """When the time is up, and what was being done last."""
+
+    def __init__(self, seconds: float) -> None:
+        self.step = "connecting"
+        self._at = time.monotonic() + seconds
+
+    def left(self, step: str) -> float:
+        """Seconds for this step. Raises TimeoutError, which like those of sockets has no number of the system's."""
+        self.step = step
+        seconds = self._at - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        return seconds
+
+
+class TimedConnection(http.client.HTTPConnection):
+    """Of one request, whose time runs from here on.
+
+    Looking up the host's name counts, but cannot be cut short: that is bounded by the system's resolver.
+    """
+
+    def __init__(self, host: str, port: int, seconds: float, context: ssl.SSLContext | None = None) -> None:
+        """TLS where there is a context."""
+        super().__init__(host, port)
+        self.default_port = 80 if context is None else 443
+        self.deadline = Deadline(seconds)
+        self._context = context
+        self._socket: socket.socket | None = None
+
+    def connect(self) -> None:
+        """Raises OSError."""
+        self._socket = self._reached()
+        self._use(self._socket)
+        if self._context is not None:
+            self._socket = self._context.wrap_socket(
+                self._socket, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self._use(self._socket)
+            self._socket.settimeout(self.deadline.left("agreeing on TLS"))
+            self._socket.do_handshake()
+
+    def abort(self) -> None:
+        """Any thread may call it: what goes on over the connection fails."""
+        if self._socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS would wait for the other side
+
+    def _use(self, connected: socket.socket) -> None:
+        """Also what `close` closes."""
+        self.sock = _TimedSocket(connected, self.deadline)  # all that http.client needs
+
+    def _reached(self) -> socket.socket:
+        """By the first address of the host that answers; each has its share of what is left of the time."""
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        trouble = OSError("no address")
+        for place, (family, kind, protocol, _, address) in enumerate(found):
+            left = self.deadline.left("connecting")
+            try:
+                reached = socket.socket(family, kind, protocol)
+            except OSError as exc:  # there may be no IPv6 here
+                trouble = exc
+                continue
+            try:
+                reached.settimeout(left / (len(found) - place))
+                reached.connect(address)
+                reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return reached
+            except OSError as exc:
+                reached.close()
+                trouble = exc
+        raise trouble
+
+
+class _TimedSocket:
+    """What http.client needs of a socket; each step has what is left of the time."""
+
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        self._socket = connected
+        self._deadline = deadline
+
+    def sendall(self, data: Any) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._socket.settimeout(self._deadline.left("sending the request"))
+            rest = rest[self._socket.send(rest) :]
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._socket, self._deadline))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _TimedReader(io.RawIOBase):
+    """Keeps the socket open until it is closed itself."""
+
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        self._socket = connected
+        self._raw = connected.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._deadline.left("receiving the answer"))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
