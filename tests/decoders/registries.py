@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests.http_server import Said, Server
 
-class Registry:
+
+class Registry(Server):
     """Schemas by id, and by subject and version. `status` stands in for every answer unless it is 200."""
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__(port=port)
         self.status = 200
         self.said: bytes | None = None
         """In place of every answer."""
         self.fails = 0
         """So many requests are answered with 503 first."""
-        self.paths: list[str] = []
-        self.authorizations: list[str | None] = []
         self._by_id: dict[int, dict[str, Any]] = {}
         self._by_subject: dict[tuple[str, int], dict[str, Any]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def register(self, schema: Any, number: int, subject: str = "", version: int = 1, **more: Any) -> None:
         """`more` is `references` or `schemaType`; a schema that is a text stays as it is."""
@@ -45,16 +33,8 @@ class Registry:
         """Requests but for the one of the start, whose paths hold this."""
         return sum(1 for path in self.paths if part in path and path != "/schemas/ids/0")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def respond(self, path: str, body: bytes) -> Said:
+        return Said(*self.answer(path), {"Content-Type": "application/vnd.schemaregistry.v1+json"})
 
     def answer(self, path: str) -> tuple[int, bytes]:
         if self.fails:
@@ -72,21 +52,3 @@ class Registry:
         if found is None:
             return 404, json.dumps({"error_code": code, "message": "not found"}).encode()
         return 200, json.dumps(found).encode()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        registry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                registry.paths.append(self.path)
-                registry.authorizations.append(self.headers["Authorization"])
-                status, said = registry.answer(self.path)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: object) -> None: ...
-
-        return Handler
