@@ -98,7 +98,10 @@ def produce(
 def _check(options: ProduceOptions, sink: Sink | None) -> None:
     """Raises ConfigError with everything that is wrong at once."""
     rules = [
-        (sink is not None or (options.topic is None) != (options.output is None), "name a topic or an output file"),
+        (
+            sink is not None or (options.topic is None) != (options.output is None),
+            "say where to: --topic or --output, one of them",
+        ),
         (options.streams >= 1, f"streams: must be at least 1 (got {options.streams})"),
         (options.steps >= 2, f"steps: must be at least 2 (got {options.steps})"),
         (0 < options.step_seconds < math.inf, f"step-seconds: must be positive (got {options.step_seconds})"),

@@ -1,5 +1,7 @@
 """What a person at a terminal meets: help, refusals and exit codes of the command line."""
 
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from detector.cli import main
+from detector.cli.application import IN_ORDER
 from detector.cli.commands import app
 
 
@@ -25,6 +28,9 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     [
         (("produce", "--topic", "t", "--bootstrap", "broker"), 2, "'broker' is not host:port"),
         (("produce", "--topic", "t", "--bootstrap", "a:9092,b"), 2, "bootstrap_servers.1: 'b' is not host:port"),
+        (("produce", "--topic", "t", "--output", "f"), 2, "say where to: --topic or --output, one of them"),
+        (("produce", "--output", "-", "--start", "soon"), 2, "'soon' is no time like 2026-11-01T00:00Z or 2026-11-01"),
+        (("produce", "--output", "-", "--start", "inf"), 2, "'inf' is no time like"),
         (("demo", "--listen", "9464"), 2, "telemetry.listen: '9464' is not host:port"),
         (("demo", "--duration", "nan"), 2, "duration: at least 20 s"),
         (("replay", "/dev", "--scores", "s", "-c", "/nowhere/c.yaml"), 2, "/nowhere/c.yaml: 1 error"),
@@ -53,8 +59,8 @@ def test_an_error_of_the_system_names_its_file_without_a_number(
 
 
 def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
-    said = CliRunner().invoke(app, ["backtest", "--help"], env={"COLUMNS": "200"}).stdout
-    assert '{"relative/path.csv": [[start, end], ...]}' in said
+    said = CliRunner().invoke(app, ["backtest", "--help"]).stdout
+    assert '{"relative/path.csv": [[start, end], ...]}' in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,39 @@ def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
 def test_help_names_arguments_as_the_documentation_does(command: list[str], usage: str) -> None:
     said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).stdout
     assert usage in said
+
+
+COMMANDS = [
+    *[[name] for name in ("run", "inspect", "demo", "replay", "backtest", "produce", "train")],
+    *[["admin", "init"], ["state", "export"], ["state", "import"], ["state", "revert"], ["state", "warm"]],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_ends_with_examples_whose_options_exist(command: list[str]) -> None:
+    said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
+    examples = [line.strip() for line in said.partition("Examples:")[2].splitlines() if line.strip()]
+    assert examples
+    for words in [shlex.split(line, comments=True) for line in examples]:
+        if words[0] == "detector":
+            assert words[1 : 1 + len(command)] == command
+            ran = CliRunner().invoke(app, [*words[1:], "--help"])
+            assert ran.exit_code == 0, ran.output
+
+
+@pytest.mark.parametrize("start", ["2026-11-01", "2026-11-01T01:00+01:00", "1793491200"])
+def test_a_time_is_given_in_any_usual_way(start: str, tmp_path: Path) -> None:
+    output = tmp_path / "records.jsonl"
+    ran = CliRunner().invoke(app, ["produce", "--output", str(output), "--streams=1", "--steps=2", "--start", start])
+    assert ran.exit_code == 0, ran.output
+    assert '"timestamp":1793491200.0,' in output.read_text()
+
+
+def test_help_lists_the_worker_first_and_names_what_an_option_takes() -> None:
+    listed = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:")[2].splitlines()
+    assert tuple(line.split()[0] for line in listed if line.startswith("  ") and line[2] != " ") == IN_ORDER
+    for command in COMMANDS:
+        assert not re.search(r"--\S+ <", CliRunner().invoke(app, [*command, "--help"]).stdout), command
 
 
 def test_a_configuration_is_right_although_files_that_it_names_are_on_another_machine(

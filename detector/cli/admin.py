@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, app, examples
 
 admin = typer.Typer(help="Prepare the cluster for a configuration.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
@@ -15,16 +15,24 @@ def group() -> None:
     """Prepare the cluster for a configuration."""
 
 
-@admin.command()
+@admin.command(
+    short_help="Create the topics that are missing and check the others.",
+    epilog=examples(
+        "detector admin init -c config.yaml --dry-run",
+        "detector admin init -c config.yaml --input-partitions 4",
+    ),
+)
 def init(
     config: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     replication_factor: Annotated[
-        int, typer.Option(min=-1, max=32, help="Copies of a new topic; -1: what the brokers are set to.")
+        int, typer.Option(metavar="N", min=-1, max=32, help="Copies of a new topic; -1: what the brokers are set to.")
     ] = -1,
     input_partitions: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000, help="Create the input topics too, where they are missing, with so many."),
+        typer.Option(
+            metavar="N", min=1, max=10_000, help="Create the input topics too, where they are missing, with so many."
+        ),
     ] = None,
 ) -> None:
     """Create the topics that are missing and check the others, which are never changed. May be repeated."""

@@ -1,20 +1,36 @@
 """What all commands share: the application itself, its options, and how errors leave it."""
 
+import math
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from detector import __version__
 from detector.errors import ConfigError, DetectorError
 
+IN_ORDER = ("run", "check-config", "admin", "inspect", "state", "demo", "replay", "backtest", "produce", "train")
+"""The commands as help lists them, those of every day first."""
+
+
+class InOrder(TyperGroup):
+    """Lists its commands as `IN_ORDER` has them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=IN_ORDER.index)
+
+
 app = typer.Typer(
+    cls=InOrder,
     help="Streaming anomaly detection on metrics: Kafka in, an LSTM forecast per stream, alerts and metrics out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 ConfigOption = Annotated[
     Path | None,
@@ -25,6 +41,11 @@ PartitionOption = Annotated[
 ]
 
 
+def examples(*lines: str) -> str:
+    """What stands at the end of a command's help: a line for each way to use it, none of them wrapped."""
+    return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def partition_of(text: str | None) -> tuple[str, int] | None:
     """`TOPIC/NUMBER` as topic and number."""
     if text is None:
@@ -33,6 +54,23 @@ def partition_of(text: str | None) -> tuple[str, int] | None:
     if not topic or not number.isdecimal():
         raise typer.BadParameter(f"{text!r} is not TOPIC/NUMBER", param_hint="--partition")
     return topic, int(number)
+
+
+def instant(text: str, option: str) -> float:
+    """Unix seconds of what was given for `option`: a number of them, or a time, which is UTC without an offset."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time like 2026-11-01T00:00Z or 2026-11-01", param_hint=option
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def main() -> None:

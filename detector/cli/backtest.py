@@ -5,10 +5,17 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, app, examples
 
 
-@app.command()
+@app.command(
+    short_help="Replay recorded series and report their alerts, with pictures.",
+    epilog=examples(
+        "detector backtest series/",
+        "detector backtest series/ --labels windows.json --report july",
+        "detector backtest cpu.csv --alerts-per-stream-week 0.1 --alerts-per-stream-week 1",
+    ),
+)
 def backtest(
     data: Annotated[
         Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.", metavar="SERIES")
@@ -16,7 +23,7 @@ def backtest(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help=r'Known anomalies, JSON: {"relative/path.csv": \[\[start, end], ...]}. '
+            help='Known anomalies, JSON: {"relative/path.csv": [[start, end], ...]}. '
             "Without them alerts are shown, and none is called true or false.",
             metavar="FILE",
         ),
@@ -26,7 +33,12 @@ def backtest(
     ),
     alerts_per_stream_week: Annotated[
         list[float] | None,
-        typer.Option(min=1e-6, max=10_000, help="Alarm budget in place of the configuration's; may be repeated."),
+        typer.Option(
+            metavar="NUMBER",
+            min=1e-6,
+            max=10_000,
+            help="Alarm budget in place of the configuration's; may be repeated.",
+        ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:

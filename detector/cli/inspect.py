@@ -4,10 +4,18 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, PartitionOption, app, partition_of
+from detector.cli.application import ConfigOption, PartitionOption, app, examples, partition_of
 
 
-@app.command()
+@app.command(
+    short_help="Show what is stored, down to what one stream's state means.",
+    epilog=examples(
+        "detector inspect -c config.yaml",
+        "detector inspect -c config.yaml --match 'cpu*'",
+        "detector inspect -c config.yaml --firing --json",
+        """detector inspect -c config.yaml --stream 'cpu{host="web-1"}'""",
+    ),
+)
 def inspect(
     config: ConfigOption = None,
     partition: PartitionOption = None,
@@ -19,7 +27,9 @@ def inspect(
         typer.Option(help="Streams whose `name{label=...}` fits, with * and ?, one a line.", metavar="PATTERN"),
     ] = None,
     firing: Annotated[bool, typer.Option("--firing", help="Only streams whose alert fires, one a line.")] = False,
-    offset: Annotated[int | None, typer.Option(min=0, help="Another snapshot than the newest, for --stream.")] = None,
+    offset: Annotated[
+        int | None, typer.Option(metavar="OFFSET", min=0, help="Another snapshot than the newest, for --stream.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
 ) -> None:
     """Show the state in the configured store: snapshots, the blocks of a partition, or streams. Writes nothing."""

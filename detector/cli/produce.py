@@ -1,56 +1,73 @@
 """`detector produce`: load to test with."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, app, examples, instant
+
+if TYPE_CHECKING:
+    from detector.config.schema import Kafka
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "detector produce -c config.yaml --topic metrics --faults 10 --labels truth.jsonl",
+        "detector produce --bootstrap localhost:9092 --topic metrics --streams 1000 --rate 500",
+        "detector produce --output - --streams 5 --steps 100",
+    ),
+)
 def produce(
-    topic: Annotated[str | None, typer.Option(help="Kafka topic to write to.")] = None,
-    output: Annotated[str | None, typer.Option(help="File for JSON lines instead; - is standard output.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Kafka topic to write to.", metavar="TOPIC")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="File for JSON lines instead; - is standard output.", metavar="FILE")
+    ] = None,
     bootstrap: Annotated[
         str | None,
         typer.Option(help="Brokers, separated by commas; otherwise the configuration's.", metavar="HOST:PORT"),
     ] = None,
     config: ConfigOption = None,
     labels: Annotated[Path | None, typer.Option(help="File for the truth about the faults.", metavar="FILE")] = None,
-    streams: Annotated[int, typer.Option(help="Streams.")] = 100,
-    steps: Annotated[int, typer.Option(help="Samples a stream.")] = 1000,
-    step_seconds: Annotated[float, typer.Option(help="Event time between two samples of a stream.")] = 60.0,
+    streams: Annotated[int, typer.Option(help="Streams.", metavar="N")] = 100,
+    steps: Annotated[int, typer.Option(help="Samples a stream.", metavar="N")] = 1000,
+    step_seconds: Annotated[
+        float, typer.Option(help="Event time between two samples of a stream.", metavar="SECONDS")
+    ] = 60.0,
     start: Annotated[
-        float | None,
-        typer.Option(help="Unix time of the first sample; without it the last one is of now."),
+        str | None,
+        typer.Option(help="Time of the first sample, 2026-11-01T00:00Z; else the last one is of now.", metavar="TIME"),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Samples a second; as fast as possible without.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same streams and faults.")] = 1,
-    faults: Annotated[int, typer.Option(help="Labelled faults, each in a stream of its own.")] = 0,
-    kinds: Annotated[str, typer.Option(help="Kinds of fault, separated by commas; all usual ones without.")] = "",
-    fault_after: Annotated[int | None, typer.Option(help="First step of a fault; half of them without.")] = None,
-    gaps: Annotated[float, typer.Option(help="Share of streams that miss samples.")] = 0.0,
+    rate: Annotated[
+        float | None, typer.Option(help="Samples a second; as fast as possible without.", metavar="NUMBER")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed makes the same streams and faults.")] = 1,
+    faults: Annotated[int, typer.Option(help="Labelled faults, each in a stream of its own.", metavar="N")] = 0,
+    kinds: Annotated[
+        str, typer.Option(help="Kinds of fault, separated by commas; all usual ones without.", metavar="KINDS")
+    ] = "",
+    fault_after: Annotated[
+        int | None, typer.Option(help="First step of a fault; half of them without.", metavar="STEP")
+    ] = None,
+    gaps: Annotated[float, typer.Option(help="Share of streams that miss samples, 0 to 1.", metavar="SHARE")] = 0.0,
 ) -> None:
     """Generate load: realistic streams with labelled faults, to Kafka or a file."""
-    from detector.config import checked, load
     from detector.produce import ProduceOptions
     from detector.produce import produce as send
     from detector.progress import count_progress
     from detector.synthetic.fleet import USUAL_KINDS
 
-    kafka = load(config).kafka
     options = ProduceOptions(
         topic=topic,
         output=output,
-        kafka=kafka
-        if bootstrap is None
-        else checked(type(kafka), {**kafka.model_dump(), "bootstrap_servers": bootstrap.split(",")}, "--bootstrap"),
+        kafka=_brokers(config, bootstrap),
         labels=labels,
         streams=streams,
         steps=steps,
         step_seconds=step_seconds,
-        start=start,
+        start=None if start is None else instant(start, "--start"),
         rate=rate,
         seed=seed,
         faults=faults,
@@ -65,3 +82,12 @@ def produce(
         f"{done.samples_per_second:.0f} a second",
         err=True,
     )
+
+
+def _brokers(config: Path | None, bootstrap: str | None) -> Kafka:
+    from detector.config import checked, load
+
+    kafka = load(config).kafka
+    if bootstrap is None:
+        return kafka
+    return checked(type(kafka), {**kafka.model_dump(), "bootstrap_servers": bootstrap.split(",")}, "--bootstrap")

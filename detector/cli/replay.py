@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, app, examples
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "detector replay cpu.csv --scores scored/",
+        "detector replay series/ --scores scored/ --alerts alerts.jsonl -c config.yaml",
+    ),
+)
 def replay(
     inputs: Annotated[
         list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.", metavar="INPUT")

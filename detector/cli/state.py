@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, PartitionOption, app, partition_of
+from detector.cli.application import ConfigOption, PartitionOption, app, examples, partition_of
 
 state = typer.Typer(
     help="Move stored state to another store, or go back to an earlier snapshot. Stop the workers first.",
@@ -17,7 +17,7 @@ WhileRunning = Annotated[
 ]
 
 
-@state.command("export")
+@state.command("export", epilog=examples("detector state export before.tar -c config.yaml"))
 def export_(
     archive: Annotated[Path, typer.Argument(help="File to write; a tar archive.", metavar="ARCHIVE")],
     config: ConfigOption = None,
@@ -31,13 +31,14 @@ def export_(
     _tell(move.export_to(load(config), archive, partition_of(partition), force=force))
 
 
-@state.command("import")
+@state.command("import", epilog=examples("detector state import before.tar -c config.yaml --force"))
 def import_(
     archive: Annotated[Path, typer.Argument(help="What `detector state export` wrote.", metavar="ARCHIVE")],
     config: ConfigOption = None,
     partition: PartitionOption = None,
     at: Annotated[
-        int | None, typer.Option(min=0, help="The snapshot at this offset, not the newest. Needs --partition.")
+        int | None,
+        typer.Option(metavar="OFFSET", min=0, help="The snapshot at this offset, not the newest. Needs --partition."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
     while_running: WhileRunning = False,
@@ -51,12 +52,20 @@ def import_(
     _tell(move.import_from(load(config), archive, where, at=at, force=force, while_running=while_running))
 
 
-@state.command()
+@state.command(
+    short_help="Go back to the snapshot before the newest.",
+    epilog=examples(
+        "detector state revert -c config.yaml", "detector state revert -c config.yaml --partition metrics/0 --at 1200"
+    ),
+)
 def revert(
     config: ConfigOption = None,
     partition: PartitionOption = None,
     at: Annotated[
-        int | None, typer.Option(min=0, help="The snapshot at this offset, not the one before. Needs --partition.")
+        int | None,
+        typer.Option(
+            metavar="OFFSET", min=0, help="The snapshot at this offset, not the one before. Needs --partition."
+        ),
     ] = None,
     while_running: WhileRunning = False,
 ) -> None:
@@ -69,7 +78,10 @@ def revert(
     _tell(move.revert(load(config), where, at=at, while_running=while_running))
 
 
-@state.command()
+@state.command(
+    short_help="Play history into the store, so that streams start warm.",
+    epilog=examples("detector state warm history.jsonl -c config.yaml"),
+)
 def warm(
     history: Annotated[
         list[Path],

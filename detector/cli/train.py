@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, app, examples, instant
 
 if TYPE_CHECKING:
     from detector.train import TopicRange
@@ -25,47 +24,74 @@ DataArgument = Annotated[
     typer.Argument(help="CSV files `timestamp,value`, or folders of them.", metavar="DATA", show_default=False),
 ]
 TopicOption = Annotated[
-    str, typer.Option(help="Learn from a range of this Kafka topic, read as --config says; nothing is committed.")
+    str,
+    typer.Option(
+        help="Learn from a range of this Kafka topic, read as --config says; nothing is committed.", metavar="TOPIC"
+    ),
 ]
 FromOption = Annotated[
-    str, typer.Option("--from", help="With --topic: from this time on, by the records' own: 2026-11-01T00:00Z.")
+    str,
+    typer.Option(
+        "--from", help="With --topic: from this time on, by the records' own: 2026-11-01T00:00Z.", metavar="TIME"
+    ),
 ]
 MaxStreamsOption = Annotated[
-    int, typer.Option(min=2, help="With --topic: streams that are kept; where there are more, some of them.")
+    int,
+    typer.Option(metavar="N", min=2, help="With --topic: streams that are kept; where there are more, some of them."),
 ]
 PatienceOption = Annotated[
     int | None,
-    typer.Option(min=0, help="Looks at held-out data without improvement until it ends, 8 if not synthetic; 0: never"),
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Looks at held-out data without improvement until it ends, 8 if not synthetic; 0: never",
+    ),
 ]
 CompareOption = Annotated[
-    str, typer.Option(help="Train several, CELLxSIZExLAYERS,..., into the folder --output; prints a table.")
+    str,
+    typer.Option(
+        help="Train several, CELLxSIZExLAYERS,..., into the folder --output; prints a table.", metavar="CELLS"
+    ),
 ]
 JudgeOption = Annotated[
     list[Path] | None,
-    typer.Option(help="With --compare: judge on these files or folders too; may be repeated."),
+    typer.Option(help="With --compare: judge on these files or folders too; may be repeated.", metavar="PATH"),
 ]
 
 
-@app.command()
+@app.command(
+    short_help="Train the network that all streams share.",
+    epilog=examples(
+        "detector train --synthetic --output weights.safetensors",
+        "detector train series/ --output weights.safetensors",
+        "detector train --topic metrics --from 2026-11-01 -c config.yaml --output weights.safetensors",
+    ),
+)
 def train(
     output: Annotated[Path, typer.Option(help="Weights file to write; its card goes beside it.", metavar="FILE")],
     data: DataArgument = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn from generated streams.")] = False,
     topic: TopicOption = "",
     since: FromOption = "",
-    until: Annotated[str, typer.Option("--to", help="With --topic: up to this time; now where not given.")] = "",
+    until: Annotated[
+        str, typer.Option("--to", help="With --topic: up to this time; now where not given.", metavar="TIME")
+    ] = "",
     max_streams: MaxStreamsOption = 1024,
     config: ConfigOption = None,
-    cell: Annotated[str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.")] = "lstm",
-    hidden_size: Annotated[int, typer.Option(min=1, max=1024)] = 32,
-    num_layers: Annotated[int, typer.Option(min=1, max=8)] = 1,
-    updates: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 1200,
-    streams: Annotated[int, typer.Option(min=2, help="Streams drawn at a time.")] = 1024,
-    steps: Annotated[int, typer.Option(min=100, help="Samples of each, at most.")] = 3072,
+    cell: Annotated[
+        str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.", metavar="CELL")
+    ] = "lstm",
+    hidden_size: Annotated[int, typer.Option(metavar="N", min=1, max=1024)] = 32,
+    num_layers: Annotated[int, typer.Option(metavar="N", min=1, max=8)] = 1,
+    updates: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the optimiser, at most.")] = 1200,
+    streams: Annotated[int, typer.Option(metavar="N", min=2, help="Streams drawn at a time.")] = 1024,
+    steps: Annotated[int, typer.Option(metavar="N", min=100, help="Samples of each, at most.")] = 3072,
     patience: PatienceOption = None,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Another number changes the last bits of the weights.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    seed: Annotated[int, typer.Option(metavar="N", min=0)] = 1,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Another number changes the last bits of the weights.")
+    ] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.", metavar="DEVICE")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     compare: CompareOption = "",
     judge: JudgeOption = None,
@@ -117,19 +143,8 @@ def _make_room(output: Path, folder: Path) -> None:
 def _range(topic: str, since: str, until: str, streams: int, samples: int, config: Path | None) -> TopicRange:
     from detector.train import TopicRange
 
-    first = _instant(since, "--from")
-    last = _instant(until, "--to") if until else float(int(time.time()))
+    first = instant(since, "--from")
+    last = instant(until, "--to") if until else float(int(time.time()))
     if first >= last:
         raise typer.BadParameter(f"{since} is not before {until or 'now'}", param_hint="--from")
     return TopicRange(topic, first, last, streams, samples, config)
-
-
-def _instant(text: str, option: str) -> float:
-    """Unix seconds; without an offset it is UTC."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no time like 2026-11-01T00:00Z or 2026-11-01", param_hint=option
-        ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
