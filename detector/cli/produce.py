@@ -40,16 +40,14 @@ def produce(
         str | None,
         typer.Option(help="Time of the first sample, 2026-11-01T00:00Z; else the last one is of now.", metavar="TIME"),
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Samples a second; as fast as possible without.", metavar="NUMBER")
-    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Samples a second; all at once without.", metavar="NUMBER")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed makes the same streams and faults.")] = 1,
     faults: Annotated[int, typer.Option(help="Labelled faults, each in a stream of its own.", metavar="N")] = 0,
     kinds: Annotated[
         str, typer.Option(help="Kinds of fault, separated by commas; all usual ones without.", metavar="KINDS")
     ] = "",
     fault_after: Annotated[
-        int | None, typer.Option(help="First step of a fault; half of them without.", metavar="STEP")
+        int | None, typer.Option(help="First step of a fault; half of all without.", metavar="STEP")
     ] = None,
     gaps: Annotated[float, typer.Option(help="Share of streams that miss samples, 0 to 1.", metavar="SHARE")] = 0.0,
 ) -> None:

@@ -35,6 +35,10 @@ FromOption = Annotated[
         "--from", help="With --topic: from this time on, by the records' own: 2026-11-01T00:00Z.", metavar="TIME"
     ),
 ]
+ToOption = Annotated[
+    str, typer.Option("--to", help="With --topic: up to this time; now where not given.", metavar="TIME")
+]
+CellOption = Annotated[str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.", metavar="CELL")]
 MaxStreamsOption = Annotated[
     int,
     typer.Option(metavar="N", min=2, help="With --topic: streams that are kept; where there are more, some of them."),
@@ -73,21 +77,17 @@ def train(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn from generated streams.")] = False,
     topic: TopicOption = "",
     since: FromOption = "",
-    until: Annotated[
-        str, typer.Option("--to", help="With --topic: up to this time; now where not given.", metavar="TIME")
-    ] = "",
+    until: ToOption = "",
     max_streams: MaxStreamsOption = 1024,
     config: ConfigOption = None,
-    cell: Annotated[
-        str, typer.Option(help="Recurrent cell: rnn, lstm, lstm_peephole, cifg or gru.", metavar="CELL")
-    ] = "lstm",
-    hidden_size: Annotated[int, typer.Option(metavar="N", min=1, max=1024)] = 32,
-    num_layers: Annotated[int, typer.Option(metavar="N", min=1, max=8)] = 1,
+    cell: CellOption = "lstm",
+    hidden_size: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Units of a layer.")] = 32,
+    num_layers: Annotated[int, typer.Option(metavar="N", min=1, max=8, help="Layers.")] = 1,
     updates: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the optimiser, at most.")] = 1200,
     streams: Annotated[int, typer.Option(metavar="N", min=2, help="Streams drawn at a time.")] = 1024,
     steps: Annotated[int, typer.Option(metavar="N", min=100, help="Samples of each, at most.")] = 3072,
     patience: PatienceOption = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0)] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed gives other weights.")] = 1,
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Another number changes the last bits of the weights.")
     ] = 1,
