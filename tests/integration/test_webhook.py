@@ -6,11 +6,9 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
@@ -20,6 +18,7 @@ from tests.integration.test_alertmanager import HISTORY, HOSTS, Outage
 from tests.integration.test_state import Setting
 from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import Endpoint, eventually
+from tests.sinks.hook import alerts_in
 from tests.sinks.receivers import Receiver
 
 pytestmark = pytest.mark.integration
@@ -28,18 +27,6 @@ READ = len(HOSTS) * (HISTORY + 3)
 """Records until the outage is seen."""
 PATIENCE_SECONDS, SHORT_SECONDS = 100.0, 3.0
 EXIT_SECONDS = 5.0
-
-
-class Body(msgspec.Struct):
-    """Of a request; its alerts as they stand there."""
-
-    alerts: list[msgspec.Raw]
-
-
-def alerts_in(bodies: Iterable[bytes]) -> list[bytes]:
-    """The records of the topic that were posted, byte for byte."""
-    posted = [bytes(one) for body in bodies for one in msgspec.json.decode(body, type=Body).alerts]
-    return [one.removesuffix(b',"generatorURL":""}') + b"}" for one in posted]
 
 
 def told(receiver: Receiver) -> list[tuple[str, str]]:

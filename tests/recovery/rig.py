@@ -11,6 +11,7 @@ import numpy as np
 
 from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
+from detector.config.webhook import Webhook
 from detector.decoders import DECODERS
 from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
@@ -18,6 +19,7 @@ from detector.protocols import Forecaster, Message, StateStore
 from detector.records import Partition
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
+from detector.sinks.webhook import WebhookSink
 from detector.snapshots import Snapshots
 from detector.state.block import encode_block
 from detector.telemetry import Health, Notifier, Telemetry, new_registry
@@ -100,6 +102,7 @@ class Life:
         forecaster: Forecaster | None = None,
         source: LogSource | None = None,
         clock: ManualClock | None = None,
+        webhook: Webhook | None = None,
     ) -> None:
         world.lives += 1
         rng = rng or np.random.default_rng(0)
@@ -123,12 +126,16 @@ class Life:
         self.log = io.StringIO()
         log = log_to(self.log)
         self.metrics = AuditedMetrics(new_registry())
+        outlets = [AlertOutlet("list", self.sink, AlertRecord({}, "test"))]
+        self.webhook = WebhookSink(webhook, lambda: None, first_retry_seconds=0.02) if webhook else None
+        if self.webhook:
+            outlets.append(AlertOutlet("webhook", self.webhook, AlertRecord({}, "test")))
         self.snapshots = Snapshots(self.store, self.pipeline.table, FINGERPRINT, "refuse", log)
         self.worker = Worker(
             source=self.source,
             decoder=DECODERS["json"](Config().decoder),
             pipeline=self.pipeline,
-            alerts=[AlertOutlet("list", self.sink, AlertRecord({}, "test"))],
+            alerts=outlets,
             rejects=RejectOutlet("dead_letter", Sink(World({}), tick), DeadLetterRecord(64)),
             telemetry=Telemetry(
                 self.metrics, Health(60, self.clock.monotonic), Notifier({}, self.clock.monotonic), log
@@ -151,6 +158,8 @@ class Life:
 
     def die(self, rng: np.random.Generator) -> None:
         """What was on its way arrives in part."""
+        if self.webhook:
+            self.webhook.close(0.0)
         if isinstance(self.store, MemoryStore):
             self.store.crash()
         self.world.delivered += [message for message in self.sink.sent if rng.random() < 0.5]

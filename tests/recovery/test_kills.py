@@ -15,9 +15,12 @@ import pytest
 import detector.checkpoint
 import detector.snapshots
 import detector.state.directory
+from detector.config.webhook import Webhook
+from detector.errors import DeliveryError
 from detector.protocols import StateStore
 from detector.state.directory import DirectoryStore
 from tests.recovery.rig import Killed, Life, World, alerts, make_log, oracle
+from tests.sinks.hook import Hook, change, disordered
 
 STEPS_OF_A_CHECKPOINT = {Path(module.__file__ or "").name for module in (detector.checkpoint, detector.snapshots)}
 
@@ -52,6 +55,41 @@ def test_g1_g2_random_kills(seed: int, tmp_path: Path) -> None:
     last.worker.run()
     assert last.state() == state
     assert alerts(world.delivered) == expected
+    assert min(world.committed.values()) > 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_g2_random_kills_of_a_worker_and_of_its_webhook(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    world = World(make_log(seed))
+    state, expected = oracle(world.log)
+    given_up = 0
+    with Hook() as hook:
+        hasty = Webhook(enabled=True, url=hook.url, timeout_seconds=0.3, delivery_timeout_seconds=0.4)
+        acts = [hook.fail, hook.hang, hook.die, hook.mend, hook.mend] * 8
+        for number in rng.permutation(len(acts)):
+            acts[number]()
+            life = Life(world, tick=ticker(int(rng.integers(1, 400))), rng=rng, interval_seconds=3.0, webhook=hasty)
+            try:
+                life.turns(int(rng.integers(1, 14)))
+            except Killed:
+                pass
+            except DeliveryError:
+                given_up += 1
+            life.die(rng)
+            hook.mend()
+        patient = Webhook(enabled=True, url=hook.url, timeout_seconds=60.0, delivery_timeout_seconds=300.0)
+        last = Life(world, rng=rng, webhook=patient)
+        last.worker.run()
+        last.die(rng)
+    assert last.state() == state
+    posted: dict[bytes, set[bytes]] = {}
+    for record in hook.taken:
+        told = change(record)
+        posted.setdefault(f"{told.id}-{told.status}".encode(), set()).add(record)
+    assert posted == expected == alerts(world.delivered)
+    assert disordered((record for (record,) in expected.values()), hook.taken) == []
+    assert given_up > 0
     assert min(world.committed.values()) > 0
 
 

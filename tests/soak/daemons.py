@@ -17,6 +17,7 @@ import psutil
 import yaml
 
 from tests.kafka.broker import HOST, free_ports
+from tests.sinks.hook import Hook
 from tests.soak.machine import Machine
 
 _LAUNCH = Path(__file__).parents[1] / "kafka" / "launch.py"
@@ -176,6 +177,8 @@ class Group:
     settings: Mapping[str, Any]
     alerts: str
     dead_letters: str
+    hook: Hook
+    """Gets the alerts, too."""
 
     def scale(self, count: int) -> None:
         for number, slot in enumerate(self.slots):

@@ -20,6 +20,9 @@ DECK = {
     "broker_kill": 1,
     "broker_freeze": 1,
     "sink_refuses": 1,
+    "hook_fails": 1,
+    "hook_hangs": 1,
+    "hook_dies": 1,
     "scale": 1,
 }
 """Kind -> how often among the sum of them."""
@@ -37,6 +40,9 @@ MEANING = {
     "broker_kill": "`kill -9` of a broker, started again after 2 to 10 s",
     "broker_freeze": "SIGSTOP of a broker for 2 to 12 s",
     "sink_refuses": "the alert topics refuse every record for 2 to 8 s",
+    "hook_fails": "the webhook answers a group's alerts with 503 for 2 to 12 s",
+    "hook_hangs": "the webhook does not answer a group for 2 to 12 s",
+    "hook_dies": "nobody listens at a group's webhook for 2 to 20 s",
     "scale": "from the usual number of daemons to 1, to all, and back, within 20 to 40 s",
 }
 SECONDS = {
@@ -51,6 +57,9 @@ SECONDS = {
     "broker_kill": (2, 10),
     "broker_freeze": (2, 12),
     "sink_refuses": (2, 8),
+    "hook_fails": (2, 12),
+    "hook_hangs": (2, 12),
+    "hook_dies": (2, 20),
     "scale": (20, 40),
 }
 JUMPS_SECONDS = (-86_400, -3_600, -30, 90, 1_800, 86_400)

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # which names
     ResourceType,
 )
 
+from tests.sinks.hook import Hook
 from tests.soak.daemons import Slot
 from tests.soak.faults import Fault
 from tests.soak.machine import FAILING, FULL, SOUND
@@ -167,6 +168,21 @@ class Injection:
                 future.result(2 * ANSWER_SECONDS)
         except (KafkaException, TimeoutError):
             self._after(1.0, lambda: self._limit_alerts(operation))
+
+    def _hook_fails(self, fault: Fault) -> None:
+        self._hurt_hook(fault, Hook.fail)
+
+    def _hook_hangs(self, fault: Fault) -> None:
+        self._hurt_hook(fault, Hook.hang)
+
+    def _hook_dies(self, fault: Fault) -> None:
+        self._hurt_hook(fault, Hook.die)
+
+    def _hurt_hook(self, fault: Fault, act: Callable[[Hook], None]) -> None:
+        hook = self.rig.groups[fault.target % len(self.rig.groups)].hook
+        act(hook)
+        self.happened[fault.kind] += 1
+        self._after(fault.seconds, hook.mend)
 
     def _scale(self, fault: Fault) -> None:
         group = self.rig.groups[0]

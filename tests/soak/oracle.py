@@ -26,6 +26,7 @@ from detector.sinks.dead_letter import PREFIX, DeadLetterRecord
 from detector.state import STORES
 from detector.state.history import newest
 from tests.kafka.endpoint import Endpoint
+from tests.sinks.hook import change, disordered
 
 _BATCH = 10_000
 Fact = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -96,12 +97,17 @@ class Comparison:
     alerts: int = 0
     alerts_twice: int = 0
     """Delivered again with the same id and bytes."""
+    posted: int = 0
+    """Alerts that the webhook got."""
+    posted_twice: int = 0
     dead_letters: int = 0
     dead_letters_twice: int = 0
     lost: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
     other_bytes: list[str] = field(default_factory=list)
     """The same id, other bytes."""
+    disordered: list[str] = field(default_factory=list)
+    """Streams whose alerts the webhook got in another order."""
     state: list[str] = field(default_factory=list)
     """What differs in the stored state, or in what the group committed."""
 
@@ -111,12 +117,16 @@ class Comparison:
             *(f"lost: {identity}" for identity in self.lost),
             *(f"invented: {identity}" for identity in self.invented),
             *(f"other bytes: {identity}" for identity in self.other_bytes),
+            *(f"out of order: {stream}" for stream in self.disordered),
             *(f"state: {what}" for what in self.state),
         ]
 
 
-def compare(kafka: Endpoint, config: Config, truth: Truth) -> Comparison:
-    """Stored state, committed offsets, alerts and dead letters of the group that this configuration is of."""
+def compare(kafka: Endpoint, config: Config, truth: Truth, posted: list[bytes]) -> Comparison:
+    """Stored state, committed offsets, alerts and dead letters of the group that this configuration is of.
+
+    `posted` are the records that its webhook got, in order.
+    """
     found = Comparison()
     found.state = _state_differences(config, truth)
     group = config.source.kafka.group_id
@@ -127,9 +137,11 @@ def compare(kafka: Endpoint, config: Config, truth: Truth) -> Comparison:
     assert config.dead_letter.topic is not None
     encode_alert = AlertRecord(config.alerts.labels, f"detector/{group}")
     encode_reject = DeadLetterRecord(config.dead_letter.max_value_bytes)
-    found.alerts, found.alerts_twice = judge(
-        found, list(map(encode_alert, truth.alerts)), _published(kafka, config.sinks.kafka.topic), _alert_id
-    )
+    alerts = list(map(encode_alert, truth.alerts))
+    found.alerts, found.alerts_twice = judge(found, alerts, _published(kafka, config.sinks.kafka.topic), _alert_id)
+    values = [Message(None, alert.value) for alert in alerts]
+    found.posted, found.posted_twice = judge(found, values, ((None, value, ()) for value in posted), _posted_id)
+    found.disordered = disordered((alert.value or b"" for alert in alerts), posted)
     found.dead_letters, found.dead_letters_twice = judge(
         found, list(map(encode_reject, truth.rejects)), _published(kafka, config.dead_letter.topic), _place
     )
@@ -138,6 +150,11 @@ def compare(kafka: Endpoint, config: Config, truth: Truth) -> Comparison:
 
 def _alert_id(fact: Fact) -> str:
     return "alert " + dict(fact[2])["ce_id"].decode()
+
+
+def _posted_id(fact: Fact) -> str:
+    told = change(fact[1] or b"")
+    return f"posted {told.id}-{told.status}"
 
 
 def _place(fact: Fact) -> str:

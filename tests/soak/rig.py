@@ -8,6 +8,7 @@ from typing import Any
 
 from detector.config import Config
 from tests.kafka.cluster import Cluster
+from tests.sinks.hook import Hook
 from tests.soak.daemons import Group, Slot
 from tests.soak.load import EXPIRY_SECONDS, PARTITIONS, Load
 from tests.soak.machine import Machine, build_shim
@@ -42,7 +43,7 @@ class Rig:
         self.topic = self.kafka.create_topic("metrics", partitions=PARTITIONS, replication=BROKERS)
         self._library = build_shim(self.folder)
         self.slots: list[Slot] = []
-        self.groups = [self._group(store) for store in SLOTS]
+        self.groups = [self._group(store, stack.enter_context(Hook())) for store in SLOTS]
         for slot in self.slots:
             stack.callback(slot.close)
         self.load = Load(self.kafka, self.topic, seed, rate)
@@ -50,7 +51,7 @@ class Rig:
         self.progress.start()
         stack.callback(self.progress.close)
 
-    def _group(self, store: str) -> Group:
+    def _group(self, store: str, hook: Hook) -> Group:
         create = self.kafka.create_topic
         alerts = create(f"alerts-{store}", partitions=2, replication=BROKERS)
         dead_letters = create(f"dead-letters-{store}", replication=BROKERS)
@@ -68,7 +69,15 @@ class Rig:
                     "session_timeout_seconds": 6.0,
                 }
             },
-            "sinks": {"kafka": {"topic": alerts, "delivery_timeout_seconds": 20.0}},
+            "sinks": {
+                "kafka": {"topic": alerts, "delivery_timeout_seconds": 20.0},
+                "webhook": {
+                    "enabled": True,
+                    "url": hook.url,
+                    "timeout_seconds": 3.0,
+                    "delivery_timeout_seconds": 12.0,
+                },
+            },
             "dead_letter": {"topic": dead_letters},
             "streams": {"idle_expiry_seconds": EXPIRY_SECONDS},
             "state": {
@@ -80,7 +89,7 @@ class Rig:
             "checkpoint": {"interval_seconds": self._checkpoint_seconds},
         }
         slots = [self._slot(f"{store}-{number + 1}", settings) for number in range(SLOTS[store])]
-        return Group(store, store, slots, USUAL[store], settings, alerts, dead_letters)
+        return Group(store, store, slots, USUAL[store], settings, alerts, dead_letters, hook)
 
     def _slot(self, name: str, settings: dict[str, Any]) -> Slot:
         folder, link = self.folder / name, len(self.slots)

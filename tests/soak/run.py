@@ -29,6 +29,7 @@ SAID = (
     "state topic",
     "delivering to topic",
     "are not acknowledged",
+    "alerts are not accepted",
     "another member has taken the place",
     "being rebalanced",
     "no broker at",
@@ -102,6 +103,8 @@ class Run:
         for slot in rig.slots:
             slot.machine.clock_ahead_seconds, slot.machine.disk = 0, SOUND
             rig.network.do(slot.link, "mend")
+        for group in rig.groups:
+            group.hook.mend()
         self._scale_to_usual()
         for broker in rig.cluster.brokers:
             broker.wait_started()
@@ -140,10 +143,11 @@ class Run:
 
     def _compare(self, verdict: Verdict) -> None:
         rig = self.rig
-        configs = {group.name: rig.config(group) for group in rig.groups}
-        truth = oracle(rig.kafka, next(iter(configs.values())), rig.topic, PARTITIONS)
+        truth = oracle(rig.kafka, rig.config(rig.groups[0]), rig.topic, PARTITIONS)
         verdict.samples = {**truth.outcomes, "dead_lettered": len(truth.rejects)}
-        verdict.groups = {name: compare(rig.kafka, config, truth) for name, config in configs.items()}
+        verdict.groups = {
+            group.name: compare(rig.kafka, rig.config(group), truth, group.hook.taken) for group in rig.groups
+        }
         if not truth.alerts or not truth.rejects or not truth.pipeline.table.expired:
             verdict.problems.append("the input has no alerts, no broken records, or no stream that falls silent")
 

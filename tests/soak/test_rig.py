@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from detector.columns import BlockState
+from detector.config.webhook import Webhook
+from detector.errors import DeliveryError
 from detector.protocols import Message
+from detector.sinks.webhook_http import WebhookClient
+from tests.sinks.hook import Hook, disordered
 from tests.soak.daemons import Process
 from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, schedule
 from tests.soak.load import BROKEN, step_records
@@ -88,6 +93,46 @@ def test_the_checker_sees_what_is_lost_invented_different_and_doubled() -> None:
     found = Comparison()
     assert judge(found, expected, iter(published), lambda fact: (fact[1] or b"")[:1].decode()) == (4, 1)
     assert (found.lost, found.invented, found.other_bytes) == (["1"], ["5"], ["4"])
+
+
+def test_the_checker_sees_what_a_webhook_got_out_of_order() -> None:
+    def record(stream: str, number: int, status: str) -> bytes:
+        told = {"id": f"{stream}{number}", "status": status, "fingerprint": stream}
+        return json.dumps(told).encode()
+
+    changes = [(number, status) for number in range(2) for status in ("firing", "resolved")]
+    due = [record(stream, *change) for change in changes for stream in "ab"]
+    assert disordered(due, due) == []
+    assert disordered(due, due[:4] + due[2:]) == [], "what comes again is followed by what came after it"
+    assert disordered(due, [*due[::2], *due[1::2]]) == [], "streams have no order among each other"
+    assert disordered(due, due[2:]) == [], "what is lost is told elsewhere"
+    assert disordered(due, [due[2], *due]) == ["a"]
+
+
+def test_a_webhook_fails_hangs_dies_and_comes_back() -> None:
+    sent = [b'{"id":"%d"}' % number for number in range(7)]
+    with Hook() as hook:
+        client = WebhookClient(Webhook(url=hook.url, timeout_seconds=0.5))
+
+        def post(number: int) -> str:
+            try:
+                client.post(b'{"alerts":[' + sent[number].removesuffix(b"}") + b',"generatorURL":""}]}')
+            except DeliveryError as exc:
+                return str(exc)
+            return "taken"
+
+        assert post(0) == "taken"
+        hook.fail()
+        assert "answered 503" in post(1)
+        assert "answered 503" in post(2)
+        hook.hang()
+        assert "no answer within 0.5 s" in post(3)
+        assert "no answer within 0.5 s" in post(4)
+        hook.die()
+        assert "ConnectionRefusedError" in post(5)
+        hook.mend()
+        assert post(6) == "taken"
+        assert hook.taken == [sent[0], sent[2], sent[4], sent[6]], "every other one that it does not acknowledge"
 
 
 def test_the_checker_sees_one_changed_bit_of_state() -> None:

@@ -66,9 +66,12 @@ class Verdict:
         groups = self.groups.values()
         return [
             ["alerts", *(group.alerts for group in groups)],
-            ["alerts and dead letters lost", *(len(group.lost) for group in groups)],
-            ["alerts and dead letters invented", *(len(group.invented) for group in groups)],
-            ["alerts delivered again, same id and bytes", *(group.alerts_twice for group in groups)],
+            ["alerts that the webhook got", *(group.posted for group in groups)],
+            ["alerts and dead letters lost, on either way", *(len(group.lost) for group in groups)],
+            ["alerts and dead letters invented, on either way", *(len(group.invented) for group in groups)],
+            ["alerts delivered again to the topic, same id and bytes", *(group.alerts_twice for group in groups)],
+            ["alerts posted again, same id and bytes", *(group.posted_twice for group in groups)],
+            ["streams whose alerts were posted out of order", *(len(group.disordered) for group in groups)],
             ["the same id with other bytes", *(len(group.other_bytes) for group in groups)],
             ["dead letters", *(group.dead_letters for group in groups)],
             ["dead letters delivered again", *(group.dead_letters_twice for group in groups)],
