@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from detector.config.values import Section
 
@@ -10,11 +12,22 @@ Unit = Literal["auto", "s", "ms", "us", "ns"]
 """Of numbers that are times."""
 
 
+def _path(text: str) -> str:
+    if not all(text.split(".")):
+        raise ValueError(
+            "is no path, which is names with dots between them, such as metric.name; leave out what records do not have"
+        )
+    return text
+
+
+FieldPath = Annotated[str, AfterValidator(_path)]
+
+
 class Fields(Section):
     """Dotted paths to what a sample is made of."""
 
-    name: str = "name"
-    labels: str = "labels"
-    stream: str = "stream"
-    timestamp: str = "timestamp"
-    value: str = "value"
+    name: FieldPath = "name"
+    labels: FieldPath = "labels"
+    stream: FieldPath = "stream"
+    timestamp: FieldPath = "timestamp"
+    value: FieldPath = "value"

@@ -37,7 +37,7 @@ from detector.decoders.avro_skip import BROKEN
 from detector.decoders.columns import Columns, checked
 from detector.decoders.general import Times, number_of
 from detector.decoders.identity import Kinds, key_of, remember
-from detector.decoders.schema_registry import Lookup, Meanwhile, Schema, SchemaFiles, SchemaRegistry, read_file
+from detector.decoders.schema_registry import Lookup, Meanwhile, Schema, SchemaRegistry, in_no_file, read_file
 from detector.decoders.timestamps import PER_SECOND
 from detector.errors import DecodeError, SchemaUnavailable
 from detector.records import RawBatch, SampleBatch
@@ -77,11 +77,11 @@ class AvroDecoder:
         self._unknown: dict[bytes, float] = {}
         """Until when nobody asks for it again."""
         self._only: Plan | None = None
-        self._lookup: Lookup = SchemaFiles(settings.schemas)
+        self._lookup: Lookup = in_no_file
         if settings.schema_file is not None:
-            self._only = self._plan_of_file("schema_file", read_file("schema_file", settings.schema_file))
-        for number in settings.schemas:
-            self._plans[_FRAME + number.to_bytes(4)] = self._plan_of_file(f"schemas.{number}", self._lookup(number))
+            self._only = self._plan_of_file("schema_file", settings.schema_file)
+        for number, path in settings.schemas.items():
+            self._plans[_FRAME + number.to_bytes(4)] = self._plan_of_file(f"schemas.{number}", path)
         if settings.registry.urls:
             self._lookup = registry = SchemaRegistry(settings.registry, meanwhile)
             registry.check()
@@ -174,15 +174,33 @@ class AvroDecoder:
             raise DecodeError("schema", "nested too deeply") from None
         for part, key in FIELDS.items():
             path = getattr(self._fields, key)
-            if part not in found and path != Fields.model_fields[key].default:
+            if part not in found and (part == VALUE or path != Fields.model_fields[key].default):
                 log.warning("%s has nothing at %r, which decoder.avro.fields.%s names", shown, path, key)
+        if not any(part < IDENTITY for part in found):
+            log.warning("%s has neither stream nor name nor labels where decoder.avro.fields looks for them", shown)
         return plan
 
-    def _plan_of_file(self, key: str, schema: Schema) -> Plan:
+    def _plan_of_file(self, key: str, path: str) -> Plan:
         try:
-            return self._plan_of(schema, f"decoder.avro.{key}")
+            return self._plan_of(read_file(key, path), f"decoder.avro.{key}")
         except DecodeError as exc:
-            raise SchemaUnavailable(f"decoder.avro.{key}: no schema that can be used: {exc.detail}") from exc
+            raise SchemaUnavailable(
+                f"decoder.avro.{key}: {path} holds no schema that can be used: {exc.detail}"
+            ) from exc
+
+
+def troubles(settings: Settings) -> list[str]:
+    """What is wrong with files of schemas, a line each; fields that lead nowhere in one are logged."""
+    alone: list[dict[str, object]] = [{"schemas": {number: path}} for number, path in settings.schemas.items()]
+    if settings.schema_file is not None:
+        alone.append({"schema_file": settings.schema_file})
+    found = []
+    for schema in alone:
+        try:
+            AvroDecoder(Settings.model_validate({"fields": settings.fields, **schema}), Kinds(), lambda trouble: None)
+        except SchemaUnavailable as exc:
+            found.append(str(exc))
+    return found
 
 
 def _make_room(known: dict[bytes, Any], most: int) -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -56,17 +56,9 @@ Meanwhile = Callable[[DetectorError | None], None]
 """Hears of every answer, and before every pause what went wrong; what it raises ends the wait."""
 
 
-class SchemaFiles:
-    """Schemas in files, all read at the start."""
-
-    def __init__(self, paths: Mapping[int, str]) -> None:
-        """Raises SchemaUnavailable."""
-        self._schemas = {number: read_file(f"schemas.{number}", path) for number, path in paths.items()}
-
-    def __call__(self, number: int) -> Schema:
-        if number not in self._schemas:
-            raise DecodeError("schema_unknown", f"decoder.avro.schemas has no file for schema id {number}")
-        return self._schemas[number]
+def in_no_file(number: int) -> Schema:
+    """The look-up where schemas are in files: those are read at the start. Raises DecodeError."""
+    raise DecodeError("schema_unknown", f"decoder.avro.schemas has no file for schema id {number}")
 
 
 def read_file(key: str, path: str) -> Schema:

@@ -57,6 +57,15 @@ def test_g17_what_is_wrong_is_said(settings: str, said: str) -> None:
         parse(avro(settings), "test")
 
 
+@pytest.mark.parametrize("path", ["''", "' '", "a..b", ".a", "a."])
+@pytest.mark.parametrize("kind", ["json", "avro"])
+def test_g17_a_path_to_a_field_has_a_name_in_each_of_its_places(kind: str, path: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(f"decoder: {{{kind}: {{fields: {{name: {path}, value: a.b}}}}}}", "test")
+    (found,) = error.value.findings
+    assert found.startswith(f"decoder.{kind}.fields.name: is no path, which is names with dots between them, such as")
+
+
 def test_s3_an_address_with_a_password_is_not_repeated() -> None:
     with pytest.raises(ConfigError) as error:
         parse(avro("registry: {urls: ['https://ali:opensesame@registry:8081']}"), "test")

@@ -243,6 +243,19 @@ def test_a_path_that_leads_nowhere_is_told_when_the_schema_is_met(
     assert [(reject.reason, reject.detail) for reject in samples.rejects] == [("value", detail)] * 2
 
 
+def test_a_schema_of_which_no_sample_can_come_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where every path is the usual one: all of its records are refused."""
+    other = {"type": "record", "name": "Other", "fields": [{"name": "a", "type": "long"}]}
+    for schema in (other, "long"):
+        caplog.clear()
+        samples, _ = decoded(tmp_path, schema, record(other, {"a": 1}))
+        assert [record.getMessage() for record in caplog.records] == [
+            "decoder.avro.schemas.1 has nothing at 'value', which decoder.avro.fields.value names",
+            "decoder.avro.schemas.1 has neither stream nor name nor labels where decoder.avro.fields looks for them",
+        ]
+        assert len(samples.rejects) == 1
+
+
 def test_paths_may_lie_in_each_other(tmp_path: Path) -> None:
     labels = {
         "type": "record",
@@ -430,7 +443,7 @@ def test_g6_a_schema_that_cannot_be_read_says_so(tmp_path: Path, schema: str) ->
     assert len(refusal.value.detail) < 200
     path = tmp_path / "wrong.avsc"
     path.write_text(schema)
-    with pytest.raises(SchemaUnavailable, match=r"decoder\.avro\.schemas\.7: no schema that can be used: "):
+    with pytest.raises(SchemaUnavailable, match=r"schemas\.7: .*wrong\.avsc holds no schema that can be used: "):
         make_decoder(Settings.model_validate({"type": "avro", "avro": {"schemas": {7: str(path)}}}))
 
 
