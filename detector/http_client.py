@@ -8,6 +8,7 @@ import http.client
 import re
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,9 @@ class HttpClient:
         try:
             self._context = self._context or ssl.create_default_context(cafile=ca_file)
         except OSError as exc:  # ssl.SSLError is one
-            raise DeliveryError(f"{self._words.section}.ca_file: {ca_file} cannot be used: {exc}") from exc
+            raise DeliveryError(
+                f"{self._words.section}.ca_file: {ca_file} cannot be used: {exc}; it must hold certificates (PEM)"
+            ) from exc
         return self._context
 
     def credentials(self) -> dict[str, str]:
@@ -150,10 +153,9 @@ class HttpClient:
         section = self._section
         if section.bearer_token_file is not None:
             token = self.secret("bearer_token_file", section.bearer_token_file)
-            if not token.isascii() or not token.isprintable() or " " in token:
-                raise DeliveryError(
-                    f"{self._words.section}.bearer_token_file: {section.bearer_token_file} holds more than a token"
-                )
+            if not token or not token.isascii() or not token.isprintable() or " " in token:
+                holds = "holds more than a token" if token else "is empty; write the token into it"
+                raise DeliveryError(f"{self._words.section}.bearer_token_file: {section.bearer_token_file} {holds}")
             self._secrets = (token,)
             return {"Authorization": f"Bearer {token}"}
         if section.username is not None and section.password_file is not None:
@@ -162,6 +164,19 @@ class HttpClient:
             self._secrets = (password, encoded)
             return {"Authorization": f"Basic {encoded}"}
         return {}
+
+    def troubles(self) -> list[str]:
+        """What is wrong with the files of secrets and certificates that are named, a line each."""
+        checks: list[Callable[[], object]] = [self.credentials]
+        if self._section.ca_file is not None:
+            checks.append(self.trusted)
+        found = []
+        for check in checks:
+            try:
+                check()
+            except DeliveryError as exc:
+                found.append(str(exc))
+        return found
 
     def secret(self, key: str, path: str) -> str:
         """What a file holds, without the last line break. Raises DeliveryError."""

@@ -1,17 +1,55 @@
 """`detector check-config`: every error of a configuration at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import typer
 
 from detector.cli.application import ConfigOption, app
+from detector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detector.config import Config
 
 
 @app.command("check-config")
 def check_config(config: ConfigOption = None) -> None:
-    """Check a configuration file and report every error in it, and files that it names but are not on this machine."""
+    """Check a configuration file and report every error in it, and in files that it names, without connecting anywhere.
+
+    Files that are not on this machine are named, which is no error: it may be meant for another one.
+    """
     from detector.config import load
     from detector.config.files import unreadable
 
     loaded = load(config)
-    typer.echo(f"{config or 'the defaults'}: ok")
-    for line in unreadable(loaded):
-        typer.echo(f"  not on this machine, for this user: {line}", err=True)
+    where = str(config or "the defaults")
+    missing = unreadable(loaded)
+    for line in missing:
+        typer.echo(f"{where}: not on this machine, for this user: {line}", err=True)
+    told = {_key(line) for line in missing}
+    if wrong := [line for line in _wrong_files(loaded) if _key(line) not in told]:
+        raise ConfigError(where, wrong)
+    typer.echo(f"{where}: ok")
+
+
+def _wrong_files(config: Config) -> list[str]:
+    """What is wrong with files of addresses, secrets, certificates and schemas, a line each."""
+    found = []
+    if config.sinks.webhook.enabled:
+        from detector.sinks import webhook_http
+
+        found += webhook_http.troubles(config.sinks.webhook)
+    if config.sinks.alertmanager.enabled:
+        from detector.sinks import alertmanager_http
+
+        found += alertmanager_http.troubles(config.sinks.alertmanager)
+    if config.decoder.type == "avro":
+        from detector.decoders import avro
+
+        found += avro.troubles(config.decoder.avro)
+    return found
+
+
+def _key(line: str) -> str:
+    return line.partition(": ")[0]

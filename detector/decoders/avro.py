@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 
 from detector.config.avro import AvroDecoder as Settings
 from detector.config.fields import Fields
-from detector.decoders import avro_schema
+from detector.decoders import avro_schema, schema_registry
 from detector.decoders.avro_plan import FIELDS, IDENTITY, MISSING, TIME, VALUE, Parts, Plan, Planner, Take
 from detector.decoders.avro_skip import BROKEN
 from detector.decoders.columns import Columns, checked
@@ -190,11 +190,11 @@ class AvroDecoder:
 
 
 def troubles(settings: Settings) -> list[str]:
-    """What is wrong with files of schemas, a line each; fields that lead nowhere in one are logged."""
+    """What is wrong with the files that are named, a line each; fields that lead nowhere in a schema are logged."""
     alone: list[dict[str, object]] = [{"schemas": {number: path}} for number, path in settings.schemas.items()]
     if settings.schema_file is not None:
         alone.append({"schema_file": settings.schema_file})
-    found = []
+    found = schema_registry.troubles(settings.registry)
     for schema in alone:
         try:
             AvroDecoder(Settings.model_validate({"fields": settings.fields, **schema}), Kinds(), lambda trouble: None)

@@ -173,6 +173,11 @@ class SchemaRegistry:
         return found
 
 
+def troubles(settings: Registry) -> list[str]:
+    """What is wrong with the files that are needed for a request, a line each."""
+    return HttpClient(settings, _WORDS).troubles()
+
+
 def _text(found: dict[str, Any]) -> str:
     kind = found.get("schemaType") or "AVRO"
     if kind != "AVRO":

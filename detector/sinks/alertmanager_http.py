@@ -25,3 +25,8 @@ class AlertmanagerClient:
     def post(self, alerts: bytes) -> None:
         """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
         self._http.post(self.url + PATH, alerts, self.url)
+
+
+def troubles(section: Alertmanager) -> list[str]:
+    """What is wrong with the files that are needed for a request, a line each."""
+    return HttpClient(section, _WORDS).troubles()

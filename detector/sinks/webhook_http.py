@@ -21,36 +21,43 @@ class WebhookClient:
     """Posts to the address as it is at the moment: a file that holds it is read for every request."""
 
     def __init__(self, section: Webhook) -> None:
-        """Raises DeliveryError where a file that is needed for a request cannot be used."""
+        """Raises DeliveryError where files that are needed for a request cannot be used."""
+        if found := troubles(section):
+            raise DeliveryError("; ".join(found))
         self._section = section
         self._http = HttpClient(section, _WORDS)
-        self._http.credentials()
-        if urlsplit(self.address()).scheme == "https":
-            self._http.trusted()
 
     def post(self, body: bytes) -> None:
         """Raises DeliveryError, `retriable` unless it is this body that is refused."""
-        url = self.address()
+        url = _address(self._section, self._http)
         self._http.post(url, body, origin(url))
 
     def abort(self) -> None:
         """Any thread may call it: the request that is on its way fails, and so does every later one."""
         self._http.abort()
 
-    def address(self) -> str:
-        """Where to post. Raises DeliveryError, which does not say what a file holds."""
-        section = self._section
-        if section.url_file is None:
-            return section.url or ""
-        url, file = (
-            self._http.secret("url_file", section.url_file).strip(),
-            f"sinks.webhook.url_file: {section.url_file}",
+
+def troubles(section: Webhook) -> list[str]:
+    """What is wrong with the files that are needed for a request, a line each."""
+    http = HttpClient(section, _WORDS)
+    found = http.troubles()
+    try:
+        _address(section, http)
+    except DeliveryError as exc:
+        found.append(str(exc))
+    return found
+
+
+def _address(section: Webhook, http: HttpClient) -> str:
+    """Where to post. Raises DeliveryError, which does not say what a file holds."""
+    if section.url_file is None:
+        return section.url or ""
+    url, file = http.secret("url_file", section.url_file).strip(), f"sinks.webhook.url_file: {section.url_file}"
+    if trouble := address_trouble(url):
+        raise DeliveryError(f"{file} {trouble}; write into it an address such as {EXAMPLE}")
+    if urlsplit(url).scheme == "http" and not section.allow_plaintext_credentials:
+        raise DeliveryError(
+            f"{file} holds an http:// address, which would be sent readably: use https://, "
+            "or allow_plaintext_credentials: true if the network is trusted"
         )
-        if trouble := address_trouble(url):
-            raise DeliveryError(f"{file} {trouble}; write into it an address such as {EXAMPLE}")
-        if urlsplit(url).scheme == "http" and not section.allow_plaintext_credentials:
-            raise DeliveryError(
-                f"{file} holds an http:// address, which would be sent readably: use https://, "
-                "or allow_plaintext_credentials: true if the network is trusted"
-            )
-        return url
+    return url

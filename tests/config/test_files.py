@@ -1,0 +1,103 @@
+"""`detector check-config` and the files that a configuration names: what they hold is judged, all of it at once."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from detector.cli.commands import app
+from detector.errors import ConfigError
+
+SCHEMA = (
+    '{"type": "record", "name": "M", "fields": [{"name": "name", "type": "string"}, {"name": "value", "type": "int"}]}'
+)
+
+
+@pytest.fixture(autouse=True)
+def nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("check-config connects to nobody")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def findings(folder: Path, text: str) -> list[str]:
+    """Of a configuration in which FOLDER is where its files are."""
+    path = folder / "config.yaml"
+    path.write_text(text.replace("FOLDER", str(folder)))
+    ran = CliRunner().invoke(app, ["check-config", "-c", str(path)])
+    if ran.exit_code == 0:
+        return []
+    assert isinstance(ran.exception, ConfigError), ran.output
+    assert ran.exception.where == str(path)
+    assert "ok" not in ran.stdout
+    return [finding.replace(f"{folder}/", "") for finding in ran.exception.findings]
+
+
+def test_g17_what_is_wrong_in_files_is_said_all_at_once_and_with_what_to_write(tmp_path: Path) -> None:
+    for name, text in {
+        "address": "example.com/canary",
+        "empty": "\n",
+        "words": "two canaries\n",
+        "ca": "no certificate",
+        "broken": "{",
+        "union": '["null", {"type": "no.such.type"}]',
+        "good": SCHEMA,
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "binary").write_bytes(b"\xff")
+    text = """
+sinks:
+  webhook: {enabled: true, url_file: FOLDER/address, bearer_token_file: FOLDER/empty, ca_file: FOLDER/ca}
+  alertmanager: {enabled: true, urls: ['https://a'], bearer_token_file: FOLDER/words}
+decoder:
+  type: avro
+  avro: {schemas: {1: FOLDER/broken, 2: FOLDER/good, 3: FOLDER/union, 4: FOLDER/binary, 5: FOLDER/nowhere}}
+"""
+    found = findings(tmp_path, text)
+    begin_and_end = [
+        ("sinks.webhook.bearer_token_file: empty is empty", "; write the token into it"),
+        ("sinks.webhook.ca_file: ca cannot be used: ", "; it must hold certificates (PEM)"),
+        ("sinks.webhook.url_file: address is neither http:// nor https://", "such as https://receiver.example/alerts"),
+        ("sinks.alertmanager.bearer_token_file: words holds more than a token", ""),
+        ("decoder.avro.schemas.1: broken holds no schema that can be used: is not JSON", ""),
+        ("decoder.avro.schemas.3: union holds no schema that can be used: ", "'no.such.type'"),
+        ("decoder.avro.schemas.4: binary is no text in UTF-8", ""),
+    ]
+    for finding, (begin, end) in zip(found, begin_and_end, strict=True):
+        assert finding.startswith(begin)
+        assert finding.endswith(end)
+    assert "canar" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("registry", "said"),
+    [
+        ("bearer_token_file: FOLDER/binary", "decoder.avro.registry.bearer_token_file: binary is no text in UTF-8"),
+        ("ca_file: FOLDER/binary", "decoder.avro.registry.ca_file: binary cannot be used"),
+    ],
+)
+def test_g17_so_is_what_a_registry_is_to_be_asked_with(tmp_path: Path, registry: str, said: str) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff")
+    text = f"decoder: {{type: avro, avro: {{registry: {{urls: ['https://registry'], {registry}}}}}}}"
+    (found,) = findings(tmp_path, text)
+    assert found.startswith(said)
+
+
+def test_what_nobody_uses_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "address").write_text("")
+    text = "sinks: {webhook: {url_file: FOLDER/address}}\ndecoder: {avro: {schema_file: FOLDER/address}}"
+    assert findings(tmp_path, text) == []
+
+
+def test_fields_that_lead_nowhere_in_a_schema_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "good").write_text(SCHEMA)
+    text = "decoder: {type: avro, avro: {schema_file: FOLDER/good, fields: {labels: tags}}}"
+    assert findings(tmp_path, text) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "decoder.avro.schema_file has nothing at 'tags', which decoder.avro.fields.labels names"
+    ]
