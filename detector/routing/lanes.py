@@ -15,6 +15,8 @@ from detector.streams.membership import group_key
 RECORD_BYTES = 1 << 19
 """A record is not much larger than this; brokers take a MiB unless told otherwise."""
 _SAMPLE_BYTES = 32
+SERIES_CHARACTERS = 512
+"""Of the labels of a series, on average: where they are longer, fewer series are known at a time."""
 _UNKNOWN = -1
 
 
@@ -53,10 +55,11 @@ class Lanes:
                 yield Message(None, self._record(samples, chunk), partition=lane)
 
     def trim(self, in_flight: Int64) -> None:
-        """Forget series if they are too many; they are found again when they are seen again."""
-        if len(self.series) > self.max_series:
+        """Forget series if they are too many, or too long; they are found again when they are seen again."""
+        if len(self.series) > self.max_series or self.series.characters > self.max_series * SERIES_CHARACTERS:
             self.series.retain(in_flight.tolist())
             self._lane[:] = _UNKNOWN
+            self._packed = [b""] * len(self._lane)
 
     def _of(self, handles_N: Int64) -> Int64:
         missing = self.series.capacity - len(self._lane)

@@ -9,7 +9,7 @@ import pytest
 
 from detector.decoders.routed import RoutedDecoder
 from detector.records import SampleBatch
-from detector.routing.lanes import RECORD_BYTES, Lanes, lane_of
+from detector.routing.lanes import RECORD_BYTES, SERIES_CHARACTERS, Lanes, lane_of
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw
 
@@ -62,3 +62,17 @@ def test_records_hold_every_sample_once_and_in_order_and_are_bounded(size: int) 
             assert lane_of(series.key(handle), 4) == message.partition
             found.setdefault(series.key(handle), []).append(value)
     assert found == {key: [float(at) for at in range(len(keys)) if keys[at] == key] for key in set(keys)}
+
+
+@pytest.mark.parametrize("size", [1, 16_000])
+def test_g10_a_flood_of_names_is_forgotten_however_long_they_are(size: int) -> None:
+    lanes, most = Lanes(4, 100), 100 * SERIES_CHARACTERS
+    kept = SeriesKey.of("kept", {"host": "a"})
+    for step in range(50):
+        keys = [kept, *(SeriesKey.of("flood", {"host": f"{'h' * size}{step}-{number}"}) for number in range(10))]
+        samples = batch(lanes, keys)
+        assert sum(len(message.value or b"") for message in lanes.records(samples)) > 10 * size
+        lanes.trim(np.empty(0, dtype=np.int64))
+        assert len(lanes.series) <= 100
+        assert lanes.series.characters <= most
+        assert sum(map(len, lanes._packed)) <= 2 * most
