@@ -17,6 +17,7 @@ from detector.clock import SystemClock
 from detector.config import Config
 from detector.decoders import make_decoder
 from detector.errors import DetectorError
+from detector.garbage import let_go
 from detector.groups import Groups, GroupSettings
 from detector.kafka_client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
@@ -175,7 +176,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
     reloads = Reloads(read, partial(stop, again=True))
 
     def work(config: Config, watchdog: Watchdog) -> None:
-        workers.clear()
+        let_go(workers)
         with ExitStack() as stack:
             workers.append(build_worker(config, stack, watchdog=watchdog, reloads=reloads))
             if stopping.asked or reloads.config:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from detector.garbage import STEP_STREAMS, LongLived
+from detector.garbage import STEP_STREAMS, LongLived, let_go
 from detector.series import SeriesKey
 from tests.recovery.rig import START, Life, World
 
@@ -19,6 +19,13 @@ def nothing_put_aside() -> Iterator[None]:
     yield
     if not before:
         gc.unfreeze()
+
+
+class Node:
+    """Part of a cycle."""
+
+    def __init__(self) -> None:
+        self.itself = self
 
 
 def is_looked_at(key: SeriesKey) -> bool:
@@ -44,14 +51,19 @@ def test_streams_that_come_after_others_went_count_again() -> None:
 
 
 def test_garbage_is_not_put_aside() -> None:
-    class Node:
-        """Part of a cycle."""
-
     node = Node()
-    node.__dict__["itself"] = node
     gone = weakref.ref(node)
     del node
     LongLived().grown(STEP_STREAMS)
+    assert gone() is None
+
+
+def test_what_was_put_aside_and_has_ended_is_taken_back() -> None:
+    ended = [Node()]
+    gone = weakref.ref(ended[0])
+    LongLived().grown(STEP_STREAMS)
+    let_go(ended)
+    assert not ended
     assert gone() is None
 
 

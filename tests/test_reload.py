@@ -205,3 +205,20 @@ def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:
             time.sleep(0.0005)
         daemon.wait_until_ready()
         assert daemon.terminate() == 0
+
+
+def test_a_worker_that_begins_anew_takes_no_memory_beside_the_one_before(tmp_path: Path) -> None:
+    """Its streams are state of some 6 KB each, which many reloads would add up to the machine's memory."""
+    streams = 10_000
+    grows = tmp_path / "metrics.json"
+    settings = following(grows)
+    with grows.open("a") as file:
+        file.writelines(f'{{"name": "s{number}", "timestamp": 1700000000, "value": 1}}\n' for number in range(streams))
+    with Daemon(tmp_path, settings) as daemon:
+        resident = []
+        for lives in range(1, 6):
+            eventually(lambda lives=lives: events(daemon).count("started") == lives, "it begins anew")  # type: ignore[misc]
+            eventually(lambda: daemon.metric("detector_streams") > streams, "it has its streams")
+            resident.append(daemon.metric("process_resident_memory_bytes"))
+            daemon.process.send_signal(signal.SIGHUP)
+        assert max(resident[1:]) - resident[0] < 2 * 6_000 * streams
