@@ -8,7 +8,7 @@ they were cut into batches. Shape legend: N samples of a batch, B rows of a roun
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -82,6 +82,8 @@ class Pipeline:
         self.models: dict[Partition, Model] = {}
         """Partitions whose streams are forecast with other weights, of the same shape."""
         self.recorder: Recorder | None = None
+        self.progress: Callable[[], object] = lambda: None
+        """Hears of every round: a batch may take minutes, where it has many samples of few streams."""
         self._usual = Model(model, forecaster)
         mutes = mutes or Mutes()
         self.notifications = Notifications(self.table, self.rates, self.model_of, mutes, groups, critical_score)
@@ -138,6 +140,7 @@ class Pipeline:
         rows_N = np.concatenate([rows for _, _, rows in parts])
         for nth in rounds(rows_N):
             self._round(joined, picks_N[nth], rows_N[nth])
+            self.progress()
         if self.groups is not None:
             shares = [Part(partition, len(picks)) for partition, picks, _ in parts]
             self._judge_groups(self.groups, shares, joined, picks_N, rows_N)
@@ -156,6 +159,7 @@ class Pipeline:
         for said in groups.process(self.table, parts, shown):
             due = self.notifications.due(said.groups, said.times, said.before, said.status)
             self._tell(joined, due, picks[said.picks], said.groups, said.times, said.status)
+            self.progress()
 
     def _tell(self, joined: Joined, due: Due, picks: Int64, rows: Rows, times: Float64, status: Uint8) -> None:
         """What is due of the alerts of these rows, by the samples `picks`."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from detector.protocols import Clock
 from detector.records import RawBatch
 
 PORTION_SECONDS = 1.0
 FIRST_RECORDS = 100
 MOST_RECORDS = 1 << 20
+MOST_BYTES = 1 << 21
+"""Of values: a record may hold one sample or a hundred thousand."""
 
 
 class Portions:
@@ -26,11 +30,12 @@ class Portions:
     def of(self, batches: Iterable[RawBatch]) -> Iterator[list[RawBatch]]:
         """Portions of these batches of distinct partitions, each to be processed before the next is asked for.
 
-        A portion has equal parts of them, as far as they go, so that their rounds are shared to the end.
+        A portion has equal parts of them, as far as they go, so that their rounds are shared to the end. What was
+        learnt of small records says nothing about large ones, so it has no more than `MOST_BYTES` either.
         """
         left = [batch for batch in batches if len(batch)]
         while left:
-            shares = _shares([len(batch) for batch in left], self._records)
+            shares = _within(left, _shares([len(batch) for batch in left], self._records))
             began = self._clock.monotonic()
             yield [_part(batch, 0, share) for batch, share in zip(left, shares, strict=True) if share]
             self._learn(sum(shares), self._clock.monotonic() - began)
@@ -56,6 +61,27 @@ def _shares(lengths: list[int], records: int) -> list[int]:
         shares[at] = min(lengths[at], records // (len(lengths) - done))
         records -= shares[at]
     return shares
+
+
+def _within(batches: list[RawBatch], shares: list[int]) -> list[int]:
+    """Of these shares so much that it has about `MOST_BYTES`, equal parts again, and one record at least."""
+    each, left, within = MOST_BYTES / sum(map(bool, shares)), MOST_BYTES, []
+    for batch, share in zip(batches, shares, strict=True):
+        fits = _fitting(batch.values[:share], each) if left > 0 else 0
+        left -= _bytes(batch.values[:fits])
+        within.append(fits)
+    return within
+
+
+def _fitting(values: list[bytes | None], most_bytes: float) -> int:
+    """How many of the first ones have no more than so many bytes; at least one, where there is one."""
+    if _bytes(values) <= most_bytes:
+        return len(values)
+    return max(1, int(np.searchsorted(np.cumsum([len(value or b"") for value in values]), most_bytes, side="right")))
+
+
+def _bytes(values: list[bytes | None]) -> int:
+    return sum(map(len, filter(None, values)))
 
 
 def _part(batch: RawBatch, first: int, end: int) -> RawBatch:

@@ -51,6 +51,7 @@ class Worker:
         self.source = source
         self.decoder = decoder
         self.pipeline = pipeline
+        pipeline.progress = telemetry.progress
         self.outlets = Outlets(alerts, rejects, telemetry.metrics.worker, telemetry.log, telemetry.progress, boards)
         self.telemetry = telemetry
         self.clock = clock
@@ -104,13 +105,19 @@ class Worker:
         self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 
     def turn(self) -> None:
-        """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on."""
+        """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on.
+
+        Checkpoints do not wait for its end: where it takes longer than the group waits for a poll, what was done by
+        then is not done in vain.
+        """
         for portion in self._portions.of(self._poll()):
             self._process(portion)
-            self._housekeep_if_due()
-            self.telemetry.progress()
             if self._stopping:
                 break
+            self._housekeep_if_due()
+            if not self._rebalance_is_imminent:
+                self.checkpoints.turn(self.positions)
+            self.telemetry.progress()
         self._housekeep_if_due()
         if self.learning is not None:
             self.learning.turn(self._assigned)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from detector.portions import FIRST_RECORDS, PORTION_SECONDS, Portions
+from detector.portions import FIRST_RECORDS, MOST_BYTES, PORTION_SECONDS, Portions
 from detector.records import RawBatch
 from detector.testing import ManualClock
 
@@ -49,3 +51,21 @@ def test_g12_a_portion_of_many_partitions_takes_no_longer_than_one_of_one(partit
     spent = [seconds * sum(map(len, portion.values())) for portion in found]
     assert max(spent[1:]) <= PORTION_SECONDS
     assert np.median(spent) > PORTION_SECONDS / 4
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 60])
+def test_g12_after_small_records_a_portion_has_few_large_ones(partitions: int) -> None:
+    clock, large = ManualClock(), MOST_BYTES // 5
+    portions = Portions(clock)
+    for _ in range(20):
+        for _ in portions.of([batch_of(0, 20_000)]):
+            pass
+    heavy = [replace(batch_of(number, 40), values=[b"x" * large] * 39 + [None]) for number in range(partitions)]
+    sizes, seen = [], dict.fromkeys(range(partitions), 0)
+    for portion in portions.of(heavy):
+        sizes.append(sum(len(value or b"") for part in portion for value in part.values))
+        for part in portion:
+            assert part.offsets[0] == seen[part.partition]
+            seen[part.partition] += len(part)
+    assert max(sizes) <= MOST_BYTES + large
+    assert set(seen.values()) == {40}
