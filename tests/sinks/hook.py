@@ -99,12 +99,17 @@ class Hook:
     def take(self, server: _Server, body: bytes) -> Said | None:
         with self._changed:
             self.requests += 1
-            if self._state == "well" or self.requests % 2:
+            early = self.requests % 2 == 1
+            if early:
                 self.taken += alerts_in([body])
             if self._state == "failing":
                 return Said(503, b"told to fail")
             self._changed.wait_for(lambda: self._state != "hanging" or not server.alive)
-            return Said(200) if server.alive else None
+            if not server.alive:
+                return None
+            if not early:
+                self.taken += alerts_in([body])
+            return Said(200)
 
     def _be(self, state: Literal["well", "failing", "hanging"]) -> None:
         with self._changed:

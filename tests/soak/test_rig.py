@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from detector.columns import BlockState
 from detector.config.webhook import Webhook
@@ -129,10 +131,23 @@ def test_a_webhook_fails_hangs_dies_and_comes_back() -> None:
         assert "no answer within 0.5 s" in post(3)
         assert "no answer within 0.5 s" in post(4)
         hook.die()
+        assert hook.taken == [sent[0], sent[2], sent[4]], "every other one that it does not acknowledge"
         assert "ConnectionRefusedError" in post(5)
         hook.mend()
         assert post(6) == "taken"
-        assert hook.taken == [sent[0], sent[2], sent[4], sent[6]], "every other one that it does not acknowledge"
+        assert hook.taken[3:] == [sent[6]]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_webhook_that_hung_has_taken_what_it_acknowledges_at_last(before: int) -> None:
+    with Hook() as hook:
+        client = WebhookClient(Webhook(url=hook.url, timeout_seconds=60.0))
+        for _ in range(before):
+            client.post(b'{"alerts":[]}')
+        hook.hang()
+        threading.Timer(0.2, hook.mend).start()
+        client.post(b'{"alerts":[{"id":"1","generatorURL":""}]}')
+        assert hook.taken == [b'{"id":"1"}']
 
 
 def test_the_checker_sees_one_changed_bit_of_state() -> None:
