@@ -160,16 +160,19 @@ class SchemaRegistry:
         raise SchemaUnavailable("; ".join(troubles))
 
     def _ask_one(self, url: str, path: str) -> dict[str, Any] | None:
-        answer = self._client.exchange("GET", url + path, url, longest=LARGEST_ANSWER_BYTES + 1)
+        asked = url + path
+        answer = self._client.exchange("GET", asked, asked, longest=LARGEST_ANSWER_BYTES + 1)
         if answer.status == 404 and _code(answer.body) in _UNKNOWN:
             return None
         if not answer.accepted:
-            raise self._client.refusal(url, url, answer)
+            refusal = self._client.refusal(asked, asked, answer)
+            may_not = "; whoever logs in needs the right to read this" if answer.status == 403 else ""
+            raise SchemaUnavailable(f"{refusal}{may_not}")
         if len(answer.body) > LARGEST_ANSWER_BYTES:
             raise DecodeError("schema", f"is larger than {LARGEST_ANSWER_BYTES} bytes")
         found = _parsed(answer.body)
         if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
-            raise SchemaUnavailable(f"{url}: answered what is no schema; check {_WORDS.address}")
+            raise SchemaUnavailable(f"{asked}: answered what is no schema; check {_WORDS.address}")
         return found
 
 

@@ -125,7 +125,7 @@ def test_g6_no_record_is_refused_because_a_registry_does_not_answer(registry: Re
     registry.status, registry.said = status, b"<html>"
     with pytest.raises(SchemaUnavailable, match="given up after 60 s") as error:
         reading.decode(record(), record(number=9))
-    assert f"{registry.url}: answered {status}" in str(error.value)
+    assert f"{registry.url}/schemas/ids/1: answered {status}" in str(error.value)
     assert "decoder.avro.registry" in str(error.value)
     assert 40 < sum(reading.pauses) <= 60
     assert reading.pauses == sorted(reading.pauses)
@@ -192,7 +192,7 @@ def test_the_next_registry_is_asked_where_the_first_does_not_answer(registry: Re
     with pytest.raises(SchemaUnavailable) as error:
         reading.decode(record(number=6))
     assert nobody in str(error.value)
-    assert f"{registry.url}: answered 503" in str(error.value)
+    assert f"{registry.url}/schemas/ids/6: answered 503" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,9 @@ def test_s3_credentials_come_from_files_and_are_not_told(
     reading.decode(record())
     assert registry.authorizations == [header] * 2
     registry.status = 403
-    with pytest.raises(SchemaUnavailable) as error:
+    with pytest.raises(
+        SchemaUnavailable, match=r"/schemas/ids/5: answered 403.*the right to read this; given"
+    ) as error:
         reading.decode(record(number=5))
     assert "opensesame" not in str(error.value)
     assert "YWxp" not in str(error.value)

@@ -95,7 +95,7 @@ def test_g6_a_registry_that_stays_away_refuses_no_record(kafka: Endpoint, tmp_pa
         kafka.produce(given.topic, [sample(50), sample(51, 2), sample(52, 2)])
         assert daemon.process.wait(PATIENCE_SECONDS) == 1
         told = daemon.log.read_text()
-        assert f"{registry.url}: answered 503" in told
+        assert f"{registry.url}/schemas/ids/2: answered 503" in told
         assert "given up after 2 s (decoder.avro.registry.lookup_timeout_seconds)" in told
     committed = given.committed()
     assert committed is not None
