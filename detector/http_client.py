@@ -18,6 +18,7 @@ from detector.config.http import Access
 from detector.errors import DeliveryError
 from detector.http_connection import TimedConnection
 
+JSON = "application/json"
 _CONTENT_REFUSED = (400, 413, 422)
 """Statuses that say that another request may well be accepted."""
 _LONGEST_ANSWER = 2_048
@@ -38,6 +39,10 @@ class Words:
     server: str
     below: str = ""
     """What else is to be said of an address that leads nowhere."""
+    credentials: str = "bearer_token_file, username and password_file"
+    """The keys that hold them."""
+    password: str = "password_file"
+    """The key of the file with the password."""
     secret_path: bool = False
     """Whether path and query of the address are in nothing that is said."""
 
@@ -78,8 +83,10 @@ class HttpClient:
         if not answer.accepted:
             raise self.refusal(url, shown, answer)
 
-    def exchange(self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0) -> Answer:
-        """One request of JSON and its answer, of which `longest` bytes are read where it is accepted.
+    def exchange(
+        self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0, kind: str = JSON
+    ) -> Answer:
+        """One request of a content type and its answer, of which `longest` bytes are read where it is accepted.
 
         Raises DeliveryError where there is no answer within `timeout_seconds`, counted from before the connection is
         made, or a file of secrets or certificates cannot be used.
@@ -87,7 +94,7 @@ class HttpClient:
         parts = urlsplit(url)
         headers = {"User-Agent": "detector", **self.credentials()}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         connection = self._connection = self.connection(parts)
         try:
             with self._response(connection, method, parts, body, headers) as response:
@@ -113,7 +120,7 @@ class HttpClient:
             where = _first_line(answer.location)
             said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
         elif status in (401, 403):
-            said += f"; check {words.section}.bearer_token_file, username and password_file"
+            said += f"; check {words.section}.{words.credentials}"
         elif status in (404, 405, 410):
             said += f"; check {words.address}{words.below}"
         error = DeliveryError(said)
@@ -159,7 +166,7 @@ class HttpClient:
             self._secrets = (token,)
             return {"Authorization": f"Bearer {token}"}
         if section.username is not None and section.password_file is not None:
-            password = self.secret("password_file", section.password_file)
+            password = self.secret(self._words.password, section.password_file)
             encoded = base64.b64encode(f"{section.username}:{password}".encode()).decode("ascii")
             self._secrets = (password, encoded)
             return {"Authorization": f"Basic {encoded}"}

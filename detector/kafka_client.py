@@ -13,8 +13,10 @@ from typing import Any, Self
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 
-from detector.config.schema import Kafka, Sasl, Tls
+from detector.config.sasl import Sasl
+from detector.config.schema import Kafka, Tls
 from detector.errors import AccessDenied, BrokerUnreachable, SourceError
+from detector.kafka_oauth import TokenDelayed, TokenRefused, tokens
 
 _RECONNECT_BACKOFF_MAX_MS = 2_000
 _METADATA_MAX_AGE_MS = 60_000
@@ -66,7 +68,9 @@ def _security(tls: Tls, sasl: Sasl) -> dict[str, Any]:
             "ssl_certfile": tls.certificate_file,
             "ssl_keyfile": tls.key_file,
         }
-    if sasl.mechanism:
+    if sasl.mechanism == "OAUTHBEARER":
+        options |= {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": tokens(sasl.oauth)}
+    elif sasl.mechanism:
         options |= {
             "sasl_mechanism": sasl.mechanism,
             "sasl_plain_username": sasl.username,
@@ -135,6 +139,8 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
         return translate(refused, doing, kafka)
     # The last attempt is cut off by our own deadline: that says nothing about the broker.
     told = [lost for lost in heard if not isinstance(lost, kafka_errors.RequestTimedOutError)] or heard
+    if told and isinstance(told[-1], TokenDelayed):
+        return translate(told[-1], doing, kafka)
     cause = str(told[-1]) if told else ""
     if isinstance(error, OSError):  # ssl.SSLError is one, and so is a file that is not there
         return AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({error})")
@@ -211,6 +217,9 @@ def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
     """The library's `error` as one of ours: what failed, where, and how to mend it."""
     where = ", ".join(kafka.bootstrap_servers)
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, TokenDelayed | TokenRefused):
+        kind = BrokerUnreachable if isinstance(error, TokenDelayed) else AccessDenied
+        return kind(f"{doing}: {where}: no token to log in with: {error.args[0]}")
     if isinstance(error, kafka_errors.IllegalSaslStateError):
         return AccessDenied(
             f"{doing}: {where} logs nobody in there ({detail}); leave kafka.sasl out, or name the brokers' port for it"

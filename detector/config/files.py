@@ -10,6 +10,7 @@ from detector.config.avro import AvroDecoder
 from detector.config.schema import Config
 
 _SECRETS = ("bearer_token_file", "password_file", "ca_file")
+_OF_TOKENS = ("token_file", "client_secret_file", "ca_file")
 
 
 def unreadable(config: Config) -> list[str]:
@@ -23,7 +24,10 @@ def unreadable(config: Config) -> list[str]:
 
 def _named(config: Config) -> Iterator[tuple[str, Path]]:
     tls, weights = config.kafka.tls, config.model.weights
-    named: list[tuple[str, str | None]] = [("kafka.sasl.password_file", config.kafka.sasl.password_file)]
+    sasl = config.kafka.sasl
+    named: list[tuple[str, str | None]] = [("kafka.sasl.password_file", sasl.password_file)]
+    if sasl.mechanism == "OAUTHBEARER":
+        named += [(f"kafka.sasl.oauth.{key}", getattr(sasl.oauth, key)) for key in _OF_TOKENS]
     if tls.enabled:
         named += [(f"kafka.tls.{key}", getattr(tls, key)) for key in ("ca_file", "certificate_file", "key_file")]
     if weights is not None:

@@ -27,8 +27,8 @@ class Access(Protocol):
     def allow_plaintext_credentials(self) -> bool: ...
 
 
-def address_trouble(url: str) -> str | None:
-    """What is wrong with an address, without its text.
+def address_trouble(url: str, keys: str = "bearer_token_file, or username and password_file") -> str | None:
+    """What is wrong with an address, without its text; `keys` hold the credentials that are needed there.
 
     >>> address_trouble("https://ali:opensesame@example.com")
     'holds credentials, which come by reference: bearer_token_file, or username and password_file'
@@ -43,7 +43,7 @@ def address_trouble(url: str) -> str | None:
     if not named or not url.isascii() or not url.isprintable() or " " in url:
         return "is no address of a host"
     if "@" in parts.netloc:
-        return "holds credentials, which come by reference: bearer_token_file, or username and password_file"
+        return f"holds credentials, which come by reference: {keys}"
     return "has a fragment" if "#" in url else None
 
 

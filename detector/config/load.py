@@ -107,7 +107,7 @@ def _one_line(exc: yaml.YAMLError) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
 
 
-_ADDRESSES = ("url", "urls")
+_ADDRESSES = ("url", "urls", "token_url")
 """Keys whose values are not repeated: people put passwords and tokens into addresses."""
 
 

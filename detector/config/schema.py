@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from detector.config.alerts import Alerts
 from detector.config.decoder import Decoder
 from detector.config.learning import Learning
+from detector.config.sasl import Sasl
 from detector.config.sinks import Sinks
 from detector.config.values import (
     FilePath,
@@ -25,25 +26,6 @@ from detector.config.values import (
 
 SourceName = Literal["kafka", "file", "host"]
 StateName = Literal["directory", "kafka", "none"]
-
-
-class Sasl(Section):
-    """Who we are to the broker. Secrets come by reference, never in the file itself."""
-
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password_file: str | None = None
-    password_env: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Sasl:
-        if self.mechanism is None:
-            return self
-        if not self.username:
-            raise ValueError("mechanism is set, so username is needed")
-        if (self.password_file is None) == (self.password_env is None):
-            raise ValueError("mechanism is set, so exactly one of password_file and password_env is needed")
-        return self
 
 
 class Tls(Section):
@@ -69,7 +51,7 @@ class Kafka(Section):
     def _credentials_are_encrypted(self) -> Kafka:
         if self.sasl.mechanism and not self.tls.enabled and not self.allow_plaintext_credentials:
             raise ValueError(
-                "sasl without tls sends the password readably: set tls.enabled, "
+                "sasl without tls sends the password or token readably: set tls.enabled, "
                 "or allow_plaintext_credentials: true if the network is trusted"
             )
         return self

@@ -87,7 +87,7 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
         (
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
-            "sasl without tls sends the password readably",
+            "sasl without tls sends the password or token readably",
         ),
         ("kafka: {bootstrap_servers: ['b:0']}", "a broker cannot listen on port 0"),
         ("kafka: {bootstrap_servers: ['b:²']}", "'b:²' is not host:port"),

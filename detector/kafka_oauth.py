@@ -1,0 +1,149 @@
+"""SASL OAUTHBEARER (RFC 7628): the token that says who we are to a broker.
+
+It is read anew from a file that something else keeps fresh, or asked for at a token endpoint (RFC 6749, section 4.4:
+client credentials) and asked for again when four fifths of its life have passed. Where the endpoint does not answer
+then, the old token serves for as long as it is valid.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from kafka.errors import KafkaConnectionError, SaslAuthenticationFailedError
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
+from detector.config.sasl import OAuth
+from detector.errors import DeliveryError
+from detector.http_client import HttpClient, Words
+
+FRESH_SHARE = 0.8
+"""Of a token's life. The client library logs in again at 0.85 of the time that a broker grants a connection, or later;
+brokers grant what is left of the token."""
+LARGEST_ANSWER_BYTES = 1 << 18
+LONGEST_LIFE_SECONDS = 366 * 86_400.0
+_SECTION = "kafka.sasl.oauth"
+_WORDS = Words(
+    _SECTION,
+    f"{_SECTION}.token_url",
+    "the token endpoint",
+    credentials="client_id and client_secret_file",
+    password="client_secret_file",
+)
+_FORM = "application/x-www-form-urlencoded"
+_REFUSALS = (400, 401, 403)
+"""RFC 6749, section 5.2; and what else says that we are not welcome."""
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+"""RFC 6750, section 2.1."""
+
+log = logging.getLogger(__name__)
+"""Of the standard library: commands that set no log up say it on standard error."""
+
+
+class TokenDelayed(KafkaConnectionError):  # type: ignore[misc]  # the library has no types
+    """There may be a token later: to the library this is a connection that was lost, which it makes again."""
+
+
+class TokenRefused(SaslAuthenticationFailedError):  # type: ignore[misc]
+    """There will be no token before somebody has seen to it: to the library a broker has refused it."""
+
+
+class Token(NamedTuple):
+    """As a broker is told it, and the times of `now` until which it is fresh, and valid."""
+
+    text: str
+    fresh_until: float
+    valid_until: float
+
+
+class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
+    """Read whenever a connection logs in, so that it may be replaced."""
+
+    def __init__(self, path: str, extensions: Mapping[str, str]) -> None:
+        self._path = path
+        self._extensions = dict(extensions)
+
+    def token(self) -> str:
+        """Raises TokenRefused."""
+        try:
+            text = Path(self._path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise TokenRefused(f"{_SECTION}.token_file: {self._path} cannot be read: {exc}") from exc
+        if not _TOKEN.fullmatch(text):
+            raise TokenRefused(f"{_SECTION}.token_file: {self._path} does not hold a token, and nothing else")
+        return text
+
+    def extensions(self) -> dict[str, str]:
+        return self._extensions
+
+
+class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc]
+    """Asks for a token when one is needed. Of one client, and so of one thread."""
+
+    def __init__(self, oauth: OAuth, now: Callable[[], float] = time.monotonic) -> None:
+        assert oauth.token_url is not None
+        self._url = oauth.token_url
+        self._extensions = dict(oauth.extensions)
+        form = {"grant_type": "client_credentials", "scope": oauth.scope, "audience": oauth.audience}
+        self._form = urlencode({key: value for key, value in form.items() if value}).encode("ascii")
+        self._client = HttpClient(oauth, _WORDS)
+        self._now = now
+        self._token = Token("", float("-inf"), float("-inf"))
+
+    def token(self) -> str:
+        """Raises TokenDelayed and TokenRefused."""
+        now = self._now()
+        if now >= self._token.fresh_until:
+            try:
+                self._token = self._ask(now)
+            except (TokenDelayed, TokenRefused) as exc:
+                if now >= self._token.valid_until:
+                    raise
+                left = self._token.valid_until - now
+                log.warning("no new token yet (%s); the one there is serves for another %.0f s", exc, left)
+        return self._token.text
+
+    def extensions(self) -> dict[str, str]:
+        return self._extensions
+
+    def _ask(self, now: float) -> Token:
+        """A new token, whose life begins before it was asked for."""
+        try:
+            answer = self._client.exchange("POST", self._url, self._url, self._form, LARGEST_ANSWER_BYTES, _FORM)
+        except DeliveryError as exc:
+            raise TokenDelayed(f"{_SECTION}: {exc}") from exc
+        if not answer.accepted:
+            kind = TokenRefused if answer.status in _REFUSALS else TokenDelayed
+            raise kind(f"{_SECTION}: {self._client.refusal(self._url, self._url, answer)}")
+        return _token(answer.body, now, f"{_SECTION}: {self._url}")
+
+
+def tokens(oauth: OAuth) -> AbstractTokenProvider:
+    """What a Kafka client is given for `sasl_oauth_token_provider`."""
+    return TokenEndpoint(oauth) if oauth.token_file is None else TokenFile(oauth.token_file, oauth.extensions)
+
+
+def _token(body: bytes, now: float, where: str) -> Token:
+    """What an endpoint answered (RFC 6749, section 5.1). Raises TokenRefused; says nothing of what a token may be."""
+    try:
+        told: Any = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise TokenRefused(f"{where}: the answer is no JSON; check {_SECTION}.token_url") from exc
+    text = told.get("access_token") if isinstance(told, dict) else None
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+        raise TokenRefused(f"{where}: the answer holds no access_token; check {_SECTION}.token_url")
+    kind = told.get("token_type", "Bearer")
+    if not isinstance(kind, str) or kind.casefold() != "bearer":
+        raise TokenRefused(f"{where}: the token is of another type than Bearer; Kafka takes no other")
+    life = told.get("expires_in")
+    if isinstance(life, str) and life.isascii() and life.isdigit():  # some endpoints quote it
+        life = int(life)
+    known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < LONGEST_LIFE_SECONDS
+    seconds = float(life) if known else 0.0
+    return Token(text, now + FRESH_SHARE * seconds, now + seconds)
