@@ -203,7 +203,8 @@ def test_s3_a_token_that_a_server_repeats_is_not_told(tmp_path: Path) -> None:
 OK = b"HTTP/1.1 200 OK\r\n"
 DROPS, SECONDS_A_DROP = 200, 0.05
 """Of a server that always sends something before a time-out that begins anew with every step, and at last all of it."""
-SHORT_SECONDS = 0.5
+SHORT_SECONDS, AMPLE_SECONDS = 0.5, 2.0
+"""The longer one where a request has to get somewhere first, on a machine that is busy with other tests."""
 DRIPPING = {
     "status": [b"HTTP/1.1 ", b"2", b"00 OK\r\n\r\n"],
     "headers": [OK + b"X: ", b"x", b"\r\nContent-Length: 0\r\n\r\n"],
@@ -225,7 +226,7 @@ def drops(first: bytes, drop: bytes, last: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("pieces", DRIPPING.values(), ids=DRIPPING.keys())
 def test_g12_a_server_that_drips_holds_nobody_for_longer_than_a_request_may_take(pieces: list[bytes]) -> None:
-    said = r"no answer within 0\.5 s \(sinks\.it\.timeout_seconds\), the time was up while receiving the answer; check"
+    said = r"no answer within 0\.5 s \(sinks\.it\.timeout_seconds\), the time was up while"
     with answering(drops(*pieces)) as url, pytest.raises(DeliveryError, match=said) as raised:
         HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).exchange("GET", url, "it", longest=1 << 16)
     assert raised.value.retriable
@@ -235,7 +236,7 @@ def test_g12_a_status_counts_although_the_words_with_it_drip() -> None:
     refused = b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n" % DROPS
     pieces = drops(refused, b"x", b"")
     with answering(pieces) as url, pytest.raises(DeliveryError, match=r"it: answered 503$"):
-        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(url, b"{}", "it")
+        HttpClient(Alertmanager(timeout_seconds=AMPLE_SECONDS), WORDS).post(url, b"{}", "it")
     assert next(pieces, None) is not None, "nobody waited for all of them"
 
 
@@ -270,7 +271,7 @@ def test_g12_a_server_that_drips_its_side_of_tls_holds_nobody() -> None:
         answering(drops(record, b"\0", b"")) as url,
         pytest.raises(DeliveryError, match="while agreeing on TLS; check"),
     ):
-        HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(f"https{url[4:]}", b"{}", "it")
+        HttpClient(Alertmanager(timeout_seconds=AMPLE_SECONDS), WORDS).post(f"https{url[4:]}", b"{}", "it")
 
 
 def test_g12_a_server_that_takes_a_request_in_drops_holds_nobody() -> None:
@@ -291,7 +292,7 @@ def test_g12_a_server_that_takes_a_request_in_drops_holds_nobody() -> None:
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(DeliveryError, match="the time was up while sending the request; check"):
-            HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(url, bytes(1 << 24), "it")
+            HttpClient(Alertmanager(timeout_seconds=AMPLE_SECONDS), WORDS).post(url, bytes(1 << 24), "it")
         given_up.set()
         thread.join()
 
@@ -312,7 +313,7 @@ def test_one_address_of_a_host_that_does_not_answer_leaves_time_for_the_next(mon
     with deaf() as silent, Receiver() as receiver:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (silent, ("127.0.0.1", receiver.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        HttpClient(Alertmanager(timeout_seconds=2.0), WORDS).post("http://receiver", b"{}", "it")
+        HttpClient(Alertmanager(timeout_seconds=AMPLE_SECONDS), WORDS).post("http://receiver", b"{}", "it")
         assert receiver.bodies == [b"{}"]
 
 
@@ -331,7 +332,7 @@ def test_a_request_that_is_aborted_while_tls_is_agreed_on_fails_at_once() -> Non
         thread = threading.Thread(target=abort)
         thread.start()
         try:
-            with pytest.raises(DeliveryError, match="no answer"):
+            with pytest.raises(DeliveryError, match=r"no answer \("):
                 client.post(f"https://127.0.0.1:{server.getsockname()[1]}", b"{}", "it")
         finally:
             heard.set()
