@@ -39,7 +39,7 @@ class _Durable:
     generations: list[Generation] = field(default_factory=list)
     """Newest last."""
     waste: set[str] = field(default_factory=set)
-    """To be deleted when the next offset is committed."""
+    """To be deleted when the next offset is committed; what was written for a cut that was given up included."""
 
 
 @dataclass(slots=True)
@@ -54,11 +54,15 @@ class Cut:
     """Blocks that changed."""
     names: list[str]
     """Of all blocks, by number."""
+    manifest: str
+    """Its name."""
     weights: tuple[LearntWeights, ...] = ()
     """Those that the records from `offset` on are forecast with, and those before them."""
     swaps: bool = False
     """They are others than before: no record from `offset` on may be processed until the snapshot is durable."""
     durable: bool = False
+    written: set[str] = field(default_factory=set)
+    """Names of what was handed to the store."""
 
 
 class Snapshots:
@@ -86,7 +90,6 @@ class Snapshots:
         self.blocks_written = 0
         self.bytes_written = 0
         self.damaged = 0
-        self._writer = secrets.token_hex(6)
         self._durable: dict[Partition, _Durable] = {}
 
     def restore(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Manifest | None:
@@ -139,7 +142,7 @@ class Snapshots:
 
         `lineages` says which logs the positions are of. With `swap` weights that were proposed are named from here on.
 
-        What was not settled when the context ends is in the next cut again.
+        What was not settled when the context ends is in the next cut again, under other names.
         """
         cuts = self._cut(positions, lineages, swap)
         try:
@@ -148,20 +151,24 @@ class Snapshots:
             for cut in cuts:
                 if not cut.durable:
                     self.table.uncut(cut.partition, cut.numbers)
+                    durable = self._durable[cut.partition]
+                    durable.waste |= superfluous(cut.written, durable.generations)
 
     def _cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage], swap: bool) -> list[Cut]:
-        cuts = []
+        cuts, this = [], secrets.token_hex(6)
         for partition, offset in positions.items():
             durable = self._durable.setdefault(partition, _Durable())
             last = durable.generations[-1] if durable.generations else None
-            if last is not None and last.offset == offset:
+            lineage = lineages[partition]
+            if last is not None and (last.offset, last.topic_id) == (offset, lineage.topic_id):
                 continue
             numbers = self.table.cut(partition)
             names = list(last.blocks) if last else []
             names += [""] * (self.table.blocks_of(partition) - len(names))
             for number in numbers:
-                names[number] = block_name(offset, number, self._writer)
-            cut = Cut(partition, offset, lineages[partition], self.table.event_time(partition), numbers, names)
+                names[number] = block_name(offset, number, this)
+            event_time, manifest = self.table.event_time(partition), manifest_name(offset, this)
+            cut = Cut(partition, offset, lineage, event_time, numbers, names, manifest)
             cut.swaps = swap and self._swaps(partition, offset)
             if self.weights is not None:
                 cut.weights = self.weights.coming(partition) if cut.swaps else self.weights.now(partition)
@@ -171,11 +178,11 @@ class Snapshots:
     def write_blocks(self, cut: Cut) -> Iterator[bool]:
         """Hand the changed blocks to the store, and weights that it does not hold yet; a step a block."""
         for weights in cut.weights if cut.swaps else ():
-            self.store.write(cut.partition, weights_name(weights.sha256), encode_weights(weights))
+            self._write(cut, weights_name(weights.sha256), encode_weights(weights))
         for number in cut.numbers:
             block = self.table.take(cut.partition, number)
             blob = encode_block(block, self.table.fields, cut.partition, cut.offset, self.fingerprint, cut.lineage)
-            self.store.write(cut.partition, cut.names[number], blob)
+            self._write(cut, cut.names[number], blob)
             self.blocks_written += 1
             self.bytes_written += len(blob)
             yield True
@@ -197,15 +204,19 @@ class Snapshots:
             votes=Votes(*time[1:]),
         )
         blob = encode_manifest(manifest)
-        self.store.write(cut.partition, manifest_name(cut.offset, self._writer), blob)
+        self._write(cut, cut.manifest, blob)
         self.bytes_written += len(blob)
+
+    def _write(self, cut: Cut, name: str, blob: bytes) -> None:
+        cut.written.add(name)
+        self.store.write(cut.partition, name, blob)
 
     def settle(self, cut: Cut) -> None:
         """The manifest is acknowledged: this is the newest snapshot now."""
         cut.durable = True
         durable = self._durable[cut.partition]
         names = tuple(weights_name(weights.sha256) for weights in cut.weights)
-        this = Generation(cut.offset, manifest_name(cut.offset, self._writer), tuple(cut.names), names)
+        this = Generation(cut.offset, cut.manifest, tuple(cut.names), names, cut.lineage.topic_id)
         # After a step back in the log, what lies ahead is of another history.
         before = [generation for generation in durable.generations if generation.offset < cut.offset]
         kept = [*before, this][-KEPT_GENERATIONS:]

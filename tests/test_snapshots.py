@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from detector.alerts.record import alert_id
+from detector.checkpoint import checkpoint
 from detector.errors import StateForeign
-from detector.records import AlertStatus
+from detector.records import AlertStatus, Partition
+from detector.state.manifest import manifest_offset
 from detector.streams.event_time import EventTime
-from tests.state.stocked import PARTITIONS, START, Stock, directory_config, key
+from detector.testing import MemoryStore
+from tests.state.stocked import LINEAGE, PARTITIONS, START, Stock, directory_config, key
 
 
 def test_g1_a_snapshot_knows_how_streams_voted_on_event_time(tmp_path: Path) -> None:
@@ -53,3 +57,60 @@ def test_g15_an_alert_that_subscribers_know_ends_although_the_state_is_forgotten
     }
     assert all(alert.value > 900.0 for alert in ended)
     assert after.pipeline.table.streams_of(PARTITIONS[0]) == 300
+
+
+class StoreOfNames(MemoryStore):
+    """Refuses a name that was used before, as every name but that of weights is to come once."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.names: set[tuple[Partition, str]] = set()
+
+    def write(self, partition: Partition, name: str, blob: bytes) -> None:
+        assert (partition, name) not in self.names
+        self.names.add((partition, name))
+        super().write(partition, name, blob)
+
+
+def needed(stock: Stock, partition: Partition) -> set[str]:
+    """Names of what the snapshots consist of that are kept."""
+    return set[str]().union(*(one.names for one in stock.snapshots._durable[partition].generations))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_g10_what_was_written_of_a_checkpoint_that_was_given_up_does_not_stay(tmp_path: Path, steps: int) -> None:
+    """As at every rebalance: a partition that stays here is not restored, so that nobody would ever find it."""
+    store = StoreOfNames()
+    stock = Stock(directory_config(tmp_path), store)
+    stock.feed(2)
+    stock.checkpoint()
+    for _ in range(3):
+        stock.feed(1)
+        under_way = checkpoint(stock.source, {}, stock.snapshots, dict(stock.positions), 60.0)
+        for _ in range(steps):
+            next(under_way)
+        under_way.close()
+        stock.checkpoint()
+    store.flush(60.0)
+    for partition in PARTITIONS:
+        assert set(store.durable[partition]) == needed(stock, partition)
+        assert len(stock.snapshots._durable[partition].generations) == 2
+
+
+def test_g5_a_log_that_was_created_anew_and_is_as_long_by_now_has_a_snapshot_of_its_own(tmp_path: Path) -> None:
+    """Otherwise the next worker would find the position of the old one, and call it lost once more."""
+    store, anew = StoreOfNames(), replace(LINEAGE, topic_id="22222222-2222-3333-4444-555555555555")
+    stock = Stock(directory_config(tmp_path), store)
+    stock.feed(3)
+    stock.checkpoint()
+    stock.source.lineages = dict.fromkeys(PARTITIONS, anew)
+    stock.positions = dict.fromkeys(PARTITIONS, 0)
+    stock.feed(3)
+    stock.checkpoint()
+    store.flush(60.0)
+    after = Stock(directory_config(tmp_path), store)
+    for partition in PARTITIONS:
+        manifest = after.snapshots.restore(partition)
+        assert manifest is not None
+        assert (manifest.offset, manifest.lineage) == (3, anew)
+        assert [manifest_offset(name) for name in store.durable[partition] if name.startswith("manifest")] == [3]

@@ -24,6 +24,8 @@ class Generation:
     manifest: str
     blocks: tuple[str, ...]
     weights: tuple[str, ...] = ()
+    topic_id: str = ""
+    """Of the log that the offset is of; empty where it is not known."""
 
     @property
     def names(self) -> set[str]:
@@ -72,7 +74,7 @@ def newest(
             complain(name, exc)
             continue
         before = _before(blobs, partition, names[position + 1 :])
-        this = Generation(manifest.offset, name, tuple(manifest.blocks), tuple(manifest.weights))
+        this = _generation(name, manifest)
         return Restored(manifest, blocks, tuple(weights), [*before, this])
     if names:
         raise StateDamaged(
@@ -94,8 +96,12 @@ def _before(blobs: Mapping[str, bytes], partition: Partition, names: list[str]) 
         except StateDamaged:
             continue
         if blobs.keys() >= {*manifest.blocks, *manifest.weights}:
-            return [Generation(manifest.offset, name, tuple(manifest.blocks), tuple(manifest.weights))]
+            return [_generation(name, manifest)]
     return []
+
+
+def _generation(name: str, manifest: Manifest) -> Generation:
+    return Generation(manifest.offset, name, tuple(manifest.blocks), tuple(manifest.weights), manifest.topic_id)
 
 
 def _blob(blobs: Mapping[str, bytes], name: str) -> bytes:
