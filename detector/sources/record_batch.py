@@ -57,7 +57,7 @@ def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, 
 def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tuple[list[Row], int]:
     # Every varint is tried as the one byte that it mostly is: the calls saved are half of the cost.
     rows: list[Row] = []
-    position = 0
+    position, before = 0, first_offset - 1
     for _ in range(count):
         raw = payload[position]
         position += 1
@@ -75,6 +75,9 @@ def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tup
         if raw >= 0x80:
             raw, position = _raw_varint(payload, position, raw)
         offset = first_offset + ((raw >> 1) ^ -(raw & 1))
+        if offset <= before:
+            raise UnreadableBatch(f"the offset {offset} comes behind {before}")
+        before = offset
         raw = payload[position]
         position += 1
         if raw >= 0x80:

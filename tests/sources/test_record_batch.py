@@ -214,3 +214,25 @@ def test_a_codec_that_is_not_installed_is_an_error_at_start(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CodecMissing, match=f"install the packages {package}$"):
         KafkaSource(Kafka(bootstrap_servers=["127.0.0.1:1"]), Section())
+
+
+@pytest.mark.parametrize("codec", [0, GZIP])
+@pytest.mark.parametrize("offsets", [(0, 50, 2), (0, 0, 2), (0, -1, 2), (0, 1 << 40, 2)])
+def test_g5_a_batch_whose_offsets_do_not_rise_is_stepped_past(offsets: tuple[int, ...], codec: int) -> None:
+    """Brokers look at the last one only. A position behind one of the others would skip records, or repeat them."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=codec,
+        is_transactional=False,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 20,
+    )
+    for offset in offsets:
+        assert builder.append(offset, timestamp=1_000, key=None, value=b"x", headers=[])
+    quarantine = Quarantine()
+    reader = part(bytes(builder.build()), quarantine)
+    assert reader.take(2) == []
+    assert quarantine.ranges == [SkippedRange("t", 3, 0, 2, "unreadable_batch")]
+    assert reader.next_fetch_offset == 3
