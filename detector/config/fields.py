@@ -15,7 +15,8 @@ Unit = Literal["auto", "s", "ms", "us", "ns"]
 def _path(text: str) -> str:
     if not all(text.split(".")):
         raise ValueError(
-            "is no path, which is names with dots between them, such as metric.name; leave out what records do not have"
+            "is no path, which is names with dots between them, such as metric.name; "
+            "leave the key out where records have no such part"
         )
     return text
 
