@@ -150,9 +150,10 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
         return AccessDenied(f"{doing}: {where} does not prove to be it ({cause}); check kafka.tls.ca_file and the name")
     hung_up = "socket disconnected" in cause
     if kafka.sasl.mechanism and hung_up:
+        keys = "oauth" if kafka.sasl.mechanism == "OAUTHBEARER" else "username and password"
         return AccessDenied(
-            f"{doing}: {where} hung up on {kafka.sasl.username}'s authentication by {kafka.sasl.mechanism}; "
-            "check kafka.sasl.mechanism, username and password"
+            f"{doing}: {where} hung up on the authentication of {kafka.sasl.username or 'this client'} by "
+            f"{kafka.sasl.mechanism}; check kafka.sasl.mechanism, {keys}"
         )
     hint = ""
     if "Handshake failed" in cause:
