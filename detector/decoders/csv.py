@@ -2,8 +2,8 @@
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
 milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
-no sample; columns behind the second are not read. A file's name says nothing of its kind: values are levels, unless
-`decoder.counters` names the file.
+no sample; columns behind the second are not read. `null`, `none`, `na` and `n/a` in any case are empty, too. A file's
+name says nothing of its kind: values are levels, unless `decoder.counters` names the file.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (no comma, or a header with the time in
 another column), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
@@ -24,6 +24,9 @@ _AROUND = ' "\t\r\n\ufeff'
 """What may stand around a cell: white space, quotes, the mark that some editors put before the first line."""
 _TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time", "@timestamp"})
 """What a header calls the column of times."""
+_NOTHING = frozenset({"", "null", "none", "na", "n/a"})
+"""How programs write that there is no value."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -39,10 +42,10 @@ class CsvDecoder:
         for row, line in enumerate(batch.values):
             try:
                 if batch.offsets[row] == 1 and line is not None and is_header(line):
-                    _require_order(line)
+                    _check(line)
                     continue
                 stamp, value = _cells(line)
-                time, number = self._times(stamp), number_of(value) if value else None
+                time, number = self._times(stamp), None if value.lower() in _NOTHING else number_of(value)
                 tag = series.by_raw.get(batch.topic)
                 if tag is None:
                     key = SeriesKey.of(batch.topic)
@@ -63,8 +66,10 @@ def is_header(first_line: bytes) -> bool:
     return bool(comma) and not any(byte in b"0123456789" for byte in cell)
 
 
-def _require_order(header: bytes) -> None:
-    """Raises DecodeError for a header that has the time elsewhere: rows could be read as if it were not so."""
+def _check(header: bytes) -> None:
+    """Raises DecodeError for UTF-16, and for the time elsewhere: rows could be read as if it were not so."""
+    if header.startswith(_UTF_16):
+        raise DecodeError("encoding", "the file is UTF-16; save it as UTF-8")
     names = [cell.strip(_AROUND) for cell in header.decode(errors="replace").split(",")]
     words = [name.lower() in _TIME_WORDS for name in names]
     if any(words) and not words[0]:

@@ -59,7 +59,7 @@ def parse_time(text: str) -> float:
         except (ValueError, OverflowError):
             if text[16:19] == ":60":
                 return _leap_second(text)
-    raise DecodeError("timestamp", f"{text[:60]!r} is no RFC 3339 time")
+    raise _no_time(text)
 
 
 def parse_number(text: str) -> float:
@@ -100,4 +100,8 @@ def _leap_second(text: str) -> float:
     try:
         return _seconds_of(f"{text[:16]}:59{text[19:]}") + 1.0
     except (ValueError, OverflowError):
-        raise DecodeError("timestamp", f"{text[:60]!r} is no RFC 3339 time") from None
+        raise _no_time(text) from None
+
+
+def _no_time(text: str) -> DecodeError:
+    return DecodeError("timestamp", f"{text[:60]!r} is no RFC 3339 time, such as 2025-06-15T08:00:00Z")

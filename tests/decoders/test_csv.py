@@ -19,6 +19,8 @@ def test_a_file_is_a_stream() -> None:
             b"1392388800000,",
             b'"2014-02-14T14:45:00Z" , "-1e3" , ignored',
             b"2014-02-14 14:50:00,NaN",
+            b"2014-02-14 14:55:00,null",
+            b'2014-02-14 15:00:00,"N/A"',
             topic="cloud/app",
         ),
         series,
@@ -29,6 +31,8 @@ def test_a_file_is_a_stream() -> None:
         ("cloud/app", 1_392_388_800.0, None, "GAP", 4),
         ("cloud/app", 1_392_389_100.0, -1_000.0, "SCORED", 5),
         ("cloud/app", 1_392_389_400.0, None, "NOT_FINITE", 6),
+        ("cloud/app", 1_392_389_700.0, None, "GAP", 7),
+        ("cloud/app", 1_392_390_000.0, None, "GAP", 8),
     ]
     assert not samples.rejects
 
@@ -70,6 +74,12 @@ def test_a_header_with_the_time_elsewhere_is_told(header: bytes) -> None:
     [reject] = CsvDecoder().decode(raw(header, b"17,1392388500,7"), SeriesIndex()).rejects
     assert (reject.offset, reject.reason) == (1, "columns")
     assert "is column 2, and has to be the first" in reject.detail
+
+
+def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
+    lines = "timestamp,value\n1392388500,7".encode("utf-16").split(b"\n")
+    first, *_ = CsvDecoder().decode(raw(*lines), SeriesIndex()).rejects
+    assert (first.offset, first.reason, first.detail) == (1, "encoding", "the file is UTF-16; save it as UTF-8")
 
 
 @pytest.mark.parametrize(
