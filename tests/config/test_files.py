@@ -101,3 +101,10 @@ def test_fields_that_lead_nowhere_in_a_schema_are_told_of(tmp_path: Path, caplog
     assert [record.getMessage() for record in caplog.records] == [
         "decoder.avro.schema_file has nothing at 'tags', which decoder.avro.fields.labels names"
     ]
+
+
+def test_standard_input_is_no_file_that_could_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("source: {type: file, file: {paths: ['-', '/nowhere/x.json']}}\n")
+    ran = CliRunner().invoke(app, ["check-config", "-c", str(tmp_path / "config.yaml")])
+    [missing] = ran.stderr.splitlines()
+    assert missing.endswith("source.file.paths: /nowhere/x.json: no such file")
