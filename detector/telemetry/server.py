@@ -99,7 +99,10 @@ class _Server(socketserver.TCPServer):
                 break
         with self._lock:
             self._open[request] = None
-        Thread(target=self._serve, args=(request, client_address), name="telemetry-client", daemon=True).start()
+        try:
+            Thread(target=self._serve, args=(request, client_address), name="telemetry-client", daemon=True).start()
+        except RuntimeError:  # the machine has no thread to give: this client is not answered, the next one may be
+            self._done(request)
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         try:
@@ -107,10 +110,13 @@ class _Server(socketserver.TCPServer):
         except OSError:
             pass  # the client went away, was too slow, or was cut
         finally:
-            with self._lock:
-                self._open.pop(request, None)
-            self.shutdown_request(request)
-            self._slots.release()
+            self._done(request)
+
+    def _done(self, request: socket.socket) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        self.shutdown_request(request)
+        self._slots.release()
 
     def _cut_oldest(self) -> None:
         with self._lock:

@@ -206,3 +206,21 @@ def test_ipv6(site: Site) -> None:
 def test_text_of_reasons_cannot_forge_an_answer(site: Site) -> None:
     site.health.set_not_ready(json.dumps("a\r\nSet-Cookie: x"))
     assert site.ask("/-/ready")[0].headers.get("Set-Cookie") is None
+
+
+def test_where_no_thread_is_to_be_had_the_next_client_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], site: Site
+) -> None:
+    start, failures = threading.Thread.start, iter(range(2 * MAX_CONNECTIONS))
+
+    def fails_at_first(thread: threading.Thread) -> None:
+        if thread.name == "telemetry-client" and next(failures, None) is not None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails_at_first)
+    for _ in range(2 * MAX_CONNECTIONS):
+        with pytest.raises((http.client.HTTPException, OSError)):
+            site.ask("/-/healthy")
+    assert site.ask("/-/healthy")[0].status == 200
+    assert capfd.readouterr() == ("", "")
