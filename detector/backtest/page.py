@@ -78,6 +78,7 @@ def frame(
         "<h2>Pictures</h2>",
         '<div class="key">',
         *(f'<span><i style="background: {colour}"></i>{meaning}</span>' for colour, meaning in key),
+        "<span>times are UTC</span>",
         "</div>",
         *figures,
         "<h2>How this is counted</h2><dl>",

@@ -10,12 +10,12 @@ from pathlib import Path
 from detector.backtest.alerts import alert_page, count, rate
 from detector.backtest.count import judge
 from detector.backtest.history import Recorder
-from detector.backtest.labels import Window
-from detector.backtest.page import page
+from detector.backtest.labels import Window, iso
+from detector.backtest.page import duration, page
 from detector.backtest.report import Report, Run
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
-from detector.replay import ReplayFile, replay
+from detector.replay import ReplayFile, plural, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,26 @@ def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window] | None:
     return options.labels.get(file.relative.as_posix())
 
 
+def alert_lines(report: Report, most: int = 20) -> list[str]:
+    """Alerts at the first budget, a line each, for a terminal: the `most` with the highest scores, highest first."""
+    run = report.runs[0]
+    found = [
+        (episode, false, one.history)
+        for one in (*run.judged, *run.unlabelled)
+        for episode, false in zip(one.history.episodes, one.false, strict=True)
+    ]
+    found.sort(key=lambda alert: -alert[0].anomaly_score)
+    lines = []
+    for episode, false, history in found[:most]:
+        lasted = duration(episode.until(float(history.times[-1])) - episode.fired_at)
+        verdict = {True: ", false", False: ", true", None: ""}[false]
+        lines.append(
+            f"  {history.name}: {iso(episode.fired_at)} UTC for {lasted}, {episode.direction}, {episode.severity}, "
+            f"anomaly_score {episode.anomaly_score:.1f}{verdict}"
+        )
+    return lines if len(found) <= most else [*lines, f"  and {len(found) - most} more"]
+
+
 def summary(report: Report) -> str:
     """A line for each alarm budget, for a terminal."""
     lines = []
@@ -86,7 +106,7 @@ def summary(report: Report) -> str:
         rate = found.false_alerts_per_stream_week
         lines.append(
             f"budget {run.alerts_per_stream_week:g} a stream and week: {found.caught} of {found.events} events caught, "
-            f"{found.alerts} alerts, {found.false_alerts} false"
+            f"{plural(found.alerts, 'alert')}, {found.false_alerts} false"
             + (f" ({rate:.2f} a stream and week)" if rate is not None else "")
             + (f", F1 {found.f1:.2f}" if found.f1 is not None else "")
         )
@@ -96,7 +116,7 @@ def summary(report: Report) -> str:
 def _unjudged(run: Run) -> str:
     weekly = rate(run.unlabelled)
     return (
-        f"budget {run.alerts_per_stream_week:g} a stream and week: {count(run.unlabelled)} alerts in "
+        f"budget {run.alerts_per_stream_week:g} a stream and week: {plural(count(run.unlabelled), 'alert')} in "
         f"{sum(bool(one.history.episodes) for one in run.unlabelled)} of {len(run.unlabelled)} series"
         + (f" ({weekly:.2f} a stream and week)" if weekly is not None else "")
     )

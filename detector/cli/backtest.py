@@ -44,7 +44,7 @@ def backtest(
 ) -> None:
     """Replay recorded series and show the alerts, held against what is known to have been wrong."""
     from detector.backtest.labels import read_labels
-    from detector.backtest.run import BacktestOptions, summary, write_report
+    from detector.backtest.run import BacktestOptions, alert_lines, summary, write_report
     from detector.backtest.run import backtest as run_backtest
     from detector.config import load
     from detector.progress import byte_progress
@@ -66,5 +66,6 @@ def backtest(
         found = run_backtest(options, pipeline, lambda line: typer.echo(line, err=True), advance)
     demand_rows(files, found.rows - found.malformed_rows)
     write_report(found, report)
-    typer.echo(summary(found))
+    for line in (summary(found), *alert_lines(found)):
+        typer.echo(line)
     typer.echo(f"{report / 'report.html'}, {report / 'report.json'}", err=True)

@@ -16,7 +16,7 @@ from detector.backtest.labels import read_labels
 from detector.backtest.page import page
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
-from detector.backtest.run import BacktestOptions, backtest, summary, write_report
+from detector.backtest.run import BacktestOptions, alert_lines, backtest, summary, write_report
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.replay import find_files, replay
@@ -216,6 +216,16 @@ def test_the_summary_says_the_main_figures(report: Report) -> None:
     lines = summary(report).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("budget 0.1 a stream and week: 3 of 3 events caught, ")
+
+
+def test_alerts_are_listed_highest_score_first_up_to_so_many(report: Report, unjudged: Report) -> None:
+    lines, in_all = alert_lines(report), report.runs[0].in_all
+    told = [float(line.partition("anomaly_score ")[2].partition(",")[0]) for line in lines]
+    assert told == sorted(told, reverse=True)
+    assert sum(line.endswith(", false") for line in lines) == in_all.false_alerts
+    assert sum(line.endswith(", true") for line in lines) == in_all.alerts - in_all.false_alerts > 0
+    assert not any(line.endswith((", true", ", false")) for line in alert_lines(unjudged))
+    assert alert_lines(report, most=1) == [lines[0], f"  and {len(lines) - 1} more"]
 
 
 def test_files_are_written_and_a_folder_that_cannot_be_is_said_by_name(report: Report, tmp_path: Path) -> None:
