@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from detector.config.schema import Kafka
-from detector.errors import ConfigError, DeliveryError
+from detector.errors import ConfigError, DeliveryError, TopicMissing
 from detector.protocols import Clock, Message, Sink
 from detector.series import NAME_LABEL
 from detector.synthetic.fleet import USUAL_KINDS, Fleet, fleet
@@ -203,7 +203,13 @@ def _open(options: ProduceOptions, stack: ExitStack) -> Sink:
         return _LineSink(options.output or STDOUT, stack)
     from detector.sinks.kafka import KafkaSink
 
-    sink = KafkaSink(options.kafka, options.topic, max_in_flight=10_000, delivery_timeout_seconds=FLUSH_SECONDS)
+    try:
+        sink = KafkaSink(options.kafka, options.topic, max_in_flight=10_000, delivery_timeout_seconds=FLUSH_SECONDS)
+    except TopicMissing as exc:
+        raise TopicMissing(
+            f"--topic: {options.topic} does not exist at {', '.join(options.kafka.bootstrap_servers)}; create it first, or "
+            "let `detector admin init -c FILE --input-partitions N`, where it is an input of that configuration"
+        ) from exc
     stack.callback(sink.close, FLUSH_SECONDS)
     return sink
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from detector.config.schema import Kafka
 from detector.errors import BrokerUnreachable, DeliveryError, TopicMissing
+from detector.produce import ProduceOptions, produce
 from detector.protocols import Message
 from tests.integration.driving import MakeSink, once_answered
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
@@ -93,3 +95,9 @@ def test_g6_messages_may_be_as_large_as_it_is_told(kafka: Endpoint, make_sink: M
     sink.send(Message(b"key", bytes(2 << 20)))
     sink.flush(timeout_seconds=PATIENCE_SECONDS)
     assert [len(message.value()) for message in kafka.read(topic, 1)] == [2 << 20]
+
+
+def test_what_produce_says_of_a_missing_topic_leads_to_one(kafka: Endpoint):
+    options = ProduceOptions(topic="no-such-input", kafka=Kafka(bootstrap_servers=kafka.bootstrap.split(",")))
+    with pytest.raises(TopicMissing, match=r"^--topic: no-such-input does not exist at .*--input-partitions"):
+        once_answered(lambda: produce(options, lambda sent: None))
