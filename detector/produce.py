@@ -207,8 +207,8 @@ def _open(options: ProduceOptions, stack: ExitStack) -> Sink:
         sink = KafkaSink(options.kafka, options.topic, max_in_flight=10_000, delivery_timeout_seconds=FLUSH_SECONDS)
     except TopicMissing as exc:
         raise TopicMissing(
-            f"--topic: {options.topic} does not exist at {', '.join(options.kafka.bootstrap_servers)}; create it first, or "
-            "let `detector admin init -c FILE --input-partitions N`, where it is an input of that configuration"
+            f"--topic: {options.topic} does not exist at {', '.join(options.kafka.bootstrap_servers)}; create it, or let "
+            "`detector admin init -c FILE --input-partitions N` do so, where it is an input of that configuration"
         ) from exc
     stack.callback(sink.close, FLUSH_SECONDS)
     return sink
