@@ -206,8 +206,9 @@ def _open(options: ProduceOptions, stack: ExitStack) -> Sink:
     try:
         sink = KafkaSink(options.kafka, options.topic, max_in_flight=10_000, delivery_timeout_seconds=FLUSH_SECONDS)
     except TopicMissing as exc:
+        brokers = ", ".join(options.kafka.bootstrap_servers)
         raise TopicMissing(
-            f"--topic: {options.topic} does not exist at {', '.join(options.kafka.bootstrap_servers)}; create it, or let "
+            f"--topic: {options.topic} does not exist at {brokers}; create it, or let "
             "`detector admin init -c FILE --input-partitions N` do so, where it is an input of that configuration"
         ) from exc
     stack.callback(sink.close, FLUSH_SECONDS)

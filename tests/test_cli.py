@@ -34,6 +34,7 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
         (("demo", "--listen", "9464"), 2, "telemetry.listen: '9464' is not host:port"),
         (("demo", "--duration", "nan"), 2, "duration: at least 20 s"),
         (("replay", "/dev", "--scores", "s", "-c", "/nowhere/c.yaml"), 2, "/nowhere/c.yaml: 1 error"),
+        (("train", "--topic", "t", "--output", "/tmp/w"), 2, "say from when on the topic is to be read"),
         (("train", "--synthetic", "--output", "/tmp"), 2, "/tmp is a folder; name the file of weights"),
         (("train", "--synthetic", "--compare", "lstmx8", "--output", "/dev/null/x"), 1, "detector: /dev/null/x"),
     ],

@@ -143,6 +143,8 @@ def _make_room(output: Path, folder: Path) -> None:
 def _range(topic: str, since: str, until: str, streams: int, samples: int, config: Path | None) -> TopicRange:
     from detector.train import TopicRange
 
+    if not since:
+        raise typer.BadParameter("say from when on the topic is to be read", param_hint="--from")
     first = instant(since, "--from")
     last = instant(until, "--to") if until else float(int(time.time()))
     if first >= last:
