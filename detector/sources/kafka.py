@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
-from detector.errors import CommitRefused, DetectorError, MemberFenced, TopicMissing
+from detector.errors import CommitRefused, DetectorError, MemberFenced
 from detector.kafka_client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
@@ -27,6 +27,7 @@ from detector.sources.kafka_offsets import Offsets, committed_form
 from detector.sources.kafka_progress import Progress, require_answers
 from detector.sources.kafka_rebalance import Rebalances
 from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
+from detector.sources.kafka_topics import Topics
 from detector.sources.record_batch import require_codecs
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,10 @@ class KafkaSource:
     exhausted = False
 
     def __init__(self, kafka: Kafka, section: KafkaSourceSection, stall_seconds: float = 300.0) -> None:
-        """A partition that is not read on for `stall_seconds` although records wait in it is an error."""
+        """A partition that is not read on for `stall_seconds` although records wait in it is an error.
+
+        So is a topic that is gone for so long.
+        """
         require_codecs()
         self._kafka = kafka
         self._where = ", ".join(kafka.bootstrap_servers)
@@ -74,7 +78,8 @@ class KafkaSource:
             PartitionRows, quarantine=self._quarantine, epoch_at=self._epoch
         )
         try:
-            self._require_topics()
+            self._topics = Topics(self._consumer, kafka, section.topics, stall_seconds)
+            self._topics.require()
             self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
             self._offsets = Offsets(self._consumer, kafka, section, self._lineages, self._quarantine)
             self._membership = Membership(self._consumer._coordinator)
@@ -207,18 +212,6 @@ class KafkaSource:
         except kafka_errors.KafkaError as exc:
             log.warning("source_close_failed", error=f"{type(exc).__name__}: {exc}")
 
-    def _require_topics(self) -> None:
-        for topic in self._section.topics:
-            try:
-                found = self._consumer.partitions_for_topic(topic)
-            except kafka_errors.KafkaError as exc:
-                raise translate(exc, f"looking up topic {topic}", self._kafka) from exc
-            if not found:
-                raise TopicMissing(
-                    f"source.kafka.topics: {topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}, or "
-                    f"{self._kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it; create it or grant that"
-                )
-
     def _find_what_is_wrong(self) -> None:
         """What the library does not say by itself. Raises SourceError."""
         if self._membership.fenced:
@@ -230,6 +223,7 @@ class KafkaSource:
         cluster = self._consumer._cluster
         age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
         require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
+        self._topics.look()
         if standing:
             asked = [TopicPartition(*partition) for partition in standing]
             ends = self._offsets.bounds(asked, "latest", min(self._timeout_ms, _LOOK_TIMEOUT_MS))

@@ -14,7 +14,7 @@ import pytest
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as Section
-from detector.errors import BrokerUnreachable, MemberFenced, PartitionStalled
+from detector.errors import BrokerUnreachable, MemberFenced, PartitionStalled, TopicMissing
 from detector.records import Partition, RawBatch
 from detector.sources.kafka import KafkaSource
 from tests.integration.daemon import Daemon
@@ -110,6 +110,34 @@ def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoin
         drive_seconds(source, 0.75 * STALL_SECONDS)
     finally:
         source.close(timeout_seconds=2)
+
+
+def test_g5_a_topic_that_is_deleted_while_it_is_read_is_an_error_until_there_is_one_again(kafka: Endpoint):
+    """The library shares out the partitions that it has then, which are none, and goes on."""
+    topic = kafka.create_topic()
+    section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest", on_offset_lost="earliest")
+    connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
+    source = KafkaSource(connection, section, stall_seconds=STALL_SECONDS)
+    try:
+        kafka.produce(topic, [b"a"])
+        read(source, 1)
+        kafka.delete_topic(topic)
+        with pytest.raises(TopicMissing, match=f"topics: {topic} does not exist at {kafka.bootstrap}") as caught:
+            drive(source, until=lambda: False)
+        assert caught.value.retriable
+        kafka.create_topic(topic)
+        kafka.produce(topic, [b"b"])
+        assert values(read_when_there(source, 1)) == [b"b"]
+    finally:
+        source.close(timeout_seconds=2)
+
+
+def read_when_there(source: KafkaSource, count: int) -> list[RawBatch]:
+    """However long it takes until the client has heard of the topic."""
+    while True:
+        source._topics._gone_since.clear()
+        with contextlib.suppress(TopicMissing):
+            return read(source, count)
 
 
 def drive_seconds(source: KafkaSource, seconds: float) -> None:

@@ -1,0 +1,51 @@
+"""A topic that is gone: the client takes it for one without partitions, and says nothing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from detector.config.schema import Kafka
+from detector.errors import TopicMissing
+from detector.sources.kafka_topics import Topics
+from detector.testing import ManualClock
+
+
+class Known:
+    """What the brokers know, looked at every ten seconds with a limit of a hundred."""
+
+    def __init__(self, *topics: str) -> None:
+        self.partitions = {topic: {0, 1} for topic in topics}
+        self.clock = ManualClock()
+        consumer: Any = SimpleNamespace(_cluster=SimpleNamespace(partitions_for_topic=self.partitions.get))
+        self.topics = Topics(consumer, Kafka(), topics, 100.0, self.clock.monotonic)
+
+    def look(self) -> None:
+        self.clock.advance(10.0)
+        self.topics.look()
+
+
+def test_g5_a_topic_that_is_gone_is_reported_and_then_fatal() -> None:
+    known = Known("metrics", "more")
+    known.look()
+    del known.partitions["more"]
+    for seconds in range(0, 100, 10):
+        with pytest.raises(TopicMissing, match=rf"more does not exist at .* for {seconds} s now") as caught:
+            known.look()
+        assert caught.value.retriable
+    with pytest.raises(TopicMissing, match=r"watchdog\.partition_seconds \(100\)") as caught:
+        known.look()
+    assert not caught.value.retriable
+
+
+def test_a_topic_that_was_created_anew_in_time_is_no_error() -> None:
+    known = Known("metrics")
+    for _ in range(3):
+        partitions = known.partitions.pop("metrics")
+        for _ in range(9):
+            with pytest.raises(TopicMissing):
+                known.look()
+        known.partitions["metrics"] = partitions
+        known.look()
