@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
@@ -53,7 +54,7 @@ def build_router(
     clock: Clock,
     meanwhile: Meanwhile = lambda trouble: None,
 ) -> Router:
-    """A router whose parts close with `stack`; `meanwhile` hears where its decoder waits.
+    """A router whose parts close with `stack`; `meanwhile` hears where its decoder waits, and of each message.
 
     Raises SourceError, SchemaUnavailable.
     """
@@ -74,7 +75,7 @@ def build_router(
         make_decoder(config.decoder, meanwhile),
         sink,
         Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition, config.groups.by),
-        Outlets((), rejects, metrics.worker, log),
+        Outlets((), rejects, metrics.worker, log, partial(meanwhile, None)),
         metrics,
         log,
         clock,

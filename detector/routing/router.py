@@ -80,6 +80,7 @@ class Router:
         if merged is not None:
             for message in self.lanes.records(merged):
                 self.sink.send(message)
+                self.outlets.progress()
             self.metrics.samples.routed.inc(len(merged))
             self.lanes.trim(self.merge.series())
         self._hold_back()

@@ -151,3 +151,14 @@ def test_series_that_are_gone_are_forgotten() -> None:
     scored(ours, topic)
     undisturbed(theirs, log)
     assert states(ours) == states(theirs)
+
+
+def test_g12_every_message_of_a_long_turn_is_progress() -> None:
+    """One that waits for a slow broker, a hundred times in a turn, is no hang."""
+    log, topic, rng = make_input(0), Topic(), np.random.default_rng(0)
+    life = RouterLife(log, {}, topic, rng, interval_seconds=1e9)
+    heard: set[int] = set()
+    life.router.outlets.progress = lambda: heard.add(len(life.sink.sent))
+    life.turns(4)
+    assert len(life.sink.sent) > 1
+    assert heard >= set(range(1, len(life.sink.sent) + 1))
