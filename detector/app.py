@@ -115,7 +115,7 @@ def build_worker(
     if reloads is not None:
         metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
         health.when_first_ready(partial(reloads.got_ready, config))
-    server = TelemetryServer(config.telemetry.listen, metrics.registry, health)
+    server = TelemetryServer(config.telemetry, metrics.registry, health)
     server.start()
     stack.callback(server.close)
 

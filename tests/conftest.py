@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from detector.telemetry import logs
 
-pytest_plugins = ["tests.kafka.plugin"]
+pytest_plugins = ["tests.kafka.plugin", "tests.identities"]
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("detector", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -48,6 +48,11 @@ def _wrong_files(config: Config) -> list[str]:
         from detector.decoders import avro
 
         found += avro.troubles(config.decoder.avro)
+    if config.telemetry.web_config_file is not None:
+        from detector.telemetry import web
+
+        told = web.troubles(config.telemetry.web_config_file)
+        found += [f"telemetry.web_config_file: {config.telemetry.web_config_file}: {line}" for line in told]
     return found
 
 

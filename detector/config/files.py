@@ -33,6 +33,7 @@ def _named(config: Config) -> Iterator[tuple[str, Path]]:
         named += [(f"kafka.tls.{key}", getattr(tls, key)) for key in ("ca_file", "certificate_file", "key_file")]
     if weights is not None:
         named += [("model.weights", weights), ("model.weights, its card", str(Path(weights).with_suffix(".json")))]
+    named.append(("telemetry.web_config_file", config.telemetry.web_config_file))
     webhook, board = config.sinks.webhook, config.sinks.alertmanager
     if webhook.enabled:
         named += [(f"sinks.webhook.{key}", getattr(webhook, key)) for key in ("url_file", *_SECRETS)]

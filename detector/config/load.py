@@ -7,7 +7,8 @@ import json
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -80,6 +81,11 @@ def parse(text: str, where: str) -> Config:
     >>> parse("scoring: {band_coverage: 0.95}", "example").scoring.band_coverage
     0.95
     """
+    return checked(Config, mapping(text, where), where)
+
+
+def mapping(text: str, where: str) -> dict[Any, Any]:
+    """What YAML text holds, nothing where it is empty; `where` names it in errors. Raises ConfigError."""
     try:
         raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
@@ -90,7 +96,7 @@ def parse(text: str, where: str) -> Config:
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigError(where, [f"must be a mapping of sections, not a {type(raw).__name__}"])
-    return checked(Config, raw, where)
+    return raw
 
 
 def checked(model: type[Model], given: Mapping[Any, Any], where: str) -> Model:
@@ -98,7 +104,7 @@ def checked(model: type[Model], given: Mapping[Any, Any], where: str) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as exc:
-        raise ConfigError(where, [_finding(error) for error in exc.errors()]) from exc
+        raise ConfigError(where, [_finding(error, model) for error in exc.errors()]) from exc
 
 
 def _one_line(exc: yaml.YAMLError) -> str:
@@ -111,13 +117,15 @@ _ADDRESSES = ("url", "urls", "token_url")
 """Keys whose values are not repeated: people put passwords and tokens into addresses."""
 
 
-def _finding(error: Any) -> str:
+def _finding(error: Any, root: type[BaseModel]) -> str:
     path = [str(part) for part in error["loc"]]
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"{dotted}: unknown key{_suggestion(path)}"
+        return f"{dotted}: unknown key{_suggestion(path, root)}"
     if error["type"] == "model_type":
-        return f"{dotted}: " + ("is empty: leave it out, or give it keys" if error["input"] is None else _keyless(path))
+        return f"{dotted}: " + (
+            "is empty: leave it out, or give it keys" if error["input"] is None else _keyless(path, root)
+        )
     may_be_secret = any(part in _ADDRESSES for part in path)
     if error["type"] == "list_type" and may_be_secret:
         return f"{dotted}: must be a list of addresses"
@@ -132,28 +140,28 @@ def _finding(error: Any) -> str:
     return f"{dotted}: {message[0].lower() + message[1:]}{shown}"
 
 
-def _suggestion(path: list[str]) -> str:
+def _suggestion(path: list[str], root: type[BaseModel]) -> str:
     """The nearest key of the same section, else the section that has a key of this very name."""
-    names = _keys_of(path[:-1])
+    names = _keys_of(path[:-1], root)
     if not names:
         return ""
     near = difflib.get_close_matches(path[-1], names, n=1)
     if near:
         return f", did you mean {'.'.join([*path[:-1], near[0]])}?"
-    elsewhere = [key for key in keys() if key.rpartition(".")[2] == path[-1]]
+    elsewhere = [key for key in keys(root) if key.rpartition(".")[2] == path[-1]]
     if elsewhere:
         return f", did you mean {elsewhere[0]}?"
     return f"; known keys here: {', '.join(names)}"
 
 
-def _keyless(path: list[str]) -> str:
-    names = _keys_of(path)
+def _keyless(path: list[str], root: type[BaseModel]) -> str:
+    names = _keys_of(path, root)
     return "has no keys" + (f"; known keys here: {', '.join(names)}" if names else "")
 
 
-def _keys_of(path: list[str]) -> list[str]:
+def _keys_of(path: list[str], root: type[BaseModel]) -> list[str]:
     """What may stand in this section; nothing where it is none, or one of a list."""
-    model: type[BaseModel] | None = Config
+    model: type[BaseModel] | None = root
     for part in path:
         model = _section(model, part)
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
@@ -161,9 +169,12 @@ def _keys_of(path: list[str]) -> list[str]:
 
 def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
     for field_name, field in (model.model_fields if model else {}).items():
-        annotation = field.annotation
-        if name == (field.alias or field_name) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return annotation
+        if name != (field.alias or field_name):
+            continue
+        optional = isinstance(field.annotation, UnionType)
+        for annotation in get_args(field.annotation) if optional else (field.annotation,):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                return annotation
     return None
 
 

@@ -198,6 +198,7 @@ class Telemetry(Section):
     """`/metrics`, health and logs."""
 
     listen: ListenAddress = "127.0.0.1:9464"
+    web_config_file: FilePath | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     alert_lines_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import socket
 import socketserver
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -18,21 +19,27 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from detector.config.schema import Telemetry as Settings
 from detector.errors import ConfigError
 from detector.telemetry.health import Health
+from detector.telemetry.web import WebAccess
 
 MAX_CONNECTIONS = 16
 CLIENT_TIMEOUT_SECONDS = 5.0
 TEXT = "text/plain; charset=utf-8"
 
+OPEN_PATHS = ("/-/healthy", "/-/ready")
+"""Answered without a password."""
+
 Answer = tuple[HTTPStatus, dict[str, str], bytes]
 
 
 class TelemetryServer:
-    """Listens at `listen` (host:port, port 0 for any free one) from `start` to `close`, both idempotent."""
+    """Listens from `start` to `close`, both idempotent. Without `web_config_file` it answers whoever can connect."""
 
-    def __init__(self, listen: str, registry: CollectorRegistry, health: Health) -> None:
-        self._listen = listen
+    def __init__(self, settings: Settings, registry: CollectorRegistry, health: Health) -> None:
+        self._listen = settings.listen
+        self._web_config_file = settings.web_config_file
         self._routes = {
             "/metrics": lambda headers: _metrics(registry, headers),
             "/-/healthy": lambda _: _verdict("healthy", health.stalled),
@@ -50,12 +57,13 @@ class TelemetryServer:
         return str(host), int(port)
 
     def start(self) -> None:
-        """Begin to answer. Raises ConfigError where the address cannot be had."""
+        """Begin to answer. Raises ConfigError where the address cannot be had, or a file cannot be used."""
         if self._server is not None:
             return
+        access = WebAccess(self._web_config_file) if self._web_config_file else None
         host, _, port = self._listen.rpartition(":")
         try:
-            self._server = _Server(host.strip("[]"), int(port), self._routes)
+            self._server = _Server(host.strip("[]"), int(port), self._routes, access)
         except OSError as exc:
             reason = exc.strerror or str(exc)
             raise ConfigError(
@@ -82,14 +90,25 @@ class _Server(socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, routes: dict[str, Callable[[Any], Answer]]) -> None:
+    def __init__(
+        self, host: str, port: int, routes: dict[str, Callable[[Any], Answer]], access: WebAccess | None
+    ) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         self.routes = routes
+        self.access = access
         self._open: dict[socket.socket, None] = {}
         self._lock = Lock()
         self._slots = BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(found[0][4], _Handler)  # type: ignore[arg-type]
+
+    def get_request(self) -> tuple[Any, Any]:
+        """The next client. TLS begins in its own thread."""
+        request, address = super().get_request()
+        context = self.access.context() if self.access else None
+        if context is None:
+            return request, address
+        return context.wrap_socket(request, server_side=True, do_handshake_on_connect=False), address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand over to a thread. Where all are taken the oldest connection is cut, which ends its thread at once."""
@@ -106,6 +125,9 @@ class _Server(socketserver.TCPServer):
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         try:
+            if isinstance(request, ssl.SSLSocket):
+                request.settimeout(CLIENT_TIMEOUT_SECONDS)
+                request.do_handshake()
             self.finish_request(request, client_address)
         except OSError:
             pass  # the client went away, was too slow, or was cut
@@ -134,7 +156,8 @@ class _Server(socketserver.TCPServer):
 
 def _cut(request: socket.socket) -> None:
     try:
-        request.shutdown(socket.SHUT_RDWR)
+        # An SSLSocket's own would take from its thread what it is reading with.
+        socket.socket.shutdown(request, socket.SHUT_RDWR)
     except OSError:
         return  # it is closed already
 
@@ -150,11 +173,17 @@ class _Handler(BaseHTTPRequestHandler):
     error_content_type = TEXT
 
     def do_GET(self) -> None:
-        route = self.server.routes.get(self.path.partition("?")[0])
+        path, access = self.path.partition("?")[0], self.server.access
+        if access and path not in OPEN_PATHS and not access.admits(self.headers["Authorization"]):
+            self._answer(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Basic"}, b"")
+            return
+        route = self.server.routes.get(path)
         if route is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        status, headers, body = route(self.headers)
+        self._answer(*route(self.headers))
+
+    def _answer(self, status: HTTPStatus, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -165,11 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def end_headers(self) -> None:
+        for name, value in (self.server.access.headers() if self.server.access else {}).items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def _refuse(self) -> None:
-        self.send_response(HTTPStatus.METHOD_NOT_ALLOWED)
-        self.send_header("Allow", "GET, HEAD")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"}, b"")
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
 

@@ -8,15 +8,17 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from detector.config.schema import Telemetry
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from tests.deploy.tools import DEPLOY, ROOT, check
 from tests.kafka.broker import free_ports
@@ -51,13 +53,13 @@ class Prometheus:
 
 
 @contextmanager
-def worker() -> Iterator[str]:
+def worker(web_config_file: str | None = None) -> Iterator[str]:
     """The address of a telemetry server whose numbers move."""
     metrics = Metrics(new_registry())
     health = Health(30.0, time.monotonic)
     metrics.watch(health)
     health.set_ready()
-    server = TelemetryServer("127.0.0.1:0", metrics.registry, health)
+    server = TelemetryServer(Telemetry(listen="127.0.0.1:0", web_config_file=web_config_file), metrics.registry, health)
     server.start()
     stop = threading.Event()
 
@@ -76,11 +78,11 @@ def worker() -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+def prometheus(folder: Path, target: str, scraping: Mapping[str, Any] | None = None) -> Iterator[Prometheus]:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s")
     config["rule_files"] = [str(RULES)]
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    config["scrape_configs"][0].update({**(scraping or {}), "static_configs": [{"targets": [target]}]})
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_ports(1)[0]}"
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
@@ -209,6 +211,29 @@ def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
         return len(found) == len(rules()) and all(rule["health"] == "ok" for rule in found)
 
     eventually(evaluated, "every rule is evaluated well")
+
+
+def test_s5_prometheus_scrapes_with_certificates_and_a_password(identities: Path, tmp_path: Path) -> None:
+    """And reads the file that asks for them as we do."""
+    tls = {"cert_file": "ours.pem", "key_file": "ours.key", "client_auth_type": "RequireAndVerifyClientCert"}
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode("ascii")
+    web = {
+        "tls_server_config": {**tls, "client_ca_file": "theirs.pem", "min_version": "TLS13"},
+        "http_server_config": {"headers": {"X-Content-Type-Options": "nosniff"}},
+        "basic_auth_users": {"prometheus": hashed},
+    }
+    path = identities / "web.yml"
+    path.write_text(yaml.safe_dump(web))
+    check("promtool", "check", "web-config", path)
+    certificates = {"ca_file": "ours.pem", "cert_file": "theirs.pem", "key_file": "theirs.key"}
+    scraping = {
+        "scheme": "https",
+        "tls_config": {key: str(identities / name) for key, name in certificates.items()},
+        "basic_auth": {"username": "prometheus", "password": "secret"},
+    }
+    with worker(str(path)) as target, prometheus(tmp_path, target, scraping) as server:
+        server.answers("up == 1")
+        server.answers("detector_samples_consumed_total")
 
 
 def test_the_labels_of_the_variables_exist(server: Prometheus) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from detector.config import Config
+from detector.config.schema import Telemetry
 from detector.errors import ConfigError
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from detector.telemetry.server import MAX_CONNECTIONS
@@ -28,7 +29,7 @@ class Site:
         self.health = Health(30.0, lambda: self.now)
         self.metrics = Metrics(new_registry())
         populate(self.metrics)
-        self.server = TelemetryServer("127.0.0.1:0", self.metrics.registry, self.health)
+        self.server = TelemetryServer(Telemetry(listen="127.0.0.1:0"), self.metrics.registry, self.health)
         self.server.start()
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
@@ -180,7 +181,7 @@ def test_closing_does_not_wait_for_slow_clients(site: Site) -> None:
 
 def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
     host, port = site.server.address
-    second = TelemetryServer(f"{host}:{port}", site.metrics.registry, site.health)
+    second = TelemetryServer(Telemetry(listen=f"{host}:{port}"), site.metrics.registry, site.health)
     with pytest.raises(ConfigError, match=rf"telemetry\.listen(.|\n)*{port}: Address already in use"):
         second.start()
     second.close()
@@ -188,11 +189,11 @@ def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
 
 def test_a_host_that_is_not_ours_is_a_clear_error(site: Site) -> None:
     with pytest.raises(ConfigError, match=r"telemetry\.listen"):
-        TelemetryServer("192.0.2.1:9464", site.metrics.registry, site.health).start()
+        TelemetryServer(Telemetry(listen="192.0.2.1:9464"), site.metrics.registry, site.health).start()
 
 
 def test_ipv6(site: Site) -> None:
-    server = TelemetryServer("[::1]:0", site.metrics.registry, site.health)
+    server = TelemetryServer(Telemetry(listen="[::1]:0"), site.metrics.registry, site.health)
     with socket.socket(socket.AF_INET6) as probe:
         if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
             return  # a machine without IPv6

@@ -1,0 +1,155 @@
+"""TLS and passwords of the HTTP server, as its file says at the moment: certificates are replaced while we run."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+import ssl
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import bcrypt
+
+from detector.config.web import TlsServer, Web, load_web
+from detector.errors import ConfigError
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_CLIENTS = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+_NOBODY = "$2b$10$" + "." * 53
+"""Compared where there is no such user, so that an answer takes as long."""
+
+log = logging.getLogger(__name__)
+
+
+class _Read(NamedTuple):
+    """What the files held, and which files they were."""
+
+    web: Web
+    context: ssl.SSLContext | None
+    marks: tuple[object, ...]
+
+
+class WebAccess:
+    """Who may talk to the server, and how. Any thread may ask."""
+
+    def __init__(self, path: str) -> None:
+        """Raises ConfigError where the file, or one that it names, cannot be used."""
+        self._path = Path(path)
+        self._lock = Lock()
+        self._comparing = Lock()
+        self._admitted: set[bytes] = set()
+        self._read = _read(self._path)
+
+    def context(self) -> ssl.SSLContext | None:
+        """What the next connection is encrypted with; None where none is."""
+        return self._now().context
+
+    def headers(self) -> dict[str, str]:
+        """What is said with every answer."""
+        return self._now().web.http_server_config.headers
+
+    def admits(self, authorization: str | None) -> bool:
+        """Whether a request may be answered that says this of who sends it."""
+        users: dict[str, str] = self._now().web.basic_auth_users
+        if not users:
+            return True
+        name, password = _login(authorization or "")
+        hashed = users.get(name)
+        # Whoever was let in comes again every few seconds, and to compare takes a tenth of one.
+        mark = hashlib.sha256(repr((name, password, hashed)).encode()).digest()
+        if mark in self._admitted:
+            return True
+        with self._comparing:  # one at a time, so that guesses cannot take more than one core
+            right = _matches(password, hashed or _NOBODY) and hashed is not None
+        if right:
+            self._admitted.add(mark)
+        return right
+
+    def _now(self) -> _Read:
+        """What the files hold now, or held when they could be used last."""
+        with self._lock:
+            marks = _marks(self._path, self._read.web)
+            if marks != self._read.marks:
+                try:
+                    self._read = _read(self._path)
+                    self._admitted = set()
+                except ConfigError as exc:
+                    log.warning("%s; what it said before holds", exc)
+                    self._read = self._read._replace(marks=marks)
+            return self._read
+
+
+def troubles(path: str) -> list[str]:
+    """What is wrong with the file, and with those that it names."""
+    try:
+        _read(Path(path))
+    except ConfigError as exc:
+        return exc.findings
+    return []
+
+
+def _read(path: Path) -> _Read:
+    web = load_web(path)
+    marks = _marks(path, web)
+    tls = web.tls_server_config
+    return _Read(web, None if tls is None else _context(tls, path), marks)
+
+
+def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
+    certificate, key = path.parent / tls.cert_file, path.parent / tls.key_file
+    try:
+        context.load_cert_chain(certificate, key, password="")  # an encrypted key would ask the terminal
+    except (OSError, ValueError) as exc:
+        raise ConfigError(str(path), [f"tls_server_config: {certificate} and {key} cannot be used: {exc}"]) from exc
+    context.verify_mode = _CLIENTS[tls.client_auth_type]
+    if tls.client_ca_file is not None:
+        authorities = path.parent / tls.client_ca_file
+        try:
+            context.load_verify_locations(authorities)
+        except (OSError, ValueError) as exc:
+            trouble = f"tls_server_config.client_ca_file: {authorities} cannot be used: {exc}"
+            raise ConfigError(str(path), [trouble]) from exc
+    return context
+
+
+def _marks(path: Path, web: Web) -> tuple[object, ...]:
+    """Changes whenever a file is written anew or replaced."""
+    tls = web.tls_server_config
+    named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
+    return tuple(_mark(path.parent / name) for name in (path.name, *named) if name is not None)
+
+
+def _mark(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _login(authorization: str) -> tuple[str, bytes]:
+    """Name and password of HTTP's basic authentication; empty where there are none."""
+    kind, _, told = authorization.partition(" ")
+    if kind.casefold() != "basic":
+        return "", b""
+    try:
+        name, _, password = base64.b64decode(told, validate=True).partition(b":")
+        return name.decode("utf-8"), password
+    except (binascii.Error, UnicodeDecodeError):
+        return "", b""
+
+
+def _matches(password: bytes, hashed: str) -> bool:
+    try:
+        return bcrypt.checkpw(password, hashed.encode("ascii"))
+    except ValueError:  # longer than bcrypt takes, or with a NUL
+        return False
