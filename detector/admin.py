@@ -116,10 +116,19 @@ def init(
     serious = []
     bootstrap, brokers = ",".join(config.kafka.bootstrap_servers), admin.brokers()
     counts = _input_counts(config, admin)
-    for topic, partitions in _missing(counts, input_partitions):
+    missing = _missing(counts, input_partitions)
+    for topic, partitions in counts.items():
+        if partitions:
+            kept = (
+                f", not {input_partitions}: what exists is left alone"
+                if input_partitions not in (None, partitions)
+                else ""
+            )
+            yield f"source.kafka.topics: {topic} is there, {_counted(partitions)}{kept}"
+    for topic, partitions in missing:
         counts[topic] = partitions
         admin.create(topic, partitions, replicas, {}, dry_run=dry_run)
-        yield f"source.kafka.topics: {topic} {_done(dry_run)}, {partitions} partitions"
+        yield f"source.kafka.topics: {topic} {_done(dry_run)}, {_counted(partitions)}"
     inputs = max(counts.values(), default=1)
     routed = len(admin.partitions(config.source.kafka.repartition_topic)) if _is_routed(config) else 0
     for plan in plans(config, inputs, routed or inputs):
@@ -129,14 +138,14 @@ def init(
             settings = {setting.name: setting.wanted for setting in plan.settings}
             admin.create(plan.topic, plan.partitions, replicas, settings, dry_run=dry_run)
             told = ", ".join(f"{name}={value}" for name, value in settings.items())
-            yield f"{where} {_done(dry_run)}, {plan.partitions} partitions, {told}"
+            yield f"{where} {_done(dry_run)}, {_counted(plan.partitions)}, {told}"
             continue
         wrong = list(differences(plan, found, brokers, bootstrap))
         serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]
         for one in wrong:
             yield f"{where} {'MUST BE MENDED' if one.needed else 'could be better'}: {one.what}. {one.mend}"
         if not wrong:
-            yield f"{where} is as it should be, {found.partitions} partitions"
+            yield f"{where} is as it should be, {_counted(found.partitions)}"
     if serious:
         raise TopicUnfit("; ".join(serious))
 
@@ -147,6 +156,10 @@ def _is_routed(config: Config) -> bool:
 
 def _done(dry_run: bool) -> str:
     return "would be created" if dry_run else "created"
+
+
+def _counted(partitions: int) -> str:
+    return f"{partitions} partition{'' if partitions == 1 else 's'}"
 
 
 def _input_counts(config: Config, admin: KafkaAdmin) -> dict[str, int]:

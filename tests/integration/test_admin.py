@@ -105,8 +105,10 @@ def test_init_makes_input_topics_where_it_is_told_their_size(setting: Setting) -
     assert made.exit_code == 0, made.output
     assert f"source.kafka.topics: {new} created, 5 partitions" in made.stdout
     assert f"{setting.state} created, 5 partitions" in made.stdout, "the larger of the two"
-    assert f"topics: {old}" not in made.stdout, "what exists is left alone"
-    assert setting.init("--input-partitions", "7").exit_code == 0
+    assert f"source.kafka.topics: {old} is there, 3 partitions, not 5: what exists is left alone" in made.stdout
+    again = setting.init("--input-partitions", "5")
+    assert again.exit_code == 0
+    assert f"source.kafka.topics: {new} is there, 5 partitions\n" in again.stdout
 
 
 def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path) -> None:
