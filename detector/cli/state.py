@@ -92,6 +92,7 @@ def warm(
     while_running: WhileRunning = False,
 ) -> None:
     """Play history into the configured store, so that streams start warm. Its alerts are held back."""
+    import logging
     import sys
 
     import structlog
@@ -101,7 +102,10 @@ def warm(
     from detector.inspect.warm import quiet, warm_from
     from detector.models.fingerprint import fingerprint
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     loaded = load(config)
     pipeline = build_pipeline(quiet(loaded))
     ours = fingerprint(pipeline.model, loaded.model.device, loaded.model.threads)

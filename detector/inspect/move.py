@@ -100,8 +100,9 @@ def _require_nobody(config: Config) -> None:
     with KafkaAdmin(config.kafka, f"group {group}") as admin:
         members = admin.members(group)
     if members:
+        noun = "member" if len(members) == 1 else "members"
         raise StateOccupied(
-            f"group {group} has {len(members)} running members ({', '.join(members[:3])}): stop them first. One with a "
+            f"group {group} has {len(members)} running {noun} ({', '.join(members[:3])}): stop all first. One with a "
             f"group_instance_id counts for {config.source.kafka.session_timeout_seconds:g} s after its end. "
             "--while-running goes on all the same"
         )

@@ -173,7 +173,7 @@ def test_nothing_is_put_or_taken_under_a_running_worker(
     Stock(stored).two_snapshots()
     source = make_source(topic, group_id=group)
     read(source, 1)
-    with pytest.raises(StateOccupied, match=rf"group {group} has 1 running members \(detector at .*--while-running"):
+    with pytest.raises(StateOccupied, match=rf"group {group} has 1 running member \(detector at .*--while-running"):
         move.revert(stored, PARTITIONS[0], at=None, while_running=False)
     assert len(look.surveys(stored, PARTITIONS[0])[0].snapshots) == 2, "looking is allowed, and nothing is gone"
     source.close(60.0)
