@@ -7,7 +7,7 @@ from html import escape
 
 from detector import __version__
 from detector.backtest.count import Judgement
-from detector.backtest.page import breakable, cards, close_up_pictures, duration, frame, heading, number
+from detector.backtest.page import breakable, cards, close_up_pictures, duration, extent, frame, heading, number
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
 from detector.replay import plural
@@ -95,10 +95,7 @@ def _row(at: int, one: Judgement) -> str:
 
 def _pictures(order: list[Judgement]) -> Iterator[str]:
     for at, one in enumerate(order[:MOST_PICTURES]):
-        caption = (
-            f"{plural(len(one.history.episodes), 'alert')} · {len(one.history.times):,} rows, one every "
-            f"{duration(one.history.step_seconds)}"
-        )
+        caption = f"{plural(len(one.history.episodes), 'alert')} · {extent(one.history)}"
         yield (
             f'<figure id="series-{at}"><h3>{breakable(one.history.name)}</h3><figcaption>{caption}</figcaption>'
             f"{picture(one)}{close_up_pictures(one)}</figure>"

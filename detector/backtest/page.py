@@ -11,6 +11,7 @@ from detector import __version__
 from detector.backtest.closeup import close_ups
 from detector.backtest.count import Judgement
 from detector.backtest.figures import Figures
+from detector.backtest.history import History
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
 from detector.backtest.ticks import short
@@ -212,8 +213,14 @@ def _caption(judged: Judgement, found: Figures) -> str:
     if found.median_delay_samples is not None:
         parts.append(f"median delay {delay(found)}")
     parts.append(f"{plural(found.alerts, 'alert')}, {found.false_alerts} false")
-    parts.append(f"{len(judged.history.times):,} rows, one every {duration(judged.history.step_seconds)}")
+    parts.append(extent(judged.history))
     return " · ".join(parts)
+
+
+def extent(history: History) -> str:
+    """How many rows, and how far apart where there are several."""
+    rows = len(history.times)
+    return f"{rows:,} row{'s' * (rows != 1)}" + (f", one every {duration(history.step_seconds)}" if rows > 1 else "")
 
 
 def number(value: float | None, digits: int) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 
 from detector.backtest.labels import iso
 
+MOST_DIGITS = 8
+"""More would not fit beside a picture."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _TIME_STEPS = [
     *(1, 5, 15, 30),
@@ -18,28 +20,32 @@ _TIME_STEPS = [
 
 
 def value_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """At most `most` round values between two, with their text.
+    """At most `most` round values between two, with their text: as many digits as tell them apart, up to `MOST_DIGITS`.
 
-    >>> value_ticks(0.0, 10.0, 3)
-    [(0.0, '0'), (5.0, '5'), (10.0, '10')]
+    >>> value_ticks(0.0, 10.0, 3), value_ticks(1.7501e9, 1.7503e9, 3)[0]
+    ([(0.0, '0'), (5.0, '5'), (10.0, '10')], (1750100000.0, '1.7501G'))
     """
     span = high - low
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(n * magnitude for n in (1, 2, 2.5, 5, 10, 20, 25) if span / (n * magnitude) < most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [(n * step, short(n * step)) for n in range(first, last + 1)]
+    values = [n * step for n in range(first, last + 1)]
+    digits = 4
+    while digits < MOST_DIGITS and len({short(value, digits) for value in values}) < len(values):
+        digits += 1
+    return [(value, short(value, digits)) for value in values]
 
 
-def short(number: float) -> str:
-    """A number in few characters.
+def short(number: float, digits: int = 4) -> str:
+    """A number in few characters, with so many digits that count.
 
     >>> short(1500.0), short(2.5e7), short(0.0123456), short(-3.0)
     ('1500', '25M', '0.01235', '-3')
     """
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size <= abs(number) < 1e13:
-            return f"{number / (1e3 if suffix == 'k' else size):.4g}{suffix}"
-    return f"{number:.4g}"
+            return f"{number / (1e3 if suffix == 'k' else size):.{digits}g}{suffix}"
+    return f"{number:.{digits}g}"
 
 
 def time_ticks(start: float, end: float, most: int) -> list[tuple[float, str]]:

@@ -65,6 +65,13 @@ def test_value_ticks_lie_inside_and_are_few(span: tuple[float, float]) -> None:
     assert all(span[0] - slack <= value <= span[1] + slack for value, _ in ticks)
 
 
+@pytest.mark.parametrize("span", [(1.7501e9, 1.7503e9), (1_000_000.0, 1_000_300.0), (99.99, 100.01), (-0.1, 0.2)])
+def test_value_ticks_are_told_apart_in_few_characters(span: tuple[float, float]) -> None:
+    texts = [text for _, text in value_ticks(*span, 4)]
+    assert len(set(texts)) == len(texts) >= 2
+    assert max(map(len, texts)) <= 9
+
+
 @pytest.mark.parametrize("seconds", [3.0, 50.0, 4000.0, 86_400.0, 1e6, 1e8, 3e9])
 def test_time_ticks_lie_inside_and_are_few(seconds: float) -> None:
     start = 1_600_000_123.0

@@ -210,6 +210,7 @@ def test_short_series_have_their_picture_too(rows: int) -> None:
     text = page(report)
     assert _Page(text).open == []
     assert text.count('<svg class="series"') == 1
+    assert (", one every " in text) == (rows > 1)
 
 
 def test_the_summary_says_the_main_figures(report: Report) -> None:
