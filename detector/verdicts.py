@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from detector.decoders.csv import is_header
+from detector.decoders.csv import is_header, split
 from detector.records import AlertStatus, SampleBatch, ScoredBatch
 
 HEADER = ("timestamp", "value", "expected", "lower", "upper", "anomaly_score", "alert")
@@ -63,8 +63,8 @@ class VerdictWriter:
 
 
 def _text_cells(line: bytes) -> list[str]:
-    cells = line.decode("utf-8", "replace").split(",")
-    return [cells[0], cells[1] if len(cells) > 1 else ""]
+    stamp, _, value = split(line.decode("utf-8", "replace"))
+    return [stamp, value]
 
 
 def _number(value: float) -> str:

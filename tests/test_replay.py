@@ -95,6 +95,14 @@ def test_files_of_any_length_and_age_do_not_influence_each_other(tmp_path: Path)
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
+def test_rows_keep_their_text_where_semicolons_separate_them(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("Zeit;Wert\n1600000000;1,5\n1600000300;1,6\n")
+    done, complaints = run([tmp_path / "x.csv"], tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "x.csv")
+    assert [(row["timestamp"], row["value"]) for row in rows] == [("1600000000", "1,5"), ("1600000300", "1,6")]
+    assert (done.malformed_rows, len(complaints)) == (0, 1)
+
+
 def test_repeated_and_late_rows_get_no_score(tmp_path: Path) -> None:
     lines = series(5, 100, 1_600_000_000)
     lines.insert(81, lines[80])

@@ -2,10 +2,11 @@
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
 milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
-no sample; columns behind the second are not read. `null`, `none`, `na` and `n/a` in any case are empty, too. A file's
-name says nothing of its kind: values are levels, unless `decoder.counters` names the file.
+no sample; columns behind the second are not read. Semicolons or tabs may stand for the commas; numbers may then have
+decimal commas. `null`, `none`, `na` and `n/a` in any case are empty, too. A file's name says nothing of its kind:
+values are levels, unless `decoder.counters` names the file.
 
-Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (no comma, or a header with the time in
+Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (only one, or a header with the time in
 another column), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
 """
 
@@ -27,7 +28,6 @@ _TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time",
 _NOTHING = frozenset({"", "null", "none", "na", "n/a"})
 """How programs write that there is no value."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CsvDecoder:
@@ -62,15 +62,31 @@ def is_header(first_line: bytes) -> bool:
     >>> is_header(b'"Time","web-1"'), is_header(b",0"), is_header(b"2025-06-15 08:00:00,7")
     (True, True, False)
     """
-    cell, comma, _ = first_line.partition(b",")
-    return bool(comma) and not any(byte in b"0123456789" for byte in cell)
+    cell, separator, _ = split(first_line.decode(errors="replace"))
+    return bool(separator) and not any(character in "0123456789" for character in cell)
+
+
+def split(line: str) -> tuple[str, str, str]:
+    """The first cell, what separates cells, and the second; with one cell only, that and nothing.
+
+    Cells are separated by whichever of comma, semicolon and tab comes first.
+
+    >>> split("2025-06-15,7,web-1"), split("2025-06-15;7,5"), split("7")
+    (('2025-06-15', ',', '7'), ('2025-06-15', ';', '7,5'), ('7', '', ''))
+    """
+    first, separator, rest = line.partition(",")
+    for mark in ";\t":
+        if mark in first and mark in first.strip():
+            first, separator, rest = line.partition(mark)
+    return first, separator, rest.partition(separator)[0] if separator else ""
 
 
 def _check(header: bytes) -> None:
     """Raises DecodeError for UTF-16, and for the time elsewhere: rows could be read as if it were not so."""
     if header.startswith(_UTF_16):
         raise DecodeError("encoding", "the file is UTF-16; save it as UTF-8")
-    names = [cell.strip(_AROUND) for cell in header.decode(errors="replace").split(",")]
+    text = header.decode(errors="replace")
+    names = [cell.strip(_AROUND) for cell in text.split(split(text)[1])]
     words = [name.lower() in _TIME_WORDS for name in names]
     if any(words) and not words[0]:
         at = words.index(True)
@@ -83,13 +99,14 @@ def _cells(line: bytes | None) -> tuple[str, str]:
     if len(line) > MAX_LINE_BYTES:
         raise DecodeError("oversize", f"{len(line)} bytes, more than {MAX_LINE_BYTES}")
     try:
-        stamp, comma, rest = line.decode().partition(",")
+        stamp, separator, value = split(line.decode())
     except UnicodeDecodeError as exc:
         raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
-    if not comma:
-        if not stamp.strip():
-            raise DecodeError("empty", "a line without anything in it")
-        other = next((f", but {name}" for mark, name in _OTHER_SEPARATORS.items() if mark in stamp), "")
-        raise DecodeError("columns", f"{stamp[:60]!r} holds no comma{other}")
-    value = rest.partition(",")[0] if "," in rest else rest
-    return stamp.strip(_AROUND), value.strip(_AROUND)
+    if not (stamp.strip() or value.strip()):
+        raise DecodeError("empty", "a line without anything in it")
+    if not separator:
+        raise DecodeError("columns", f"{stamp[:60]!r} is one column: it holds no comma, semicolon or tab")
+    if value.lstrip().startswith('"') and not value.rstrip().endswith('"'):
+        raise DecodeError("value", f"{value[:60]!r} has a comma behind it, within the quotes")
+    # Where semicolons or tabs separate, a comma is that of a decimal number.
+    return stamp.strip(_AROUND), (value if separator == "," else value.replace(",", ".")).strip(_AROUND)

@@ -15,7 +15,7 @@ def test_a_file_is_a_stream() -> None:
         raw(
             b"\xef\xbb\xbftimestamp,value",
             b"2014-02-14 14:30:00,0.132\r",
-            b"1392388500,7",
+            b"1392388500\t,7",
             b"1392388800000,",
             b'"2014-02-14T14:45:00Z" , "-1e3" , ignored',
             b"2014-02-14 14:50:00,NaN",
@@ -43,7 +43,9 @@ def test_a_file_is_a_stream() -> None:
         (None, "tombstone"),
         (b"", "empty"),
         (b"  \t", "empty"),
-        (b"2014-02-14 14:30:00;1", "columns"),
+        (b"2014-02-14 14:30:00|1", "columns"),
+        (b"2014-02-14 14:30:00;1.234,5", "value"),
+        (b'2014-02-14 14:30:00,"1,234.5"', "value"),
         (b"\xff,1", "encoding"),
         (b",1", "timestamp"),
         (b"soon,1", "timestamp"),
@@ -69,11 +71,21 @@ def test_a_header_of_any_words_is_one_only_at_the_top(header: bytes) -> None:
     assert CsvDecoder().decode(raw(header, first=2), SeriesIndex()).rejects
 
 
-@pytest.mark.parametrize("header", [b"id,timestamp,value", b'"value","Time"'])
+@pytest.mark.parametrize("header", [b"id,timestamp,value", b'"value";"Time"'])
 def test_a_header_with_the_time_elsewhere_is_told(header: bytes) -> None:
     [reject] = CsvDecoder().decode(raw(header, b"17,1392388500,7"), SeriesIndex()).rejects
     assert (reject.offset, reject.reason) == (1, "columns")
     assert "is column 2, and has to be the first" in reject.detail
+
+
+def test_semicolons_and_tabs_separate_too_and_leave_the_comma_to_decimals() -> None:
+    series = SeriesIndex()
+    lines = (b"Zeit;Wert", b'2014-02-14 14:30:00;"0,132"', b"1392388500\t7,5\tweb;1,x", b"1392388800;;1")
+    assert readable(CsvDecoder().decode(raw(*lines, topic="a"), series), series) == [
+        ("a", 1_392_388_200.0, 0.132, "SCORED", 2),
+        ("a", 1_392_388_500.0, 7.5, "SCORED", 3),
+        ("a", 1_392_388_800.0, None, "GAP", 4),
+    ]
 
 
 def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
@@ -85,12 +97,10 @@ def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"2014-02-14 14:30:00;1", "'2014-02-14 14:30:00;1' holds no comma, but semicolons"),
-        (b"1392388500\t1", r"'1392388500\t1' holds no comma, but tabs"),
-        (b"1392388500", "'1392388500' holds no comma"),
+        (b"1392388500|1", "'1392388500|1' is one column: it holds no comma, semicolon or tab"),
         (b" ", "a line without anything in it"),
     ],
 )
-def test_what_stands_there_instead_of_a_comma_is_told(line: bytes, told: str) -> None:
+def test_what_separates_no_columns_is_told(line: bytes, told: str) -> None:
     [reject] = CsvDecoder().decode(raw(line), SeriesIndex()).rejects
     assert reject.detail == told
