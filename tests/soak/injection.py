@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import signal
 import time
 from collections import Counter
@@ -151,12 +152,17 @@ class Injection:
         self._after(fault.seconds, broker.resume)
 
     def _sink_refuses(self, fault: Fault) -> None:
-        self._limit_alerts(AlterConfigOpType.SET)
+        until = self.elapsed + fault.seconds
+        self._limit_alerts(AlterConfigOpType.SET, until)
         self.happened["sink_refuses"] += 1
-        self._after(fault.seconds, lambda: self._limit_alerts(AlterConfigOpType.DELETE))
+        self._at(until, self.accept_alerts)
 
-    def _limit_alerts(self, operation: AlterConfigOpType) -> None:
-        """No record is as small as one byte: each is refused for good."""
+    def accept_alerts(self) -> None:
+        """Also where a broker that was frozen may have set the limit after it was lifted."""
+        self._limit_alerts(AlterConfigOpType.DELETE)
+
+    def _limit_alerts(self, operation: AlterConfigOpType, until: float = math.inf) -> None:
+        """No record is as small as one byte: each is refused for good. What fails is tried again until then."""
         limit = [ConfigEntry("max.message.bytes", "1", incremental_operation=operation)]
         resources = [
             ConfigResource(ResourceType.TOPIC, group.alerts, incremental_configs=limit) for group in self.rig.groups
@@ -167,7 +173,8 @@ class Injection:
             ).values():
                 future.result(2 * ANSWER_SECONDS)
         except (KafkaException, TimeoutError):
-            self._after(1.0, lambda: self._limit_alerts(operation))
+            if self.elapsed + 1.0 < until:
+                self._after(1.0, lambda: self._limit_alerts(operation, until))
 
     def _hook_fails(self, fault: Fault) -> None:
         self._hurt_hook(fault, Hook.fail)

@@ -108,6 +108,7 @@ class Run:
         self._scale_to_usual()
         for broker in rig.cluster.brokers:
             broker.wait_started()
+        self.injection.accept_alerts()
         rig.load.finish()
         self.say("the daemons catch up")
         verdict = Verdict(_commit(), self.plan.seed, self.plan.seconds, STREAMS, PARTITIONS)
