@@ -218,6 +218,7 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
     for name in Mutes(config.alerts).names:
         metrics.alerts.muted.labels(name)
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
+    pipeline.onlooker = metrics.shown.see if metrics.shown.follow(config.telemetry.streams) else None
 
 
 def _count_from_zero(metrics: Metrics, sinks: list[str]) -> None:

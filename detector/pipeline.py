@@ -31,10 +31,13 @@ from detector.records import (
     Uint8,
 )
 from detector.scoring import GroupScorer, Scorer
+from detector.series import SeriesKey
 from detector.streams.ordering import judge, rounds
 from detector.streams.partition import NO_ROW
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
+
+Onlooker = Callable[[Rows, tuple[Float64, ...], Callable[[int], SeriesKey]], None]
 
 
 class Pipeline:
@@ -82,6 +85,8 @@ class Pipeline:
         self.models: dict[Partition, Model] = {}
         """Partitions whose streams are forecast with other weights, of the same shape."""
         self.recorder: Recorder | None = None
+        self.onlooker: Onlooker | None = None
+        """Hears of every round: value, expectation, bounds, score and time of each row, and whose row it is."""
         self.progress: Callable[[], object] = lambda: None
         """Hears of every round: a batch may take minutes, where it has many samples of few streams."""
         self._usual = Model(model, forecaster)
@@ -214,6 +219,9 @@ class Pipeline:
         joined.lower[picks], joined.upper[picks] = score.lower, score.upper
         joined.scores[picks] = score.anomaly_score
         joined.statuses[picks] = status
+        if self.onlooker is not None:
+            found = (values, forecast.loc, score.lower, score.upper, score.anomaly_score, times)
+            self.onlooker(rows, found, self.table.key)
         if self.groups is not None:
             joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
 

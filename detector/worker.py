@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -16,6 +16,7 @@ from detector.pipeline import Pipeline
 from detector.portions import Portions
 from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
+from detector.series import SeriesKey
 from detector.sinks.board import AlertBoard
 from detector.snapshots import Snapshots
 from detector.streams.membership import GROUP, IS_GROUP
@@ -239,8 +240,16 @@ class Worker:
     def _housekeep(self) -> None:
         self.telemetry.metrics.source.observe_lag(self.source.lag())
         self.telemetry.observe_streams(stream_counts(self.pipeline, self._assigned))
+        table = self.pipeline.table
+        present = (self._assigned, table.streams, table.expired, table.evicted)
+        self.telemetry.metrics.shown.choose(self._streams, present, self.clock.monotonic)
         self._put_aside()
         self._report_splits()
+
+    def _streams(self) -> Iterator[tuple[Partition, int, SeriesKey]]:
+        for partition in sorted(self._assigned):
+            for row in self.pipeline.table.stream_rows(partition).tolist():
+                yield partition, row, self.pipeline.table.key(row)
 
     def _put_aside(self) -> None:
         """Streams that are forgotten make room for others, whose names are new."""

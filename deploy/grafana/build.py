@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacem
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
+    DynamicConfigValue,
     GridPos,
     VariableOption,
     VariableRefresh,
@@ -45,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture; `kind` is stat, timeseries or heatmap."""
+    """One picture; `kind` is stat, timeseries, heatmap or band."""
 
     title: str
     help: str
@@ -373,9 +374,34 @@ LEARNING = [
     ),
 ]
 
+# A stream's name holds quotes, which Grafana escapes only where it is asked to.
+STREAM = "{,stream=${stream:doublequote}}"
+STREAMS = [
+    panel(
+        "band",
+        "$stream",
+        "none",
+        "Value, and the band that was expected, of a stream that telemetry.streams of the configuration names.",
+        Query(f"detector_stream_value{STREAM}", "value"),
+        Query(f"detector_stream_expected{STREAM}", "expected"),
+        Query(f"detector_stream_lower{STREAM}", "lower"),
+        Query(f"detector_stream_upper{STREAM}", "upper"),
+        width=16,
+    ),
+    panel(
+        "timeseries",
+        "Score of $stream",
+        "none",
+        "anomaly_score; above 1 is anomalous.",
+        Query(f"detector_stream_anomaly_score{STREAM}", "score"),
+        Query("vector(1)", "threshold"),
+    ),
+]
+
 ROWS = {
     "Overview": OVERVIEW,
     "Detections": DETECTIONS,
+    "Chosen streams": STREAMS,
     "Input": INPUT,
     "Delivery": DELIVERY,
     "Worker": WORKER,
@@ -399,6 +425,9 @@ def build() -> str:
         .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
         .with_variable(variable("job", "label_values(detector_build_info, job)"))
         .with_variable(variable("instance", 'label_values(detector_build_info{job=~"$job"}, instance)'))
+        .with_variable(
+            chosen("stream", 'label_values(detector_stream_value{job=~"$job", instance=~"$instance"}, stream)')
+        )
     )
     top = 0
     number = count(1)
@@ -416,17 +445,15 @@ def build() -> str:
 
 
 def variable(name: str, query: str) -> dashboard.QueryVariable:
+    """Any number of what the query finds."""
     everything = VariableOption(text="All", value="$__all", selected=True)
-    return (
-        dashboard.QueryVariable(name)
-        .datasource(SOURCE)
-        .query(query)
-        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .include_all(True)
-        .all_value(".+")
-        .multi(True)
-        .current(everything)
-    )
+    return chosen(name, query).include_all(True).all_value(".+").multi(True).current(everything)
+
+
+def chosen(name: str, query: str) -> dashboard.QueryVariable:
+    """One of what the query finds."""
+    found = dashboard.QueryVariable(name).datasource(SOURCE).query(query)
+    return found.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
 
 
 def drawn(each: Panel) -> "stat.Panel | timeseries.Panel | heatmap.Panel":
@@ -438,11 +465,26 @@ def drawn(each: Panel) -> "stat.Panel | timeseries.Panel | heatmap.Panel":
     else:
         tooltip = VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
         legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
-        made = timeseries.Panel().tooltip(tooltip).legend(legend.show_legend(True)).fill_opacity(10).min(0)
+        made = timeseries.Panel().tooltip(tooltip).legend(legend.show_legend(True))
+        made = with_band(made) if each.kind == "band" else made.fill_opacity(10).min(0)
     made.title(each.title).description(each.help).unit(each.unit).datasource(SOURCE)
     for number, query in enumerate(each.queries):
         made.with_target(target(query, chr(ord("A") + number), is_heatmap=each.kind == "heatmap"))
     return made
+
+
+def with_band(made: timeseries.Panel) -> timeseries.Panel:
+    """The area between two of the curves is filled, and only the value is drawn boldly."""
+    faint = {"custom.lineWidth": 0, "color": {"mode": "fixed", "fixedColor": "blue"}}
+    styles = {
+        "upper": {**faint, "custom.fillBelowTo": "lower", "custom.fillOpacity": 15},
+        "lower": faint,
+        "expected": {"custom.lineWidth": 1, "color": {"mode": "fixed", "fixedColor": "blue"}},
+        "value": {"custom.lineWidth": 2, "color": {"mode": "fixed", "fixedColor": "orange"}},
+    }
+    for curve, style in styles.items():
+        made.override_by_name(curve, [DynamicConfigValue(id_val=key, value=value) for key, value in style.items()])
+    return made.fill_opacity(0)
 
 
 def target(query: Query, reference: str, is_heatmap: bool) -> prometheus.Dataquery:

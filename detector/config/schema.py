@@ -194,11 +194,19 @@ class Watchdog(Section):
     partition_seconds: PositiveSeconds = 300.0
 
 
+class ShownStreams(Section):
+    """Streams that have metrics of their own."""
+
+    match: list[str] = []
+    most: Annotated[int, Field(ge=1, le=10_000)] = 100
+
+
 class Telemetry(Section):
     """`/metrics`, health and logs."""
 
     listen: ListenAddress = "127.0.0.1:9464"
     web_config_file: FilePath | None = None
+    streams: ShownStreams = ShownStreams()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     alert_lines_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600

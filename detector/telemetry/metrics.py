@@ -21,6 +21,7 @@ from detector.telemetry.detection_metrics import AlertMetrics, SampleMetrics, St
 from detector.telemetry.families import PREFIX, Families
 from detector.telemetry.health import Health
 from detector.telemetry.learning_metrics import LearningMetrics
+from detector.telemetry.shown_streams import ShownStreams
 from detector.telemetry.source_metrics import SourceMetrics
 from detector.telemetry.state_metrics import StateMetrics
 
@@ -52,6 +53,7 @@ class Metrics:
         self.state = StateMetrics(make)
         self.learning = LearningMetrics(make)
         self.worker = WorkerMetrics(make)
+        self.shown = ShownStreams(make)
         self._seconds = seconds
 
     def observe_decoded(self, batch: SampleBatch) -> None:

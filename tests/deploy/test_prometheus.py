@@ -146,7 +146,8 @@ def rules() -> dict[str, str]:
 
 
 def as_grafana_asks(expr: str) -> str:
-    return expr.replace("$__rate_interval", "30s").replace("$job", ".+").replace("$instance", ".+")
+    asked = expr.replace("$__rate_interval", "30s").replace("$job", ".+").replace("$instance", ".+")
+    return asked.replace("${stream:doublequote}", r'"cpu{host=\"a\"}"')
 
 
 def test_promtool_finds_nothing() -> None:

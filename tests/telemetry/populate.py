@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from detector.config.schema import ShownStreams
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import (
     Alert,
@@ -104,6 +105,16 @@ def counts(
     )
 
 
+def show_one(metrics: Metrics, now: float) -> None:
+    """A stream that was asked for has got a sample."""
+    key = SeriesKey.of("cpu", {"host": "a"})
+    metrics.shown.follow(ShownStreams(match=["cpu*"]))
+    metrics.shown.choose(lambda: [((TOPIC, 0), 0, key)], key, lambda: 0.0)
+    metrics.shown.see(
+        np.array([0]), tuple(np.array([number]) for number in (5.0, 4.0, 3.0, 6.0, 0.7, now)), lambda _: key
+    )
+
+
 def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: float = NOW) -> None:
     """One of everything."""
     owned = frozenset((TOPIC, number) for number in range(partitions))
@@ -129,6 +140,7 @@ def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: f
         metrics.worker.sink_messages.labels(sink).inc()
         metrics.worker.sink_failures.labels(sink).inc(0)
     metrics.worker.sink_waiting.labels("alertmanager").set(1)
+    show_one(metrics, now)
     metrics.worker.log_lines.labels("info").inc(5)
     for stage, seconds in {"poll": 3.0, "decode": 1.0, "pipeline": 5.0, "sink": 0.1, "checkpoint": 0.3}.items():
         metrics.worker.stage_seconds.labels(stage).inc(seconds)

@@ -1,0 +1,112 @@
+"""Gauges of the streams that were asked for by name: the newest value, what was expected of it, and its score.
+
+No other metric has a label that names a stream. How many are shown is bounded, whatever there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from detector.columns import Rows
+from detector.config.schema import ShownStreams as Settings
+from detector.records import Float64, Partition
+from detector.series import SeriesKey
+from detector.telemetry.families import PARTITION, PREFIX, Families
+
+QUANTITIES = {
+    "stream_value": "Newest value of a stream that telemetry.streams names; the rate of a counter.",
+    "stream_expected": "What was expected of that value.",
+    "stream_lower": "Lower bound of what was expected.",
+    "stream_upper": "Upper bound of what was expected.",
+    "stream_anomaly_score": "Its anomaly_score; above 1 is anomalous.",
+    "stream_sample_timestamp_seconds": "The time of that value.",
+}
+LEAST_SECONDS = 10.0
+"""Between two choices."""
+LARGEST_SHARE = 0.01
+"""Of the time that choosing takes, where there are very many streams."""
+
+Named = tuple[Partition, int, SeriesKey]
+"""A stream, with the row that holds its state."""
+
+
+class _Shown(NamedTuple):
+    key: SeriesKey
+    labels: tuple[str, ...]
+
+
+class ShownStreams(Collector):
+    """Chosen from time to time; in between the worker's thread tells of samples, and others read."""
+
+    def __init__(self, make: Families) -> None:
+        """Nothing is shown until `follow`."""
+        self._settings = Settings()
+        self._lock = Lock()
+        self._by_row: dict[int, _Shown] = {}
+        self._is_shown = np.zeros(0, dtype=np.bool_)
+        self._newest: dict[_Shown, tuple[float, ...]] = {}
+        self._choose_at = -np.inf
+        self._chosen_of: object = None
+        make.registry.register(self)
+
+    def follow(self, settings: Settings) -> bool:
+        """Show the streams that these patterns match; whether there can be any."""
+        self._settings = settings
+        return bool(settings.match)
+
+    def choose(self, streams: Callable[[], Iterable[Named]], version: object, now: Callable[[], float]) -> None:
+        """Look for streams to show, if `version` of what there is differs from the last time and that was long ago."""
+        began = now()
+        if not self._settings.match or version == self._chosen_of or began < self._choose_at:
+            return
+        wanted = ((partition, row, key) for partition, row, key in streams() if self._is_wanted(str(key)))
+        found = sorted(wanted, key=lambda stream: (str(stream[2]), stream[0]))[: self._settings.most]
+        by_row = {row: _Shown(key, (str(key), partition[0], str(partition[1]))) for partition, row, key in found}
+        is_shown = np.zeros(max(by_row, default=-1) + 1, dtype=np.bool_)
+        is_shown[list(by_row)] = True
+        with self._lock:
+            self._by_row, self._is_shown = by_row, is_shown
+            self._newest = {shown: self._newest[shown] for shown in by_row.values() if shown in self._newest}
+        self._chosen_of = version
+        self._choose_at = now() + max(LEAST_SECONDS, (now() - began) / LARGEST_SHARE)
+
+    def see(self, rows: Rows, quantities: tuple[Float64, ...], key_of: Callable[[int], SeriesKey]) -> None:
+        """The streams of these rows have each got a sample; `quantities` are [B], in the order of `QUANTITIES`."""
+        picked = np.flatnonzero(rows < len(self._is_shown))
+        picked = picked[self._is_shown[rows[picked]]]
+        if not len(picked):
+            return
+        found = zip(rows[picked].tolist(), *(quantity[picked].tolist() for quantity in quantities), strict=True)
+        with self._lock:
+            for row, *numbers in found:
+                shown = self._by_row[row]
+                if shown.key == key_of(row):  # the row may be another stream's by now
+                    self._newest[shown] = tuple(numbers)
+
+    def describe(self) -> Iterator[Metric]:
+        """Names, so that two metrics of one name are refused."""
+        return iter(self._families())
+
+    def collect(self) -> Iterator[Metric]:
+        """One consistent reading."""
+        families = self._families()
+        with self._lock:
+            newest = list(self._newest.items())
+        for shown, numbers in sorted(newest, key=lambda one: one[0].labels):
+            for family, number in zip(families, numbers, strict=True):
+                family.add_metric(shown.labels, number)
+        return iter(families)
+
+    def _families(self) -> list[GaugeMetricFamily]:
+        labels = ("stream", *PARTITION)
+        return [GaugeMetricFamily(PREFIX + name, text, labels=labels) for name, text in QUANTITIES.items()]
+
+    def _is_wanted(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._settings.match)

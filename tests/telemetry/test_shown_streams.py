@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from detector.config.schema import ShownStreams as Settings
+from detector.series import SeriesKey
+from detector.telemetry import Metrics, new_registry
+from detector.telemetry.shown_streams import LEAST_SECONDS, QUANTITIES
+
+PARTITION = ("metrics", 3)
+
+
+class Table:
+    """Rows by their number, and what a worker tells of them."""
+
+    def __init__(self, *names: str) -> None:
+        self.keys = [SeriesKey.of(name, {"host": "a"}) for name in names]
+        self.version = 0
+        self.now = 100.0
+        self.metrics = Metrics(new_registry())
+        self.asked = 0
+
+    def follow(self, *match: str, most: int = 100) -> None:
+        assert self.metrics.shown.follow(Settings(match=list(match), most=most))
+        self.choose()
+
+    def choose(self) -> None:
+        def streams() -> Any:
+            self.asked += 1
+            return ((PARTITION, row, key) for row, key in enumerate(self.keys))
+
+        self.metrics.shown.choose(streams, self.version, lambda: self.now)
+
+    def see(self, value: float, *rows: int) -> None:
+        """All of a sample but its value is told from that."""
+        quantities = tuple(np.full(len(rows), value + place) for place in range(len(QUANTITIES)))
+        self.metrics.shown.see(np.array(rows), quantities, lambda row: self.keys[row])
+
+    def shown(self) -> dict[str, dict[str, float]]:
+        """Stream -> quantity -> number."""
+        found: dict[str, dict[str, float]] = {}
+        for family in text_string_to_metric_families(generate_latest(self.metrics.registry).decode()):
+            for sample in family.samples:
+                if "stream" in sample.labels:
+                    assert (sample.labels["topic"], sample.labels["partition"]) == ("metrics", "3")
+                    found.setdefault(sample.labels["stream"], {})[sample.name] = sample.value
+        return found
+
+
+def test_streams_that_match_are_shown_once_they_have_a_sample() -> None:
+    table = Table("cpu", "mem", "disk")
+    table.follow("cpu*", '*{host="a"}x', "me?{*")
+    assert table.shown() == {}
+    table.see(1.0, 0, 1, 2)
+    table.see(2.0, 1)
+    assert table.shown() == {
+        'cpu{host="a"}': {f"detector_{name}": 1.0 + place for place, name in enumerate(QUANTITIES)},
+        'mem{host="a"}': {f"detector_{name}": 2.0 + place for place, name in enumerate(QUANTITIES)},
+    }
+
+
+def test_g18_no_more_are_shown_than_may_be_and_the_same_ones_in_any_order() -> None:
+    names = [f"m{number:03}" for number in range(200)]
+    for given in (names, names[::-1]):
+        table = Table(*given)
+        table.follow("m*", most=3)
+        table.see(1.0, *range(200))
+        assert list(table.shown()) == [f'm{number:03}{{host="a"}}' for number in range(3)]
+
+
+def test_nothing_is_asked_for_where_nothing_is_to_be_shown() -> None:
+    table = Table("cpu")
+    assert not table.metrics.shown.follow(Settings())
+    table.choose()
+    table.see(1.0, 0)
+    assert table.asked == 0
+    assert table.shown() == {}
+
+
+def test_a_row_that_is_another_streams_by_now_shows_nothing_of_it() -> None:
+    table = Table("cpu", "mem")
+    table.follow("cpu*")
+    table.see(1.0, 0, 1)
+    table.keys[0] = SeriesKey.of("disk", {"host": "a"})
+    table.see(5.0, 0, 1)
+    assert table.shown()['cpu{host="a"}']["detector_stream_value"] == 1.0
+    assert list(table.shown()) == ['cpu{host="a"}']
+
+
+def test_streams_come_and_go_but_are_not_looked_for_all_the_time() -> None:
+    table = Table("cpu")
+    table.follow("*")
+    table.see(1.0, 0)
+    table.choose()
+    assert table.asked == 1, "nothing has changed"
+    table.keys, table.version = [SeriesKey.of("mem", {"host": "a"}), table.keys[0]], 1
+    table.choose()
+    assert table.asked == 1, "it is too soon"
+    table.now += LEAST_SECONDS
+    table.choose()
+    table.see(2.0, 0)
+    found = table.shown()
+    assert found['mem{host="a"}']["detector_stream_value"] == 2.0
+    assert found['cpu{host="a"}']["detector_stream_value"] == 1.0, "what was known of it stays, in another row"
+    table.keys, table.version, table.now = table.keys[:1], 2, table.now + LEAST_SECONDS
+    table.choose()
+    assert list(table.shown()) == ['mem{host="a"}']
