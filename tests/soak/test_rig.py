@@ -10,9 +10,13 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AlterConfigOpType, ConfigResource  # type: ignore[attr-defined]  # as in injection.py
 
 from detector.columns import BlockState
 from detector.config.webhook import Webhook
@@ -21,12 +25,15 @@ from detector.protocols import Message
 from detector.sinks.webhook_http import WebhookClient
 from tests.sinks.hook import Hook, disordered
 from tests.soak.daemons import Process
-from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, schedule
+from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, Fault, schedule
+from tests.soak.injection import Injection
 from tests.soak.load import BROKEN, step_records
 from tests.soak.machine import FAILING, FULL, SOUND, Machine, build_shim
 from tests.soak.oracle import Comparison, Fact, block_differences, judge
+from tests.soak.rig import Rig
 from tests.soak.run import NORMAL_ENDS
 
+SET, DELETE = AlterConfigOpType.SET, AlterConfigOpType.DELETE
 TELL = """
 import os, sys, time
 print(time.time() - os.stat(sys.argv[1]).st_mtime)
@@ -64,6 +71,41 @@ def test_a_process_that_is_killed_while_it_ends_in_order_may_have_ended_before()
     process.send(signal.SIGTERM, "terminate")
     process.send(signal.SIGKILL, "kill")
     assert {0, process.popen.wait()} <= NORMAL_ENDS[process.asked]
+
+
+class Refusing:
+    """A broker's administration that fails so often, after a while."""
+
+    def __init__(self, fails: int) -> None:
+        self.fails = fails
+        self.done: list[AlterConfigOpType | None] = []
+
+    def incremental_alter_configs(self, resources: list[ConfigResource], request_timeout: float) -> dict[str, Any]:
+        if self.fails:
+            self.fails -= 1
+            time.sleep(0.3)
+            raise KafkaException("not now")
+        self.done += [resource.incremental_configs[0].incremental_operation for resource in resources]
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("fails", "seconds", "done"),
+    [(0, 0.1, [SET, DELETE]), (1, 0.1, [DELETE]), (1, 2.0, [SET, DELETE]), (2, 0.1, [DELETE])],
+)
+def test_alerts_are_accepted_when_the_fault_is_over(
+    tmp_path: Path, fails: int, seconds: float, done: list[AlterConfigOpType]
+) -> None:
+    admin = Refusing(fails)
+    rig = SimpleNamespace(
+        folder=tmp_path, groups=[SimpleNamespace(alerts="alerts")], kafka=SimpleNamespace(admin=admin)
+    )
+    injection = Injection(cast("Rig", rig))
+    injection.start([Fault(0.0, "sink_refuses", 0, seconds)])
+    while not injection.done:
+        injection.do_due()
+        time.sleep(0.01)
+    assert admin.done == done
 
 
 def test_a_machine_has_its_own_clock_and_its_own_trouble_with_the_disk(tmp_path: Path) -> None:
