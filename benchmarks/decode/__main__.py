@@ -176,6 +176,14 @@ def avro(count: int, at_once: int = 1) -> Case:
     return Case(name, [record(first) for first in range(0, count, at_once)], decoder)
 
 
+def vector(number: int) -> dict[str, Any]:
+    """A gauge; events of a scrape share their time."""
+    plain = sample(number)
+    moment = f"2024-01-01T{number // 3600 % 24:02d}:{number // 60 % 60:02d}:00.123456789Z"
+    value = {"timestamp": moment, "kind": "absolute", "gauge": {"value": number * 0.37}}
+    return {"name": "cpu_seconds", "namespace": "host", "tags": plain["labels"], **value}
+
+
 def routed(count: int) -> list[bytes]:
     """Samples on the internal topic, thousands a record."""
     lanes = Lanes(1, count)
@@ -206,6 +214,8 @@ def cases(count: int) -> list[Case]:
         Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),
         Case("remote write of 100 series", remote_write(count), DECODERS["remote_write"](Settings())),
         Case("otlp of 100 points", otlp(count), DECODERS["otlp"](Settings())),
+        Case("vector, a gauge", [packed(vector(n)) for n in numbers], DECODERS["vector"](Settings())),
+        Case("vector, native_json", [packed({"metric": vector(n)}) for n in numbers], DECODERS["vector"](Settings())),
         Case("routed", routed(count), DECODERS["routed"](Settings())),
         Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
     ]

@@ -10,7 +10,9 @@ from detector.config.avro import AvroDecoder
 from detector.config.fields import Fields, Unit
 from detector.config.values import Section
 
-DecoderName = Literal["json", "avro", "telegraf", "influx", "collectd", "remote_write", "otlp", "csv", "routed"]
+DecoderName = Literal[
+    "json", "avro", "telegraf", "influx", "collectd", "remote_write", "otlp", "vector", "csv", "routed"
+]  # fmt: skip
 
 
 class JsonDecoder(Section):

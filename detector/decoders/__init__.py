@@ -14,6 +14,7 @@ from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
 from detector.decoders.schema_registry import Meanwhile
 from detector.decoders.telegraf import TelegrafDecoder
+from detector.decoders.vector import VectorDecoder
 from detector.protocols import Decoder
 
 Factory = Callable[[Settings], Decoder]
@@ -36,6 +37,7 @@ DECODERS: dict[str, Factory] = {
     "collectd": lambda settings: CollectdDecoder(settings.collectd),
     "remote_write": lambda settings: RemoteWriteDecoder(Kinds(settings.counters, settings.gauges)),
     "otlp": lambda settings: OtlpDecoder(settings.otlp),
+    "vector": lambda settings: VectorDecoder(),
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
     "routed": lambda settings: RoutedDecoder(),
 }
@@ -52,5 +54,6 @@ __all__ = [
     "RemoteWriteDecoder",
     "RoutedDecoder",
     "TelegrafDecoder",
+    "VectorDecoder",
     "make_decoder",
 ]

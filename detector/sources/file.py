@@ -27,6 +27,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "telegraf": _JSON,
     "collectd": _JSON,
     "otlp": _JSON,
+    "vector": _JSON,
     "influx": (".influx", ".lp"),
     "remote_write": (),
     "routed": (),

@@ -50,6 +50,8 @@ GOODS = {
     ),
     "collectd": b'[{"values":[1.5],"dstypes":["gauge"],"dsnames":["value"],"time":1.7e9,"interval":10,"host":"a",'
     b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',
+    "vector": b'{"name":"cpu","namespace":"host","tags":{"host":"a"},"timestamp":"2023-11-14T22:13:20.000000001Z",'
+    b'"kind":"absolute","gauge":{"value":1.5}}',
 }
 
 RECORDS = st.lists(
@@ -72,6 +74,12 @@ OTLP_JSON = (
     b'"timeUnixNano":"17","flags":0}]}},{"name":"s","summary":{"dataPoints":[{"count":"3","sum":1.5,"timeUnixNano":17,'
     b'"quantileValues":[{"quantile":0.5,"value":2}]}]}}]}]}]}'
 )
+VECTOR = [
+    GOODS["vector"],
+    b'{"name":"n","tags":{"a":["b",null]},"interval_ms":10000,"kind":"incremental","counter":{"value":1.0}}',
+    b'{"name":"n","kind":"absolute","distribution":{"samples":[{"value":1.0,"rate":2}],"statistic":"summary"}}',
+    b'{"metric":{"name":"n","kind":"incremental","aggregated_summary":{"quantiles":[{"quantile":1,"value":2}],"count":3,"sum":2}}}',
+]
 SETTINGS = {"avro": {"type": "avro", "avro": {"schemas": {1: str(avro_records.SCHEMA_FILE)}}}}
 NEARLY_RIGHT = {
     "avro": avro_records.NEARLY_RIGHT,
@@ -80,6 +88,7 @@ NEARLY_RIGHT = {
     "collectd": json_records([GOODS["collectd"]]),
     "otlp": json_records([OTLP_JSON]) | OTLP | PROTOBUF,
     "remote_write": SNAPPY,
+    "vector": json_records(VECTOR),
 }
 
 
