@@ -102,7 +102,8 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
     opened: list[Any] = []
 
     def open_connections(**settings: Any) -> Any:
-        opened.append(KafkaNetClient(**settings))
+        # It would warn of a coroutine that is too long, such as whenever a token is asked for or the machine is busy.
+        opened.append(KafkaNetClient(**settings, slow_task_threshold_secs=0))
         _back_off_until_connected(opened[-1]._manager)
         return opened[-1]
 

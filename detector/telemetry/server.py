@@ -179,7 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         route = self.server.routes.get(path)
         if route is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
+            told = f"404 Not Found; there are {', '.join(self.server.routes)}\n"
+            self._answer(HTTPStatus.NOT_FOUND, {"Content-Type": TEXT}, told.encode())
             return
         self._answer(*route(self.headers))
 

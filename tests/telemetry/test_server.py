@@ -97,7 +97,10 @@ def test_healthy_while_the_loop_comes_round_whether_ready_or_not(site: Site) -> 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/-/", "/debug/pprof", "/%6detrics"])
 def test_s5_nothing_else_is_there(site: Site, path: str) -> None:
     response, body = site.ask(path)
-    assert (response.status, body) == (404, b"404 Not Found\n")
+    assert (response.status, body) == (
+        404,
+        b"404 Not Found; there are /metrics, /-/healthy, /-/ready\n",
+    )
 
 
 def test_a_query_string_does_no_harm(site: Site) -> None:
