@@ -217,7 +217,7 @@ def _metrics(payload: bytes) -> list[_Metric]:
         if found:
             return found
     documents(payload)  # says what is wrong, unless it is sound JSON
-    raise DecodeError("shape", why)
+    raise DecodeError("shape", f"no metric event: {why}")
 
 
 def _natives(payload: bytes) -> list[_Metric]:
