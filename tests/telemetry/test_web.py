@@ -23,7 +23,7 @@ from detector.telemetry.server import MAX_CONNECTIONS
 from detector.telemetry.web import WebAccess, troubles
 
 PASSWORD = "canary: ä"
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode("ascii")
+HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$" + b"." * 22).decode("ascii")
 
 
 @pytest.fixture
