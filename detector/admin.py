@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from detector.config import Config
 from detector.errors import TopicMissing, TopicUnfit
-from detector.kafka_admin import KafkaAdmin, TopicDescription
+from detector.kafka.admin import KafkaAdmin, TopicDescription
 from detector.sinks.dead_letter import ENVELOPE_BYTES
 from detector.state.kafka_topic import LEAST_MESSAGE_BYTES
 

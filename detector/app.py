@@ -19,7 +19,7 @@ from detector.decoders import make_decoder
 from detector.errors import DetectorError
 from detector.garbage import let_go
 from detector.groups import Groups, GroupSettings
-from detector.kafka_client import ATTEMPT_LINES
+from detector.kafka.client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint

@@ -8,7 +8,7 @@ import pytest
 
 from detector.admin import Difference, Plan, differences, plans
 from detector.config import Config
-from detector.kafka_admin import TopicDescription
+from detector.kafka.admin import TopicDescription
 
 
 def planned(stream_partitions: int = 8, **settings: Any) -> dict[str, Plan]:

@@ -38,7 +38,7 @@ def init(
     """Create the topics that are missing and check the others, which are never changed. May be repeated."""
     from detector.admin import init as prepare
     from detector.config import load
-    from detector.kafka_admin import KafkaAdmin
+    from detector.kafka.admin import KafkaAdmin
 
     loaded = load(config)
     with KafkaAdmin(loaded.kafka, "admin init") as cluster:

@@ -94,7 +94,7 @@ def store_of(config: Config, *, while_running: bool) -> Iterator[StateStore]:
 
 
 def _require_nobody(config: Config) -> None:
-    from detector.kafka_admin import KafkaAdmin
+    from detector.kafka.admin import KafkaAdmin
 
     group = config.source.kafka.group_id
     with KafkaAdmin(config.kafka, f"group {group}") as admin:

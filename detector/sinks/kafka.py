@@ -13,7 +13,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import DeliveryError, TopicMissing
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.protocols import Message
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import CommitRefused, DetectorError, MemberFenced
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.sources.kafka_drain import Taken, drain, waits

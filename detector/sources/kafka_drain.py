@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detector.kafka_client import milliseconds
+from detector.kafka.client import milliseconds
 from detector.sources.record_batch import Row
 
 _FULL_FETCH_BYTES = 1 << 20

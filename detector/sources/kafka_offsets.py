@@ -13,7 +13,7 @@ from kafka import errors as kafka_errors
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import OffsetLost, PartitionsChanged
-from detector.kafka_client import log_bounds, milliseconds, translate
+from detector.kafka.client import log_bounds, milliseconds, translate
 from detector.protocols import SkippedRange
 from detector.records import Lineage
 from detector.sources.kafka_lineage import Lineages

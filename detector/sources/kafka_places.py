@@ -11,7 +11,7 @@ from kafka import errors as kafka_errors
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import TopicMissing
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.records import Lineage, Partition
 from detector.sources.kafka_lineage import Lineages
 from detector.sources.kafka_offsets import Offsets

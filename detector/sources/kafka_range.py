@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import BrokerUnreachable, SourceError, TopicMissing
-from detector.kafka_client import client_options, connect, milliseconds, translate
+from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.records import RawBatch
 from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
 

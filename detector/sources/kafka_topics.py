@@ -10,7 +10,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import TopicMissing
-from detector.kafka_client import translate
+from detector.kafka.client import translate
 
 
 class Topics:

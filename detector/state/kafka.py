@@ -17,7 +17,7 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
-from detector.kafka_client import client_options, connect, milliseconds
+from detector.kafka.client import client_options, connect, milliseconds
 from detector.records import Partition
 from detector.state.kafka_read import KafkaReader, joined, unavailable
 from detector.state.kafka_topic import require_topic

@@ -18,7 +18,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import SourceError, StateUnavailable
-from detector.kafka_client import client_options, connect, log_bounds, milliseconds, translate
+from detector.kafka.client import client_options, connect, log_bounds, milliseconds, translate
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name

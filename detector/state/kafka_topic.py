@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from detector.config.schema import Kafka
 from detector.errors import StateUnavailable
-from detector.kafka_admin import KafkaAdmin
+from detector.kafka.admin import KafkaAdmin
 
 LEAST_MESSAGE_BYTES = 600_000
 """State is written in pieces of half a MiB; Kafka's default limit is 1 MiB."""

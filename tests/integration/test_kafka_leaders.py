@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from detector.config.schema import Kafka
-from detector.kafka_client import client_options, log_bounds
+from detector.kafka.client import client_options, log_bounds
 from tests.kafka.cluster import Cluster
 
 pytestmark = pytest.mark.integration

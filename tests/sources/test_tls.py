@@ -17,7 +17,7 @@ from detector.config import parse
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as Section
 from detector.errors import AccessDenied, BrokerUnreachable, ConfigError, SourceError
-from detector.kafka_client import translate
+from detector.kafka.client import translate
 from detector.sources.kafka import KafkaSource
 from tests.stopwatch import undisturbed
 

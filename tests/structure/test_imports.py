@@ -12,7 +12,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 LAYERS = [
     {"errors", "series", "records", "columns"},
     {"config", "protocols", "stats", "progress", "clock"},
-    {"kafka_client", "kafka_admin", "kafka_oauth", "http_client", "http_connection"},
+    {"kafka", "http_client", "http_connection"},
     {
         "sources",
         "decoders",
@@ -37,9 +37,9 @@ LAYERS = [
 STAGES = LAYERS[3]
 LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 
-# A client library -> the modules that know it: the file that is named for it, and its neighbours of that name.
+# A client library -> the modules that know it: the package and the files that are named for it.
 SEAMS = {
-    "kafka": re.compile(r"detector\.(kafka_(client|admin|oauth)|(sources|sinks|state)\.kafka(_\w+)?)"),
+    "kafka": re.compile(r"detector\.(kafka\.\w+|(sources|sinks|state)\.kafka(_\w+)?)"),
     "confluent_kafka": re.compile(r"detector\.(sources|sinks|state)\.confluent(_\w+)?"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from detector.config.schema import Kafka
 from detector.errors import BrokerUnreachable
-from detector.kafka_admin import KafkaAdmin
+from detector.kafka.admin import KafkaAdmin
 
 NOBODY = "127.0.0.1:9"
 
@@ -17,7 +17,7 @@ def test_the_first_failed_attempt_is_told_at_once_and_once(caplog: pytest.LogCap
     kafka = Kafka.model_validate({"bootstrap_servers": [NOBODY], "request_timeout_seconds": 1.5})
     with pytest.raises(BrokerUnreachable) as caught:
         KafkaAdmin(kafka, "admin init")
-    lines = [record for record in caplog.records if record.name == "detector.kafka_client"]
+    lines = [record for record in caplog.records if record.name == "detector.kafka.client"]
     (line,) = lines
     assert line.levelno == logging.WARNING
     assert line.getMessage().startswith(f"admin init: no connection to {NOBODY} yet (")

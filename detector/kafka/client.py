@@ -16,7 +16,7 @@ from kafka.net.compat import KafkaNetClient
 from detector.config.sasl import Sasl
 from detector.config.schema import Kafka, Tls
 from detector.errors import AccessDenied, BrokerUnreachable, SourceError
-from detector.kafka_oauth import TokenDelayed, TokenRefused, tokens
+from detector.kafka.oauth import TokenDelayed, TokenRefused, tokens
 
 _RECONNECT_BACKOFF_MAX_MS = 2_000
 _METADATA_MAX_AGE_MS = 60_000

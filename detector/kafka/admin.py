@@ -14,7 +14,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from detector.config.schema import Kafka
 from detector.errors import AccessDenied, SourceError
-from detector.kafka_client import client_options, connect, translate
+from detector.kafka.client import client_options, connect, translate
 
 _COORDINATOR_PAUSE_SECONDS = 0.2
 _LIVE_STATES = ("PreparingRebalance", "CompletingRebalance", "Stable", "Assigning", "Reconciling")

@@ -15,8 +15,8 @@ from detector.config import parse
 from detector.config.sasl import OAuth
 from detector.config.schema import Kafka
 from detector.errors import AccessDenied, BrokerUnreachable
-from detector.kafka_client import translate
-from detector.kafka_oauth import TokenDelayed, TokenEndpoint, TokenRefused, tokens
+from detector.kafka.client import translate
+from detector.kafka.oauth import TokenDelayed, TokenEndpoint, TokenRefused, tokens
 from tests.http_server import Said
 from tests.issuer import SECRET, Issuer, oauth
 
