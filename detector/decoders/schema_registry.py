@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from detector.config.avro import Registry
 from detector.errors import DecodeError, DeliveryError, DetectorError, SchemaUnavailable
-from detector.http_client import HttpClient, Words
+from detector.http.client import HttpClient, Words
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0

@@ -21,7 +21,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from detector.config.sasl import OAuth
 from detector.errors import DeliveryError
-from detector.http_client import HttpClient, Words
+from detector.http.client import HttpClient, Words
 
 FRESH_SHARE = 0.8
 """Of a token's life. The client library logs in again at 0.85 of the time that a broker grants a connection, or later;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detector.config.alertmanager import Alertmanager
-from detector.http_client import HttpClient, Words
+from detector.http.client import HttpClient, Words
 
 PATH = "/api/v2/alerts"
 _WORDS = Words(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from detector.config.http import address_trouble
 from detector.config.webhook import EXAMPLE, Webhook
 from detector.errors import DeliveryError
-from detector.http_client import HttpClient, Words, origin
+from detector.http.client import HttpClient, Words, origin
 
 _WORDS = Words(
     section="sinks.webhook",

@@ -12,7 +12,7 @@ from tests.structure.source import PACKAGE, ROOT, imports_of, modules, part_of, 
 LAYERS = [
     {"errors", "series", "records", "columns"},
     {"config", "protocols", "stats", "progress", "clock"},
-    {"kafka", "http_client", "http_connection"},
+    {"http", "kafka"},
     {
         "sources",
         "decoders",

@@ -20,7 +20,7 @@ from detector.config.avro import Registry
 from detector.config.webhook import Webhook
 from detector.decoders.schema_registry import SchemaRegistry
 from detector.errors import DeliveryError, DetectorError
-from detector.http_client import HttpClient, Words
+from detector.http.client import HttpClient, Words
 from detector.sinks.alertmanager_http import AlertmanagerClient
 from detector.sinks.webhook_http import WebhookClient
 from tests.sinks.receivers import Receiver

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from detector.config.http import Access
 from detector.errors import DeliveryError
-from detector.http_connection import TimedConnection
+from detector.http.connection import TimedConnection
 
 JSON = "application/json"
 _CONTENT_REFUSED = (400, 413, 422)
