@@ -166,11 +166,15 @@ def _members(table: StreamTable, partitions: Sequence[Partition], places_G: Int6
 
 
 def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[int, tuple[Contributor, ...]]:
-    """(number of members, those whose score was largest in the group's episode, the largest first)."""
+    """(number of members that were judged, those whose score was largest in the episode, the largest first).
+
+    Of the others, some are there only because they come later in the same batch.
+    """
     rows, _ = table.members(partition, np.array([group], dtype=np.int64))
+    judged = int(np.count_nonzero(table.columns["group.seen"][rows] >= 0.0))
     peaks = table.columns["group.peak"][rows].astype(np.float64)
     ranked = np.argsort(-peaks, kind="stable")[:CONTRIBUTORS]
-    return len(rows), tuple(Contributor(table.key(int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0)
+    return judged, tuple(Contributor(table.key(int(rows[at])), float(peaks[at])) for at in ranked if peaks[at] > 0.0)
 
 
 def _starts(groups_N: Rows) -> Bools:

@@ -204,7 +204,7 @@ class Alert:
     per_second: bool = False
     """The stream is a counter's, and value, expected, lower and upper are its increase per second."""
     members: int = 0
-    """Streams of the group; 0 where the alert is one stream's, or where none is left."""
+    """Streams of the group that were scored; 0 where the alert is one stream's, or where none is left."""
     contributors: tuple[Contributor, ...] = ()
     """Members whose scores were largest, the largest first."""
 

@@ -145,6 +145,13 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
     assert blobs_of(whole) == blobs_of(cut)
 
 
+@pytest.mark.parametrize("cuts", [[], [STEPS * HOSTS * METRICS]])
+def test_g8_a_group_s_alert_does_not_count_members_that_come_later_in_the_batch(cuts: list[int]) -> None:
+    newcomer = (key_of(1, METRICS), START + STEP * STEPS, 0.0)
+    alerts = run(pipeline_of(alert_members=False), [*log_of(STEPS, event=EVENT), newcomer], cuts)
+    assert [alert.members for alert in alerts] == [METRICS, METRICS]
+
+
 def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), **asked: Any) -> Pipeline:
     fresh, fields = pipeline_of(by, **asked), pipeline.table.fields
     blocks = [decode_block(blob, fields, PARTITION, number, {}) for number, blob in enumerate(blobs_of(pipeline))]
