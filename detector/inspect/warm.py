@@ -56,7 +56,7 @@ def warm_from(
     `pipeline` is that of `quiet(config)`. All samples are held in memory, some 60 bytes each. Raises SourceError,
     StateError.
     """
-    from detector.sources.kafka_places import places
+    from detector.sources.kafka.places import places
 
     target = behind_router(config) if is_routed(config) else config
     topic = _only_topic(target)

@@ -154,7 +154,7 @@ def _rates(times: Float64, totals: Float64) -> tuple[Float64, Float64]:
 
 def read_topic(wanted: TopicRange, report: Report | None = None) -> tuple[list[Series], dict[str, object]]:
     """(the series, what the card says of them). Raises ConfigError and SourceError."""
-    from detector.sources.kafka_range import KafkaRange
+    from detector.sources.kafka.range import KafkaRange
 
     config = load(wanted.config)
     found = KafkaRange(config.kafka, wanted.topic, wanted.first, wanted.last)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from detector.cli.commands import app
 from detector.config.schema import Kafka
 from detector.errors import SourceError, TopicMissing
-from detector.sources.kafka_range import KafkaRange
+from detector.sources.kafka.range import KafkaRange
 from tests.kafka.endpoint import Endpoint
 from tests.train.test_topic import START, records
 

@@ -39,7 +39,7 @@ LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in laye
 
 # A client library -> the modules that know it: the package and the files that are named for it.
 SEAMS = {
-    "kafka": re.compile(r"detector\.(kafka\.\w+|(sources|sinks|state)\.kafka(_\w+)?)"),
+    "kafka": re.compile(r"detector\.(kafka\.\w+|sources\.kafka\.\w+|(sinks|state)\.kafka(_\w+)?)"),
     "confluent_kafka": re.compile(r"detector\.(sources|sinks|state)\.confluent(_\w+)?"),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from detector.kafka.client import milliseconds
-from detector.sources.record_batch import Row
+from detector.sources.kafka.record_batch import Row
 
 _FULL_FETCH_BYTES = 1 << 20
 _IDLE_FETCH_SECONDS = 0.5

@@ -18,7 +18,7 @@ import structlog
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
 from detector.records import Partition, RawBatch
-from detector.sources.record_batch import Row, UnreadableBatch, decode_rows, inflate
+from detector.sources.kafka.record_batch import Row, UnreadableBatch, decode_rows, inflate
 
 log = structlog.get_logger(__name__)
 

@@ -22,8 +22,7 @@ from detector.config.schema import KafkaSource as Section
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
 from detector.sources.kafka import KafkaSource
-from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
-from detector.sources.record_batch import (
+from detector.sources.kafka.record_batch import (
     GZIP,
     LZ4,
     SNAPPY,
@@ -34,6 +33,7 @@ from detector.sources.record_batch import (
     inflate,
     require_codecs,
 )
+from detector.sources.kafka.records import PartitionRows, Quarantine, raw_batch
 
 CODECS = [0, GZIP, SNAPPY, LZ4, ZSTD]
 records = st.tuples(

@@ -16,9 +16,9 @@ from detector.errors import OffsetLost, PartitionsChanged
 from detector.kafka.client import log_bounds, milliseconds, translate
 from detector.protocols import SkippedRange
 from detector.records import Lineage
-from detector.sources.kafka_lineage import Lineages
-from detector.sources.kafka_lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
-from detector.sources.kafka_records import Quarantine
+from detector.sources.kafka.lineage import Lineages
+from detector.sources.kafka.lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
+from detector.sources.kafka.records import Quarantine
 
 log = structlog.get_logger(__name__)
 

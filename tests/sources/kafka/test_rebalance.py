@@ -6,7 +6,7 @@ from kafka import TopicPartition
 
 from detector.protocols import AssignmentChanges
 from detector.records import Partition
-from detector.sources.kafka_rebalance import Rebalances
+from detector.sources.kafka.rebalance import Rebalances
 
 
 def partitions(*numbers: int) -> frozenset[Partition]:

@@ -13,9 +13,9 @@ from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import TopicMissing
 from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.records import Lineage, Partition
-from detector.sources.kafka_lineage import Lineages
-from detector.sources.kafka_offsets import Offsets
-from detector.sources.kafka_records import Quarantine
+from detector.sources.kafka.lineage import Lineages
+from detector.sources.kafka.offsets import Offsets
+from detector.sources.kafka.records import Quarantine
 
 
 def places(kafka: Kafka, section: KafkaSourceSection, topic: str) -> dict[Partition, tuple[int, Lineage]]:

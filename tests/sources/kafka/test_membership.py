@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from detector.sources.kafka_membership import Membership
+from detector.sources.kafka.membership import Membership
 
 
 class Coordinator:

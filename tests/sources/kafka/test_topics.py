@@ -9,7 +9,7 @@ import pytest
 
 from detector.config.schema import Kafka
 from detector.errors import TopicMissing
-from detector.sources.kafka_topics import Topics
+from detector.sources.kafka.topics import Topics
 from detector.testing import ManualClock
 
 

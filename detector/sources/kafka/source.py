@@ -20,15 +20,15 @@ from detector.errors import CommitRefused, DetectorError, MemberFenced
 from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
-from detector.sources.kafka_drain import Taken, drain, waits
-from detector.sources.kafka_lineage import Lineages
-from detector.sources.kafka_membership import Membership
-from detector.sources.kafka_offsets import Offsets, committed_form
-from detector.sources.kafka_progress import Progress, require_answers
-from detector.sources.kafka_rebalance import Rebalances
-from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
-from detector.sources.kafka_topics import Topics
-from detector.sources.record_batch import require_codecs
+from detector.sources.kafka.drain import Taken, drain, waits
+from detector.sources.kafka.lineage import Lineages
+from detector.sources.kafka.membership import Membership
+from detector.sources.kafka.offsets import Offsets, committed_form
+from detector.sources.kafka.progress import Progress, require_answers
+from detector.sources.kafka.rebalance import Rebalances
+from detector.sources.kafka.record_batch import require_codecs
+from detector.sources.kafka.records import PartitionRows, Quarantine, raw_batch
+from detector.sources.kafka.topics import Topics
 
 log = structlog.get_logger(__name__)
 

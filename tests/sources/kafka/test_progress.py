@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector.errors import BrokerUnreachable, PartitionStalled
-from detector.sources.kafka_progress import SILENCE_SECONDS, Progress, require_answers
+from detector.sources.kafka.progress import SILENCE_SECONDS, Progress, require_answers
 from detector.testing import ManualClock
 
 PARTITION = ("metrics", 0)

@@ -9,8 +9,8 @@ import pytest
 from detector.errors import LogTruncated, OffsetLost, TopicRecreated
 from detector.protocols import SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage
-from detector.sources.kafka_lineage import Lineages
-from detector.sources.kafka_lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
+from detector.sources.kafka.lineage import Lineages
+from detector.sources.kafka.lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
 
 A, B = ("metrics", 0), ("metrics", 1)
 OLD, NEW = UUID(int=1), UUID(int=2)

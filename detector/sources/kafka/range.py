@@ -16,7 +16,7 @@ from detector.config.schema import Kafka
 from detector.errors import BrokerUnreachable, SourceError, TopicMissing
 from detector.kafka.client import client_options, connect, milliseconds, translate
 from detector.records import RawBatch
-from detector.sources.kafka_records import PartitionRows, Quarantine, raw_batch
+from detector.sources.kafka.records import PartitionRows, Quarantine, raw_batch
 
 _POLL_MS = 500
 _MAX_RECORDS = 20_000

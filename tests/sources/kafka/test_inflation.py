@@ -12,7 +12,7 @@ import lz4.frame
 import pytest
 import zstandard
 
-from detector.sources.record_batch import GZIP, LZ4, SNAPPY, ZSTD
+from detector.sources.kafka.record_batch import GZIP, LZ4, SNAPPY, ZSTD
 
 LIMIT_BYTES = 1 << 30
 INFLATED_BYTES = 5 << 28
@@ -23,7 +23,7 @@ import resource, sys
 from types import SimpleNamespace
 from kafka.record.memory_records import MemoryRecords
 from kafka.structs import TopicPartition
-from detector.sources.kafka_records import PartitionRows, Quarantine
+from detector.sources.kafka.records import PartitionRows, Quarantine
 resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

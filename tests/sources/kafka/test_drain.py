@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detector.sources.kafka_drain import waits
+from detector.sources.kafka.drain import waits
 
 
 def test_a_fetch_waits_for_more_where_little_has_come() -> None:
