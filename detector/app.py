@@ -18,7 +18,6 @@ from detector.config import Config
 from detector.decoders import make_decoder
 from detector.errors import DetectorError
 from detector.garbage import let_go
-from detector.groups import Groups, GroupSettings
 from detector.kafka.client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
@@ -27,6 +26,7 @@ from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights, load
 from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
+from detector.pipeline.groups import Groups, GroupSettings
 from detector.protocols import Clock, Sink, Source
 from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed

@@ -23,8 +23,8 @@ from detector.errors import ModelError
 from detector.models.backbone import Backbone
 from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights
-from detector.notifications import Model
 from detector.pipeline import Pipeline
+from detector.pipeline.notifications import Model
 from detector.protocols import LearntWeights
 from detector.records import Partition
 

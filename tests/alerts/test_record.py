@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detector.alerts.record import AlertRecord, alert_id
 from detector.decoders.identity import MAX_LABEL_CHARACTERS
-from detector.groups import CONTRIBUTORS
+from detector.pipeline.groups import CONTRIBUTORS
 from detector.records import Alert, AlertStatus, Contributor, Direction, Severity
 from detector.series import SeriesKey
 from detector.streams.membership import group_key

@@ -7,15 +7,15 @@ import pytest
 
 from detector.alerts import Lifecycle, Mutes
 from detector.config.alerts import Alerts
-from detector.groups import Groups, GroupSettings
 from detector.pipeline import Pipeline
+from detector.pipeline.groups import Groups, GroupSettings
 from detector.records import Alert, AlertStatus, Severity
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey
 from detector.state.block import decode_block, read_block
 from detector.state.rewarm import renewed
 from detector.testing import LastValueForecaster
-from tests.test_groups import PARTITION, START, STEP, Log, batch_of, blobs_of
+from tests.pipeline.test_groups import PARTITION, START, STEP, Log, batch_of, blobs_of
 
 HOSTS, METRICS, STEPS = 6, 5, 300
 LIMITS = (24, 40)

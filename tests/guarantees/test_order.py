@@ -14,7 +14,7 @@ from detector.pipeline import Pipeline
 from detector.records import LARGEST_VALUE, Float64, Outcome, SampleBatch, ScoredBatch
 from detector.series import SeriesKey
 from detector.testing import LastValueForecaster
-from tests.test_pipeline import pipeline_of
+from tests.pipeline.test_pipeline import pipeline_of
 
 START, STEP_SECONDS, MAX_FUTURE_SECONDS = 1_700_000_000.0, 60.0, 3_600.0
 Sample = tuple[int, float, float]

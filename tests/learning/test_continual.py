@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.groups import Groups, GroupSettings
 from detector.learning import files
 from detector.learning.buffer import NONE
 from detector.learning.continual import CHOOSE_SECONDS, Learning, LearningSettings
 from detector.learning.tuning import CANDIDATE
 from detector.learning.versions import Versions, network, tensors_of
 from detector.models.forecaster import Forecaster
+from detector.pipeline.groups import Groups, GroupSettings
 from detector.scoring import GroupScorer
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.testing import log_to

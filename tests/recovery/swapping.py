@@ -9,8 +9,8 @@ import numpy as np
 
 from detector.columns import Bool, Columns, Rows
 from detector.learning.versions import learnt
-from detector.notifications import Model
 from detector.pipeline import Pipeline
+from detector.pipeline.notifications import Model
 from detector.protocols import Forecast, LearntWeights
 from detector.records import Float64, Partition
 from detector.testing import LastValueForecaster

@@ -10,8 +10,8 @@ import pytest
 from detector.errors import DeliveryError
 from detector.protocols import AssignmentChanges
 from detector.records import Outcome, Partition
+from tests.pipeline.test_pipeline import pipeline_of
 from tests.routing.worlds import START, RouterLife, Topic, alerts, make_input, scored, states, undisturbed
-from tests.test_pipeline import pipeline_of
 
 
 @pytest.mark.parametrize("seed", range(4))

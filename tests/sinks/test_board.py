@@ -12,9 +12,9 @@ import pytest
 from detector.alerts import AlertRecord
 from detector.protocols import AssignmentChanges
 from detector.records import Alert, AlertStatus, Partition
+from tests.pipeline.test_notifications import BACKUP, batch_of, pipeline_of
 from tests.recovery.rig import Killed, Life, World, make_log
 from tests.recovery.test_kills import ticker
-from tests.test_notifications import BACKUP, batch_of, pipeline_of
 
 RECORD = AlertRecord({}, "test").value
 

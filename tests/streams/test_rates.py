@@ -19,7 +19,7 @@ from detector.records import Kind, Outcome, SampleBatch
 from detector.series import SeriesKey
 from detector.streams.rates import Rates, rates
 from detector.streams.table import LATEST
-from tests.test_pipeline import START, batch_of, pipeline_of, restarted
+from tests.pipeline.test_pipeline import START, batch_of, pipeline_of, restarted
 from tests.wire.records import batch, records
 
 

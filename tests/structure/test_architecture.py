@@ -25,5 +25,5 @@ def test_the_layers_are_those_that_are_kept() -> None:
 
 def test_what_the_diagram_names_exists() -> None:
     diagram = PAGE.split("## The way of an event")[1].split("```")[1]
-    missing = [name for name in re.findall(r"\b\w+(?:/|\.py)", diagram) if not (ROOT / "detector" / name).exists()]
+    missing = [name for name in re.findall(r"\b[\w/]+(?:/|\.py)", diagram) if not (ROOT / "detector" / name).exists()]
     assert not missing

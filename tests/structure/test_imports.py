@@ -25,8 +25,6 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"groups", "joined"},
-    {"notifications"},
     {"pipeline", "snapshots", "outlets", "verdicts", "portions", "garbage", "watchdog", "stopping", "learning"},
     {"checkpoint", "routing"},
     {"worker", "replay", "backtest", "produce", "demo", "reload", "train", "testing", "inspect", "admin"},

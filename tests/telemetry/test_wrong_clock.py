@@ -6,7 +6,7 @@ import numpy as np
 
 from detector.telemetry import Metrics, new_registry
 from detector.worker import stream_counts
-from tests.test_pipeline import START, STEP_SECONDS, batch_of, pipeline_of
+from tests.pipeline.test_pipeline import START, STEP_SECONDS, batch_of, pipeline_of
 
 PARTITION = ("t", 0)
 YEARS = 10 * 365 * 86_400.0

@@ -19,7 +19,7 @@ import numpy as np
 from detector.alerts.mute import Mutes
 from detector.alerts.record import alert_id
 from detector.columns import Bool, Rows
-from detector.groups import Groups, contributors
+from detector.pipeline.groups import Groups, contributors
 from detector.protocols import Forecaster
 from detector.records import ALERT_TOLD, Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
 from detector.streams.membership import GROUP

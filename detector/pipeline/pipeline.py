@@ -1,4 +1,4 @@
-"""The pure core: samples in, verdicts and alerts out. No clock, no Kafka, no file, no metrics server.
+"""Samples in, verdicts and alerts out, round by round.
 
 For each round (at most one sample a stream) four steps in this order: score against the forecast made at the last
 sample, decide, learn, forecast. What comes out depends on the samples of a partition and their order only, not on how
@@ -16,9 +16,9 @@ import numpy as np
 from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows
-from detector.groups import Groups, Part, Shown
-from detector.joined import Joined
-from detector.notifications import MUTED, Due, Model, Notifications
+from detector.pipeline.groups import Groups, Part, Shown
+from detector.pipeline.joined import Joined
+from detector.pipeline.notifications import MUTED, Due, Model, Notifications
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
     AlertStatus,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord, Lifecycle
-from detector.groups import Groups, GroupSettings
 from detector.pipeline import Pipeline
+from detector.pipeline.groups import Groups, GroupSettings
 from detector.records import Alert, AlertStatus, SampleBatch
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey

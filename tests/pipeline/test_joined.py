@@ -11,9 +11,9 @@ import pytest
 from detector.alerts import Lifecycle, Mutes
 from detector.columns import Bool, Columns, Rows
 from detector.config.alerts import Alerts
-from detector.groups import Groups, GroupSettings
-from detector.notifications import Model
 from detector.pipeline import Pipeline
+from detector.pipeline.groups import Groups, GroupSettings
+from detector.pipeline.notifications import Model
 from detector.records import Float64, Int64, Kind, Outcome, Partition, SampleBatch, ScoredBatch, Uint8
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey

@@ -1,0 +1,5 @@
+"""The pure core: from samples to alerts. No clock, no Kafka, no file, no metrics server."""
+
+from detector.pipeline.pipeline import Pipeline
+
+__all__ = ["Pipeline"]
