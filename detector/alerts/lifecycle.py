@@ -97,9 +97,10 @@ class Lifecycle:
         history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
         cool = seen.times < state["alert.ended_at"][rows] + self.cooldown_seconds
         normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows], 254) + 1, 0)
-        starts_at = np.where(before == AlertStatus.NONE, seen.times, state["alert.starts_at"][rows])
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
+        begins = (before == AlertStatus.NONE) | (~firing & (history == 1))  # what came before is no evidence any more
+        starts_at = np.where(begins | triggers, seen.times, state["alert.starts_at"][rows])
         too_long = seen.times - starts_at > self.max_firing_seconds
         lasts = self._lasts(state, rows, seen, firing)
         recovered = (normal >= self.recovery_normal) & ~lasts
@@ -111,7 +112,7 @@ class Lifecycle:
         status[triggers] = AlertStatus.FIRING
         status[resolves] = AlertStatus.RESOLVED
 
-        self._remember(state, rows, seen, (before == AlertStatus.NONE) & ~accepted, anomalous, firing, lasts)
+        self._remember(state, rows, seen, begins & ~accepted, anomalous, firing, lasts)
         usual = state["alert.usual"][rows]
         state["alert.usual"][rows] = np.where(resolves & ~too_long, np.nan, usual)
         state["alert.history"][rows] = np.where(resolves | cool, 0, history)

@@ -39,14 +39,13 @@ class Model:
                 self.status, self.ended_at, self.bits = AlertStatus.NONE, time, []
                 return AlertStatus.RESOLVED
             return self.status
-        if self.status == AlertStatus.NONE:
-            self.starts_at = time
-            if not is_accepted and score > 1.0:
-                self.worst, self.level = 0.0, False
+        begins = self.status == AlertStatus.NONE or (sum(self.bits) == 1 and self.bits[-1])
+        if begins and not is_accepted and score > 1.0:
+            self.worst, self.level = 0.0, False
         self.level |= score > 1.0 and abs(value) > BAND
         self._remember(score, value)
         if sum(self.bits) >= self.anomalous:
-            self.status = AlertStatus.FIRING
+            self.status, self.starts_at = AlertStatus.FIRING, time
         else:
             self.status = AlertStatus.PENDING if any(self.bits) else AlertStatus.NONE
         return self.status
@@ -119,6 +118,22 @@ def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
         for time, value in enumerate([9.0] * 257 + [0.0])
     ]
     assert said == [AlertStatus.FIRING] * 257 + [AlertStatus.RESOLVED]
+
+
+def test_g15_an_alert_fires_from_the_sample_that_triggers_it_however_long_it_waited_for_evidence() -> None:
+    lifecycle = Lifecycle(
+        anomalous=3, of=5, recovery_normal=2, recovery_below=0.8, max_firing_seconds=100.0, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+
+    def step(time: float, score: float) -> AlertStatus:
+        return AlertStatus(int(lifecycle.decide(state, rows, seen(time, score, 9.0))[0]))
+
+    waited = [step(float(time), 1.5 if time % 4 == 0 else 0.0) for time in range(301)]
+    assert set(waited) == {AlertStatus.PENDING}
+    assert [step(time, 2.0) for time in (301.0, 302.0)] == [AlertStatus.PENDING, AlertStatus.FIRING]
+    assert state["alert.starts_at"][0] == 302.0
+    assert [step(time, 2.0) for time in (303.0, 402.0, 403.0)] == [AlertStatus.FIRING] * 2 + [AlertStatus.RESOLVED]
 
 
 def test_g15_a_stuck_value_is_one_alert_until_it_moves() -> None:
