@@ -122,6 +122,34 @@ def remote_write(count: int) -> list[bytes]:
     return [bytes(cramjam.snappy.compress_raw(request)) for request in requests]
 
 
+def remote_write_2(count: int, at_once: int) -> list[bytes]:
+    """The same in version 2.0, with the metrics' metadata; `at_once` series a request, Prometheus' default is 2,000."""
+
+    def number(value: int) -> bytes:
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + number(value >> 7)
+
+    def part(field: int, content: bytes) -> bytes:
+        return number(field << 3 | 2) + number(len(content)) + content
+
+    def series(at: int, table: dict[str, int]) -> bytes:
+        def reference(text: str) -> bytes:
+            return number(table.setdefault(text, len(table)))
+
+        plain = sample(at)
+        labels = sorted({"__name__": plain["name"], "instance": "10.0.0.1:9100", **plain["labels"]}.items())
+        named = b"".join(reference(name) + reference(value) for name, value in labels)
+        value = b"\x09" + struct.pack("<d", at * 0.37) + b"\x10" + bytes.fromhex("8080b1e6fb31")
+        metadata = b"\x08\x01\x18" + reference("Seconds the CPUs spent in each mode.")
+        return part(5, part(1, named) + part(2, value) + part(5, metadata))
+
+    def request(first: int) -> bytes:
+        table = {"": 0}
+        written = b"".join(series(at, table) for at in range(first, min(first + at_once, count)))
+        return b"".join(part(4, text.encode()) for text in table) + written
+
+    return [bytes(cramjam.snappy.compress_raw(request(first))) for first in range(0, count, at_once)]
+
+
 def otlp(count: int) -> list[bytes]:
     """One resource of a hundred gauges, as an exporter sends them."""
 
@@ -213,6 +241,8 @@ def cases(count: int) -> list[Case]:
         Case("influx, 10 fields", [influx(n) for n in hundreds], DECODERS["influx"](Settings())),
         Case("collectd, 2 values", [packed(collectd(n)) for n in numbers], DECODERS["collectd"](Settings())),
         Case("remote write of 100 series", remote_write(count), DECODERS["remote_write"](Settings())),
+        Case("remote write 2.0, 100 series", remote_write_2(count, 100), DECODERS["remote_write"](Settings())),
+        Case("remote write 2.0, 2,000 series", remote_write_2(count, 2_000), DECODERS["remote_write"](Settings())),
         Case("otlp of 100 points", otlp(count), DECODERS["otlp"](Settings())),
         Case("vector, a gauge", [packed(vector(n)) for n in numbers], DECODERS["vector"](Settings())),
         Case("vector, native_json", [packed({"metric": vector(n)}) for n in numbers], DECODERS["vector"](Settings())),

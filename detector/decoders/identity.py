@@ -37,7 +37,7 @@ def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
 
 
 class Kinds:
-    """Kind of a series by its name, for formats that carry no type: the configured patterns, then the suffix."""
+    """Kind of a series: by the configured patterns, then what the record says, then the suffix of its name."""
 
     def __init__(
         self, counters: Iterable[str] = (), gauges: Iterable[str] = (), suffixes: tuple[str, ...] = _RUNNING_TOTALS
@@ -46,8 +46,8 @@ class Kinds:
         self._gauges = matching(gauges)
         self._suffixes = suffixes
 
-    def __call__(self, key: SeriesKey) -> Kind:
-        """A name that both lists match is a gauge's.
+    def __call__(self, key: SeriesKey, said: Kind | None = None) -> Kind:
+        """A name that both lists match is a gauge's; `said` is None where the record says nothing of it.
 
         >>> kinds = Kinds(counters=["net_bytes_*"], gauges=["process_count"])
         >>> [kinds(SeriesKey.of(name)).name for name in ("http_requests_total", "net_bytes_recv", "process_count")]
@@ -56,8 +56,11 @@ class Kinds:
         name = key.name
         if self._gauges.fullmatch(name):
             return Kind.GAUGE
-        counts = name.endswith(self._suffixes) or self._counters.fullmatch(name)
-        return Kind.COUNTER if counts else Kind.GAUGE
+        if self._counters.fullmatch(name):
+            return Kind.COUNTER
+        if said is not None:
+            return said
+        return Kind.COUNTER if name.endswith(self._suffixes) else Kind.GAUGE
 
 
 def matching(patterns: Iterable[str]) -> re.Pattern[str]:

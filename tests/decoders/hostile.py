@@ -77,7 +77,17 @@ OTLP = st.builds(
 )
 """A point of any fields, with attributes and quantiles of any."""
 
-SNAPPY = (PROTOBUF | _within(1) | _within(1, 2) | _within(1, 1)).map(
-    lambda message: bytes(cramjam.snappy.compress_raw(message))
-)
-"""A write request, its series, a sample or a label of any fields."""
+
+def _with_symbols(message: bytes) -> bytes:
+    return b"".join(part(4, text) for text in (b"", b"__name__", b"cpu", b"host", b"\xff")) + message
+
+
+_REFERENCES = st.lists(st.integers(0, 6), max_size=6).map(lambda found: part(5, part(1, bytes(found)) + part(2, b"")))
+SNAPPY = (
+    PROTOBUF
+    | _within(1)
+    | _within(1, 2)
+    | _within(1, 1)
+    | (_REFERENCES | _within(5) | _within(5, 2) | _within(5, 5)).map(_with_symbols)
+).map(lambda message: bytes(cramjam.snappy.compress_raw(message)))
+"""A write request of either version, its series, a sample, a label or metadata of any fields."""

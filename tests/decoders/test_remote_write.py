@@ -1,4 +1,4 @@
-"""Remote write: samples, gaps, refusals. What Prometheus' real records mean is in test_wire.py."""
+"""Remote write 1.0: samples, gaps, refusals. What Prometheus' real records mean is in test_wire.py."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ POISON: list[tuple[bytes | None, str]] = [
     (snappy(part(1, b"\x0a\x7f")), "syntax"),
     (snappy(series(part(2, b"\x09abc"))), "syntax"),
     (snappy(series(sample(1.5)) + b"\x0a\x05"), "syntax"),
-    (snappy(part(4, b"cpu") + part(5, b"")), "version"),
     (snappy(part(1, part(1, part(1, b"\xff") + part(2, b"a")) + sample(1.5))), "encoding"),
     (snappy(series(sample(1.5), labels={})), "identity"),
     (snappy(series(sample(1.5), labels={"host": "a" * 20_000})), "labels"),

@@ -1,0 +1,143 @@
+"""Remote write 2.0: series of a `Request`, whose labels are references to a table of texts that they share.
+
+Field numbers are those of prompb/io/prometheus/write/v2/types.proto. The table differs from request to request, so a
+series is known by the texts that its labels refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from detector.decoders.identity import Kinds, remember
+from detector.decoders.protobuf import LENGTH, VARINT, fields
+from detector.decoders.remote_write_sample import USUAL_SAMPLE, USUAL_SAMPLE_BYTES, utf8
+from detector.errors import DecodeError
+from detector.records import Kind
+from detector.series import SeriesIndex, SeriesKey
+
+_LABELS, _SAMPLES, _METADATA = 1, 2, 5
+_LABELS_KEY = b"\x0a"
+_TYPE = 1
+_UNSPECIFIED, _COUNTER, _GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET = 0, 1, 2, 4, 6, 7
+_KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET), Kind.GAUGE)
+"""Of `MetricType`s; the series of histograms and summaries are told apart by their names."""
+_SIZE_BYTES = 4
+_LARGEST_SHIFT = 63
+"""Of the last of a varint's ten bytes."""
+
+Parts = tuple[bytes, list[bytes], int]
+"""(references as varints one after the other, samples, type of metric) of a `TimeSeries`."""
+
+
+def read_request(
+    symbols: list[bytes], messages: list[bytes], series: SeriesIndex, kinds: Kinds
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Tag and samples of each `TimeSeries` that has samples. Raises DecodeError, ValueError."""
+    if not symbols or symbols[0]:
+        raise DecodeError("symbols", f"the first of {len(symbols)} symbols is not empty" if symbols else "no symbols")
+    # With their sizes before them, texts that are joined can be told apart again.
+    sized = [len(symbol).to_bytes(_SIZE_BYTES, "little") + symbol for symbol in symbols]
+    text, types = sized.__getitem__, dict[bytes, int | None]()
+    for number, message in enumerate(messages, 1):
+        packed, samples, type_ = _usual(message, types) or _parts(message)
+        if not samples:
+            continue
+        try:
+            references = packed if packed.isascii() else _numbers(packed)
+            spelling = b"".join(map(text, references)), type_
+            if len(references) % 2:
+                raise DecodeError("symbols", f"an odd number of label references, {len(references)}")
+            tag = series.by_raw.get(spelling)
+            if tag is None:
+                key = _key(symbols, references)
+                tag = remember(series, spelling, key, kinds(key, said=_KINDS.get(type_)))
+        except IndexError:
+            worst = max(references)
+            detail = f"series {number} of {len(messages)}: label reference {worst}, of {len(symbols)} symbols"
+            raise DecodeError("symbols", detail) from None
+        except DecodeError as exc:
+            raise DecodeError(exc.reason, f"series {number} of {len(messages)}: {exc.detail}") from exc
+        yield tag, samples
+
+
+def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
+    """Parts of a message of few labels, one sample of our age and what is said of the metric; None of any other.
+
+    `types` remembers what was said: series of one metric say the same.
+    """
+    if message[:1] != _LABELS_KEY or len(message) < 2 or message[1] >= 0x80:
+        return None
+    end = 2 + message[1]
+    if not message.startswith(USUAL_SAMPLE, end):
+        return None
+    said = message[end + USUAL_SAMPLE_BYTES :]
+    if said not in types:
+        types[said] = _type_alone(said)
+    type_ = types[said]
+    return None if type_ is None else (message[2:end], [message[end + 2 : end + USUAL_SAMPLE_BYTES]], type_)
+
+
+def _type_alone(said: bytes) -> int | None:
+    """The type of metric, in fields that hold no labels and no samples; None where they do, or are no fields."""
+    try:
+        packed, samples, type_ = _parts(said)
+    except ValueError:
+        return None
+    return None if packed or samples else type_
+
+
+def _parts(message: bytes) -> Parts:
+    """Raises ValueError."""
+    packed, type_ = b"", _UNSPECIFIED
+    samples: list[bytes] = []
+    for number, wire, part in fields(message):
+        if isinstance(part, int):
+            if number == _LABELS:  # not packed, which readers of Protocol Buffers must accept
+                packed += _varint_of(part)
+        elif wire != LENGTH:
+            continue
+        elif number == _LABELS:
+            packed += part
+        elif number == _SAMPLES:
+            samples.append(part)
+        elif number == _METADATA:
+            for inner, kind, value in fields(part):
+                if inner == _TYPE and kind == VARINT and isinstance(value, int):
+                    type_ = value
+    return packed, samples, type_
+
+
+def _numbers(packed: bytes) -> list[int]:
+    """Raises ValueError."""
+    found = []
+    value = shift = 0
+    for byte in packed:
+        if byte >= 0x80:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if shift > _LARGEST_SHIFT:
+                break
+        elif shift:
+            found.append(value | byte << shift)
+            value = shift = 0
+        else:
+            found.append(byte)
+    if shift:
+        raise ValueError("a number without an end")
+    return found
+
+
+def _varint_of(value: int) -> bytes:
+    found = b""
+    while value >= 0x80:
+        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
+    return found + bytes([value])
+
+
+def _key(symbols: list[bytes], references: Sequence[int]) -> SeriesKey:
+    """Raises DecodeError."""
+    texts = [utf8(symbols[each]) for each in references]
+    labels = dict(zip(texts[::2], texts[1::2], strict=True))
+    if len(labels) < len(texts) // 2:
+        raise DecodeError("labels", "a label of the same name twice")
+    return SeriesKey.of("", labels)
