@@ -24,7 +24,6 @@ from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
 from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights, load
-from detector.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.pipeline.groups import Groups, GroupSettings
 from detector.protocols import Clock, Sink, Source
@@ -34,13 +33,14 @@ from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.sinks import BOARDS, SINKS, kafka_topic_sink
 from detector.sinks.board import AlertBoard
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
-from detector.snapshots import Snapshots
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.stopping import StoppingOnSignals, end_at_once
 from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
 from detector.watchdog import Watchdog
 from detector.worker import Worker
+from detector.worker.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
+from detector.worker.snapshots import Snapshots
 
 
 def build_pipeline(config: Config) -> Pipeline:

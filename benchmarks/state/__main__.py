@@ -24,7 +24,6 @@ import psutil
 import structlog
 
 from detector.app import build_pipeline
-from detector.checkpoint import Checkpoints
 from detector.clock import SystemClock
 from detector.columns import BlockState
 from detector.config import Config
@@ -35,12 +34,13 @@ from detector.pipeline import Pipeline
 from detector.protocols import StateStore
 from detector.records import Partition, SampleBatch
 from detector.series import SeriesKey
-from detector.snapshots import Snapshots
 from detector.state.directory import DirectoryStore
 from detector.state.kafka import KafkaStore
 from detector.streams.table import StreamTable
 from detector.telemetry import Metrics, new_registry
 from detector.testing import LogSource
+from detector.worker.checkpoint import Checkpoints
+from detector.worker.snapshots import Snapshots
 from tests.kafka.cluster import Cluster
 
 TOPIC = "metrics"

@@ -17,12 +17,12 @@ from detector.demo.scoreboard import DemoSummary, Scoreboard
 from detector.demo.source import FleetSource
 from detector.demo.view import View
 from detector.errors import ConfigError
-from detector.outlets import AlertOutlet
 from detector.protocols import Clock, Message, Source
 from detector.sources.host import HostSource
 from detector.synthetic import START
 from detector.synthetic.fleet import Fleet, fleet
 from detector.worker import Worker
+from detector.worker.outlets import AlertOutlet
 
 STREAMS = 200
 STEP_SECONDS = 10.0

@@ -26,9 +26,9 @@ from detector.records import Lineage, Partition, SampleBatch
 from detector.routing import behind_router, is_routed
 from detector.routing.lanes import lane_of
 from detector.series import SeriesIndex, SeriesKey
-from detector.snapshots import Snapshots
 from detector.sources.file import SUFFIXES, FileSource
 from detector.state.block import Fingerprint
+from detector.worker.snapshots import Snapshots
 
 BATCH_SAMPLES = 100_000
 END_OF_HISTORY = datetime(2200, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Which weights each partition's streams are forecast with, and the way from one version to the next.
 
 Weights are part of a partition's state: its snapshot names those that are used from its offset on. A version that is
-`propose`d therefore takes over partition by partition, each with a snapshot (`snapshots.py`), and moves with the
+`propose`d therefore takes over partition by partition, each with a snapshot (`worker/snapshots.py`), and moves with the
 partition to whichever worker owns it.
 """
 

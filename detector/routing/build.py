@@ -12,12 +12,12 @@ from detector.config.decoder import Decoder
 from detector.config.schema import KafkaSource
 from detector.decoders import make_decoder
 from detector.decoders.schema_registry import Meanwhile
-from detector.outlets import Outlets, RejectOutlet
 from detector.protocols import Clock
 from detector.routing.lanes import Lanes
 from detector.routing.router import Router
 from detector.sources import SOURCES
 from detector.telemetry import Metrics
+from detector.worker.outlets import Outlets, RejectOutlet
 
 MAX_IN_FLIGHT = 100
 """Records, of half a MiB at most."""

@@ -8,12 +8,12 @@ from contextlib import suppress
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DetectorError, SourceError
-from detector.outlets import Outlets
 from detector.protocols import AssignmentChanges, Clock, Decoder, Sink, SkippedRange, Source
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
 from detector.routing.lanes import Lanes
 from detector.routing.merge import Merge
 from detector.telemetry import Metrics
+from detector.worker.outlets import Outlets
 
 POLL_SECONDS = 0.05
 """Longest wait of either consumer while the other may have something."""

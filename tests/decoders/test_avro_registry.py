@@ -23,7 +23,7 @@ from tests.decoders.avro_records import METRIC, SAMPLE, record
 from tests.decoders.batches import raw, readable
 from tests.decoders.registries import Registry
 from tests.kafka.broker import free_ports
-from tests.test_worker import PARTITION, Rig
+from tests.worker.test_worker import PARTITION, Rig
 
 READ = ('cpu{host="a"}', 1_700_000_000.0, 1.5, "SCORED", 1)
 

@@ -17,10 +17,10 @@ from detector.config import Config
 from detector.demo import DemoOptions, demo
 from detector.demo.scoreboard import DemoSummary
 from detector.errors import ConfigError
-from detector.outlets import AlertOutlet
 from detector.protocols import Source
 from detector.testing import ManualClock
 from detector.worker import Worker
+from detector.worker.outlets import AlertOutlet
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detector.records import RawBatch
 from detector.testing import ListSource
 from tests.guarantees.accounting import total
-from tests.test_worker import PARTITION, START, Rig
+from tests.worker.test_worker import PARTITION, START, Rig
 
 samples = st.fixed_dictionaries(
     {

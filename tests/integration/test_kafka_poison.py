@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from detector.outlets import NO_FAULTS
+from detector.worker.outlets import NO_FAULTS
 from tests.decoders.poison import POISON
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint, eventually

@@ -13,18 +13,18 @@ from detector.alerts import AlertRecord, Lifecycle
 from detector.config import Config
 from detector.config.webhook import Webhook
 from detector.decoders import DECODERS
-from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Forecaster, Message, StateStore
 from detector.records import Partition
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.sinks.webhook import WebhookSink
-from detector.snapshots import Snapshots
 from detector.state.block import encode_block
 from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import Worker
+from detector.worker.outlets import AlertOutlet, RejectOutlet
+from detector.worker.snapshots import Snapshots
 from tests.guarantees.accounting import AuditedMetrics
 
 START = 1_700_000_000

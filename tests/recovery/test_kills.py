@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import detector.checkpoint
-import detector.snapshots
 import detector.state.directory
+import detector.worker.checkpoint
+import detector.worker.snapshots
 from detector.config.webhook import Webhook
 from detector.errors import DeliveryError
 from detector.protocols import StateStore
@@ -22,7 +22,9 @@ from detector.state.directory import DirectoryStore
 from tests.recovery.rig import Killed, Life, World, alerts, make_log, oracle
 from tests.sinks.hook import Hook, change, disordered
 
-STEPS_OF_A_CHECKPOINT = {Path(module.__file__ or "").name for module in (detector.checkpoint, detector.snapshots)}
+STEPS_OF_A_CHECKPOINT = {
+    Path(module.__file__ or "").name for module in (detector.worker.checkpoint, detector.worker.snapshots)
+}
 
 
 def ticker(at: int) -> Callable[[], None]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from detector.config.decoder import Decoder as DecoderSettings
 from detector.decoders import DECODERS
-from detector.outlets import Outlets, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import Message
 from detector.records import Partition, RawBatch, SampleBatch, ScoredBatch
@@ -20,6 +19,7 @@ from detector.routing.lanes import Lanes, lane_of
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Metrics, new_registry
 from detector.testing import ListSink, LogSource, ManualClock, log_to
+from detector.worker.outlets import Outlets, RejectOutlet
 
 START = 1_700_000_000.0
 LANES = 3

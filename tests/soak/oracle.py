@@ -18,13 +18,13 @@ from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import DetectorError
 from detector.models.fingerprint import fingerprint
-from detector.outlets import TOMBSTONE
 from detector.pipeline import Pipeline
 from detector.protocols import Message
 from detector.records import Alert, Outcome, Partition, RawBatch, Reject
 from detector.sinks.dead_letter import PREFIX, DeadLetterRecord
 from detector.state import STORES
 from detector.state.history import newest
+from detector.worker.outlets import TOMBSTONE
 from tests.kafka.endpoint import Endpoint
 from tests.sinks.hook import change, disordered
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from detector.app import build_pipeline
-from detector.checkpoint import checkpoint
 from detector.config import Config
 from detector.models.fingerprint import fingerprint
 from detector.pipeline import Pipeline
 from detector.protocols import StateStore
 from detector.records import Alert, Lineage, Partition, SampleBatch
 from detector.series import SeriesKey
-from detector.snapshots import Snapshots
 from detector.state import STORES
 from detector.testing import LogSource, log_to
+from detector.worker.checkpoint import checkpoint
+from detector.worker.snapshots import Snapshots
 
 START = 1_700_000_000.0
 PARTITIONS: list[Partition] = [("metrics", 0), ("metrics", 1)]

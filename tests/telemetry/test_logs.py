@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord
-from detector.outlets import ALERT_EVENT, AlertOutlet, Outlets
 from detector.records import AlertStatus, rfc3339
 from detector.telemetry import Metrics, configure_logging, new_registry
 from detector.telemetry.logs import REPEAT_SECONDS, REPEATS
 from detector.testing import ListSink
+from detector.worker.outlets import ALERT_EVENT, AlertOutlet, Outlets
 from tests.telemetry.populate import alert
 
 

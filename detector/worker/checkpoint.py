@@ -11,9 +11,9 @@ from structlog.typing import FilteringBoundLogger
 from detector.errors import DeliveryError, SourceError, StateError
 from detector.protocols import Clock, Sink, Source
 from detector.records import Partition
-from detector.snapshots import Snapshots
 from detector.state.manifest import Manifest
 from detector.telemetry import Metrics
+from detector.worker.snapshots import Snapshots
 
 SLICE_SECONDS = 0.01
 """Longest that a turn of the loop works at a checkpoint, the wait for a step's own I/O aside."""

@@ -18,7 +18,6 @@ from detector.columns import Bool, Columns, Rows
 from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
-from detector.outlets import AlertOutlet, RejectOutlet
 from detector.pipeline import Pipeline
 from detector.protocols import AssignmentChanges, Forecaster
 from detector.records import Float64, Partition, RawBatch
@@ -26,7 +25,9 @@ from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, ListSource, LogSource, ManualClock, MemoryStore, log_to
-from detector.worker import POLL_MEANWHILE_SECONDS, POLL_SECONDS, Worker
+from detector.worker import Worker
+from detector.worker.outlets import AlertOutlet, RejectOutlet
+from detector.worker.worker import POLL_MEANWHILE_SECONDS, POLL_SECONDS
 from tests.guarantees.accounting import AuditedMetrics
 from tests.recovery.rig import Life, World
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from detector.alerts.record import alert_id
-from detector.checkpoint import checkpoint
 from detector.errors import StateForeign
 from detector.records import AlertStatus, Partition
 from detector.state.manifest import manifest_offset
 from detector.streams.event_time import EventTime
 from detector.testing import MemoryStore
+from detector.worker.checkpoint import checkpoint
 from tests.state.stocked import LINEAGE, PARTITIONS, START, Stock, directory_config, key
 
 

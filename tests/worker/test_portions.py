@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.portions import FIRST_RECORDS, MOST_BYTES, PORTION_SECONDS, Portions
 from detector.records import RawBatch
 from detector.testing import ManualClock
+from detector.worker.portions import FIRST_RECORDS, MOST_BYTES, PORTION_SECONDS, Portions
 
 
 def batch_of(partition: int, count: int) -> RawBatch:

@@ -7,20 +7,20 @@ from contextlib import suppress
 
 import numpy as np
 
-from detector.checkpoint import Checkpoints
 from detector.errors import DetectorError, Interrupted, SourceError
 from detector.garbage import LongLived
 from detector.learning.continual import Learning
-from detector.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.pipeline import Pipeline
-from detector.portions import Portions
 from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.series import SeriesKey
 from detector.sinks.board import AlertBoard
-from detector.snapshots import Snapshots
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.telemetry import StreamCounts, Telemetry
+from detector.worker.checkpoint import Checkpoints
+from detector.worker.outlets import AlertOutlet, Outlets, RejectOutlet
+from detector.worker.portions import Portions
+from detector.worker.snapshots import Snapshots
 
 POLL_SECONDS = 0.5
 POLL_MEANWHILE_SECONDS = 0.02
