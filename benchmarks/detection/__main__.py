@@ -1,8 +1,9 @@
-"""`python -m benchmarks.detection [nab|cloud|server|synthetic|quiet|fleet|all] [--json FILE]`.
+"""`python -m benchmarks.detection [nab|cloud|server|synthetic|quiet|fleet|all ...] [--data DIR] [--json FILE]`.
 
 Scores come straight from the pipeline's components, or with `--scores DIR` from the files that `detector replay
-DATA/nab/data --scores DIR` wrote (NAB and cloud only). `quiet` measures the alarm rate that is reached on streams
-without a fault, and what the pooled tail in `detector/scoring/scorer.py` is fitted to.
+DATA/nab/data --scores DIR` wrote (NAB and cloud only). What is left out of a folder is said on standard error. A figure
+that has no meaning, such as recall without an event, is `-`, and null in the file. `quiet` measures the alarm rate that
+is reached on streams without a fault, and what the pooled tail in `detector/scoring/scorer.py` is fitted to.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import numpy as np
 
 from benchmarks.detection import fleet, quiet, server, synthetic
 from benchmarks.detection.components import Forecasts, Persistence, play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_machines, load_scores
+from benchmarks.detection.layout import DEFAULT_DATA, LABEL_FILES, load_collection, load_scores, tell
+from benchmarks.detection.machine_files import Machine, kind_of, load_machines
 from benchmarks.detection.machines import play_groups
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
+from detector.errors import DetectorError, SourceError
 from detector.models.forecaster import Forecaster
 from detector.records import Float64
 
@@ -34,6 +37,7 @@ FORECASTERS: dict[str, Callable[[], Forecasts]] = {
 }
 """The compact one plays with the compact scorer: together they are the profile `model.profile: compact`."""
 BENCHMARKS = ("nab", "cloud", "synthetic", "quiet", "server", "fleet")
+WITH_SCORES = {"nab", "cloud"}
 SYNTHETIC_SEEDS = (1, 2, 3)
 FOLDS = 4
 
@@ -45,32 +49,47 @@ def _scores(collection: Sequence[Series], args: argparse.Namespace) -> list[Floa
 
 
 def _with_folds(
-    evaluate: Callable[..., Figures], collection: Sequence[Series], scores: Sequence[Float64], key: str
+    evaluate: Callable[..., Figures], collection: Sequence[Series], scores: Sequence[Float64], key: str, events: str
 ) -> Figures:
-    """Figures over everything, and mean and standard error of one of them over folds of series."""
+    """Figures over everything, and mean and standard error of one of them over folds of series that have `events`."""
     figures = evaluate(collection, scores)
-    parts = [evaluate(collection[fold::FOLDS], scores[fold::FOLDS])[key] for fold in range(FOLDS)]
-    figures[f"{key}_folds_mean"] = float(np.mean(parts))
-    figures[f"{key}_folds_standard_error"] = float(np.std(parts, ddof=1) / np.sqrt(FOLDS))
+    if not figures[events]:
+        tell(f"no labelled {events.rstrip('s')} behind the first rows, which do not count: nothing could be caught")
+        return figures
+    folds = [evaluate(collection[fold::FOLDS], scores[fold::FOLDS]) for fold in range(min(FOLDS, len(collection)))]
+    parts = [fold[key] for fold in folds if fold[events]]
+    if len(parts) > 1:
+        figures[f"{key}_folds_mean"] = float(np.mean(parts))
+        figures[f"{key}_folds_standard_error"] = float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
     return figures
 
 
+def _folder(data: Path, name: str, *marks: str) -> Path:
+    """`data/name`, or `data` itself where that is such a folder. Raises SourceError."""
+    if (data / name).is_dir():
+        return data / name
+    if any(path for mark in marks for path in data.glob(mark)):
+        return data
+    raise SourceError(f"{data}: no folder {name}/ there, and nothing of what it would hold ({', '.join(marks)})")
+
+
 def run_nab(args: argparse.Namespace) -> Figures:
-    collection = load_collection(args.data / "nab")
-    return _with_folds(nab.evaluate, collection, _scores(collection, args), "standard")
+    collection = load_collection(_folder(args.data, "nab", "data", *LABEL_FILES))
+    return _with_folds(nab.evaluate, collection, _scores(collection, args), "standard", "windows")
 
 
 def run_cloud(args: argparse.Namespace) -> Figures:
-    collection = load_collection(args.data / "cloud")
-    return _with_folds(daily.evaluate, collection, _scores(collection, args), "best_f1")
+    collection = load_collection(_folder(args.data, "cloud", "data", *LABEL_FILES))
+    return _with_folds(daily.evaluate, collection, _scores(collection, args), "best_f1", "events")
 
 
 def run_server(args: argparse.Namespace) -> Figures:
-    """Both kinds of machine have their own figures; the score's threshold is one for all."""
+    """Each kind of machine has its own figures; the score's threshold is one for all."""
     figures: Figures = {}
-    machines = load_machines(args.data / "server-metrics")
-    for kind, prefix in (("smd", "machine"), ("asd", "omi")):
-        chosen = [machine for machine in machines if machine.name.startswith(prefix)]
+    kinds: dict[str, list[Machine]] = {}
+    for machine in load_machines(_folder(args.data, "server-metrics", "*.npz", "test")):
+        kinds.setdefault(kind_of(machine), []).append(machine)
+    for kind, chosen in kinds.items():
         groups = play_groups(chosen, FORECASTERS[args.forecaster]())
         figures |= {f"{kind}_{name}": value for name, value in server.evaluate(chosen, groups).items()}
     return figures
@@ -124,16 +143,30 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all figures here")
     args = parser.parse_args()
     chosen = BENCHMARKS if "all" in args.benchmark else tuple(args.benchmark)
+    if args.scores is not None and not set(chosen) <= WITH_SCORES:
+        parser.error(f"--scores is for {' and '.join(sorted(WITH_SCORES))}")
     report: dict[str, Figures] = {}
     for name in chosen:
         started = time.perf_counter()
-        report[name] = RUNNERS[name](args)
+        try:
+            report[name] = RUNNERS[name](args)
+        except DetectorError as exc:
+            tell(f"{name}: {exc}")
+            continue
         print(f"{name} ({time.perf_counter() - started:.0f} s)")
         for figure, value in report[name].items():
-            print(f"  {figure:42s} {value:10.3f}", flush=True)
+            print(f"  {figure:42s} " + (f"{value:10.3f}" if np.isfinite(value) else f"{'-':>10s}"), flush=True)
     if args.json is not None:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+        args.json.write_text(json.dumps(_with_nulls(report), indent=1, allow_nan=False) + "\n")
+    return 0 if len(report) == len(chosen) else 1
+
+
+def _with_nulls(report: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
+    """JSON has no NaN."""
+    return {
+        name: {figure: value if np.isfinite(value) else None for figure, value in figures.items()}
+        for name, figures in report.items()
+    }
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.detection import fleet, server, synthetic
 from benchmarks.detection.components import Forecasts, Trace, play_collection
 from benchmarks.detection.estimate import Estimate, estimate, mean_of
-from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_machines
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection
+from benchmarks.detection.machine_files import Machine, load_machines
 from benchmarks.detection.machines import group_scores, metrics, of_test
 from benchmarks.detection.parts import FORECASTERS, PERSISTENCE, VARIANTS, WHOLE, Variant
 from detector.backtest import daily, nab

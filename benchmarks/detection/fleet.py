@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.detection.components import Forecasts
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from benchmarks.detection.machines import play_groups
 from benchmarks.detection.server import EPISODE_END_ROWS, incidents_caught, runs
 from benchmarks.detection.synthetic import DAY_SECONDS, STREAMS, Rng, daily, smooth

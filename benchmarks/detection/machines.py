@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from benchmarks.detection.components import Forecasts, Trace, is_compact, play_collection
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from detector.backtest.series import Series
 from detector.columns import Rows, allocate
 from detector.records import Float64, Int64
@@ -43,7 +43,10 @@ def of_test(machines: Sequence[Machine], scores: Sequence[Float64]) -> list[Floa
 def group_scores(
     machines: Sequence[Machine], traces: Sequence[Trace], scorer: GroupScorer | None = None
 ) -> list[Float64]:
-    """[T] anomaly score of every group, all groups side by side; a row is a tick. `traces` [F]."""
+    """[T] anomaly score of every group, all groups side by side; a row is a tick. `traces` [F].
+
+    A metric without a value in a row is not seen in that tick.
+    """
     scorer = scorer or GroupScorer()
     state = allocate((*scorer.fields, *Budget.fields), len(traces) + len(machines))
     longest = max(len(machine.times) for machine in machines)
@@ -55,6 +58,12 @@ def group_scores(
             trace.reach,
             trace.anomaly_score,
         )
+    valued = np.zeros(shown.shape[1:], dtype=bool)
+    first = 0
+    for machine in machines:
+        end = first + machine.values.shape[1]
+        valued[: len(machine.times), first:end] = np.isfinite(machine.values)
+        first = end
     times, said = np.zeros((2, longest, len(machines)))
     for column, machine in enumerate(machines):
         times[: len(machine.times), column] = machine.times
@@ -62,8 +71,9 @@ def group_scores(
         rows = len(traces) + groups
         for tick in range(first, last):
             state["group.tick"][rows] = tick
-            now = np.full(len(members.rows), float(tick))
-            scorer.take(state, members.rows, now, Seen(*shown[:, tick, members.rows].astype(np.float64)))
+            seen = members.rows[valued[tick, members.rows]]
+            now = np.full(len(seen), float(tick))
+            scorer.take(state, seen, now, Seen(*shown[:, tick, seen].astype(np.float64)))
             judged = scorer.score(state, rows, members)
             scorer.learn(state, rows, times[tick, groups], judged)
             said[tick, groups] = judged.anomaly_score

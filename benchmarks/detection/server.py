@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from detector.records import Float64, Int64
 
 LARGEST = 3
@@ -47,7 +47,9 @@ def runs(mask: Bools, join_rows: int = 1) -> Int64:
 
 
 def roc_and_average_precision(labels: Bools, scores: Float64) -> tuple[float, float]:
-    """Areas under the ROC curve and the precision-recall curve, ties taken together."""
+    """Areas under the ROC curve and the precision-recall curve, ties taken together; NaN without rows of both kinds."""
+    if labels.all() or not labels.any():
+        return float("nan"), float("nan")
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.diff(scores[order]) != 0.0, True)
     true = np.cumsum(labels[order])[last].astype(float)
@@ -59,6 +61,8 @@ def roc_and_average_precision(labels: Bools, scores: Float64) -> tuple[float, fl
 
 def vus_pr(labels: Bools, scores: Float64) -> float:
     """Volume under the surface of precision and recall over buffers of 0 to 100 rows (Paparrizos et al. 2022)."""
+    if labels.all() or not labels.any():
+        return float("nan")
     from TSB_AD.evaluation.basic_metrics import generate_curve
 
     return float(generate_curve(labels.astype(int), scores, VUS_BUFFER_ROWS, "opt", VUS_THRESHOLDS)[-1])
@@ -88,7 +92,10 @@ def false_episodes(labels: Bools, detected: Bools) -> int:
 def incidents_caught(
     machines: Sequence[Machine], groups: Sequence[Float64], threshold: float
 ) -> tuple[float, float, float]:
-    """(share of incidents, median delay in rows, false episodes a machine-day) where detection is score > threshold."""
+    """(share of incidents, median delay in rows, false episodes a machine-day) where detection is score > threshold.
+
+    NaN without an incident, one that is caught, or a row outside of incidents.
+    """
     delays, false, days = [], 0, 0.0
     for machine, group in zip(machines, groups, strict=True):
         detected = group > threshold
@@ -100,26 +107,33 @@ def incidents_caught(
         days += (~machine.labels).sum() * machine.step_seconds / DAY_SECONDS
     caught = np.isfinite(delays)
     delay = float(np.median(np.array(delays)[caught])) if caught.any() else float("nan")
-    return float(caught.mean()), delay, false / days
+    return float(caught.mean()) if delays else float("nan"), delay, false / days if days else float("nan")
 
 
 def evaluate(
     machines: Sequence[Machine], groups: Sequence[Float64], own_threshold: float = 1.0, false_per_day: float = 1.0
 ) -> dict[str, float]:
-    """Figures over machines; `groups` are the group scores of the test rows."""
+    """Figures over machines; `groups` are the group scores of the test rows. NaN where a figure has no meaning."""
     figures: dict[str, float] = {}
     for name, area in (areas(machines, groups) | volumes(machines, groups)).items():
-        figures[name] = float(area.mean())
-        if len(machines) > 1:
-            figures[f"{name}_standard_error"] = float(area.std(ddof=1) / np.sqrt(len(machines)))
-    pooled = np.concatenate([g[~m.labels] for m, g in zip(machines, groups, strict=True)])
-    ladder = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160)))
-    shares = [incidents_caught(machines, groups, float(threshold)) for threshold in ladder]
-    within = [share for share, _, false in shares if false <= false_per_day]
+        known = area[np.isfinite(area)]
+        figures[name] = float(known.mean()) if len(known) else float("nan")
+        if len(known) > 1:
+            figures[f"{name}_standard_error"] = float(known.std(ddof=1) / np.sqrt(len(known)))
     own = incidents_caught(machines, groups, own_threshold)
     return figures | {
-        "caught_in_budget": max(within, default=0.0),
+        "caught_in_budget": _caught_within(machines, groups, false_per_day),
         "caught_at_own_threshold": own[0],
         "delay_rows_at_own_threshold": own[1],
         "false_per_machine_day_at_own_threshold": own[2],
     }
+
+
+def _caught_within(machines: Sequence[Machine], groups: Sequence[Float64], false_per_day: float) -> float:
+    """Largest share of incidents at a threshold with at most so many false episodes a machine-day."""
+    pooled = np.concatenate([g[~m.labels] for m, g in zip(machines, groups, strict=True)])
+    if not len(pooled):
+        return float("nan")
+    ladder = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160)))
+    found = np.array([incidents_caught(machines, groups, float(threshold)) for threshold in ladder])
+    return float(found[found[:, 2] <= false_per_day, 0].max(initial=0.0))

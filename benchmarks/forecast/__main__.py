@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_machines
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection
+from benchmarks.detection.machine_files import load_machines
 from benchmarks.forecast.naive import naive_forecasts
 from detector.columns import allocate
 from detector.models.forecaster import Forecaster

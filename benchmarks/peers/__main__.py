@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks.detection import server, synthetic
 from benchmarks.detection.components import play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_machines
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection
+from benchmarks.detection.machine_files import Machine, load_machines
 from benchmarks.detection.machines import play_groups
 from benchmarks.peers.kept import Kept
 from benchmarks.peers.machine import MACHINE_PEERS

@@ -18,7 +18,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from benchmarks.detection.server import group_score
 from benchmarks.peers import stream
 from detector.records import Float64

@@ -55,12 +55,12 @@ def peaks(series: Series, scores: Float64) -> Peaks:
 
 
 def f1(caught: Float64, false: Float64, events: int) -> Float64:
-    """Harmonic mean of precision and recall over events.
+    """Harmonic mean of precision and recall over events; NaN where there is none.
 
     >>> f1(np.array([3.0]), np.array([1.0]), 4).tolist()
     [0.75]
     """
-    return np.asarray(2.0 * caught / np.maximum(caught + false + events, 1.0))
+    return np.asarray(2.0 * caught / (caught + false + events if events else np.nan))
 
 
 def evaluate(
@@ -69,7 +69,10 @@ def evaluate(
     own_threshold: float = 1.0,
     false_per_stream_week: float = 0.25,
 ) -> dict[str, float]:
-    """Best F1, events caught at a false-alert budget, and both at the product's own threshold (score > it)."""
+    """Best F1, events caught at a false-alert budget, and both at the product's own threshold (score > it).
+
+    NaN where a figure has no meaning: without an event that counts, or without time.
+    """
     parts = [peaks(series, score) for series, score in zip(collection, scores, strict=True)]
     events = np.concatenate([part.events for part in parts])
     days = np.concatenate([part.days for part in parts])
@@ -80,12 +83,13 @@ def evaluate(
     quality = f1(caught, false, len(events))
     own_caught, own_false = float((events > own_threshold).sum()), float((days > own_threshold).sum())
     within = caught[false <= false_per_stream_week * weeks]
+    count = len(events) or np.nan
     return {
-        "best_f1": float(quality.max(initial=0.0)),
+        "best_f1": float(quality.max(initial=0.0)) if len(events) else float("nan"),
         "best_threshold": float(thresholds[np.argmax(quality)]) if len(thresholds) else float("inf"),
-        "caught_in_budget": float(within.max(initial=0.0)) / max(len(events), 1),
+        "caught_in_budget": float(within.max(initial=0.0)) / count,
         "f1_at_own_threshold": float(f1(np.array(own_caught), np.array(own_false), len(events))),
-        "caught_at_own_threshold": own_caught / max(len(events), 1),
-        "false_per_stream_week_at_own_threshold": own_false / max(weeks, 1e-9),
+        "caught_at_own_threshold": own_caught / count,
+        "false_per_stream_week_at_own_threshold": own_false / (weeks or np.nan),
         "events": float(len(events)),
     }

@@ -7,6 +7,7 @@ missing offset are fine) or unix seconds. An empty list says that nothing is wro
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,24 +28,33 @@ _EDGE_BYTES = 65_536
 _SHAPE = 'an object of {"relative/path.csv": [[start, end], ...]}'
 
 
-def read_labels(path: Path, files: list[ReplayFile]) -> dict[str, list[Window]]:
-    """Windows in order of time for each labelled file of `files`. Raises LabelError with everything that is wrong."""
+def read_labels(path: Path, files: list[ReplayFile], complain: Callable[[str], None]) -> dict[str, list[Window]]:
+    """Windows in order of time for each labelled file of `files`.
+
+    Labels of series that are not there and windows outside of their series are left out, and `complain` is told of
+    each. Raises LabelError with everything that is wrong, also where all labels or all windows would be left out.
+    """
     raw = _load(path)
     by_name = {file.relative.as_posix(): file for file in files}
-    findings: list[str] = []
+    wrong: list[str] = []
+    apart: list[str] = []
     labels: dict[str, list[Window]] = {}
     for name, pairs in raw.items():
         file = by_name.get(name)
-        if file is None:
-            findings.append(_unknown(name, by_name))
-        elif not isinstance(pairs, list):
-            findings.append(f"{name}: not a list of [start, end]")
+        if not isinstance(pairs, list):
+            wrong.append(f"{name}: not a list of [start, end]")
+        elif file is None:
+            apart.append(_unknown(name, by_name))
+        elif (span := file_span(file)) is None:
+            apart.append(f"{name}: labelled, but it holds no sample")
         else:
-            labels[name] = sorted(_windows(name, pairs, file, findings))
+            labels[name] = sorted(_windows(name, pairs, span, wrong, apart))
     if not raw:
-        findings.append("no series is labelled")
-    if findings:
-        raise LabelError(str(path), _at_most(findings))
+        wrong.append("no series is labelled")
+    if wrong or not labels or (not any(labels.values()) and any(raw[name] for name in labels)):
+        raise LabelError(str(path), _at_most([*wrong, *apart]))
+    for line in _at_most(apart):
+        complain(f"{path}: left out: {line}")
     return labels
 
 
@@ -55,7 +65,7 @@ def _at_most(findings: list[str], most: int = 20) -> list[str]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+        raw = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except OSError as exc:
         raise LabelError(str(path), [f"cannot be read: {exc.strerror or exc}"]) from exc
     except (ValueError, RecursionError) as exc:
@@ -81,23 +91,23 @@ def _unknown(name: str, by_name: dict[str, ReplayFile]) -> str:
     return f"{name}: no such file among the series" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _windows(name: str, pairs: list[Any], file: ReplayFile, findings: list[str]) -> list[Window]:
+def _windows(name: str, pairs: list[Any], span: Window, wrong: list[str], apart: list[str]) -> list[Window]:
     windows = []
-    first, last = file_span(file)
+    first, last = span
     for number, pair in enumerate(pairs, 1):
         where = f"{name}: window {number}"
         if not isinstance(pair, list) or len(pair) != 2:
-            findings.append(f"{where}: {json.dumps(pair)[:60]} is not [start, end]")
+            wrong.append(f"{where}: {json.dumps(pair)[:60]} is not [start, end]")
             continue
         try:
             start, end = map(_moment, pair)
         except DecodeError as exc:
-            findings.append(f"{where}: {exc.detail}")
+            wrong.append(f"{where}: {exc.detail}")
             continue
         if start > end:
-            findings.append(f"{where}: ends ({pair[1]}) before it starts ({pair[0]})")
+            wrong.append(f"{where}: ends ({pair[1]}) before it starts ({pair[0]})")
         elif start > last or end < first:
-            findings.append(
+            apart.append(
                 f"{where}: {pair[0]} to {pair[1]} is outside the series, which is from {iso(first)} to {iso(last)}"
             )
         else:
@@ -113,8 +123,11 @@ def _moment(given: object) -> float:
     raise DecodeError("timestamp", f"{json.dumps(given)[:60]} is neither an RFC 3339 time nor unix seconds")
 
 
-def file_span(file: ReplayFile) -> Window:
-    """Earliest and latest time near a file's two ends, without reading what lies between. Raises SourceError."""
+def file_span(file: ReplayFile) -> Window | None:
+    """Earliest and latest time near a file's two ends, without reading what lies between; None without a sample there.
+
+    Raises SourceError.
+    """
     try:
         with file.path.open("rb") as handle:
             head = handle.read(_EDGE_BYTES)
@@ -131,9 +144,7 @@ def file_span(file: ReplayFile) -> Window:
     batch = RawBatch(file.stream, 0, np.arange(1, count + 1), np.full(count, np.nan), list(lines), [None] * count)
     times = CsvDecoder().decode(batch, SeriesIndex()).times
     times = times[np.isfinite(times)]
-    if not len(times):
-        raise SourceError(f"{file.path}: labelled, but it holds no sample")
-    return float(times.min()), float(times.max())
+    return (float(times.min()), float(times.max())) if len(times) else None
 
 
 def iso(time: float) -> str:

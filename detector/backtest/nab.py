@@ -96,20 +96,21 @@ def events(series: Series, scores: Float64) -> Events:
 
 
 def evaluate(collection: Sequence[Series], scores: Sequence[Float64], own_threshold: float = 1.0) -> dict[str, float]:
-    """Score of each profile at its best threshold, and the standard one at the product's own threshold (score > it)."""
+    """Score of each profile at its best threshold and at the product's own (score > it); NaN where no window counts."""
     everything = Events(*(np.concatenate(c) for c in zip(*map(events, collection, scores), strict=True)))
+    shown = everything.scores > 0.0  # a row that was not judged is no detection at any threshold
     total = sum(len(counted_windows(series)) for series in collection)
     figures: dict[str, float] = {}
     for name, profile in PROFILES.items():
         deltas = everything.rewards + profile.miss * everything.found - profile.false * everything.costs
-        curve = cumulate(everything.scores, deltas)
-        perfect = (1.0 + profile.miss) * max(total, 1)
-        best = int(np.argmax(curve.totals))
-        figures[name] = 100.0 * max(float(curve.totals[best]), 0.0) / perfect
+        curve = cumulate(everything.scores[shown], deltas[shown])
+        perfect = (1.0 + profile.miss) * total or np.nan
+        best = int(np.argmax(curve.totals)) if len(curve.totals) else None
+        figures[name] = 100.0 * (0.0 if best is None else max(float(curve.totals[best]), 0.0)) / perfect
         own = deltas[everything.scores > own_threshold].sum()
         figures[f"{name}_at_own_threshold"] = 100.0 * float(own) / perfect
         if name == "standard":
-            figures["best_threshold"] = float(curve.thresholds[best])
+            figures["best_threshold"] = float("inf") if best is None else float(curve.thresholds[best])
     alarmed = everything.scores > own_threshold
     figures["windows"] = total
     figures["windows_found_at_own_threshold"] = float(everything.found[alarmed].sum())

@@ -52,8 +52,13 @@ def backtest(
 
     loaded = load(config)
     files = find_files([data])
+
+    def complain(line: str) -> None:
+        typer.echo(line, err=True)
+
     budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
-    options = BacktestOptions(data, labels, files, read_labels(labels, files) if labels else {}, budgets)
+    known = read_labels(labels, files, complain) if labels else {}
+    options = BacktestOptions(data, labels, files, known, budgets)
     from detector.app import build_pipeline
     from detector.pipeline import Pipeline
 
@@ -63,7 +68,7 @@ def backtest(
 
     total_bytes = len(budgets) * sum(file.path.stat().st_size for file in files)
     with byte_progress("backtest", total_bytes) as advance:
-        found = run_backtest(options, pipeline, lambda line: typer.echo(line, err=True), advance)
+        found = run_backtest(options, pipeline, complain, advance)
     demand_rows(files, found.rows - found.malformed_rows)
     write_report(found, report)
     for line in (summary(found), *alert_lines(found)):

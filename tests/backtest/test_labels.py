@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.backtest.labels import file_span, read_labels
-from detector.errors import LabelError, SourceError
+from detector.errors import LabelError
 from detector.replay import find_files
 
 START = 1_600_000_000
@@ -22,10 +22,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "series"
 
 
-def labels(folder: Path, content: Any) -> dict[str, list[tuple[float, float]]]:
+def labels(folder: Path, content: Any, told: list[str] | None = None) -> dict[str, list[tuple[float, float]]]:
     path = folder.parent / "windows.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_labels(path, find_files([folder]))
+    return read_labels(path, find_files([folder]), (told if told is not None else []).append)
 
 
 def findings(folder: Path, content: Any) -> list[str]:
@@ -63,26 +63,55 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
                 [START - 100, START - 1],
                 ["2021-01-01 00:00:00", "2021-01-02 00:00:00"],
             ],
+            "empty.csv": [],
         },
     )
-    assert len(found) == 9
+    assert len(found) == 10
     for finding, expected in zip(
         found,
         [
-            "cpu/c.csv: no such file among the series; did you mean cpu/",
-            "a.csv: no such file, but cpu/a.csv is there: is cpu/ the folder you mean?",
             "cpu/b.csv: not a list of [start, end]",
             "cpu/a.csv: window 1: 'yesterday' is no RFC 3339 time, such as 2025-06-15T08:00:00Z",
             "cpu/a.csv: window 2: [1600000000] is not [start, end]",
             "cpu/a.csv: window 3: true is neither an RFC 3339 time nor unix seconds",
             "cpu/a.csv: window 4: ends (1600000000) before it starts (1600000060)",
+            "cpu/c.csv: no such file among the series; did you mean cpu/",
+            "a.csv: no such file, but cpu/a.csv is there: is cpu/ the folder you mean?",
             "cpu/a.csv: window 5: 1599999900 to 1599999999 is outside the series",
             "cpu/a.csv: window 6: 2021-01-01 00:00:00 to 2021-01-02 00:00:00 is outside the series, which is from",
+            "empty.csv: labelled, but it holds no sample",
         ],
         strict=True,
     ):
         assert finding.startswith(expected)
-    assert found[-1].endswith("which is from 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
+    assert found[-2].endswith("which is from 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
+
+
+def test_what_fits_no_series_is_left_out_and_told(folder: Path) -> None:
+    told: list[str] = []
+    given = {
+        "cpu/a.csv": [[START, START + 60], [START - 100, START - 1]],
+        "cpu/b.csv": [[START - 100, START - 1]],
+        "gone.csv": [[START, START]],
+        "empty.csv": [],
+    }
+    assert labels(folder, given, told) == {"cpu/a.csv": [(START, START + 60)], "cpu/b.csv": []}
+    where = f"{folder.parent / 'windows.json'}: left out: "
+    assert [line.removeprefix(where)[:30] for line in told] == [
+        "cpu/a.csv: window 2: 159999990",
+        "cpu/b.csv: window 1: 159999990",
+        "gone.csv: no such file among t",
+        "empty.csv: labelled, but it ho",
+    ]
+
+
+@pytest.mark.parametrize("given", [{"gone.csv": []}, {"cpu/a.csv": [[0, 1]]}, {"empty.csv": [[START, START]]}])
+def test_labels_of_which_nothing_fits_are_wrong(folder: Path, given: dict[str, Any]) -> None:
+    assert len(findings(folder, given)) == 1
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_labels(folder: Path) -> None:
+    assert labels(folder, '\ufeff{"cpu/a.csv": []}') == {"cpu/a.csv": []}
 
 
 def test_a_wrong_folder_does_not_flood(folder: Path) -> None:
@@ -106,12 +135,11 @@ def test_a_file_that_holds_no_labels(folder: Path, content: str, expected: str) 
 
 def test_a_file_of_labels_that_is_missing(folder: Path) -> None:
     with pytest.raises(LabelError, match="cannot be read"):
-        read_labels(folder / "nothing.json", [])
+        read_labels(folder / "nothing.json", [], print)
 
 
 def test_the_span_of_a_long_file_is_read_at_its_ends(folder: Path) -> None:
     by_name = {file.relative.as_posix(): file for file in find_files([folder])}
     assert by_name["cpu/b.csv"].path.stat().st_size > 3 * 65_536
     assert file_span(by_name["cpu/b.csv"]) == (START, START + 60 * 19_999)
-    with pytest.raises(SourceError, match="holds no sample"):
-        file_span(by_name["empty.csv"])
+    assert file_span(by_name["empty.csv"]) is None

@@ -57,7 +57,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> BacktestOptions:
     labels = {name: [] if "no anomaly" in name else [window, [START, START + STEP]] for name in NAMES}
     (tmp_path / "windows.json").write_text(json.dumps(labels))
     files = find_files([tmp_path / "series"])
-    found = read_labels(tmp_path / "windows.json", files)
+    found = read_labels(tmp_path / "windows.json", files, print)
     return BacktestOptions(tmp_path / "series", tmp_path / "windows.json", files, found, (0.1, 5.0))
 
 

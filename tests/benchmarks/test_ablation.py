@@ -11,7 +11,7 @@ from benchmarks.detection import ablation, server
 from benchmarks.detection.ablation import Ablation, Benchmarks, Recorder, Recording
 from benchmarks.detection.components import Persistence, Trace, play_collection
 from benchmarks.detection.estimate import Estimate, estimate, mean_of
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from benchmarks.detection.machines import group_scores, play_groups
 from benchmarks.detection.parts import FORECASTERS, VARIANTS, WHOLE
 from detector.backtest import nab

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.detection import fleet
 from benchmarks.detection.components import Persistence, Trace
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from benchmarks.detection.machines import group_scores, metrics, play_groups
 
 
@@ -30,6 +30,15 @@ def test_groups_side_by_side_score_as_each_alone() -> None:
         np.testing.assert_array_equal(scores, group_scores([one], part)[0])
         assert len(scores) == len(one.times)
         assert scores.max() > 0.0
+
+
+def test_a_metric_without_a_value_is_not_seen() -> None:
+    with_gap, without = machine("a", 150, 3), machine("a", 150, 2)
+    with_gap.values[:, 1] = np.nan
+    shown = traces(150, 3, 1)
+    scores = group_scores([with_gap], shown)[0]
+    np.testing.assert_array_equal(scores, group_scores([without], [shown[0], shown[2]])[0])
+    assert scores.max() > 0.0
 
 
 def test_labels_judge_the_rows_of_the_second_half() -> None:

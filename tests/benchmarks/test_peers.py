@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.detection.layout import Machine
+from benchmarks.detection.machine_files import Machine
 from benchmarks.peers import machine, stream
 from benchmarks.peers.__main__ import Asked, compare, complaint, on_synthetic
 from benchmarks.peers.kept import Kept

@@ -9,10 +9,12 @@ import pytest
 
 from benchmarks.detection import server, synthetic
 from benchmarks.detection.components import Persistence, play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, Machine, load_collection, load_scores
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection, load_scores
+from benchmarks.detection.machine_files import Machine
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
 from detector.backtest.sweep import at_least, cumulate
+from detector.errors import SourceError
 
 Array = np.ndarray
 
@@ -86,6 +88,13 @@ def test_nab_sweep_equals_the_definition_at_every_threshold() -> None:
         assert figures[name] == pytest.approx(max(best, 0.0), abs=1e-9)
 
 
+def test_what_was_not_judged_is_no_detection_at_any_threshold() -> None:
+    one = series(100, [(15, 99)])  # to detect every row would be perfect
+    found = nab.evaluate([one], [np.zeros(100)])
+    assert (found["standard"], found["best_threshold"]) == (0.0, np.inf)
+    assert daily.evaluate([one], [np.zeros(100)])["best_f1"] == 0.0
+
+
 def test_cloud_counts_events_and_days() -> None:
     one = series(480, [(100, 105), (200, 201), (300, 310)])
     score = np.zeros(480)
@@ -127,8 +136,38 @@ def test_scores_are_read_back_from_a_replay(tmp_path: Path) -> None:
         "2020-01-01 00:05:00,,,,,0,\n"
     )
     assert load_scores(series(2, []), tmp_path).tolist() == [0.5, 0.0]
-    with pytest.raises(ValueError, match="2 scores for 3 rows"):
+    with pytest.raises(SourceError, match="2 scores for 3 rows"):
         load_scores(series(3, []), tmp_path)
+    with pytest.raises(SourceError, match="cannot be read"):
+        load_scores(series(2, []), tmp_path / "elsewhere")
+    (tmp_path / "a" / "b.csv").write_text("timestamp,value\n2020-01-01 00:00:00,1\n2020-01-01 00:05:00,\n")
+    with pytest.raises(SourceError, match="no column anomaly_score"):
+        load_scores(series(2, []), tmp_path)
+
+
+def test_figures_without_an_event_have_no_meaning_and_are_no_error() -> None:
+    one, score = series(480, []), np.zeros(480)
+    score[200] = 2.0
+    found = daily.evaluate([one], [score])
+    assert all(np.isnan(found[name]) for name in ("best_f1", "caught_in_budget", "f1_at_own_threshold"))
+    assert (found["events"], found["false_per_stream_week_at_own_threshold"]) == (0.0, pytest.approx(168 / 407))
+    assert np.isnan(daily.evaluate([series(49, [])], [np.full(49, 2.0)])["false_per_stream_week_at_own_threshold"])
+    swept = nab.evaluate([one], [score])
+    assert (swept["windows"], swept["false_rows_at_own_threshold"]) == (0, 1.0)
+    assert all(np.isnan(swept[f"{profile}_at_own_threshold"]) for profile in nab.PROFILES)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(200, bool), np.ones(200, bool)])
+def test_a_machine_all_well_or_all_ill_tells_little_and_is_no_error(labels: Array) -> None:
+    one = Machine("machine-x", np.arange(200.0), np.zeros((200, 2), np.float32), labels, 60.0)
+    both = Machine("machine-y", np.arange(200.0), np.zeros((200, 2), np.float32), np.arange(200) > 150, 60.0)
+    alone = server.evaluate([one], [np.ones(200)])
+    assert np.isnan(alone["average_precision"])
+    assert np.isnan(alone["caught_in_budget"])
+    score = both.labels.astype(float)
+    beside = server.evaluate([one, both], [np.zeros(200), score])
+    assert (beside["average_precision"], beside["roc"]) == (1.0, 1.0)
+    assert np.isfinite(beside["caught_in_budget"])
 
 
 def test_synthetic_streams_are_seeded_and_played() -> None:
