@@ -16,6 +16,7 @@ from detector.records import Lineage, Partition
 from detector.sources.kafka.lineage import Lineages
 from detector.sources.kafka.offsets import Offsets
 from detector.sources.kafka.records import Quarantine
+from detector.sources.kafka.topics import without
 
 
 def places(kafka: Kafka, section: KafkaSourceSection, topic: str) -> dict[Partition, tuple[int, Lineage]]:
@@ -35,7 +36,7 @@ def places(kafka: Kafka, section: KafkaSourceSection, topic: str) -> dict[Partit
     try:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
-            raise TopicMissing(f"{topic} does not exist at {', '.join(kafka.bootstrap_servers)}, or may not be seen")
+            raise TopicMissing(without(topic, kafka, section))
         all_places = [TopicPartition(topic, number) for number in sorted(numbers)]
         consumer.assign(all_places)
         lineages = Lineages(consumer._cluster.topic_id, lambda: None)

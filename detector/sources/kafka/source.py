@@ -78,7 +78,7 @@ class KafkaSource:
             PartitionRows, quarantine=self._quarantine, epoch_at=self._epoch
         )
         try:
-            self._topics = Topics(self._consumer, kafka, section.topics, stall_seconds)
+            self._topics = Topics(self._consumer, kafka, section, stall_seconds)
             self._topics.require()
             self._lineages = Lineages(self._consumer._cluster.topic_id, self._refresh_metadata)
             self._offsets = Offsets(self._consumer, kafka, section, self._lineages, self._quarantine)

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
+from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import TopicMissing
 from detector.kafka.client import translate
 
 
 class Topics:
-    """The topics of `source.kafka.topics`, as a consumer hears of them."""
+    """The topics of a group, as a consumer hears of them."""
 
     def __init__(
         self,
         consumer: Any,
         kafka: Kafka,
-        names: Collection[str],
+        section: KafkaSourceSection,
         limit_seconds: float,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._consumer = consumer
         self._kafka = kafka
-        self._names = names
+        self._section = section
         self._limit_seconds = limit_seconds
         self._now = now
         self._gone_since: dict[str, float] = {}
 
     def require(self) -> None:
         """Ask for all of them. Raises TopicMissing, or another SourceError where nobody answers."""
-        for topic in self._names:
+        for topic in self._section.topics:
             try:
                 found = self._consumer.partitions_for_topic(topic)
             except kafka_errors.KafkaError as exc:
                 raise translate(exc, f"looking up topic {topic}", self._kafka) from exc
             if not found:
-                raise TopicMissing(f"{self._without(topic)}; create it or grant that")
+                raise TopicMissing(without(topic, self._kafka, self._section))
 
     def look(self) -> None:
         """What was last heard of them. Raises TopicMissing, retriable for as long as it may be created anew.
@@ -47,20 +48,24 @@ class Topics:
         The library takes a topic that is gone for one without partitions, which the group has shared out.
         """
         now = self._now()
-        gone = [topic for topic in self._names if not self._consumer._cluster.partitions_for_topic(topic)]
+        gone = [topic for topic in self._section.topics if not self._consumer._cluster.partitions_for_topic(topic)]
         self._gone_since = {topic: self._gone_since.get(topic, now) for topic in gone}
         if gone:
             first = min(gone, key=self._gone_since.__getitem__)
             seconds = now - self._gone_since[first]
             error = TopicMissing(
-                f"{self._without(first)} any more, for {seconds:.0f} s now; create it or grant that. "
-                f"After watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
+                f"{without(first, self._kafka, self._section)}. It is gone for {seconds:.0f} s now; after "
+                f"watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
             )
             error.retriable = seconds < self._limit_seconds
             raise error
 
-    def _without(self, topic: str) -> str:
-        return (
-            f"source.kafka.topics: {topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}, or "
-            f"{self._kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it"
-        )
+
+def without(topic: str, kafka: Kafka, section: KafkaSourceSection) -> str:
+    """That a topic to read is not there, and how to mend it."""
+    internal = section.partitioning == "repartition" and topic == section.repartition_topic
+    key, mend = ("repartition_topic", "`detector admin init` creates it") if internal else ("topics", "create it")
+    return (
+        f"source.kafka.{key}: {topic} does not exist at {', '.join(kafka.bootstrap_servers)}, or "
+        f"{kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it; {mend} or grant that"
+    )

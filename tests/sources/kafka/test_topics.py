@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from detector.config.schema import Kafka
+from detector.config.schema import Kafka, KafkaSource
 from detector.errors import TopicMissing
-from detector.sources.kafka.topics import Topics
+from detector.sources.kafka.topics import Topics, without
 from detector.testing import ManualClock
 
 
@@ -20,7 +20,7 @@ class Known:
         self.partitions = {topic: {0, 1} for topic in topics}
         self.clock = ManualClock()
         consumer: Any = SimpleNamespace(_cluster=SimpleNamespace(partitions_for_topic=self.partitions.get))
-        self.topics = Topics(consumer, Kafka(), topics, 100.0, self.clock.monotonic)
+        self.topics = Topics(consumer, Kafka(), KafkaSource(topics=list(topics)), 100.0, self.clock.monotonic)
 
     def look(self) -> None:
         self.clock.advance(10.0)
@@ -32,7 +32,9 @@ def test_g5_a_topic_that_is_gone_is_reported_and_then_fatal() -> None:
     known.look()
     del known.partitions["more"]
     for seconds in range(0, 100, 10):
-        with pytest.raises(TopicMissing, match=rf"more does not exist at .* for {seconds} s now") as caught:
+        with pytest.raises(
+            TopicMissing, match=rf"more does not exist at .*; create it .* gone for {seconds} s"
+        ) as caught:
             known.look()
         assert caught.value.retriable
     with pytest.raises(TopicMissing, match=r"watchdog\.partition_seconds \(100\)") as caught:
@@ -49,3 +51,12 @@ def test_a_topic_that_was_created_anew_in_time_is_no_error() -> None:
                 known.look()
         known.partitions["metrics"] = partitions
         known.look()
+
+
+def test_an_internal_topic_that_is_gone_is_told_under_its_own_key() -> None:
+    section = KafkaSource(topics=["samples"], repartition_topic="samples", partitioning="repartition")
+    told = without("samples", Kafka(), section)
+    assert told.startswith("source.kafka.repartition_topic: samples does not exist at localhost:9092, or ")
+    assert "`detector admin init` creates it" in told
+    told = without("samples", Kafka(), KafkaSource(topics=["samples"], repartition_topic="samples"))
+    assert told.startswith("source.kafka.topics: samples does not exist")
