@@ -17,7 +17,6 @@ from detector.clock import SystemClock
 from detector.config import Config
 from detector.decoders import make_decoder
 from detector.errors import DetectorError
-from detector.garbage import let_go
 from detector.kafka.client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
@@ -26,8 +25,11 @@ from detector.models.forecaster import Forecaster
 from detector.models.weights import Weights, load
 from detector.pipeline import Pipeline
 from detector.pipeline.groups import Groups, GroupSettings
+from detector.process.garbage import let_go
+from detector.process.reload import Reloads
+from detector.process.stopping import StoppingOnSignals, end_at_once
+from detector.process.watchdog import Watchdog
 from detector.protocols import Clock, Sink, Source
-from detector.reload import Reloads
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.sinks import BOARDS, SINKS, kafka_topic_sink
@@ -35,9 +37,7 @@ from detector.sinks.board import AlertBoard
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.sources import SOURCES
 from detector.state import STORES
-from detector.stopping import StoppingOnSignals, end_at_once
 from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
-from detector.watchdog import Watchdog
 from detector.worker import Worker
 from detector.worker.outlets import ALERT_EVENT, AlertOutlet, RejectOutlet
 from detector.worker.snapshots import Snapshots

@@ -14,7 +14,7 @@ from tests.integration.daemon import Daemon
 
 SCRIPT = """
 import sys, time
-from detector.stopping import StoppingOnSignals
+from detector.process.stopping import StoppingOnSignals
 asked = []
 def stop():
     asked.append(1)
@@ -69,7 +69,7 @@ def test_the_second_signal_forces_the_end() -> None:
 
 TWICE = """
 import signal
-from detector.stopping import StoppingOnSignals
+from detector.process.stopping import StoppingOnSignals
 moments = iter([7.0, 7.9, 8.1])
 with StoppingOnSignals(lambda: print("asked", flush=True), now=lambda: next(moments)):
     signal.raise_signal(signal.SIGTERM)

@@ -28,9 +28,9 @@ from detector.clock import SystemClock
 from detector.columns import BlockState
 from detector.config import Config
 from detector.config.schema import Kafka
-from detector.garbage import LongLived
 from detector.models.fingerprint import fingerprint
 from detector.pipeline import Pipeline
+from detector.process.garbage import LongLived
 from detector.protocols import StateStore
 from detector.records import Partition, SampleBatch
 from detector.series import SeriesKey

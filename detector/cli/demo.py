@@ -24,7 +24,7 @@ def demo(
     from detector.app import build_worker
     from detector.demo import DemoOptions
     from detector.demo import demo as show
-    from detector.stopping import StoppingOnSignals
+    from detector.process.stopping import StoppingOnSignals
 
     options = DemoOptions(duration_seconds=duration, seed=seed, quiet=as_json, listen=listen)
     summary = show(options, build_worker, StoppingOnSignals)

@@ -8,9 +8,9 @@ from contextlib import suppress
 import numpy as np
 
 from detector.errors import DetectorError, Interrupted, SourceError
-from detector.garbage import LongLived
 from detector.learning.continual import Learning
 from detector.pipeline import Pipeline
+from detector.process.garbage import LongLived
 from detector.protocols import Clock, Decoder, SkippedRange, Source
 from detector.records import AlertStatus, Partition, RawBatch, Reject
 from detector.series import SeriesKey

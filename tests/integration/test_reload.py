@@ -12,7 +12,7 @@ import yaml
 from tests.integration.daemon import Daemon
 from tests.integration.test_state import Setting
 from tests.kafka.endpoint import Endpoint
-from tests.test_reload import nth_failure
+from tests.process.test_reload import nth_failure
 
 pytestmark = pytest.mark.integration
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from detector.process.watchdog import Watchdog
 from detector.records import Partition
 from detector.state.directory import DirectoryStore
 from detector.testing import ManualClock
-from detector.watchdog import Watchdog
 from tests.recovery.rig import Life, World, make_log
 
 STALL_SECONDS = 60.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from detector.garbage import STEP_STREAMS, LongLived, let_go
+from detector.process.garbage import STEP_STREAMS, LongLived, let_go
 from detector.series import SeriesKey
 from tests.recovery.rig import START, Life, World
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from detector.errors import DeliveryError, StateUnavailable
+from detector.process.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
 from detector.telemetry import Health
 from detector.testing import ManualClock
-from detector.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
 from tests.integration.daemon import Daemon
 
 HANGING = """
 import threading, time
 from detector.telemetry import Health
-from detector.watchdog import Watchdog
+from detector.process.watchdog import Watchdog
 
 def a_call_that_never_returns():
     threading.Event().wait()
@@ -149,7 +149,7 @@ def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
 def test_g12_a_real_suspension_is_noticed() -> None:
     script = """
 import time
-from detector.watchdog import Watchdog
+from detector.process.watchdog import Watchdog
 with Watchdog(1e9, tick_seconds=0.1) as watchdog:
     print("up", flush=True)
     input()

@@ -15,7 +15,7 @@ import yaml
 
 from detector.config import Config
 from detector.errors import ConfigError, ModelError
-from detector.reload import Reloads
+from detector.process.reload import Reloads
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import eventually
 
