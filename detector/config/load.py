@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -23,6 +24,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 """Of the key `<<`: the keys of another mapping, where the mapping has none of its own."""
 
 
+_OCTAL = re.compile("[-+]?0[0-7_]+")
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
 
@@ -32,6 +36,15 @@ class _StrictLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except ValueError as exc:
             raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {exc}", node.start_mark) from exc
+        except (AttributeError, IndexError) as exc:  # what PyYAML has for a text that is nothing of its tag's kind
+            problem = f"{node.value!r} is not what its tag says"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Refuses 0100, which is 64 to YAML and hundred to whoever writes it."""
+        if _OCTAL.fullmatch(node.value):
+            raise ValueError("a number that begins with 0 is octal to YAML; write it without")
+        return super().construct_yaml_int(node)
 
 
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -49,6 +62,7 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
 
 
 INSTANCE_VARIABLE = "DETECTOR_GROUP_INSTANCE_ID"

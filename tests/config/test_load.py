@@ -84,6 +84,9 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
             "sinks.kafka.topic: alerts is source.kafka.repartition_topic already",
         ),
         ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
+        ("scoring: {warmup_samples: 0100}", "a number that begins with 0 is octal to YAML; write it without"),
+        ("alerts: {not_before: !!timestamp x}", "line 1, column 22: 'x' is not what its tag says"),
+        ("scoring: {warmup_samples: !!int ''}", "line 1, column 27: '' is not what its tag says"),
         ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
         (
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
