@@ -75,12 +75,14 @@ class Daemon:
         return found[-1]
 
     def ask(self, path: str) -> tuple[int, str]:
-        """The same, once; 0 where nobody answers."""
+        """The same, once; 0 where nobody answers, or not to the end."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
+            try:
+                answer = urllib.request.urlopen(f"http://{self.address}{path}", timeout=30)
+            except urllib.error.HTTPError as exc:
+                answer = exc
+            with answer:
                 return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as exc:
-            return exc.code, exc.read().decode()
         except (OSError, http.client.HTTPException):
             return 0, ""
 
