@@ -22,7 +22,7 @@ from detector.pipeline import Pipeline
 from detector.replay import find_files, replay
 from detector.scoring import Scorer, ScorerSettings
 from tests.backtest.histories import judged
-from tests.test_replay import pipeline
+from tests.replay.test_replay import pipeline
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "backtest.schema.json").read_text())
 START, STEP = 1_600_000_000, 300

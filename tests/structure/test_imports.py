@@ -25,7 +25,7 @@ LAYERS = [
         "telemetry",
         "synthetic",
     },
-    {"pipeline", "process", "verdicts", "learning"},
+    {"pipeline", "process", "learning"},
     {"worker", "routing"},
     {"replay", "backtest", "produce", "demo", "train", "testing", "inspect", "admin"},
     {"app"},

@@ -10,9 +10,9 @@ from detector.alerts import Lifecycle
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.replay import ROWS_PER_SLICE, Summary, find_files, replay
+from detector.replay.verdicts import HEADER
 from detector.scoring import Scorer
 from detector.testing import LastValueForecaster
-from detector.verdicts import HEADER
 
 
 def pipeline() -> Pipeline:

@@ -1,0 +1,173 @@
+"""All files go through the pipeline together, a slice of each at a time: a round holds a sample of every file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+
+from detector.alerts import AlertRecord
+from detector.decoders import CsvDecoder
+from detector.errors import SourceError
+from detector.pipeline import Pipeline
+from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch, Uint8
+from detector.replay.files import MALFORMED_TOLD, Reader, ReplayFile
+from detector.replay.summary import Summary
+from detector.replay.verdicts import VerdictWriter
+from detector.series import SeriesIndex
+
+FILES_AT_ONCE = 1024
+"""Files that are open together; the operating system bounds their number."""
+PARTITION = ("replay", 0)
+
+
+class Observer(Protocol):
+    """Who wants to see verdicts as columns; called slice by slice, first all files' rows, then their alerts."""
+
+    def rows(self, file: ReplayFile, samples: SampleBatch, scored: ScoredBatch) -> None:
+        """The decoded samples of one file's slice, and their verdicts, aligned."""
+
+    def alerts(self, alerts: tuple[Alert, ...]) -> None:
+        """Alerts that began or ended in the slices; `ReplayFile.stream` is the name of their series."""
+
+
+def replay(
+    files: list[ReplayFile],
+    scores: Path | None,
+    alerts: Path | None,
+    pipeline: Callable[[], Pipeline],
+    report: Callable[[str], None],
+    progress: Callable[[int], None],
+    observer: Observer | None = None,
+) -> Summary:
+    """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`, and both for `observer` to see.
+
+    `pipeline` makes a fresh one for each group of files; `report` is given a line for each of a file's first malformed
+    rows and one for the rest, `progress` the number of bytes read. Raises SourceError, OSError.
+    """
+    _keep_inputs(files, scores, alerts)
+    summary = Summary()
+    with ExitStack() as stack:
+        alert_file = None
+        if alerts:
+            alerts.parent.mkdir(parents=True, exist_ok=True)
+            alert_file = stack.enter_context(alerts.open("wb"))
+        for start in range(0, len(files), FILES_AT_ONCE):
+            group = _Group(files[start : start + FILES_AT_ONCE], scores, pipeline(), summary, report, observer)
+            for step in group.run(alert_file):
+                progress(step)
+    return summary
+
+
+def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
+    """Raises SourceError where an output would take the place of an input."""
+    inputs = {file.path.resolve() for file in files}
+    outputs = [scores / file.relative for file in files] if scores else []
+    for output in [*outputs, alerts] if alerts else outputs:
+        if output.resolve() in inputs:
+            raise SourceError(f"{output} is an input and would be overwritten; write somewhere else")
+
+
+class _Group:
+    """Files that go through one pipeline together."""
+
+    def __init__(
+        self,
+        files: list[ReplayFile],
+        scores: Path | None,
+        pipeline: Pipeline,
+        summary: Summary,
+        report: Callable[[str], None],
+        observer: Observer | None,
+    ) -> None:
+        self.files = files
+        self.scores = scores
+        self.pipeline = pipeline
+        self.summary = summary
+        self.report = report
+        self.observer = observer
+        self.decoder = CsvDecoder()
+        self.encode_alert = AlertRecord({}, "detector/replay")
+
+    def run(self, alert_file: IO[bytes] | None) -> Iterator[int]:
+        """Yields the bytes read, slice by slice."""
+        with ExitStack() as stack:
+            readers = [stack.enter_context(Reader.open(file)) for file in self.files]
+            writers = [
+                stack.enter_context(VerdictWriter.open(self.scores / file.relative)) if self.scores else None
+                for file in self.files
+            ]
+            self.summary.files += len(readers)
+            while slices := [(at, lines) for at, reader in enumerate(readers) if (lines := reader.next_lines())]:
+                self._slice(slices, readers, writers, alert_file)
+                yield sum(len(line) + 1 for _, lines in slices for line in lines)
+            for reader in readers:
+                for line in reader.told():
+                    self.report(line)
+
+    def _slice(
+        self,
+        slices: list[tuple[int, list[bytes]]],
+        readers: list[Reader],
+        writers: list[VerdictWriter | None],
+        alert_file: IO[bytes] | None,
+    ) -> None:
+        index = self.pipeline.table.series(PARTITION)
+        decoded = [(at, lines, self._decode(readers[at], lines, index)) for at, lines in slices]
+        scored = self.pipeline.process(_merge([samples for _, _, samples in decoded]))
+        first = 0
+        for at, lines, samples in decoded:
+            verdicts = _part(scored, first, first + len(samples))
+            counts = _counted(verdicts.outcomes)
+            readers[at].outcomes += counts
+            self.summary.outcomes += counts
+            if writer := writers[at]:
+                writer.write(lines, readers[at].line - len(lines), samples, verdicts)
+            if self.observer:
+                self.observer.rows(self.files[at], samples, verdicts)
+            first += len(samples)
+        if self.observer:
+            self.observer.alerts(scored.alerts)
+        self.summary.alerts += sum(alert.status == AlertStatus.FIRING for alert in scored.alerts)
+        if alert_file:
+            for alert in scored.alerts:
+                alert_file.write((self.encode_alert(alert).value or b"") + b"\n")
+
+    def _decode(self, reader: Reader, lines: list[bytes], index: SeriesIndex) -> SampleBatch:
+        count, first = len(lines), reader.line - len(lines)
+        batch = RawBatch(
+            topic=reader.stream,
+            partition=0,
+            offsets=np.arange(first, first + count),
+            record_times=np.full(count, np.nan),
+            values=list(lines),
+            keys=[None] * count,
+        )
+        samples = self.decoder.decode(batch, index)
+        self.summary.rows += len(samples) + len(samples.rejects)
+        for reject in samples.rejects[: max(0, MALFORMED_TOLD - reader.malformed)]:
+            self.report(f"{reader.path}:{reject.offset}: {reject.reason}: {reject.detail}")
+        reader.malformed += len(samples.rejects)
+        self.summary.malformed_rows += len(samples.rejects)
+        return samples
+
+
+def _counted(outcomes: Uint8) -> Counter[Outcome]:
+    return Counter({Outcome(at): count for at, count in enumerate(np.bincount(outcomes).tolist()) if count})
+
+
+def _merge(parts: list[SampleBatch]) -> SampleBatch:
+    def joined(name: str) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    columns = ("series", "times", "values", "kinds", "outcomes", "offsets", "record_times")
+    return SampleBatch(*PARTITION, **{name: joined(name) for name in columns})  # type: ignore[arg-type]
+
+
+def _part(scored: ScoredBatch, first: int, end: int) -> ScoredBatch:
+    names = ("outcomes", "expected", "lower", "upper", "scores", "statuses")
+    return ScoredBatch(*(getattr(scored, name)[first:end] for name in names))
