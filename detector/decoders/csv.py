@@ -2,12 +2,13 @@
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
 milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
-no sample; columns behind the second are not read. Semicolons or tabs may stand for the commas; numbers may then have
-decimal commas. `null`, `none`, `na` and `n/a` in any case are empty, too. A file's name says nothing of its kind:
-values are levels, unless `decoder.counters` names the file.
+no sample; columns behind the second are not read. A file whose header has the time elsewhere than in the first column,
+or the value elsewhere than in the second, is refused as a whole: its rows may look sound. Semicolons or tabs may stand
+for the commas; numbers may then have decimal commas. `null`, `none`, `na` and `n/a` in any case are empty, too. A
+file's name says nothing of its kind: values are levels, unless `decoder.counters` names the file.
 
-Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (only one, or a header with the time in
-another column), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
+Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (only one, or in another order by the
+header), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ class CsvDecoder:
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or Kinds(suffixes=())
         self._times = Times(per_second=1.0)
+        self._refused: set[str] = set()
+        """Files whose header says that their columns are others."""
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         columns = Columns()
         for row, line in enumerate(batch.values):
             try:
                 if batch.offsets[row] == 1 and line is not None and is_header(line):
-                    _check(line)
+                    self._take_header(batch.topic, line)
                     continue
+                if batch.topic in self._refused:
+                    raise DecodeError("columns", "not read: by the header of the file its columns are others")
                 stamp, value = _cells(line)
                 time, number = self._times(stamp), None if value.lower() in _NOTHING else number_of(value)
                 tag = series.by_raw.get(batch.topic)
@@ -54,6 +59,11 @@ class CsvDecoder:
             except DecodeError as exc:
                 columns.reject(batch, row, exc)
         return columns.finish(batch, "auto")
+
+    def _take_header(self, file: str, line: bytes) -> None:
+        self._refused.add(file)
+        _check(line)
+        self._refused.remove(file)
 
 
 def is_header(first_line: bytes) -> bool:
@@ -82,15 +92,19 @@ def split(line: str) -> tuple[str, str, str]:
 
 
 def _check(header: bytes) -> None:
-    """Raises DecodeError for UTF-16, and for the time elsewhere: rows could be read as if it were not so."""
+    """Raises DecodeError for UTF-16, and for columns in another order: rows could be read as if it were not so."""
     if header.startswith(_UTF_16):
         raise DecodeError("encoding", "the file is UTF-16; save it as UTF-8")
     text = header.decode(errors="replace")
     names = [cell.strip(_AROUND) for cell in text.split(split(text)[1])]
-    words = [name.lower() in _TIME_WORDS for name in names]
-    if any(words) and not words[0]:
-        at = words.index(True)
+    words = [name.lower() for name in names]
+    times = [at for at, word in enumerate(words) if word in _TIME_WORDS]
+    if times and times[0]:
+        at = times[0]
         raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the first, the value second")
+    if "value" in words[2:] and words[1] != "value":
+        at = words.index("value")
+        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the second, behind the time")
 
 
 def _cells(line: bytes | None) -> tuple[str, str]:

@@ -71,11 +71,22 @@ def test_a_header_of_any_words_is_one_only_at_the_top(header: bytes) -> None:
     assert CsvDecoder().decode(raw(header, first=2), SeriesIndex()).rejects
 
 
-@pytest.mark.parametrize("header", [b"id,timestamp,value", b'"value";"Time"'])
-def test_a_header_with_the_time_elsewhere_is_told(header: bytes) -> None:
-    [reject] = CsvDecoder().decode(raw(header, b"17,1392388500,7"), SeriesIndex()).rejects
-    assert (reject.offset, reject.reason) == (1, "columns")
-    assert "is column 2, and has to be the first" in reject.detail
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (b"id,timestamp,value", "'timestamp' is column 2, and has to be the first"),
+        (b'"value";"Time"', "'Time' is column 2, and has to be the first"),
+        (b"timestamp,label,value", "'value' is column 3, and has to be the second"),
+        (b"time\thost\tcpu\tValue", "'Value' is column 4, and has to be the second"),
+    ],
+)
+def test_a_file_whose_header_has_other_columns_is_refused_as_a_whole(header: bytes, told: str) -> None:
+    decoder, series = CsvDecoder(), SeriesIndex()
+    first, second = decoder.decode(raw(header, b"1392388500,7"), series).rejects
+    assert (first.offset, first.reason, second.offset, second.reason) == (1, "columns", 2, "columns")
+    assert told in first.detail
+    assert len(decoder.decode(raw(b"1392388501,7", first=3), series).rejects) == 1
+    assert decoder.decode(raw(b"timestamp,value", b"1392388500,7"), series).rejects == ()
 
 
 def test_semicolons_and_tabs_separate_too_and_leave_the_comma_to_decimals() -> None:
