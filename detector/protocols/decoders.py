@@ -1,0 +1,19 @@
+"""Bytes to columns."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from detector.records import RawBatch, SampleBatch
+from detector.series import SeriesIndex
+
+
+class Decoder(Protocol):
+    """Bytes to columns."""
+
+    def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
+        """Samples of all records that can be read, and a `Reject` for each that cannot. Never raises on bytes.
+
+        `series` belongs to the batch's partition; the handles in the result are its.
+        """
+        ...
