@@ -93,7 +93,7 @@ def _read_card(path: Path) -> Card:
         card = json.loads(path.read_bytes())
     except OSError as exc:
         raise ModelError(f"card {path}: {exc.strerror}; a weights file needs its card beside it") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ModelError(f"card {path}: not JSON ({exc})") from exc
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT or not isinstance(card.get("sha256"), str):
         raise ModelError(f"card {path}: not a model card of format {CARD_FORMAT}; train again with this version")
@@ -106,13 +106,13 @@ def _read_card(path: Path) -> Card:
 def _shape(card: Card, path: Path) -> Shape:
     try:
         shape = Shape(**card["shape"])
-        sizes = (int(shape.hidden_size), int(shape.num_layers))
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError) as exc:
         raise ModelError(f"card of {path}: no valid shape ({exc})") from exc
-    if shape.cell not in CELLS:
+    if shape.cell not in list(CELLS):
         raise ModelError(f"card of {path}: unknown cell {shape.cell!r}; known: {', '.join(CELLS)}")
-    if not (1 <= sizes[0] <= 1024 and 1 <= sizes[1] <= 8):
-        raise ModelError(f"card of {path}: hidden_size and num_layers {sizes} are out of range")
+    for key, size, most in (("hidden_size", shape.hidden_size, 1024), ("num_layers", shape.num_layers, 8)):
+        if type(size) is not int or not 1 <= size <= most:
+            raise ModelError(f"card of {path}: {key} {size!r} is no number from 1 to {most}")
     return shape
 
 

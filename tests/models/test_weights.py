@@ -75,8 +75,9 @@ def test_not_a_safetensors_file(path):
     refused(path, "not a safetensors file")
 
 
-def test_card_that_is_no_json(path):
-    card_path(path).write_text("{")
+@pytest.mark.parametrize("text", ["{", 100_000 * "["])
+def test_card_that_is_no_json(path, text):
+    card_path(path).write_text(text)
     refused(path, "not JSON")
 
 
@@ -88,7 +89,10 @@ def test_card_that_is_no_json(path):
         ({"experts": []}, "its experts are not this version's"),
         ({"shape": {"cell": "transformer"}}, "unknown cell 'transformer'"),
         ({"shape": {"depth": 3}}, "no valid shape"),
-        ({"shape": {"cell": "lstm", "hidden_size": 0}}, "out of range"),
+        ({"shape": {"cell": ["lstm"]}}, "unknown cell ['lstm']"),
+        ({"shape": {"cell": "lstm", "hidden_size": 0}}, "hidden_size 0 is no number from 1 to 1024"),
+        ({"shape": {"cell": "lstm", "hidden_size": 32.0}}, "hidden_size 32.0 is no number"),
+        ({"shape": {"cell": "lstm", "num_layers": "1"}}, "num_layers '1' is no number from 1 to 8"),
         ({"shape": {"cell": "gru", "hidden_size": 8}}, "tensors missing or not expected"),
         ({"shape": {"cell": "lstm", "hidden_size": 16}}, "expected torch.float32 [64"),
     ],
