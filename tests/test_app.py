@@ -96,7 +96,7 @@ def test_g12_a_worker_that_still_waits_for_its_brokers_ends_at_once(tmp_path: Pa
 
 KEEPS_EXCEPTIONS = """
 import signal
-from detector import app
+from detector.app import process
 from detector.config import Config
 
 def wait_for_brokers(*_, **__):
@@ -106,8 +106,8 @@ def wait_for_brokers(*_, **__):
         except BaseException:
             pass
 
-app.build_worker = wait_for_brokers
-app.run(Config(), Config)
+process.build_worker = wait_for_brokers
+process.run(Config(), Config)
 """
 
 

@@ -1,0 +1,7 @@
+"""Wiring: from a configuration to a pipeline, a worker, and a process in which workers run."""
+
+from detector.app.pipeline import build_pipeline
+from detector.app.process import run
+from detector.app.worker import build_worker
+
+__all__ = ["build_pipeline", "build_worker", "run"]

@@ -1,0 +1,48 @@
+"""Where alerts and dead letters go by a configuration; each sink closes with the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from detector.alerts import AlertRecord
+from detector.config import Config
+from detector.protocols import Clock, Sink
+from detector.sinks import BOARDS, SINKS, kafka_topic_sink
+from detector.sinks.board import AlertBoard
+from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
+from detector.telemetry import Metrics
+from detector.worker.outlets import AlertOutlet, RejectOutlet
+
+
+def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[AlertOutlet]:
+    """Of the sinks that are asked for. Raises DetectorError where one cannot begin."""
+    outlets = []
+    for name, build in SINKS.items():
+        if getattr(config.sinks, name).enabled:
+            sink = build(config, metrics.worker.sink_failures.labels(name).inc)
+            stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
+            outlets.append(AlertOutlet(name, sink, encode))
+    return outlets
+
+
+def alert_boards(
+    config: Config, stack: ExitStack, record: AlertRecord, metrics: Metrics, clock: Clock
+) -> Iterator[tuple[str, AlertBoard]]:
+    """Those that are asked for, each under the name of its sink."""
+    for name, build in BOARDS.items():
+        if getattr(config.sinks, name).enabled:
+            board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
+            stack.callback(board.close, config.checkpoint.shutdown_timeout_seconds)
+            metrics.worker.sink_waiting.labels(name).set_function(board.waiting)
+            yield name, board
+
+
+def reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:
+    """None where no dead letters are asked for."""
+    if config.dead_letter.topic is None:
+        return None
+    largest = config.dead_letter.max_value_bytes
+    sink: Sink = kafka_topic_sink(config, config.dead_letter.topic, largest + ENVELOPE_BYTES)
+    stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
+    return RejectOutlet("dead_letter", sink, DeadLetterRecord(largest))

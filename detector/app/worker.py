@@ -1,0 +1,164 @@
+"""The worker of a configuration. Parts are built one after the other and closed in reverse."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from functools import partial
+
+import structlog
+
+from detector.alerts import AlertRecord, Mutes
+from detector.app.outlets import alert_boards, alert_outlets, reject_outlet
+from detector.app.pipeline import build_forecaster, build_pipeline, configured_weights
+from detector.clock import SystemClock
+from detector.config import Config
+from detector.decoders import make_decoder
+from detector.errors import DetectorError
+from detector.kafka.client import ATTEMPT_LINES
+from detector.learning.continual import Learning, LearningSettings
+from detector.learning.versions import Versions
+from detector.models.fingerprint import fingerprint
+from detector.pipeline import Pipeline
+from detector.process.reload import Reloads
+from detector.process.watchdog import Watchdog
+from detector.protocols import Clock, Source
+from detector.routing import RoutingSource, behind_router, build_router, is_routed
+from detector.sources import SOURCES
+from detector.state import STORES
+from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
+from detector.worker import Worker
+from detector.worker.outlets import ALERT_EVENT, AlertOutlet
+from detector.worker.snapshots import Snapshots
+
+
+def build_worker(
+    config: Config,
+    stack: ExitStack,
+    source: Source | None = None,
+    extra_alerts: tuple[AlertOutlet, ...] = (),
+    watchdog: Watchdog | None = None,
+    reloads: Reloads | None = None,
+) -> Worker:
+    """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
+
+    def meanwhile(trouble: DetectorError | None) -> None:
+        worker.meanwhile(trouble)  # which is made last
+
+    clock = SystemClock()
+    metrics = Metrics(new_registry())
+    log = _log(config, metrics, clock)
+    health = Health(config.watchdog.stall_seconds, clock.monotonic)
+    metrics.watch(health)
+    if watchdog is not None:
+        watchdog.watch(health)
+    if reloads is not None:
+        metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
+        health.when_first_ready(partial(reloads.got_ready, config))
+    server = TelemetryServer(config.telemetry, metrics.registry, health)
+    server.start()
+    stack.callback(server.close)
+
+    pipeline = build_pipeline(config)
+    _describe(config, pipeline, metrics)
+    record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
+    alerts = (*alert_outlets(config, stack, record, metrics), *extra_alerts)
+    boards = dict(alert_boards(config, stack, record, metrics, clock))
+    rejects = reject_outlet(config, stack)
+    _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
+    router = None
+    if source is None and is_routed(config):
+        router = build_router(config, stack, rejects, metrics, log, clock, meanwhile)
+        config = behind_router(config)
+    versions = _versions(config, pipeline)
+    snapshots = None if source else _snapshots(config, stack, pipeline, log, versions)
+    source = source or SOURCES[config.source.type](config)
+    source = RoutingSource(router, source) if router else source
+    stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
+    decoder = make_decoder(config.decoder, meanwhile)
+    log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
+    worker = Worker(
+        source=source,
+        decoder=decoder,
+        pipeline=pipeline,
+        alerts=alerts,
+        rejects=rejects,
+        telemetry=Telemetry(metrics, health, Notifier(os.environ, clock.monotonic), log),
+        clock=clock,
+        checkpoint_interval_seconds=config.checkpoint.interval_seconds,
+        flush_timeout_seconds=config.longest_flush_seconds,
+        snapshots=snapshots,
+        learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
+        boards=boards,
+    )
+    return worker
+
+
+def _log(config: Config, metrics: Metrics, clock: Clock) -> structlog.typing.FilteringBoundLogger:
+    """The worker's logger, once the process's lines go where the configuration says."""
+    configure_logging(
+        config.telemetry.log_level,
+        config.telemetry.log_format,
+        sys.stderr,
+        clock.monotonic,
+        metrics.worker.observe_log_line,
+        {ALERT_EVENT: config.telemetry.alert_lines_per_minute, **dict.fromkeys(ATTEMPT_LINES, 1)},
+    )
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger("detector")
+    return log
+
+
+def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
+    metrics.alerts.budget.set(config.scoring.alerts_per_stream_week)
+    for name in Mutes(config.alerts).names:
+        metrics.alerts.muted.labels(name)
+    metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
+    pipeline.onlooker = metrics.shown.see if metrics.shown.follow(config.telemetry.streams) else None
+
+
+def _count_from_zero(metrics: Metrics, sinks: list[str]) -> None:
+    """A counter that appears with its first failure shows no increase."""
+    for name in sinks:
+        metrics.worker.sink_failures.labels(name)
+        metrics.worker.sink_messages.labels(name)
+
+
+def _snapshots(
+    config: Config,
+    stack: ExitStack,
+    pipeline: Pipeline,
+    log: structlog.typing.FilteringBoundLogger,
+    versions: Versions | None,
+) -> Snapshots | None:
+    """None where nothing remembers offsets either: files and hosts are read from their beginning every time."""
+    store = STORES[config.state.type](config) if config.source.type == "kafka" else None
+    if store is None:
+        return None
+    stack.callback(store.close, config.checkpoint.shutdown_timeout_seconds)
+    ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
+    return Snapshots(store, pipeline.table, ours, config.state.on_foreign, log, versions)
+
+
+def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
+    """None where the weights stay what they are."""
+    if config.learning.mode == "off":
+        return None
+    return Versions(pipeline, configured_weights(config), partial(build_forecaster, config))
+
+
+def _learning(
+    config: Config,
+    stack: ExitStack,
+    versions: Versions | None,
+    metrics: Metrics,
+    log: structlog.typing.FilteringBoundLogger,
+    *,
+    keeps_state: bool,
+) -> Learning | None:
+    if versions is None:
+        return None
+    settings = LearningSettings(**config.learning.model_dump(exclude={"mode"}))
+    learning = Learning(settings, versions, metrics.learning, log, SystemClock(), keeps_state=keeps_state)
+    stack.callback(learning.close)
+    return learning
