@@ -116,7 +116,8 @@ def test_a_configuration_is_right_although_files_that_it_names_are_on_another_ma
 ) -> None:
     monkeypatch.delenv("DETECTOR_TEST_PASSWORD", raising=False)
     config, found = tmp_path / "config.yaml", tmp_path / "ca.pem"
-    found.write_text("")
+    made = f"req -x509 -newkey rsa:2048 -nodes -subj /CN=h -days 9 -keyout {tmp_path}/key -out {found}"
+    subprocess.run(["openssl", *made.split()], check=True, capture_output=True)
     config.write_text(
         f"kafka: {{tls: {{enabled: true, ca_file: {found}, certificate_file: /nowhere/cert, key_file: /nowhere/key}},\n"
         "  sasl: {mechanism: PLAIN, username: me, password_env: DETECTOR_TEST_PASSWORD}}\n"
@@ -225,3 +226,11 @@ def test_a_container_that_is_stopped_before_its_command_has_begun_ends() -> None
     """The kernel ignores SIGTERM for process 1 where it has no handler: that of the test would die of it (-15)."""
     done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IMPORTING], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
+
+
+@pytest.mark.parametrize("command", ["run", "check-config"])
+def test_a_configuration_without_its_option_is_told_how_to_give_it(command: str) -> None:
+    ran = CliRunner().invoke(app, [command, "some.yaml"])
+    assert ran.exit_code == 2
+    assert f"Usage: detector {command} [OPTIONS]\n" in ran.stderr.replace("root", "detector")
+    assert "a configuration file is given as an option: -c some.yaml" in ran.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from detector import __version__
 from detector.errors import ConfigError, DetectorError
@@ -36,6 +36,22 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
 ]
+
+
+class WithoutArguments(TyperCommand):
+    """A command with a `MisplacedConfig`, of which its usage does not speak."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return super().collect_usage_pieces(ctx)[:1]
+
+
+def _misplaced(file: str | None) -> None:
+    if file is not None:
+        raise typer.BadParameter(f"a configuration file is given as an option: -c {file}", param_hint=repr(file))
+
+
+MisplacedConfig = Annotated[str | None, typer.Argument(hidden=True, metavar="", callback=_misplaced)]
+"""For commands that take no argument: whoever gives them the configuration as one is told how to."""
 PartitionOption = Annotated[
     str | None, typer.Option("--partition", help="One partition of the input, TOPIC/NUMBER.", metavar="PARTITION")
 ]

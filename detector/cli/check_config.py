@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from detector.cli.application import ConfigOption, app
+from detector.cli.application import ConfigOption, MisplacedConfig, WithoutArguments, app
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:
     from detector.config import Config
 
 
-@app.command("check-config")
-def check_config(config: ConfigOption = None) -> None:
+@app.command("check-config", cls=WithoutArguments)
+def check_config(misplaced: MisplacedConfig = None, config: ConfigOption = None) -> None:
     """Check a configuration file and report every error in it, and in files that it names, without connecting anywhere.
 
     Files that are not on this machine are named, which is no error: it may be meant for another one.
@@ -34,8 +34,12 @@ def check_config(config: ConfigOption = None) -> None:
 
 
 def _wrong_files(config: Config) -> list[str]:
-    """What is wrong with files of addresses, secrets, certificates and schemas, a line each."""
+    """What is wrong with files of addresses, secrets, tokens, certificates and schemas, a line each."""
     found = []
+    if _to_kafka(config):
+        from detector.kafka import files
+
+        found += files.troubles(config.kafka)
     if config.sinks.webhook.enabled:
         from detector.sinks import webhook_http
 
@@ -54,6 +58,11 @@ def _wrong_files(config: Config) -> list[str]:
         told = web.troubles(config.telemetry.web_config_file)
         found += [f"telemetry.web_config_file: {config.telemetry.web_config_file}: {line}" for line in told]
     return found
+
+
+def _to_kafka(config: Config) -> bool:
+    """Whether a worker connects to brokers."""
+    return config.source.type == "kafka" or config.sinks.kafka.enabled or config.dead_letter.topic is not None
 
 
 def _key(line: str) -> str:

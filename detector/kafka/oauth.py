@@ -129,6 +129,17 @@ def tokens(oauth: OAuth) -> AbstractTokenProvider:
     return TokenEndpoint(oauth) if oauth.token_file is None else TokenFile(oauth.token_file, oauth.extensions)
 
 
+def troubles(oauth: OAuth) -> list[str]:
+    """What is wrong with the files that tokens come from, a line each."""
+    if oauth.token_file is None:
+        return HttpClient(oauth, _WORDS).troubles()
+    try:
+        TokenFile(oauth.token_file, {}).token()
+    except TokenRefused as exc:
+        return [exc.args[0]]
+    return []
+
+
 def _token(body: bytes, now: float, where: str) -> Token:
     """What an endpoint answered (RFC 6749, section 5.1). Raises TokenRefused; says nothing of what a token may be."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,44 @@ def test_standard_input_is_no_file_that_could_be_missing(tmp_path: Path) -> None
     ran = CliRunner().invoke(app, ["check-config", "-c", str(tmp_path / "config.yaml")])
     [missing] = ran.stderr.splitlines()
     assert missing.endswith("source.file.paths: /nowhere/x.json: no such file")
+
+
+def certificate(folder: Path, name: str, *words: str) -> None:
+    made = f"req -x509 -newkey rsa:2048 -subj /CN=h -days 9 -keyout {folder}/{name}.key -out {folder}/{name}.pem"
+    subprocess.run(["openssl", *made.split(), *(words or ("-nodes",))], check=True, capture_output=True)
+
+
+def test_g17_files_for_the_brokers_are_looked_into(tmp_path: Path) -> None:
+    certificate(tmp_path, "own")
+    certificate(tmp_path, "other")
+    certificate(tmp_path, "locked", "-passout", "pass:canary")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "words").write_text("two canaries")
+    (tmp_path / "token").write_text("abc.def\n")
+
+    def of(tls: str, sasl: str) -> list[str]:
+        return [
+            line.partition(" cannot be used")[0] for line in findings(tmp_path, f"kafka:\n  tls: {tls}\n  sasl: {sasl}")
+        ]
+
+    oauth = "{{mechanism: OAUTHBEARER, oauth: {{token_file: FOLDER/{}}}}}"
+    own = "{enabled: true, ca_file: FOLDER/own.pem, certificate_file: FOLDER/own.pem, key_file: FOLDER/own.key}"
+    assert of(own, oauth.format("token")) == []
+    assert of(own.replace("true", "false"), "{}") == []
+    assert of(own.replace("own.key", "other.key"), "{}") == ["kafka.tls.certificate_file: own.pem"]
+    assert of(own.replace("own.key", "locked.key"), "{}") == ["kafka.tls.certificate_file: own.pem"]
+    assert of(own.replace("own.key", "nowhere"), "{}") == []
+    password = "{mechanism: PLAIN, username: u, password_file: FOLDER/empty}"
+    assert of("{enabled: true, ca_file: FOLDER/empty}", password) == [
+        "kafka.tls.ca_file: empty",
+        "kafka.sasl.password_file: empty is empty; write the password into it",
+    ]
+    assert of(own, oauth.format("words")) == [
+        "kafka.sasl.oauth.token_file: words does not hold a token, and nothing else"
+    ]
+    endpoint = "{token_url: 'https://a', client_id: c, client_secret_file: FOLDER/token, ca_file: FOLDER/empty}"
+    assert of(own, f"{{mechanism: OAUTHBEARER, oauth: {endpoint}}}") == ["kafka.sasl.oauth.ca_file: empty"]
+    stdout = (
+        "source: {type: host}\nsinks: {kafka: {enabled: false}, stdout: {enabled: true}}\nkafka:\n  sasl: {}\n  tls: "
+    )
+    assert findings(tmp_path, stdout + "{enabled: true, ca_file: FOLDER/empty}") == []
