@@ -35,7 +35,10 @@ class FiniteOnly(LastValueForecaster):
         super().learn(state, rows, times, values, frozen)
 
 
-def process(pipeline: Pipeline, samples: list[Sample], offsets: list[int]) -> ScoredBatch:
+def process(
+    pipeline: Pipeline, samples: list[Sample], offsets: list[int], written: float = START + 40 * STEP_SECONDS
+) -> ScoredBatch:
+    """All of them in one batch, in records that were written at one time."""
     index, count = pipeline.table.series(("t", 0)), len(samples)
     batch = SampleBatch(
         topic="t",
@@ -46,7 +49,7 @@ def process(pipeline: Pipeline, samples: list[Sample], offsets: list[int]) -> Sc
         kinds=np.zeros(count, dtype=np.uint8),
         outcomes=np.zeros(count, dtype=np.uint8),
         offsets=np.array(offsets, dtype=np.int64),
-        record_times=np.full(count, START + 40 * STEP_SECONDS),
+        record_times=np.full(count, written),
     )
     return pipeline.process(batch, expire=True)
 
@@ -100,16 +103,22 @@ def extreme(seed: int) -> list[float]:
     return found[:STEPS]
 
 
-@settings(deadline=None, max_examples=3)
+@pytest.mark.parametrize("profile", ["full", "compact"])
+@pytest.mark.parametrize("step_seconds", [1e-6, 7.0, 604_800.0])
+@settings(deadline=None, max_examples=2)
 @given(seed=st.integers(0, 1 << 32))
-def test_g9_the_state_is_finite_for_ever(real: Pipeline, seed: int) -> None:
-    partition = ("t", 0)
+def test_g9_the_state_is_finite_for_ever(
+    pipelines: dict[str, Pipeline], profile: str, step_seconds: float, seed: int
+) -> None:
+    partition, real = ("t", 0), pipelines[profile]
     real.table.drop(partition)
     streams = [ALTERNATING, DENORMAL_AFTER_NOTHING, *(extreme(seed + stream) for stream in range(62))]
     samples = [
-        (number, START + 7.0 * step, stream[step]) for step in range(STEPS) for number, stream in enumerate(streams)
+        (number, START + step_seconds * step, stream[step])
+        for step in range(STEPS)
+        for number, stream in enumerate(streams)
     ]
-    scored = process(real, samples, list(range(len(samples))))
+    scored = process(real, samples, list(range(len(samples))), np.nan)
     assert set(scored.outcomes.tolist()) == set(GOOD)
     after_the_first = slice(len(streams), None)
     for column in ("expected", "lower", "upper", "scores"):
@@ -124,5 +133,6 @@ def test_g9_the_state_is_finite_for_ever(real: Pipeline, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def real() -> Pipeline:
-    return build_pipeline(Config())
+def pipelines() -> dict[str, Pipeline]:
+    asked = {profile: {"model": {"profile": profile}} for profile in ("full", "compact")}
+    return {profile: build_pipeline(Config.model_validate(config)) for profile, config in asked.items()}

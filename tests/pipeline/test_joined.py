@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from detector.alerts import Lifecycle, Mutes
+from detector.app import build_pipeline
 from detector.columns import Bool, Columns, Rows
+from detector.config import Config
 from detector.config.alerts import Alerts
 from detector.pipeline import Pipeline
 from detector.pipeline.groups import Groups, GroupSettings
@@ -173,6 +175,31 @@ def test_g8_what_becomes_of_a_partition_does_not_depend_on_what_shares_its_round
         assert state_of(joined, partition) == state_of(alone, partition)
         expired, evicted = expired + alone.table.expired, evicted + alone.table.evicted
     assert (joined.table.expired, joined.table.evicted) == (expired, evicted)
+
+
+BUSY = {
+    "streams": {"max_streams_per_partition": 16, "evict_idle_seconds": 60.0, "idle_expiry_seconds": 1e6},
+    "scoring": {"warmup_samples": 10, "alerts_per_stream_week": 10_000},
+    "groups": {"by": ["host"], "alerts_per_group_week": 10_000},
+    "alerts": {
+        "recovery": {"normal": 2},
+        "cooldown_seconds": 100.0,
+        "max_firing_seconds": 60.0,
+    },
+}
+
+
+@pytest.mark.parametrize("profile", ["full", "compact"])
+def test_g8_the_same_with_the_network_cooldowns_and_alerts_that_fire_for_too_long(profile: str) -> None:
+    config = Config.model_validate({**BUSY, "model": {"profile": profile, "readout": {"freeze_seconds": 20.0}}})
+    logs = {partition: log_of(1 + 7 * n) for n, partition in enumerate(PARTITIONS)}
+    joined, told = build_pipeline(config), set()
+    for partition, scored in zip(PARTITIONS, together(joined, logs, cuts_of(1)), strict=True):
+        alone = build_pipeline(config)
+        assert_same(scored, [alone.process(batch_of(alone, partition, logs[partition], 0, SAMPLES), expire=True)])
+        assert state_of(joined, partition) == state_of(alone, partition)
+        told |= {(alert.status, alert.series.is_group) for one in scored for alert in one.alerts}
+    assert len(told) == 4
 
 
 @pytest.mark.parametrize("world", WORLDS)
