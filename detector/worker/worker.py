@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-
-import numpy as np
 
 from detector.errors import DetectorError, Interrupted, SourceError
 from detector.learning.continual import Learning
 from detector.pipeline import Pipeline
-from detector.process.garbage import LongLived
 from detector.protocols import Clock, Decoder, SkippedRange, Source
-from detector.records import AlertStatus, Partition, RawBatch, Reject
-from detector.series import SeriesKey
+from detector.records import Partition, RawBatch, Reject
 from detector.sinks.board import AlertBoard
-from detector.streams.membership import GROUP, IS_GROUP
-from detector.telemetry import StreamCounts, Telemetry
+from detector.telemetry import Telemetry
 from detector.worker.checkpoint import Checkpoints
+from detector.worker.housekeeping import Housekeeping
 from detector.worker.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.worker.portions import Portions
 from detector.worker.snapshots import Snapshots
@@ -25,7 +21,6 @@ from detector.worker.snapshots import Snapshots
 POLL_SECONDS = 0.5
 POLL_MEANWHILE_SECONDS = 0.02
 """While a checkpoint is under way: its next slice does not wait for records."""
-HOUSEKEEPING_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
 
@@ -70,12 +65,10 @@ class Worker:
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
         self._portions = Portions(clock)
-        self._long_lived = LongLived()
+        self._housekeeping = Housekeeping(source, pipeline, telemetry, clock)
         self._rebalance_is_imminent = False
         self._stopping = self._again = False
-        self._splits_reported = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._housekeeping_at = clock.monotonic()
 
     def stop(self, *, again: bool = False) -> None:
         """Ask for an orderly end, perhaps of this worker only: `again` where the process begins anew with another.
@@ -101,7 +94,7 @@ class Worker:
         if not self._again:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
-        self._housekeep()
+        self._housekeeping.look(self._assigned)
         offsets = {f"{topic}-{number}": offset for (topic, number), offset in sorted(self.positions.items())}
         self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 
@@ -115,11 +108,11 @@ class Worker:
             self._process(portion)
             if self._stopping:
                 break
-            self._housekeep_if_due()
+            self._housekeeping.turn(self._assigned)
             if not self._rebalance_is_imminent:
                 self.checkpoints.turn(self.positions)
             self.telemetry.progress()
-        self._housekeep_if_due()
+        self._housekeeping.turn(self._assigned)
         if self.learning is not None:
             self.learning.turn(self._assigned)
         if self._rebalance_is_imminent:
@@ -194,7 +187,7 @@ class Worker:
                 self.positions[partition] = snapshot.offset
                 self.outlets.take_over(self.pipeline.notifications.open(partition))
             self.telemetry.progress()
-        self._put_aside()
+        self._housekeeping.put_aside()
 
     def _process(self, portion: list[RawBatch]) -> None:
         """Records of distinct partitions, together."""
@@ -230,68 +223,6 @@ class Worker:
             )
         rejects = (Reject(gap.topic, gap.partition, gap.first, gap.reason, _range(gap), None, None) for gap in skipped)
         self.outlets.send_rejects(tuple(rejects))
-
-    def _housekeep_if_due(self) -> None:
-        now = self.clock.monotonic()
-        if now >= self._housekeeping_at:
-            self._housekeep()
-            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
-
-    def _housekeep(self) -> None:
-        self.telemetry.metrics.source.observe_lag(self.source.lag())
-        self.telemetry.observe_streams(stream_counts(self.pipeline, self._assigned))
-        table = self.pipeline.table
-        present = (self._assigned, table.streams, table.expired, table.evicted)
-        self.telemetry.metrics.shown.choose(self._streams, present, self.clock.monotonic)
-        self._put_aside()
-        self._report_splits()
-
-    def _streams(self) -> Iterator[tuple[Partition, int, SeriesKey]]:
-        for partition in sorted(self._assigned):
-            for row in self.pipeline.table.stream_rows(partition).tolist():
-                yield partition, row, self.pipeline.table.key(row)
-
-    def _put_aside(self) -> None:
-        """Streams that are forgotten make room for others, whose names are new."""
-        table = self.pipeline.table
-        self._long_lived.grown(table.streams + table.expired + table.evicted)
-
-    def _report_splits(self) -> None:
-        splits = self.pipeline.table.splits
-        if splits.count > self._splits_reported and splits.example is not None:
-            self._splits_reported = splits.count
-            self.telemetry.log.warning(
-                "series on several partitions: each part is a stream of its own",
-                streams=splits.count,
-                example=str(splits.example),
-                partitions=splits.where(splits.example),
-                mend="let producers key records by series, or set source.kafka.partitioning to repartition",
-            )
-
-
-def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> StreamCounts:
-    """What the stream table holds for these partitions."""
-    table = pipeline.table
-    rows = np.concatenate([np.empty(0, dtype=np.int64), *(table.occupied(p) for p in sorted(partitions))])
-    status = table.columns["alert.status"][rows]
-    is_group = table.columns[GROUP.name][rows] == IS_GROUP
-    rows = rows[~is_group]
-    return StreamCounts(
-        tracked=table.streams,
-        limit=table.max_streams * len(partitions),
-        fullest=max((table.places_of(partition) for partition in partitions), default=0) / table.max_streams,
-        warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
-        fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
-        firing=int((status == AlertStatus.FIRING).sum()),
-        pending=int((status == AlertStatus.PENDING).sum()),
-        blocks=table.blocks,
-        state_bytes=sum(column.nbytes for column in table.columns.values()),
-        expired=table.expired,
-        evicted=table.evicted,
-        split=table.splits.count,
-        partitions={one: (table.event_time(one).newest, table.streams_of(one)) for one in partitions},
-        skill=pipeline.forecaster.skill(table.columns, rows),
-    )
 
 
 def _range(gap: SkippedRange) -> str:

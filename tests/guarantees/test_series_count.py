@@ -8,7 +8,7 @@ import numpy as np
 from prometheus_client import generate_latest
 
 from detector.telemetry import Metrics, new_registry
-from detector.worker.worker import stream_counts
+from detector.worker.housekeeping import stream_counts
 from tests.pipeline.test_pipeline import START, STEP_SECONDS, batch_of, pipeline_of
 
 SCRAPE_SECONDS = 0.2

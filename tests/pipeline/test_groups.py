@@ -21,7 +21,7 @@ from detector.state.block import decode_block, encode_block
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.streams.partition import NO_ROW
 from detector.testing import LastValueForecaster
-from detector.worker.worker import stream_counts
+from detector.worker.housekeeping import stream_counts
 
 PARTITION = ("t", 0)
 START = 1_700_000_040.0

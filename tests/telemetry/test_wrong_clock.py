@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detector.telemetry import Metrics, new_registry
-from detector.worker.worker import stream_counts
+from detector.worker.housekeeping import stream_counts
 from tests.pipeline.test_pipeline import START, STEP_SECONDS, batch_of, pipeline_of
 
 PARTITION = ("t", 0)

@@ -1,0 +1,95 @@
+"""What a worker looks at every now and then, whatever it reads: how far behind it is, and what its streams are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detector.pipeline import Pipeline
+from detector.process.garbage import LongLived
+from detector.protocols import Clock, Source
+from detector.records import AlertStatus, Partition
+from detector.series import SeriesKey
+from detector.streams.membership import GROUP, IS_GROUP
+from detector.telemetry import StreamCounts, Telemetry
+
+INTERVAL_SECONDS = 2.0
+
+
+class Housekeeping:
+    """Of the partitions that are assigned at the time."""
+
+    def __init__(self, source: Source, pipeline: Pipeline, telemetry: Telemetry, clock: Clock) -> None:
+        self._source = source
+        self._pipeline = pipeline
+        self._telemetry = telemetry
+        self._clock = clock
+        self._long_lived = LongLived()
+        self._splits_reported = 0
+        self._due_at = clock.monotonic()
+
+    def turn(self, assigned: frozenset[Partition]) -> None:
+        """Look, if it is time to."""
+        now = self._clock.monotonic()
+        if now >= self._due_at:
+            self.look(assigned)
+            self._due_at = now + INTERVAL_SECONDS
+
+    def look(self, assigned: frozenset[Partition]) -> None:
+        """Tell lag and streams, chosen ones too, and what is wrong with their series."""
+        metrics, table = self._telemetry.metrics, self._pipeline.table
+        metrics.source.observe_lag(self._source.lag())
+        self._telemetry.observe_streams(stream_counts(self._pipeline, assigned))
+        present = (assigned, table.streams, table.expired, table.evicted)
+        metrics.shown.choose(lambda: self._streams(assigned), present, self._clock.monotonic)
+        self.put_aside()
+        self._report_splits()
+
+    def put_aside(self) -> None:
+        """Streams that are forgotten make room for others, whose names are new."""
+        table = self._pipeline.table
+        self._long_lived.grown(table.streams + table.expired + table.evicted)
+
+    def _streams(self, assigned: frozenset[Partition]) -> Iterator[tuple[Partition, int, SeriesKey]]:
+        table = self._pipeline.table
+        for partition in sorted(assigned):
+            for row in table.stream_rows(partition).tolist():
+                yield partition, row, table.key(row)
+
+    def _report_splits(self) -> None:
+        splits = self._pipeline.table.splits
+        if splits.count > self._splits_reported and splits.example is not None:
+            self._splits_reported = splits.count
+            self._telemetry.log.warning(
+                "series on several partitions: each part is a stream of its own",
+                streams=splits.count,
+                example=str(splits.example),
+                partitions=splits.where(splits.example),
+                mend="let producers key records by series, or set source.kafka.partitioning to repartition",
+            )
+
+
+def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> StreamCounts:
+    """What the stream table holds for these partitions."""
+    table = pipeline.table
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *(table.occupied(p) for p in sorted(partitions))])
+    status = table.columns["alert.status"][rows]
+    is_group = table.columns[GROUP.name][rows] == IS_GROUP
+    rows = rows[~is_group]
+    return StreamCounts(
+        tracked=table.streams,
+        limit=table.max_streams * len(partitions),
+        fullest=max((table.places_of(partition) for partition in partitions), default=0) / table.max_streams,
+        warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
+        fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
+        firing=int((status == AlertStatus.FIRING).sum()),
+        pending=int((status == AlertStatus.PENDING).sum()),
+        blocks=table.blocks,
+        state_bytes=sum(column.nbytes for column in table.columns.values()),
+        expired=table.expired,
+        evicted=table.evicted,
+        split=table.splits.count,
+        partitions={one: (table.event_time(one).newest, table.streams_of(one)) for one in partitions},
+        skill=pipeline.forecaster.skill(table.columns, rows),
+    )
