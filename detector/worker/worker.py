@@ -142,8 +142,14 @@ class Worker:
     def _wait_after(self, exc: SourceError) -> None:
         self.telemetry.metrics.source.observe_error(exc.reason)
         self.telemetry.log.warning("source failed, trying again", error=str(exc), retry_seconds=self._retry_seconds)
-        self.clock.sleep(self._retry_seconds)
+        self._sleep(self._retry_seconds)
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+
+    def _sleep(self, seconds: float) -> None:
+        """In steps, since a signal does not end a sleep: asked to stop, the worker does so soon."""
+        end = self.clock.monotonic() + seconds
+        while not self._stopping and (left := end - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(left, POLL_SECONDS))
 
     def _follow_assignment(self) -> frozenset[Partition]:
         """Drop the state of partitions that are gone, restore and begin to read those that came; the ones that went."""

@@ -190,6 +190,28 @@ def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
     assert rig.value("detector_source_errors_total", reason="broker_unreachable") == 2
 
 
+def test_g12_a_stop_is_heard_while_a_source_is_away() -> None:
+    rig = Rig(ListSource([BrokerUnreachable("down")] * 100, frozenset({PARTITION})))
+    asleep: list[float] = []
+
+    class Signalled(ManualClock):
+        """SIGTERM comes after a minute, in the middle of a sleep, which it does not end."""
+
+        def sleep(self, seconds: float) -> None:
+            assert not stopped, "asleep after it was asked to stop"
+            super().sleep(seconds)
+            asleep.append(seconds)
+            if sum(asleep) > 60:
+                stopped.append(True)
+                rig.worker.stop()
+
+    stopped: list[bool] = []
+    rig.worker.clock = Signalled()
+    rig.worker.run()
+    assert stopped
+    assert max(asleep) <= POLL_SECONDS
+
+
 def test_a_revoked_partition_takes_its_state_along_and_leaves_the_others_alone() -> None:
     other = ("metrics", 1)
     polls = [[records(0, quiet(5)), records(0, quiet(5), partition=1)], []]
