@@ -1,8 +1,6 @@
-"""The table of streams: which row holds whose state.
+"""The table of streams: who gets a row, and who has been silent for so long that it goes.
 
 A stream that is seen on two partitions is two streams here: state may depend on the records of one partition only.
-A new stream gets the lowest number of its partition that is free, so only which streams there are decides where it is.
-
 A partition has `max_streams` places, and a stream takes one for every `PLACE_CHARACTERS` of its labels, or part of
 them. The last sixteenth of the places is for streams that were seen before (`sightings.py`), so that names which never
 come again do not keep out one that does. Where it is full, the streams that have been silent longest give way at the
@@ -12,19 +10,17 @@ partitions a worker happens to have.
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, reset
+from detector.columns import BLOCK_ROWS, Field, Rows, reset
 from detector.records import Float64, Int64, Partition
-from detector.series import SeriesKey
-from detector.streams.blocks import BlockTable
-from detector.streams.event_time import EventTime, looked, until_look
-from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
+from detector.streams.event_time import looked, until_look
+from detector.streams.grouped import GroupedTable
+from detector.streams.membership import GROUP, IS_GROUP
 from detector.streams.partition import NO_ROW, PLACE_CHARACTERS, PartitionStreams, places
 from detector.streams.sightings import SIGHTED, Slots
 
@@ -35,7 +31,7 @@ RESERVE = 16
 """One in so many places of a partition is for streams that were seen before."""
 
 
-class StreamTable(BlockTable):
+class StreamTable(GroupedTable):
     """State columns of all streams, and the way from a series handle to its row."""
 
     def __init__(
@@ -52,12 +48,9 @@ class StreamTable(BlockTable):
         Streams that share the values of the labels `group_by` get a row for their group, beyond that limit;
         `group_fields` are what is known of groups, and of their members as such.
         """
-        super().__init__((LATEST, SIGHTED, GROUP, *fields, *group_fields))
-        self.group_by = tuple(group_by)
+        super().__init__((LATEST, SIGHTED, GROUP, *fields, *group_fields), group_by)
         self._stream_fields = (LATEST, *fields)
         """What a row says about its stream, whatever its group."""
-        self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
-        """What a row says about its stream or group."""
         self.max_streams = max_streams
         self.open_streams = max_streams - max_streams // RESERVE
         """As many streams of a partition are admitted at first sight."""
@@ -137,31 +130,13 @@ class StreamTable(BlockTable):
         evicted: Rows = rows[by_silence[now - latest[by_silence] > self.evict_idle_seconds]]
         return evicted
 
-    def with_childless_groups(self, partition: Partition, leaving: Rows) -> Rows:
-        """Rows of streams that are to leave, and those of groups that have no other member."""
+    def leading_groups(self, partition: Partition, now: float) -> Rows:
+        """Groups that lead event time `now` by more than the expiry, which the caller may change."""
         rows = self.occupied(partition)
-        groups = self.columns[GROUP.name][rows]
-        if not (groups == IS_GROUP).any():
-            return leaving
-        stay = ~np.isin(rows, leaving)
-        childless = rows[stay & (groups == IS_GROUP) & ~np.isin(self._local(rows), groups[stay & (groups >= 0)])]
-        return np.concatenate((leaving, childless))
-
-    def release(self, partition: Partition, rows: Rows) -> None:
-        """Forget these streams' state; their handles stay valid until `trim`."""
-        if not len(rows):
-            return
-        owned = self._partition(partition)
-        self._touch(rows)
-        owned.went(self.key(row) for row in self._only_streams(rows).tolist())
-        reset(self._own_fields, self.columns, rows)
-        owned.row_of[self._handles[rows]] = NO_ROW
-        self._handles[rows] = NO_ROW
-        for row, local in zip(rows.tolist(), self._local(rows).tolist(), strict=True):
-            self._keys[row] = None
-            heapq.heappush(owned.free, local)
-        owned.forgotten = True
-        owned.membership = None
+        groups = rows[self.columns[GROUP.name][rows] == IS_GROUP]
+        leading: Rows = groups[self.columns[LATEST.name][groups] - now > self.idle_expiry_seconds]
+        self._touch(leading)
+        return leading
 
     def trim(self, partition: Partition) -> None:
         """Forget series that have no row; no handle of the partition may be in flight.
@@ -175,16 +150,6 @@ class StreamTable(BlockTable):
             owned.forgotten = False
             owned.hashes[owned.row_of == NO_ROW] = 0
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
-
-    def occupied(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams and groups, in the order of its own numbers."""
-        owned = self._partition(partition)
-        rows = owned.row_of[owned.row_of != NO_ROW]
-        return np.asarray(rows[np.argsort(self._local(rows))])
-
-    def stream_rows(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams without those of groups, in the order of its own numbers."""
-        return self._only_streams(self.occupied(partition))
 
     def _admit_at_first_sight(self, owned: PartitionStreams, handles_N: Int64, rows_N: Rows, new: Int64) -> Int64:
         """Rows for streams of the samples `new` while there is open room; the samples that are left."""
@@ -216,82 +181,6 @@ class StreamTable(BlockTable):
         self._touch(slots.rows[takers])
         slots.leave(self.columns[SIGHTED.name], takers)
         return _without_row(new[end:], rows_N)
-
-    def group_rows(self, partition: Partition, rows_N: Rows) -> Rows:
-        """[N] row of each stream's group, which the caller may change; NO_ROW where it has none."""
-        local_N = self.columns[GROUP.name][rows_N].astype(np.int64)
-        groups_N = np.full(len(rows_N), NO_ROW, dtype=np.int64)
-        grouped = local_N >= 0
-        groups_N[grouped] = self._at(self._partition(partition), local_N[grouped])
-        self._touch(groups_N[grouped])
-        return groups_N
-
-    def leading_groups(self, partition: Partition, now: float) -> Rows:
-        """Groups that lead event time `now` by more than the expiry, which the caller may change."""
-        rows = self.occupied(partition)
-        groups = rows[self.columns[GROUP.name][rows] == IS_GROUP]
-        leading: Rows = groups[self.columns[LATEST.name][groups] - now > self.idle_expiry_seconds]
-        self._touch(leading)
-        return leading
-
-    def members(self, partition: Partition, groups_G: Rows) -> tuple[Rows, Int64]:
-        """(members of these groups' rows, one group after the other; [G] where each group's begin)."""
-        owned = self._partition(partition)
-        if owned.membership is None:
-            rows = self.occupied(partition)
-            owned.membership = Membership(rows, self.columns[GROUP.name][rows])
-        members, starts_G = owned.membership.of(self._local(groups_G))
-        self._touch(members)
-        return members, starts_G
-
-    def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
-        """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
-        super().restore(partition, event_time, blocks)
-        owned = self._partition(partition)
-        rows = self.stream_rows(partition)
-        owned.came(self.key(row) for row in rows.tolist())
-        if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
-            for row in rows.tolist():
-                self._join(owned, row, self.key(row))
-
-    def _only_streams(self, rows: Rows) -> Rows:
-        """Those that are not a group's."""
-        some: Rows = rows[self.columns[GROUP.name][rows] != IS_GROUP]
-        return some
-
-    def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
-        """The stream in `row` points to its group, if any, which gets a row with its first member."""
-        local, group = NO_GROUP, group_key(key, self.group_by)
-        if group is not None:
-            handle = owned.series.intern(group)
-            owned.fit()
-            if owned.row_of[handle] == NO_ROW:
-                self._place(owned, handle)
-                self.columns[GROUP.name][owned.row_of[handle]] = IS_GROUP
-            local = int(self._local(owned.row_of[[handle]])[0])
-        if self.columns[GROUP.name][row] != local:
-            self._touch(np.array([row]))
-            self.columns[GROUP.name][row] = local
-        owned.membership = None
-
-    def _admit(self, owned: PartitionStreams, handle: int) -> None:
-        self._place(owned, handle)
-        owned.came([owned.series.key(handle)])
-        if self.group_by:
-            self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
-
-    def _place(self, owned: PartitionStreams, handle: int) -> None:
-        if not owned.free:
-            first = len(owned.blocks) * BLOCK_ROWS
-            self._new_block(owned)
-            owned.free = list(range(first, first + BLOCK_ROWS))
-        number, row = divmod(heapq.heappop(owned.free), BLOCK_ROWS)
-        row += owned.blocks[number] * BLOCK_ROWS
-        self._copies.touch_one(owned.blocks[number])
-        owned.row_of[handle] = row
-        self._handles[row] = handle
-        self._keys[row] = key = owned.series.key(handle)
-        self.splits.look(owned, key)
 
 
 def _without_row(some: Int64, rows_N: Rows) -> Int64:

@@ -1,0 +1,136 @@
+"""Rows of streams, and of the groups that they belong to: who has which, and who has none any more.
+
+A new stream gets the lowest number of its partition that is free, so only which streams there are decides where it is.
+A group gets a row with its first member, beyond any limit, and loses it with its last.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from detector.columns import BLOCK_ROWS, BlockState, Field, Rows, reset
+from detector.records import Int64, Partition
+from detector.series import SeriesKey
+from detector.streams.blocks import BlockTable
+from detector.streams.event_time import EventTime
+from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
+from detector.streams.partition import NO_ROW, PartitionStreams
+from detector.streams.sightings import SIGHTED
+
+
+class GroupedTable(BlockTable):
+    """Which rows are streams', which are groups', and which group each stream points to."""
+
+    def __init__(self, fields: Iterable[Field], group_by: Sequence[str]) -> None:
+        """Streams that share the values of the labels `group_by` are a group; `GROUP` is one of the fields."""
+        super().__init__(fields)
+        self.group_by = tuple(group_by)
+        self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
+        """What a row says about its stream or group."""
+
+    def occupied(self, partition: Partition) -> Rows:
+        """Rows of the partition's streams and groups, in the order of its own numbers."""
+        owned = self._partition(partition)
+        rows = owned.row_of[owned.row_of != NO_ROW]
+        return np.asarray(rows[np.argsort(self._local(rows))])
+
+    def stream_rows(self, partition: Partition) -> Rows:
+        """Rows of the partition's streams without those of groups, in the order of its own numbers."""
+        return self._only_streams(self.occupied(partition))
+
+    def group_rows(self, partition: Partition, rows_N: Rows) -> Rows:
+        """[N] row of each stream's group, which the caller may change; NO_ROW where it has none."""
+        local_N = self.columns[GROUP.name][rows_N].astype(np.int64)
+        groups_N = np.full(len(rows_N), NO_ROW, dtype=np.int64)
+        grouped = local_N >= 0
+        groups_N[grouped] = self._at(self._partition(partition), local_N[grouped])
+        self._touch(groups_N[grouped])
+        return groups_N
+
+    def members(self, partition: Partition, groups_G: Rows) -> tuple[Rows, Int64]:
+        """(members of these groups' rows, one group after the other; [G] where each group's begin)."""
+        owned = self._partition(partition)
+        if owned.membership is None:
+            rows = self.occupied(partition)
+            owned.membership = Membership(rows, self.columns[GROUP.name][rows])
+        members, starts_G = owned.membership.of(self._local(groups_G))
+        self._touch(members)
+        return members, starts_G
+
+    def with_childless_groups(self, partition: Partition, leaving: Rows) -> Rows:
+        """Rows of streams that are to leave, and those of groups that have no other member."""
+        rows = self.occupied(partition)
+        groups = self.columns[GROUP.name][rows]
+        if not (groups == IS_GROUP).any():
+            return leaving
+        stay = ~np.isin(rows, leaving)
+        childless = rows[stay & (groups == IS_GROUP) & ~np.isin(self._local(rows), groups[stay & (groups >= 0)])]
+        return np.concatenate((leaving, childless))
+
+    def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
+        """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
+        super().restore(partition, event_time, blocks)
+        owned = self._partition(partition)
+        rows = self.stream_rows(partition)
+        owned.came(self.key(row) for row in rows.tolist())
+        if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
+            for row in rows.tolist():
+                self._join(owned, row, self.key(row))
+
+    def release(self, partition: Partition, rows: Rows) -> None:
+        """Forget these streams' state; their handles stay valid until `trim`."""
+        if not len(rows):
+            return
+        owned = self._partition(partition)
+        self._touch(rows)
+        owned.went(self.key(row) for row in self._only_streams(rows).tolist())
+        reset(self._own_fields, self.columns, rows)
+        owned.row_of[self._handles[rows]] = NO_ROW
+        self._handles[rows] = NO_ROW
+        for row, local in zip(rows.tolist(), self._local(rows).tolist(), strict=True):
+            self._keys[row] = None
+            heapq.heappush(owned.free, local)
+        owned.forgotten = True
+        owned.membership = None
+
+    def _only_streams(self, rows: Rows) -> Rows:
+        """Those that are not a group's."""
+        some: Rows = rows[self.columns[GROUP.name][rows] != IS_GROUP]
+        return some
+
+    def _admit(self, owned: PartitionStreams, handle: int) -> None:
+        self._place(owned, handle)
+        owned.came([owned.series.key(handle)])
+        if self.group_by:
+            self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
+
+    def _place(self, owned: PartitionStreams, handle: int) -> None:
+        if not owned.free:
+            first = len(owned.blocks) * BLOCK_ROWS
+            self._new_block(owned)
+            owned.free = list(range(first, first + BLOCK_ROWS))
+        number, row = divmod(heapq.heappop(owned.free), BLOCK_ROWS)
+        row += owned.blocks[number] * BLOCK_ROWS
+        self._copies.touch_one(owned.blocks[number])
+        owned.row_of[handle] = row
+        self._handles[row] = handle
+        self._keys[row] = key = owned.series.key(handle)
+        self.splits.look(owned, key)
+
+    def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
+        """The stream in `row` points to its group, if any, which gets a row with its first member."""
+        local, group = NO_GROUP, group_key(key, self.group_by)
+        if group is not None:
+            handle = owned.series.intern(group)
+            owned.fit()
+            if owned.row_of[handle] == NO_ROW:
+                self._place(owned, handle)
+                self.columns[GROUP.name][owned.row_of[handle]] = IS_GROUP
+            local = int(self._local(owned.row_of[[handle]])[0])
+        if self.columns[GROUP.name][row] != local:
+            self._touch(np.array([row]))
+            self.columns[GROUP.name][row] = local
+        owned.membership = None
