@@ -80,7 +80,8 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
             plan.key,
             plan.topic,
             f"it has {found.partitions} partitions, streams are on {plan.least_partitions}",
-            f"name another topic under {plan.key}, which this command then creates",
+            f"Add them, what is there stays where it is: kafka-topics.sh {tool} --alter --topic {plan.topic} "
+            f"--partitions {plan.least_partitions}",
             needed=True,
         )
     for setting in plan.settings:

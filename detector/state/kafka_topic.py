@@ -17,16 +17,15 @@ def require_topic(kafka: Kafka, topic: str, inputs: Collection[str]) -> None:
     with KafkaAdmin(kafka, f"state topic {topic}") as admin:
         wanted = max((len(admin.partitions(name)) for name in inputs), default=0)
         found = admin.describe(topic)
-    create = (
-        "`detector admin init` creates it, or kafka-topics.sh --create "
-        f"--topic {topic} --partitions {max(1, wanted)} --config cleanup.policy=compact"
-    )
     if found is None:
-        raise StateUnavailable(f"state.kafka.topic: {topic} does not exist; {create}")
+        raise StateUnavailable(
+            f"state.kafka.topic: {topic} does not exist; `detector admin init` creates it, or kafka-topics.sh --create "
+            f"--topic {topic} --partitions {max(1, wanted)} --config cleanup.policy=compact"
+        )
     if found.partitions < wanted:
         raise StateUnavailable(
-            f"state.kafka.topic: {topic} has {found.partitions} partitions, the input has {wanted}; "
-            f"name another one in the configuration, and {create}"
+            f"state.kafka.topic: {topic} has {found.partitions} partitions, the input has {wanted}. Add them, state "
+            f"stays where it is: kafka-topics.sh --alter --topic {topic} --partitions {wanted}"
         )
     policy = found.settings.get("cleanup.policy")
     if policy != "compact":
