@@ -8,8 +8,8 @@ from pathlib import Path
 
 from detector.config.avro import AvroDecoder
 from detector.config.schema import Config
+from detector.config.values import STDIN
 
-STANDARD_INPUT = "-"
 _SECRETS = ("bearer_token_file", "password_file", "ca_file")
 _OF_TOKENS = ("token_file", "client_secret_file", "ca_file")
 
@@ -42,7 +42,7 @@ def _named(config: Config) -> Iterator[tuple[str, Path]]:
     if config.decoder.type == "avro":
         named += _of_avro(config.decoder.avro)
     if config.source.type == "file":
-        named += [("source.file.paths", path) for path in config.source.file.paths if path != STANDARD_INPUT]
+        named += [("source.file.paths", path) for path in config.source.file.paths if path != STDIN]
     yield from ((key, Path(path)) for key, path in named if path is not None)
 
 

@@ -17,6 +17,8 @@ from pydantic import (
     field_validator,
 )
 
+STDIN = "-"
+"""In place of a file's path."""
 _KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _INTERNAL_TOPICS = (
     "__cluster_metadata",

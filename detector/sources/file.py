@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.config.values import STDIN
 from detector.errors import SourceError
 from detector.protocols import AssignmentChanges, Clock, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
-from detector.sources.lines import STDIN, FileTape, Lines, StdinTape
+from detector.sources.lines import FileTape, Lines, StdinTape
 
 LINES_PER_POLL = 16_384
 OPEN_FILES = 256

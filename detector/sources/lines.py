@@ -15,8 +15,6 @@ CHUNK_BYTES = 65_536
 MAX_LINE_BYTES = 1 << 20
 """Of a longer line one byte more than this is delivered, for the decoder to refuse; the rest is not kept."""
 
-STDIN = "-"
-
 
 class Tape(Protocol):
     """Bytes in order."""
