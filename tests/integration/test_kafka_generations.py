@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -25,13 +28,14 @@ class Member:
 
     def __init__(self, source: KafkaSource) -> None:
         self.source = source
+        self.poll_seconds = 0.05
         self.owned: frozenset[Partition] = frozenset()
         self.past: list[AssignmentChanges] = []
         self.read: Counter[bytes | None] = Counter()
         self._positions: dict[Partition, int] = {}
 
     def turn(self) -> None:
-        batches = self.source.poll(0.05)
+        batches = self.source.poll(self.poll_seconds)
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         if gone or changes.assigned:
@@ -69,12 +73,29 @@ class Stall:
         self._go_on.wait(PATIENCE_SECONDS)
 
 
-def take_turns(members: list[Member], until: Callable[[], bool]) -> None:
+def take_turns(members: list[Member], until: Callable[[], bool], beside: Future[None] | None = None) -> None:
+    """`beside` are the turns of somebody else, who must not fail meanwhile."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not until():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"{shares(members)} partitions, {[member.past for member in members]}"
+        if beside is not None and beside.done():
+            beside.result()
         for member in members:
             member.turn()
+
+
+@contextmanager
+def turns_of_its_own(member: Member, stall: Stall) -> Iterator[Future[None]]:
+    """The member's on a thread, until it is not held any more and all is done."""
+    done = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        turns = thread.submit(take_turns, [member], done.is_set)
+        try:
+            yield turns
+        finally:
+            stall.end()
+            done.set()
+    turns.result()
 
 
 def produce(kafka: Endpoint, topic: str, value: bytes, places: frozenset[Partition]) -> None:
@@ -98,32 +119,46 @@ def shares(members: list[Member]) -> list[int]:
 
 
 def test_g4_who_misses_a_generation_does_not_read_again_what_others_read_in_it(
-    kafka: Endpoint, make_source: MakeSource
+    kafka: Endpoint, make_source: MakeSource, caplog: pytest.LogCaptureFixture
 ):
+    caplog.set_level(logging.INFO, logger="kafka")  # why who joins what: nobody else tells where this fails
     topic, group = kafka.create_topic(partitions=PARTITIONS), kafka.name("group")
     leader, slow, quick = (Member(make_source(topic, group_id=group, session_timeout_seconds=60)) for _ in range(3))
-    take_turns([leader], until=lambda: shares([leader]) == [6])
-    take_turns([leader, slow], until=lambda: shares([leader, slow]) == [3, 3] and at_rest([leader, slow]))
+    take_turns([leader], lambda: shares([leader]) == [6])
+    take_turns([leader, slow], lambda: shares([leader, slow]) == [3, 3] and at_rest([leader, slow]))
     had = slow.owned
 
-    stall, done = Stall(slow.source), threading.Event()
-    own_turns = threading.Thread(target=lambda: take_turns([slow], until=done.is_set))
-    own_turns.start()
-    try:
-        take_turns([leader, quick], until=lambda: stall.begun and shares([leader, quick]) == [2, 2])
+    stall, others = Stall(slow.source), [leader, quick]
+    with turns_of_its_own(slow, stall) as beside:
+        take_turns(others, lambda: stall.begun and shares(others) == [2, 2], beside)
         assert had & (leader.owned | quick.owned), "something of what the slow member had is another's now"
         produce(kafka, topic, b"missed", leader.owned | quick.owned)
-        take_turns([leader, quick], until=lambda: read_of([leader, quick], b"missed") == 4)
+        take_turns(others, lambda: read_of(others, b"missed") == 4, beside)
         quick.source.close(timeout_seconds=30)
-        take_turns([leader], until=lambda: leader.source._consumer._coordinator.rejoining)  # so that a share is refused
+        take_turns(
+            [leader], lambda: leader.source._consumer._coordinator.rejoining, beside
+        )  # so that a share is refused
         stall.end()
-        take_turns([leader], until=lambda: shares([leader, slow]) == [3, 3])
+        take_turns([leader], lambda: shares([leader, slow]) == [3, 3], beside)
         produce(kafka, topic, b"behind", leader.owned | slow.owned)
-        take_turns([leader], until=lambda: read_of([leader, slow], b"behind") == PARTITIONS)
-    finally:
-        stall.end()
-        done.set()
-        own_turns.join()
+        take_turns([leader], lambda: read_of([leader, slow], b"behind") == PARTITIONS, beside)
 
     assert slow.past[-1].lost == had
     assert read_of([leader, slow, quick], b"missed") == 4, "once each"
+
+
+def test_a_share_that_comes_between_two_polls_is_taken_with_the_next(kafka: Endpoint, make_source: MakeSource):
+    """Nobody polls while another one does, as where processes share a processor."""
+    topic, group = kafka.create_topic(partitions=PARTITIONS), kafka.name("group")
+    leader, other = (Member(make_source(topic, group_id=group, session_timeout_seconds=60)) for _ in range(2))
+    take_turns([leader], lambda: shares([leader]) == [6])
+    leader.poll_seconds = 0.0  # it asks, and does not wait for the answer
+    joining = leader.source._consumer._coordinator
+    take_turns([other, leader], lambda: joining.rejoining)
+    take_turns([other], lambda: shares([other]) == [3] and joining._join_task.is_done)
+    generation = other.source._membership.generation
+
+    take_turns([leader], lambda: shares([leader]) == [3])
+
+    assert leader.source._membership.generation == generation, "of the same share-out"
+    assert at_rest([leader, other])

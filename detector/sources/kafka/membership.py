@@ -11,16 +11,21 @@ class Membership:
     The library joins a rebalance in the midst of a poll, and once it has, offsets cannot be committed any more. The
     broker waits for its members, though, and takes their commits meanwhile: so a poll that learns of a rebalance ends
     first, and only the next one joins. Heartbeats go on, on the library's own thread.
+
+    The library also throws a share away that the group gave between two polls, and joins anew: members that poll in
+    turns, none while another one does, would make generation after generation. It is kept for the next poll.
     """
 
     def __init__(self, coordinator: Any) -> None:
-        """Puts itself in the place of the coordinator's `need_rejoin`."""
+        """Puts itself in the place of the coordinator's `need_rejoin`, and before its `join_group_async`."""
         self._coordinator = coordinator
         self._rejoin_is_due = coordinator.need_rejoin
         self._may_join = True
         self.announced = False
         """The next poll joins a rebalance: until then, offsets can be committed."""
         coordinator.need_rejoin = self._need_rejoin
+        self._join = coordinator.join_group_async
+        coordinator.join_group_async = self._join_with_what_came
 
     def poll_begins(self) -> None:
         """What was announced has been heard."""
@@ -52,3 +57,14 @@ class Membership:
 
     def _need_rejoin(self) -> bool:
         return self._may_join and bool(self._rejoin_is_due())
+
+    async def _join_with_what_came(self, timeout_ms: float | None = None) -> bool:
+        coordinator = self._coordinator
+        answer = coordinator._join_task
+        if answer is not None and answer.succeeded() and coordinator.rebalance_in_progress():
+
+            async def share() -> bytes:
+                return bytes(answer.value)
+
+            coordinator._join_task = coordinator._manager.call_soon(share)  # not done yet: so it is waited for
+        return bool(await self._join(timeout_ms=timeout_ms))
