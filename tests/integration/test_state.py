@@ -199,7 +199,7 @@ def test_a_state_topic_that_would_lose_state_is_refused(kafka: Endpoint) -> None
         store("nowhere")
     with pytest.raises(StateUnavailable, match=r"cleanup\.policy=delete"):
         store(kafka.create_topic(partitions=2))
-    with pytest.raises(StateUnavailable, match="has 1 partitions, the input has 2.* --alter --topic .* --partitions 2"):
+    with pytest.raises(StateUnavailable, match=r"has 1 partitions, the input has 2\. .* --alter .* --partitions 2"):
         store(kafka.create_topic(partitions=1, cleanup_policy="compact"))
     with pytest.raises(StateUnavailable, match=r"max\.message\.bytes=1000"):
         store(kafka.create_topic(partitions=2, cleanup_policy="compact", max_message_bytes=1000))
