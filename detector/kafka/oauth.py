@@ -62,12 +62,22 @@ class Token(NamedTuple):
     valid_until: float
 
 
-class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
+class _Provider(AbstractTokenProvider):  # type: ignore[misc]
+    """What is told beside a token, wherever that comes from."""
+
+    def __init__(self, extensions: Mapping[str, str]) -> None:
+        self._extensions = dict(extensions)
+
+    def extensions(self) -> dict[str, str]:
+        return self._extensions
+
+
+class TokenFile(_Provider):
     """Read whenever a connection logs in, so that it may be replaced."""
 
     def __init__(self, path: str, extensions: Mapping[str, str]) -> None:
+        super().__init__(extensions)
         self._path = path
-        self._extensions = dict(extensions)
 
     def token(self) -> str:
         """Raises TokenRefused."""
@@ -79,17 +89,14 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
             raise TokenRefused(f"{_SECTION}.token_file: {self._path} does not hold a token, and nothing else")
         return text
 
-    def extensions(self) -> dict[str, str]:
-        return self._extensions
 
-
-class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc]
+class TokenEndpoint(_Provider):
     """Asks for a token when one is needed. Of one client, and so of one thread."""
 
     def __init__(self, oauth: OAuth, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(oauth.extensions)
         assert oauth.token_url is not None
         self._url = oauth.token_url
-        self._extensions = dict(oauth.extensions)
         form = {"grant_type": "client_credentials", "scope": oauth.scope, "audience": oauth.audience}
         self._form = urlencode({key: value for key, value in form.items() if value}).encode("ascii")
         self._client = HttpClient(oauth, _WORDS)
@@ -108,9 +115,6 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc]
                 left = self._token.valid_until - now
                 log.warning("no new token yet (%s); the one there is serves for another %.0f s", exc, left)
         return self._token.text
-
-    def extensions(self) -> dict[str, str]:
-        return self._extensions
 
     def _ask(self, now: float) -> Token:
         """A new token, whose life begins before it was asked for."""
