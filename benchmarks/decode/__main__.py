@@ -212,6 +212,27 @@ def vector(number: int) -> dict[str, Any]:
     return {"name": "cpu_seconds", "namespace": "host", "tags": plain["labels"], **value}
 
 
+def metricbeat(number: int) -> dict[str, Any]:
+    """A CPU's event of ten numbers, with what is said of agent and host: about as long as real ones."""
+    host = sample(number)["labels"]["host"]
+    modes = ("idle", "iowait", "irq", "nice", "softirq", "steal", "system", "total", "user")
+    moment = f"2024-01-01T{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}.123Z"
+    identity = f"0a1b2c3d-0000-4000-8000-{number % SERIES:012d}"
+    system = {"family": "debian", "kernel": "6.1.0-18-amd64", "name": "Debian GNU/Linux", "version": "12 (bookworm)"}
+    addresses = [f"10.0.{n}.1" for n in range(8)]
+    return {
+        "@timestamp": moment,
+        "@metadata": {"beat": "metricbeat", "type": "_doc", "version": "8.15.0"},
+        "agent": {"ephemeral_id": identity, "id": identity, "name": host, "type": "metricbeat", "version": "8.15.0"},
+        "ecs": {"version": "8.0.0"},
+        "event": {"dataset": "system.core", "duration": 115000 + number, "module": "system"},
+        "host": {"architecture": "x86_64", "hostname": host, "ip": addresses, "name": host, "os": system},
+        "metricset": {"name": "core", "period": 10000},
+        "service": {"type": "system"},
+        "system": {"core": {"id": number % 8} | {mode: {"pct": number * 0.37} for mode in modes} | {"mhz": 3400.5}},
+    }
+
+
 def routed(count: int) -> list[bytes]:
     """Samples on the internal topic, thousands a record."""
     lanes = Lanes(1, count)
@@ -246,6 +267,7 @@ def cases(count: int) -> list[Case]:
         Case("otlp of 100 points", otlp(count), DECODERS["otlp"](Settings())),
         Case("vector, a gauge", [packed(vector(n)) for n in numbers], DECODERS["vector"](Settings())),
         Case("vector, native_json", [packed({"metric": vector(n)}) for n in numbers], DECODERS["vector"](Settings())),
+        Case("metricbeat, 10 numbers", [packed(metricbeat(n)) for n in hundreds], DECODERS["metricbeat"](Settings())),
         Case("routed", routed(count), DECODERS["routed"](Settings())),
         Case("csv", [line(n) for n in numbers], DECODERS["csv"](Settings())),
     ]

@@ -11,7 +11,7 @@ from detector.config.fields import Fields, Unit
 from detector.config.values import Section
 
 DecoderName = Literal[
-    "json", "avro", "telegraf", "influx", "collectd", "remote_write", "otlp", "vector", "csv", "routed"
+    "json", "avro", "telegraf", "influx", "collectd", "remote_write", "otlp", "vector", "metricbeat", "csv", "routed"
 ]  # fmt: skip
 
 
@@ -34,6 +34,13 @@ class OtlpDecoder(Section):
     ignore_resource_attributes: list[str] = ["telemetry.*"]
 
 
+class MetricbeatDecoder(Section):
+    """What of an event of Metricbeat makes a series, beside what is built in; dotted paths with * and ?."""
+
+    labels: list[str] = []
+    ignore: list[str] = []
+
+
 class Decoder(Section):
     """How bytes become samples."""
 
@@ -44,6 +51,7 @@ class Decoder(Section):
     avro: AvroDecoder = AvroDecoder()
     collectd: CollectdDecoder = CollectdDecoder()
     otlp: OtlpDecoder = OtlpDecoder()
+    metricbeat: MetricbeatDecoder = MetricbeatDecoder()
 
     @model_validator(mode="after")
     def _complete(self) -> Decoder:

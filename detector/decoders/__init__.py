@@ -9,6 +9,7 @@ from detector.decoders.csv import CsvDecoder
 from detector.decoders.identity import Kinds
 from detector.decoders.influx import InfluxDecoder
 from detector.decoders.json import JsonDecoder
+from detector.decoders.metricbeat import MetricbeatDecoder
 from detector.decoders.otlp import OtlpDecoder
 from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
@@ -38,6 +39,7 @@ DECODERS: dict[str, Factory] = {
     "remote_write": lambda settings: RemoteWriteDecoder(Kinds(settings.counters, settings.gauges)),
     "otlp": lambda settings: OtlpDecoder(settings.otlp),
     "vector": lambda settings: VectorDecoder(),
+    "metricbeat": lambda settings: MetricbeatDecoder(settings.metricbeat, settings.counters, settings.gauges),
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
     "routed": lambda settings: RoutedDecoder(),
 }
@@ -50,6 +52,7 @@ __all__ = [
     "CsvDecoder",
     "InfluxDecoder",
     "JsonDecoder",
+    "MetricbeatDecoder",
     "OtlpDecoder",
     "RemoteWriteDecoder",
     "RoutedDecoder",

@@ -29,6 +29,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "collectd": _JSON,
     "otlp": _JSON,
     "vector": _JSON,
+    "metricbeat": _JSON,
     "influx": (".influx", ".lp"),
     "remote_write": (),
     "routed": (),

@@ -52,6 +52,8 @@ GOODS = {
     b'"plugin":"load","plugin_instance":"","type":"load","type_instance":""}]',
     "vector": b'{"name":"cpu","namespace":"host","tags":{"host":"a"},"timestamp":"2023-11-14T22:13:20.000000001Z",'
     b'"kind":"absolute","gauge":{"value":1.5}}',
+    "metricbeat": b'{"@timestamp":"2023-11-14T22:13:20.853Z","host":{"name":"a"},"metricset":{"name":"cpu"},'
+    b'"system":{"cpu":{"name":"x","id":7,"ready":true,"total":{"pct":1.5}}},"labels":{"env":"b"}}',
 }
 
 RECORDS = st.lists(
@@ -89,6 +91,7 @@ NEARLY_RIGHT = {
     "otlp": json_records([OTLP_JSON]) | OTLP | PROTOBUF,
     "remote_write": SNAPPY,
     "vector": json_records(VECTOR),
+    "metricbeat": json_records([GOODS["metricbeat"]]),
 }
 
 
