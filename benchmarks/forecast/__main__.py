@@ -21,6 +21,7 @@ from benchmarks.forecast.naive import naive_forecasts
 from detector.columns import allocate
 from detector.models.forecaster import Forecaster
 from detector.models.naive import Clock, Slot
+from detector.models.weights import load
 from detector.records import Float64
 
 SKIP = 0.15
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true", help="every series")
     options = parser.parse_args()
-    forecaster = Forecaster.from_file(options.weights, readout=not options.alone)
+    forecaster = Forecaster(load(options.weights), readout=not options.alone)
     report: dict[str, object] = {"model": forecaster.name}
     for name, series in collections(options.data).items():
         judged = [judge(one, *made) for one, made in zip(series, run(forecaster, series), strict=True)]

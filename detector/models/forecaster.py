@@ -9,8 +9,6 @@ Shape legend: B rows of one call, F features, K experts, L layers, H hidden size
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
@@ -78,19 +76,6 @@ class Forecaster:
 
     names: tuple[str, ...] = FORECASTERS
     """By the code of `fallback`."""
-
-    @classmethod
-    def from_file(
-        cls,
-        weights: Path | None,
-        *,
-        device: str = "cpu",
-        threads: int = 1,
-        readout: bool = True,
-        compact: bool = False,
-    ) -> Forecaster:
-        """Forecaster with the weights at a path, or the shipped ones. Raises ModelError."""
-        return cls(load(weights), device=device, threads=threads, readout=readout, compact=compact)
 
     @property
     def name(self) -> str:
