@@ -19,7 +19,8 @@ from urllib.parse import quote, unquote
 from detector.errors import StateDamaged, StateUnavailable
 from detector.protocols import Stored
 from detector.records import Partition
-from detector.state.manifest import is_name
+from detector.state.manifest import is_name, manifest_offset
+from detector.state.weights import is_weights_name
 
 _MAX_IN_FLIGHT = 32
 _STALE_SECONDS = 3_600.0
@@ -39,6 +40,10 @@ class DirectoryStore:
         """Folders that got files; the writer's own."""
         self._in_flight: deque[Future[None]] = deque()
         self._deletions: deque[Future[None]] = deque()
+        self._unnamed: list[Path] = []
+        """Blocks that were not there before, since the last manifest; the writer's own."""
+        self._full = False
+        """A blob could not be written."""
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self._root / f"probe-{os.getpid()}{_SUFFIX}"
@@ -85,27 +90,41 @@ class DirectoryStore:
                 self._settle(waiting.popleft(), max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout_seconds: float) -> None:
+        """Where a blob could not be written, the blocks beside it go, which no manifest will ever name.
+
+        On a full disk the next worker may need their room.
+        """
         self._writer.shutdown(wait=True, cancel_futures=True)
         self._in_flight.clear()
         self._deletions.clear()
+        while self._full and self._unnamed:
+            with suppress(OSError):
+                self._unnamed.pop().unlink(missing_ok=True)
 
     def folder(self, partition: Partition) -> Path:
         """Where the blobs of a partition lie."""
         return partition_folder(self._root, partition)
 
     def _write(self, folder: Path, name: str, blob: bytes) -> None:
-        part = folder / (name + _SUFFIX)
+        part, place = folder / (name + _SUFFIX), folder / name
+        is_manifest = manifest_offset(name) is not None
+        if is_manifest:
+            self._unnamed.clear()
+        is_new_block = not is_manifest and not is_weights_name(name) and not place.exists()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with part.open("wb") as file:
                 file.write(blob)
                 file.flush()
                 os.fsync(file.fileno())
-            part.rename(folder / name)
+            part.rename(place)
         except OSError:
+            self._full = True
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
+        if is_new_block:
+            self._unnamed.append(place)
         self._unsynced.add(folder)
 
     def _sync_folders(self) -> None:

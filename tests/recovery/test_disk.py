@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from detector.errors import StateUnavailable
 from detector.state.directory import DirectoryStore
-from detector.state.manifest import manifest_name
+from detector.state.manifest import block_name, manifest_name
 from tests.kafka.endpoint import eventually
 from tests.recovery.checkpointing import STATE_UNAVAILABLE, small_log
 from tests.recovery.rig import Life, World, oracle
@@ -69,6 +70,25 @@ def test_when_nothing_is_in_flight_any_more_nothing_is_left_to_sync(tmp_path: Pa
     assert len(synced_by) == 1
     assert threading.get_ident() not in synced_by, "the worker's thread waits for no disk"
     store.close(1.0)
+
+
+def test_g13_blocks_of_a_checkpoint_that_found_no_room_do_not_keep_the_next_one_from_it(tmp_path: Path) -> None:
+    """Those that were there before stay: an import writes them again, and a manifest needs them."""
+    place, store = ("metrics", 0), DirectoryStore(tmp_path, "group")
+    named, fresh, refused = (block_name(offset, 0, "w") for offset in (1, 2, 3))
+    for name in (named, manifest_name(1, "w"), fresh, named):
+        store.write(place, name, b"x")
+    store.flush(60.0)
+    (store.folder(place) / f"{refused}.part").mkdir()
+    store.write(place, refused, b"x")
+    with pytest.raises(StateUnavailable):
+        store.flush(60.0)
+    store.close(60.0)
+    assert {file.name for file in store.folder(place).iterdir() if file.is_file()} == {named, manifest_name(1, "w")}
+    whole = DirectoryStore(tmp_path, "group")
+    whole.write(place, fresh, b"x")
+    whole.close(60.0)
+    assert (store.folder(place) / fresh).exists(), "where all could be written, a successor cleans up"
 
 
 @pytest.mark.parametrize(("call", "nth"), FAILING)
