@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -11,19 +11,19 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import CommitRefused, DetectorError, MemberFenced
-from detector.kafka.client import client_options, connect, milliseconds, translate
+from detector.kafka.client import connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
-from detector.sources.kafka.drain import Taken, drain, waits
+from detector.sources.kafka.drain import Taken, drain
 from detector.sources.kafka.lineage import Lineages
 from detector.sources.kafka.membership import Membership
 from detector.sources.kafka.offsets import Offsets, committed_form
+from detector.sources.kafka.options import member_options
+from detector.sources.kafka.positions import Positions
 from detector.sources.kafka.progress import Progress, require_answers
 from detector.sources.kafka.rebalance import Rebalances
 from detector.sources.kafka.record_batch import require_codecs
@@ -32,8 +32,6 @@ from detector.sources.kafka.topics import Topics
 
 log = structlog.get_logger(__name__)
 
-_MAX_PARTITION_FETCH_BYTES = 4 << 20
-_MAX_HEARTBEAT_MS = 3_000
 _LOOK_TIMEOUT_MS = 5_000
 _REBALANCING = (
     kafka_errors.CommitFailedError,
@@ -72,10 +70,11 @@ class KafkaSource:
         """Records behind which the client's positions stand already: the next poll has them where this one fails."""
         self._progress = Progress(stall_seconds)
         self._closed = False
-        self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka, section), "source.kafka", kafka)
+        self._consumer: Any = connect(KafkaConsumer, member_options(kafka, section), "source.kafka", kafka)
+        self._positions = Positions(self._consumer)
         # The seam that makes a record cost a fifth; the version of the library is pinned for its sake.
         self._consumer._fetcher.PartitionRecords = partial(
-            PartitionRows, quarantine=self._quarantine, epoch_at=self._epoch
+            PartitionRows, quarantine=self._quarantine, epoch_at=self._positions.epoch
         )
         try:
             self._topics = Topics(self._consumer, kafka, section, stall_seconds)
@@ -92,7 +91,7 @@ class KafkaSource:
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         """Also settles where to start, and what to do where the position is not in the log any more."""
         self._find_what_is_wrong()
-        unplaced = self._assigned(self._unplaced & self._resumed)
+        unplaced = self._positions.assigned(self._unplaced & self._resumed)
         if unplaced:
             self._offsets.place(unplaced)
             self._unplaced -= self._resumed
@@ -113,7 +112,7 @@ class KafkaSource:
             self._offsets.find_lost(exc.args[0], exc, {})
             return []
         except kafka_errors.LogTruncationError as exc:
-            positions = {tp: self._position(tp) or 0 for tp in exc.divergent_offsets}
+            positions = {tp: self._positions.at(tp) or 0 for tp in exc.divergent_offsets}
             self._offsets.find_lost(
                 positions, exc, {tp: found.offset for tp, found in exc.divergent_offsets.items() if found}
             )
@@ -124,12 +123,12 @@ class KafkaSource:
             raise translate(exc, f"reading {', '.join(self._section.topics)}", self._kafka) from exc
         recreated = self._recreated()
         if recreated:
-            self._offsets.find_lost({tp: self._position(tp) or 0 for tp in recreated}, None, {})
+            self._offsets.find_lost({tp: self._positions.at(tp) or 0 for tp in recreated}, None, {})
         taken, self._taken = self._taken, {}
         batches = []
         for tp, rows in taken.items():
             if rows and tp not in recreated:
-                self._lineages.handed_out((tp.topic, tp.partition), self._epoch(tp))
+                self._lineages.handed_out((tp.topic, tp.partition), self._positions.epoch(tp))
                 batches.append(raw_batch(tp, rows))
         return batches
 
@@ -150,15 +149,15 @@ class KafkaSource:
         return ranges
 
     def resume(self, partitions: frozenset[Partition]) -> None:
-        self._consumer.resume(*self._assigned(partitions))
+        self._consumer.resume(*self._positions.assigned(partitions))
         self._resumed |= partitions
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        self._consumer.pause(*self._assigned(partitions))
+        self._consumer.pause(*self._positions.assigned(partitions))
         self._resumed -= partitions
 
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
-        for tp in self._assigned([partition]):
+        for tp in self._positions.assigned([partition]):
             self._offsets.seek(tp, offset, lineage)
             self._unplaced -= {partition}
             self._sought[partition] = offset
@@ -170,9 +169,9 @@ class KafkaSource:
         """Raises CommitRefused during a rebalance; commits of what moved on are repeated, to ask whether it is ours."""
         due = {
             tp: offset
-            for tp in self._assigned(offsets)
+            for tp in self._positions.assigned(offsets)
             if (offset := offsets[tp.topic, tp.partition]) != self._committed.get((tp.topic, tp.partition))
-            or self._position(tp) != offset
+            or self._positions.at(tp) != offset
         }
         if not due:
             return
@@ -190,17 +189,12 @@ class KafkaSource:
 
     def _name_forgotten(self) -> None:
         if self._sought:
-            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._assigned(self._sought)})
+            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._positions.assigned(self._sought)})
             self._sought.clear()
 
     def lag(self) -> Mapping[Partition, int]:
         """Partitions of which nothing was heard yet are left out."""
-        lags: dict[Partition, int] = {}
-        for tp in self._consumer.assignment():
-            position, end = self._position(tp), self._highwater(tp)
-            if position is not None and end is not None:
-                lags[tp.topic, tp.partition] = max(0, end - position)
-        return lags
+        return self._positions.lags()
 
     def close(self, timeout_seconds: float) -> None:
         """A static member stays in the group until its session ends, so that a restart causes no rebalance."""
@@ -218,7 +212,7 @@ class KafkaSource:
             raise self._fenced()
         if not self._progress.due():
             return
-        positions = {(tp.topic, tp.partition): self._position(tp) for tp in self._assigned(self._resumed)}
+        positions = {(tp.topic, tp.partition): self._positions.at(tp) for tp in self._positions.assigned(self._resumed)}
         standing = self._progress.standing(positions)
         cluster = self._consumer._cluster
         age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
@@ -240,53 +234,9 @@ class KafkaSource:
         except kafka_errors.KafkaError as exc:
             raise translate(exc, "asking for the ids of topics", self._kafka) from exc
 
-    def _position(self, tp: Any) -> int | None:
-        try:
-            position: int | None = self._consumer.position(tp, timeout_ms=0)
-        except kafka_errors.KafkaError:
-            return None  # not settled yet, or not ours any more
-        return position
-
-    def _epoch(self, tp: Any) -> int:
-        epoch: int = self._consumer._subscription.assignment[tp].position.leader_epoch
-        return epoch
-
-    def _highwater(self, tp: Any) -> int | None:
-        try:
-            highwater: int | None = self._consumer.highwater(tp)
-        except kafka_errors.KafkaError:
-            return None
-        return highwater
-
-    def _assigned(self, partitions: Collection[Partition]) -> list[Any]:
-        assigned = self._consumer.assignment()
-        return [tp for tp in (TopicPartition(*partition) for partition in partitions) if tp in assigned]
-
     def _fenced(self) -> DetectorError:
         return MemberFenced(
             f"another member has taken the place of {self._section.group_instance_id} in group "
             f"{self._section.group_id}: give each process its own source.kafka.group_instance_id. After a coordinator "
             "that did not answer it may be this process's own late request to join; then a restart mends it"
         )
-
-
-def _consumer_options(kafka: Kafka, section: KafkaSourceSection) -> dict[str, Any]:
-    session_ms = milliseconds(section.session_timeout_seconds)
-    return {
-        **client_options(kafka),
-        "group_id": section.group_id,
-        "group_instance_id": section.group_instance_id,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "none",
-        "isolation_level": "read_committed",
-        "check_crcs": True,
-        **waits(section.fetch_max_wait_seconds, section.fetch_max_bytes, kafka.request_timeout_seconds),
-        "max_poll_records": section.max_poll_records,
-        "fetch_max_bytes": section.fetch_max_bytes,
-        "max_partition_fetch_bytes": min(section.fetch_max_bytes, _MAX_PARTITION_FETCH_BYTES),
-        "session_timeout_ms": session_ms,
-        "max_poll_interval_ms": milliseconds(section.max_poll_interval_seconds),
-        "heartbeat_interval_ms": min(_MAX_HEARTBEAT_MS, session_ms // 3),
-        # Eager: the library's cooperative assignor lets an evicted member reclaim partitions that are another's by now.
-        "partition_assignment_strategy": [StickyPartitionAssignor, RangePartitionAssignor],
-    }

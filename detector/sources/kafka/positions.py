@@ -1,0 +1,52 @@
+"""Where a consumer stands in its logs and where they end, as last heard. Nothing here asks a broker or waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from detector.records import Partition
+
+
+class Positions:
+    """Of the partitions that a consumer is assigned at the time."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def assigned(self, partitions: Collection[Partition]) -> list[Any]:
+        """Those of them that are ours, as the library names them."""
+        assigned = self._consumer.assignment()
+        return [tp for tp in (TopicPartition(*partition) for partition in partitions) if tp in assigned]
+
+    def at(self, tp: Any) -> int | None:
+        """Offset of the next record to be fetched."""
+        try:
+            position: int | None = self._consumer.position(tp, timeout_ms=0)
+        except kafka_errors.KafkaError:
+            return None  # not settled yet, or not ours any more
+        return position
+
+    def epoch(self, tp: Any) -> int:
+        """Of the leader that wrote what was fetched last."""
+        epoch: int = self._consumer._subscription.assignment[tp].position.leader_epoch
+        return epoch
+
+    def lags(self) -> Mapping[Partition, int]:
+        """Records between position and end; partitions of which nothing was heard yet are left out."""
+        lags: dict[Partition, int] = {}
+        for tp in self._consumer.assignment():
+            position, end = self.at(tp), self._end(tp)
+            if position is not None and end is not None:
+                lags[tp.topic, tp.partition] = max(0, end - position)
+        return lags
+
+    def _end(self, tp: Any) -> int | None:
+        try:
+            end: int | None = self._consumer.highwater(tp)
+        except kafka_errors.KafkaError:
+            return None
+        return end
