@@ -52,7 +52,7 @@ class Lifecycle:
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
         Field("alert.usual", dtype="float64", initial=np.nan),  # expected where it began; NaN: not of a level
-        Field("alert.held", dtype="uint8"),  # why the open alert is not told, see `notifications.py`
+        Field("alert.held", dtype="uint8"),  # why the open alert is not told, see `pipeline/notifications.py`
     )
 
     def __init__(
