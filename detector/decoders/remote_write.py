@@ -24,7 +24,7 @@ Reasons of a `Reject`:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import cramjam
 
@@ -53,14 +53,23 @@ class RemoteWriteDecoder:
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
             try:
-                self._read(columns, row, _inflated(payload), series)
+                for tag, samples in self._series(_inflated(payload), series):
+                    for sample in samples:
+                        value, milliseconds = read_sample(sample)
+                        if value is None:
+                            columns.gaps.append(len(columns.values))
+                            value = math.nan
+                        columns.rows.append(row)
+                        columns.tags.append(tag)
+                        columns.times.append(milliseconds)
+                        columns.values.append(value)
             except ValueError as exc:
                 raise DecodeError("syntax", str(exc)) from exc
 
         return decode_records(batch, "ms", read)
 
-    def _read(self, columns: Columns, row: int, message: bytes, series: SeriesIndex) -> None:
-        """Raises DecodeError, ValueError."""
+    def _series(self, message: bytes, series: SeriesIndex) -> Iterator[tuple[int, list[bytes]]]:
+        """Tag and samples of each series. Raises DecodeError, ValueError."""
         symbols: list[bytes] = []
         of_2: list[bytes] = []
         is_1 = False
@@ -69,7 +78,7 @@ class RemoteWriteDecoder:
                 continue
             if number == _SERIES:
                 is_1 = True
-                _take(columns, row, *v1.read_series(part, series, self._kinds))
+                yield v1.read_series(part, series, self._kinds)
             elif number == _METADATA:
                 is_1 = True
             elif number == _SYMBOLS:
@@ -79,20 +88,7 @@ class RemoteWriteDecoder:
         if is_1 and (symbols or of_2):
             raise DecodeError("version", "has fields of remote write 1.0 and of 2.0")
         if of_2:
-            for tag, samples in v2.read_request(symbols, of_2, series, self._kinds):
-                _take(columns, row, tag, samples)
-
-
-def _take(columns: Columns, row: int, tag: int, samples: Iterable[bytes]) -> None:
-    """Raises ValueError."""
-    for sample in samples:
-        value, milliseconds = read_sample(sample)
-        if value is None:
-            columns.gaps.append(len(columns.values))
-        columns.rows.append(row)
-        columns.tags.append(tag)
-        columns.times.append(milliseconds)
-        columns.values.append(math.nan if value is None else value)
+            yield from v2.read_request(symbols, of_2, series, self._kinds)
 
 
 def _inflated(payload: bytes) -> bytes:
