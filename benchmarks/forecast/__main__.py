@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection.layout import DEFAULT_DATA, load_collection
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection, tell
 from benchmarks.detection.machine_files import load_machines
 from benchmarks.forecast.naive import naive_forecasts
 from detector.columns import allocate
+from detector.errors import DetectorError
 from detector.models.forecaster import Forecaster
 from detector.models.naive import Clock, Slot
 from detector.models.weights import load
@@ -26,19 +27,30 @@ from detector.records import Float64
 
 SKIP = 0.15
 MACHINE_METRICS = 6
+LEAST_DEVIATION = 1e-6
+"""Of a machine's metric, which is scaled to [0, 1]."""
+LEAST_VALUES = 2
 Named = tuple[str, Float64, Float64]
 """(name, times, values)."""
 
 
 def collections(data: Path) -> dict[str, list[Named]]:
-    """Every collection as named series without gaps in their values; a few metrics of each machine."""
+    """Every collection that is there, as named series without gaps in their values; a few metrics of each machine.
+
+    Series of fewer than `LEAST_VALUES` are left out, and that is said.
+    """
     found: dict[str, list[Named]] = {}
     for name in ("nab", "cloud"):
         if (data / name).is_dir():
             found[name] = [(s.name, *_present(s.times, s.values)) for s in load_collection(data / name)]
     if (data / "server-metrics").is_dir():
         found["server"] = list(_metrics(data / "server-metrics"))
-    return found
+    for name, series in found.items():
+        short = [one for one, times, _ in series if len(times) < LEAST_VALUES]
+        if short:
+            tell(f"{name}: fewer than {LEAST_VALUES} values, left out: {', '.join(short)}")
+        found[name] = [one for one in series if len(one[1]) >= LEAST_VALUES]
+    return {name: series for name, series in found.items() if series}
 
 
 def _present(times: Float64, values: Float64) -> tuple[Float64, Float64]:
@@ -48,9 +60,10 @@ def _present(times: Float64, values: Float64) -> tuple[Float64, Float64]:
 
 def _metrics(folder: Path) -> Iterable[Named]:
     for machine in load_machines(folder):
-        moving = np.flatnonzero(machine.values.std(axis=0) > 1e-6)
-        for metric in moving[np.linspace(0, len(moving) - 1, MACHINE_METRICS).astype(int)]:
-            yield f"{machine.name}/{metric}", machine.times, machine.values[:, metric].astype(np.float64)
+        named = [_present(machine.times, values.astype(np.float64)) for values in machine.values.T]
+        moving = [metric for metric, (_, values) in enumerate(named) if len(values) and values.std() > LEAST_DEVIATION]
+        for place in np.linspace(0, len(moving) - 1, MACHINE_METRICS).astype(int) if moving else ():
+            yield f"{machine.name}/{moving[place]}", *named[moving[place]]
 
 
 def run(forecaster: Forecaster, series: list[Named]) -> list[tuple[Float64, Float64]]:
@@ -102,7 +115,13 @@ def main() -> None:
     options = parser.parse_args()
     forecaster = Forecaster(load(options.weights), readout=not options.alone)
     report: dict[str, object] = {"model": forecaster.name}
-    for name, series in collections(options.data).items():
+    try:
+        named = collections(options.data)
+    except DetectorError as exc:
+        parser.error(str(exc))
+    if not named:
+        parser.error(f"{options.data}: none of nab/, cloud/ and server-metrics/ has a series there")
+    for name, series in named.items():
         judged = [judge(one, *made) for one, made in zip(series, run(forecaster, series), strict=True)]
         report[name] = {"network": summary(judged, "network"), "used": summary(judged, "used"), "series": judged}
         for kind in ("network", "used"):
