@@ -24,6 +24,9 @@ class Coordinator:
     def request_rejoin(self) -> None:
         self.due = True
 
+    async def join_group_async(self, timeout_ms: float | None = None) -> bool:
+        raise AssertionError("no poll here goes so far")
+
 
 def poll(
     coordinator: Any, membership: Membership, owns: bool = True, meanwhile: Callable[[], None] = lambda: None
