@@ -60,7 +60,7 @@ def import_from(
             _require_room(store, chosen)
         timeout_seconds = config.state.flush_timeout_seconds
         return [
-            _told(one, "goes on", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
+            _told(one, "goes on at", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
             for one in chosen
         ]
 
@@ -76,7 +76,9 @@ def revert(config: Config, partition: Partition | None, *, at: int | None, while
             earlier(survey(stored), at)
         store = stack.enter_context(store_of(config, while_running=while_running))
         timeout_seconds = config.state.flush_timeout_seconds
-        return [_told(one, "goes back", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held]
+        return [
+            _told(one, "goes back to", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held
+        ]
 
 
 @contextmanager
@@ -117,4 +119,4 @@ def _require_room(store: StateStore, chosen: Sequence[Stored]) -> None:
 
 def _told(stored: Stored, does: str, snapshot: Snapshot) -> str:
     topic, number = stored.partition
-    return f"{topic}/{number} {does} to offset {snapshot.offset}, {snapshot.streams} streams"
+    return f"{topic}/{number} {does} offset {snapshot.offset}, {snapshot.streams} streams"
