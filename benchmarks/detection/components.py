@@ -111,7 +111,7 @@ def _one_round(
     forecast = forecaster.stored(state, rows)
     score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
-    forecaster.learn(state, rows, times, values, score.anomaly_score > 1)
+    forecaster.learn(state, rows, times, score.believed, score.anomaly_score > 1)
     forecaster.forecast(state, rows)
     band = (forecast.loc, score.lower, score.upper)
     said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, *band, score.reach))

@@ -207,7 +207,7 @@ class Pipeline:
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
         frozen &= state["alert.held"][rows] != MUTED
-        forecaster.learn(state, rows, times, values, frozen)
+        forecaster.learn(state, rows, times, score.believed, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times

@@ -65,6 +65,10 @@ class Budget:
         """[B] surprise that is worth an alarm of this stream."""
         return self.base(state, rows) + self.overspent(state, rows)
 
+    def is_calm(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
+        """[B] whether there was no alarm among the last samples, so that one now would be another."""
+        return np.asarray(state["budget_calm"][rows] >= APART_SAMPLES)
+
     def update(self, state: Columns, rows: Rows, times_B: Float64, surprise_B: Float64) -> None:
         """Learn the interval, and book this round's surprise. A stream in its warm-up books 0."""
         probability_B = self._probability(state, rows)

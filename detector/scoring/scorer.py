@@ -14,7 +14,7 @@ Finite for every finite |value| <= 1e30.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,9 @@ HALF_TRUST_RETURNS = 300.0
 LEAST_SHARE = 0.1
 """Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
 explode."""
+ABSURD = 500.0
+"""Deviations of the values from their mean beyond which a value may be no measurement: an overflow, another unit.
+Deviations forget nothing: after one that was learnt nothing else would be rare again."""
 HABIT_SIZE = 32
 PLAIN_WORTH = 1.05
 """What a plain alarm is worth, in prices of an alarm: good for one, but not for one that outranks what is new. A run of
@@ -80,6 +83,8 @@ class Score:
     warming: Bools
     surprise: Float64
     """-log p of the more surprising part; 0 while the stream warms up."""
+    believed: Float64
+    """What is to be learnt: the values, but the expectation in the place of an absurd one with which alarms begin."""
     size: Float64
     """The residual without its sign, in deviations of the residuals so far."""
     reach: Float64
@@ -158,9 +163,8 @@ class Scorer:
         is_outage_B = self._recurrence.is_outage(returned_B * varies_B, count_B * interval_B)
         flat_B = np.minimum(self._flat.surprise(state, rows, run_B), PLAIN_WORTH * price_B)
         plain_B = np.maximum(flat_B, PLAIN_WORTH * base_B * is_outage_B)
-        surprise_B = np.maximum(self._tail.surprise(raw_B), plain_B)
         warming_B = self.warming(state, rows)
-        surprise_B = np.where(warming_B, 0.0, surprise_B)
+        surprise_B = np.where(warming_B, 0.0, np.maximum(self._tail.surprise(raw_B), plain_B))
         anomaly_B = compressed(surprise_B / price_B)
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
@@ -170,6 +174,7 @@ class Scorer:
             upper=expected_B + half_B,
             warming=warming_B,
             surprise=surprise_B,
+            believed=np.where(self._is_absurd(state, rows, values, deviation_B), expected_B, values),
             size=np.minimum(np.abs(residual_B) / residual_deviation_B, LARGEST),
             reach=self._reach(state, rows, values, deviation_B, departure),
             rare=value_distance.established > RARE * deviation_B,
@@ -185,6 +190,10 @@ class Scorer:
         self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64, score: Score
     ) -> None:
         """Take in the round that `score` judged; the arguments are the same."""
+        inside_B = (values >= score.lower) & (values <= score.upper)
+        if (score.believed != values).any():
+            values = score.believed
+            score = replace(self.score(state, rows, times, values, loc, scale), surprise=score.surprise)
         residual_B = _residual(values, _expected(values, loc))
         self._values.update(state, rows, times, values, score.value_distance)
         self._residuals.update(state, rows, times, residual_B, score.residual_distance)
@@ -200,7 +209,16 @@ class Scorer:
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
         self._budget.update(state, rows, times, score.surprise)
-        self._band.update(state, rows, (values >= score.lower) & (values <= score.upper))
+        self._band.update(state, rows, inside_B)
+
+    def _is_absurd(self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64) -> Bools:
+        """[B] where alarms begin with a value that is none; not once that is the way of the stream."""
+        away_B = np.abs(values - self._moments.mean(state, rows))
+        absurd_B = (away_B > ABSURD * deviation_B) & self._moments.varies(state, rows) & ~self.warming(state, rows)
+        if absurd_B.any():
+            absurd_B &= self._budget.is_calm(state, rows)
+            absurd_B &= self._budget.price(state, rows) < PLAIN_WORTH * self._budget.base(state, rows)
+        return np.asarray(absurd_B)
 
     def _reach(
         self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64, departure: Departure

@@ -1,0 +1,71 @@
+"""A value that is no measurement, an overflow or one in another unit: an alert, and nothing is learnt of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.app import build_pipeline
+from detector.config import Config
+from detector.records import Float64, SampleBatch
+from detector.series import SeriesKey
+
+START, STEP_SECONDS = 1_700_006_400.0, 60.0
+BATCH = 100
+AT, DROP = 700, slice(1200, 1230)
+ABSURD = (1e3, 1e6, -1e9, 1.8446744073709552e19)
+
+
+def played(values_TS: Float64, profile: str = "full") -> tuple[list[list[tuple[str, int]]], Float64]:
+    """(each stream's alerts: what, and with which sample; [T, S] what was expected)."""
+    pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}}))
+    steps, streams = values_TS.shape
+    index = pipeline.table.series(("t", 0))
+    handles = np.array([index.intern(SeriesKey.of(f"s{stream}")) for stream in range(streams)])
+    told: list[list[tuple[str, int]]] = [[] for _ in range(streams)]
+    expected = []
+    for first in range(0, steps, BATCH):
+        values = values_TS[first : first + BATCH]
+        times = np.repeat(START + STEP_SECONDS * np.arange(first, first + len(values)), streams)
+        zeros, offsets = np.zeros(values.size, dtype=np.uint8), np.arange(values.size)
+        series, written = np.tile(handles, len(values)), np.full(values.size, np.nan)
+        scored = pipeline.process(
+            SampleBatch("t", 0, series, times, values.ravel(), zeros, zeros, offsets, written), expire=True
+        )
+        expected.append(scored.expected.reshape(values.shape))
+        for alert in scored.alerts:
+            sample = round((alert.time - START) / STEP_SECONDS)
+            told[int(alert.series.name[1:])].append((alert.status.name, sample))
+    return told, np.concatenate(expected)
+
+
+def noise(steps: int, streams: int) -> Float64:
+    return np.random.default_rng(0).normal(100.0, 1.0, (steps, streams))
+
+
+@pytest.mark.parametrize("profile", ["full", "compact"])
+def test_one_absurd_value_is_one_alert_and_hides_nothing(profile: str) -> None:
+    values_TS = noise(1300, len(ABSURD) + 1)
+    values_TS[AT, :-1] = ABSURD
+    values_TS[DROP] *= 0.5
+    told, expected_TS = played(values_TS, profile)
+    begun = [[sample for status, sample in alerts if status == "FIRING"] for alerts in told]
+    assert begun == [[AT, DROP.start]] * len(ABSURD) + [[DROP.start]]
+    assert (abs(expected_TS[AT + 1 : DROP.start] - 100.0) < 3.0).all()
+
+
+def test_an_absurd_level_that_lasts_is_one_alert_and_is_learnt() -> None:
+    values_TS = noise(1000, 1)
+    values_TS[AT:] += 1e6
+    told, expected_TS = played(values_TS)
+    assert told == [[("FIRING", AT)]]
+    assert (abs(expected_TS[AT + 20 :] / 1e6 - 1.0) < 0.01).all()
+
+
+def test_where_absurd_values_come_again_and_again_they_are_learnt() -> None:
+    values_TS = noise(1500, 1)
+    values_TS[500::25, 0] = 1e6 * np.random.default_rng(1).uniform(1.0, 2.0, 40)
+    told, _ = played(values_TS)
+    begun = [sample for status, sample in told[0] if status == "FIRING"]
+    assert begun[:2] == [500, 525]
+    assert len(begun) < 10
