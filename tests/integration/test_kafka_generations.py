@@ -162,3 +162,15 @@ def test_a_share_that_comes_between_two_polls_is_taken_with_the_next(kafka: Endp
 
     assert leader.source._membership.generation == generation, "of the same share-out"
     assert at_rest([leader, other])
+
+
+def test_the_partitions_are_known_before_they_are_shared_out_so_that_it_is_done_once(
+    kafka: Endpoint, make_source: MakeSource
+):
+    topic = kafka.create_topic(partitions=PARTITIONS)
+    member = Member(make_source(topic))
+    assert member.source._consumer._coordinator._metadata_snapshot == {topic: set(range(PARTITIONS))}
+
+    take_turns([member], lambda: shares([member]) == [6])
+
+    assert not member.past[-1].imminent

@@ -84,6 +84,7 @@ class KafkaSource:
             self._membership = Membership(self._consumer._coordinator)
             self._rebalances = Rebalances(self._consumer.pause, lambda: self._membership.generation)
             self._consumer.subscribe(topics=section.topics, listener=self._rebalances)
+            self._refresh_metadata()  # a leader that learns of partitions after it shared them out does so again
         except BaseException:
             self._consumer.close(autocommit=False, timeout_ms=1_000)
             raise
@@ -232,7 +233,7 @@ class KafkaSource:
         try:
             consumer._net.run(consumer._manager.wait_for, consumer._cluster.request_update(), self._timeout_ms)
         except kafka_errors.KafkaError as exc:
-            raise translate(exc, "asking for the ids of topics", self._kafka) from exc
+            raise translate(exc, "asking for the metadata of topics", self._kafka) from exc
 
     def _fenced(self) -> DetectorError:
         return MemberFenced(
