@@ -191,6 +191,7 @@ class Scorer:
     ) -> None:
         """Take in the round that `score` judged; the arguments are the same."""
         inside_B = (values >= score.lower) & (values <= score.upper)
+        given, run_B = values, score.flat_run
         if (score.believed != values).any():
             values = score.believed
             score = replace(self.score(state, rows, times, values, loc, scale), surprise=score.surprise)
@@ -204,7 +205,7 @@ class Scorer:
         self._habit.update(state, rows, times, values, interval_B, score.departure)
         self._moments.update(state, rows, values)
         self._residual_moments.update(state, rows, residual_B)
-        self._flat.update(state, rows, values, score.flat_run)
+        self._flat.update(state, rows, given, run_B)
         moved = score.flat_run == 0.0
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
