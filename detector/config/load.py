@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Hashable, Mapping
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args
@@ -20,15 +21,24 @@ from detector.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-_MERGE = "tag:yaml.org,2002:merge"
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
 """Of the key `<<`: the keys of another mapping, where the mapping has none of its own."""
-
-
 _OCTAL = re.compile("[-+]?0[0-7_]+")
 
 
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        """What YAML 1.2 has as text is text: 1:30, to YAML 1.1 the number 90, and no, to it false.
+
+        Keys that are true or false take the words yes, no, on and off all the same.
+        """
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        number_of_base_60 = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
+        word = tag == f"{_TAG}bool" and value.lower() not in ("true", "false")
+        return f"{_TAG}str" if number_of_base_60 or word else tag
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The 30th of February looks like a date and is none: an error of the text, with its place."""
@@ -62,7 +72,7 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+_StrictLoader.add_constructor(f"{_TAG}int", _StrictLoader.construct_yaml_int)
 
 
 INSTANCE_VARIABLE = "DETECTOR_GROUP_INSTANCE_ID"
@@ -147,6 +157,8 @@ def _finding(error: Any, root: type[BaseModel]) -> str:
         listed = json.dumps([part.strip() for part in error["input"].split(",")])
         return f"{dotted}: must be a list, such as {listed}"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_type" and isinstance(error["input"], int | float | date):
+        message = "must be text: put it in quotes"
     if not dotted:
         return message
     given = error.get("input")

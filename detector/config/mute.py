@@ -79,7 +79,7 @@ def minute_of_day(given: object) -> int:
     """
     if isinstance(given, str) and (found := _CLOCK.fullmatch(given.strip())):
         return int(found[1]) * 60 + int(found[2]) if found[1] else DAY_MINUTES
-    raise ValueError(f'{given!r} is no time of day such as "02:30" or "24:00"; in quotes, for YAML reads 22:00 as 1320')
+    raise ValueError(f"{given!r} is no time of day such as 02:30 or 24:00")
 
 
 def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Span:
@@ -92,7 +92,7 @@ def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Spa
     numbers = [names.get(part.strip(), _number(part)) for part in parts]
     if len(parts) > 2 or any(number is None or not least <= number <= most for number in numbers):
         known = ", ".join(names) if names else f"{least} to {most}"
-        raise ValueError(f'{given!r} is no range of {known}; write it in quotes ("1:5": YAML reads 1:5 as 65)')
+        raise ValueError(f"{given!r} is no range of {known}")
     first, last = numbers[0], numbers[-1]
     if first is None or last is None or (first > last and (first > 0) == (last > 0)):
         raise ValueError(f"{given!r} ends before it begins; split it in two")

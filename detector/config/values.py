@@ -108,7 +108,7 @@ class Section(BaseModel):
         field = cls.model_fields[info.field_name or ""]
         reads_itself = any(isinstance(part, BeforeValidator) for part in field.metadata)
         if isinstance(given, bool) and field.annotation in (int, float) and not reads_itself:
-            raise ValueError("must be a number; YAML reads yes, on and true as true, no, off and false as false")
+            raise ValueError("must be a number")
         texts = given if isinstance(given, list) else [given]
         if any(isinstance(text, str) and "\0" in text for text in texts):
             raise ValueError("holds a NUL character; in single quotes YAML reads a backslash as it stands")

@@ -106,15 +106,27 @@ def test_what_is_before_the_beginning_is_history() -> None:
     assert history.interval(SeriesKey.of("x"), at("2026-11-21T00:00")) is None
 
 
+def test_times_and_ranges_need_no_quotes() -> None:
+    """YAML 1.1 has these as numbers to the base 60."""
+    intervals = [
+        "[{times: [{start_time: 22:00, end_time: 24:00}], days_of_month: [1:5], months: [1:3]}]",
+        "[{times: [{start_time: '22:00', end_time: '24:00'}], days_of_month: ['1:5'], months: ['1:3']}]",
+    ]
+    plain, quoted = (
+        parse(f"alerts: {{time_intervals: [{{name: a, time_intervals: {one}}}]}}", "test") for one in intervals
+    )
+    assert plain == quoted
+
+
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("times: [{start_time: 22:00, end_time: '23:00'}]", "1320 is no time of day such as"),
+        ("times: [{start_time: 1320, end_time: '23:00'}]", "1320 is no time of day such as"),
         ("times: [{start_time: '25:00', end_time: '26:00'}]", "'25:00' is no time of day"),
         ("times: [{start_time: '22:00', end_time: '06:00'}]", "a night is two ranges, up to 24:00 and from 00:00"),
         ("weekdays: [mon]", "'mon' is no range of sunday, monday"),
         ("weekdays: ['friday:monday']", "'friday:monday' ends before it begins"),
-        ("days_of_month: [1:5]", "65 is no range of -31 to 31; write it in quotes"),
+        ("days_of_month: [65]", "65 is no range of -31 to 31"),
         ("days_of_month: ['0']", "days are 1 to 31"),
         ("days_of_month: ['-3:5']", "days are 1 to 31"),
         ("months: [13]", "13 is no range of january"),

@@ -63,7 +63,7 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {mute: [night]}", "alerts.mute.0: has no keys"),
         (
             "alerts: {time_intervals: [{name: a, time_intervals: [{times: [{start_time: on, end_time: '6:00'}]}]}]}",
-            "times.0.start_time: true is no time of day",
+            "times.0.start_time: 'on' is no time of day",
         ),
         ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a word"),
         (
@@ -85,6 +85,15 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ),
         ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
         ("scoring: {warmup_samples: 0100}", "a number that begins with 0 is octal to YAML; write it without"),
+        ("checkpoint: {interval_seconds: 1:30}", "interval_seconds: input should be a valid number"),
+        ("checkpoint: {interval_seconds: 1:30.5}", "unable to parse string as a number (got '1:30.5')"),
+        ("scoring: {warmup_samples: 1:30}", "unable to parse string as an integer (got '1:30')"),
+        ("telemetry: {log_level: off}", "telemetry.log_level: input should be 'debug'"),
+        ("telemetry: {log_level: off}", "(got 'off')"),
+        ("kafka: {no: 3}", "kafka.no: unknown key"),
+        ("alerts: {labels: {page: true}}", "alerts.labels.page: must be text: put it in quotes (got True)"),
+        ("alerts: {labels: {zone: 7}}", "alerts.labels.zone: must be text: put it in quotes (got 7)"),
+        ("alerts: {labels: {since: 2026-11-01}}", "alerts.labels.since: must be text: put it in quotes"),
         ("alerts: {not_before: !!timestamp x}", "line 1, column 22: 'x' is not what its tag says"),
         ("scoring: {warmup_samples: !!int ''}", "line 1, column 27: '' is not what its tag says"),
         ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
@@ -120,6 +129,14 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
 )
 def test_what_cannot_be_is_said(text: str, finding: str) -> None:
     assert finding in "\n".join(findings(text))
+
+
+def test_words_that_yaml_1_1_has_as_true_or_false_are_words() -> None:
+    labels = {"country": "NO", "on": "yes", "switch": "Off"}
+    assert parse(f"alerts: {{labels: {labels}}}".replace("'", ""), "test").alerts.labels == labels
+    for yes, no in (("yes", "no"), ("on", "off"), ("true", "false"), ("Yes", "OFF"), ("'true'", "'false'")):
+        found = parse(f"sinks: {{stdout: {{enabled: {yes}}}, kafka: {{enabled: {no}}}}}", "test").sinks
+        assert (found.stdout.enabled, found.kafka.enabled) == (True, False)
 
 
 TOPIC_KEYS = {
