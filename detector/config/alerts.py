@@ -59,8 +59,19 @@ class Alerts(Section):
 
     @field_validator("labels")
     @classmethod
-    def _not_ours(cls, labels: dict[str, str]) -> dict[str, str]:
-        taken = sorted(labels.keys() & {"alertname", "severity", "metric"})
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: every alert sets this itself, choose another name")
+    def _are_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        faults = [f"{name!r} {fault}" for name, value in labels.items() if (fault := _label_fault(name, value))]
+        if faults:
+            raise ValueError("; ".join(faults))
         return labels
+
+
+def _label_fault(name: str, value: str) -> str | None:
+    """Prometheus takes any name in UTF-8, as the names of streams' labels are, and keeps two underscores for itself."""
+    if name in ("alertname", "severity", "metric"):
+        return "is set by every alert itself, choose another name"
+    if not name or not name.isprintable():
+        return "is no name of a label, which is printable text"
+    if name.startswith("__"):
+        return "begins with two underscores: such names are Prometheus' own"
+    return None if value else "has no value, which is no label to Prometheus; leave it out"

@@ -96,7 +96,13 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {labels: {since: 2026-11-01}}", "alerts.labels.since: must be text: put it in quotes"),
         ("alerts: {not_before: !!timestamp x}", "line 1, column 22: 'x' is not what its tag says"),
         ("scoring: {warmup_samples: !!int ''}", "line 1, column 27: '' is not what its tag says"),
-        ("alerts: {labels: {severity: page}}", "severity: every alert sets this itself"),
+        ("alerts: {labels: {severity: page}}", "alerts.labels: 'severity' is set by every alert itself"),
+        ("alerts: {labels: {'': ops}}", "alerts.labels: '' is no name of a label"),
+        ("alerts: {labels: {' ': ops}}", "alerts.labels: '' is no name of a label"),
+        ('alerts: {labels: {"a\\nb": ops}}', "alerts.labels: 'a\\nb' is no name of a label"),
+        ("alerts: {labels: {__name__: ops}}", "'__name__' begins with two underscores"),
+        ("alerts: {labels: {team: ''}}", "'team' has no value"),
+        ("alerts: {labels: {metric: a, __x: b}}", "choose another name; '__x' begins with two underscores"),
         (
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
             "sasl without tls sends the password or token readably",
@@ -137,6 +143,11 @@ def test_words_that_yaml_1_1_has_as_true_or_false_are_words() -> None:
     for yes, no in (("yes", "no"), ("on", "off"), ("true", "false"), ("Yes", "OFF"), ("'true'", "'false'")):
         found = parse(f"sinks: {{stdout: {{enabled: {yes}}}, kafka: {{enabled: {no}}}}}", "test").sinks
         assert (found.stdout.enabled, found.kafka.enabled) == (True, False)
+
+
+def test_labels_may_have_any_name_that_streams_may_have() -> None:
+    labels = {"team": "ops", "host.name": "a b", "Zuständig": "Müller", "9th": "-", "on call": "a"}
+    assert parse(f"alerts: {{labels: {labels}}}", "test").alerts.labels == labels
 
 
 TOPIC_KEYS = {
