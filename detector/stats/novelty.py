@@ -14,7 +14,7 @@ Shape legend: B rows of one call, K remembered numbers, D numbers on their way i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Int16 = npt.NDArray[np.int16]
 Int64 = npt.NDArray[np.int64]
+Stamps = TypeVar("Stamps", Int16, npt.NDArray[np.int32])
 
 DELAY = 5
 SIZE = 64
@@ -94,8 +95,7 @@ class NoveltyMemory:
         rare = np.flatnonzero(is_rare_B)
         if len(rare):
             established_B[rare] = self._established(state, rows[rare], number_B[rare], any_B[rare])
-        age_B = np.abs(stamp_B - _stamp(times_B))
-        return Distance(any_B, established_B, is_rare_B & (age_B >= APART) & ~empty_B)
+        return Distance(any_B, established_B, is_rare_B & (_age(_stamp(times_B), stamp_B) >= APART) & ~empty_B)
 
     def _established(self, state: Columns, rows: Rows, number_B: Float32, any_B: Float64) -> Float64:
         """[B] distances to the nearest established numbers; `any_B` where there is none."""
@@ -201,6 +201,11 @@ def _stamp(times_B: Float64) -> Int16:
     return (np.floor(times_B / VISIT_SECONDS).astype(np.int64) & (STAMPS - 1)).astype(np.int16)
 
 
+def _age(now_B: Stamps, then_B: Stamps) -> Stamps:
+    """[B] units that went by between two stamps, the second of which is the older one."""
+    return (now_B - then_B) & (STAMPS - 1)
+
+
 def _gaps(sorted_BK: Float32) -> Float32:
     """[B, K - 1] distances of neighbours; infinite beside an empty place."""
     with np.errstate(invalid="ignore"):
@@ -227,6 +232,8 @@ def merge_stamps(stamps_BK: Int16, rows: Int64, drop_B: Int64, heir_B: Int64) ->
     """What is dropped of `rows` leaves its visits to its heir: established, or the stamp of the first visit."""
     dropped_B = stamps_BK[rows, drop_B].astype(np.int32)
     inherited_B = stamps_BK[rows, heir_B].astype(np.int32)
-    apart_B = np.abs(dropped_B - inherited_B) >= APART
+    behind_B = _age(inherited_B, dropped_B)
+    is_first_B = behind_B < STAMPS // 2
+    apart_B = np.where(is_first_B, behind_B, STAMPS - behind_B) >= APART
     settled_B = (dropped_B == ESTABLISHED) | (inherited_B == ESTABLISHED) | apart_B
-    stamps_BK[rows, heir_B] = np.where(settled_B, ESTABLISHED, np.minimum(dropped_B, inherited_B))
+    stamps_BK[rows, heir_B] = np.where(settled_B, ESTABLISHED, np.where(is_first_B, dropped_B, inherited_B))

@@ -59,16 +59,16 @@ class Reference:
         self.gap = min(gaps) if len(self.memory) == self.size else 0.0
 
 
-def _times(numbers: np.ndarray, step: float) -> np.ndarray:
-    return np.arange(len(numbers), dtype=np.float64) * step + START
+def _times(numbers: np.ndarray, step: float, start: float = START) -> np.ndarray:
+    return np.arange(len(numbers), dtype=np.float64) * step + start
 
 
 def _play(
-    memory: NoveltyMemory, state: Columns, numbers: np.ndarray, step: float = 3 * MINUTES
+    memory: NoveltyMemory, state: Columns, numbers: np.ndarray, step: float = 3 * MINUTES, start: float = START
 ) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(numbers.shape[1])
     said = []
-    for time, round_numbers in zip(_times(numbers, step).tolist(), numbers, strict=True):
+    for time, round_numbers in zip(_times(numbers, step, start).tolist(), numbers, strict=True):
         times = np.full(len(rows), time)
         distance = memory.distance(state, rows, times, round_numbers)
         memory.update(state, rows, times, round_numbers, distance)
@@ -114,6 +114,19 @@ def test_few_numbers_are_remembered_as_many_are(kind: str, size: int) -> None:
     for name, column in states[0].items():
         assert column.tobytes() == states[1][name].tobytes(), name
     assert (states[0]["n_stamps"] == ESTABLISHED).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [NoveltyMemory, FewNumbers])
+def test_that_stamps_go_round_changes_nothing(make: type[NoveltyMemory], kind: str) -> None:
+    numbers, memory = _numbers(kind, (600, 60)), make("n", SIZE)
+    around = STAMPS * VISIT_SECONDS * 10
+    found = [
+        _play(memory, allocate(memory.fields, 60), numbers, HOURS / 2, around + units * VISIT_SECONDS)
+        for units in (1, -20, -40)
+    ]
+    for shifted in found[1:]:
+        np.testing.assert_array_equal(shifted, found[0])
 
 
 def test_extremes_stay() -> None:
