@@ -28,6 +28,8 @@ QUANTITIES = {
     "stream_anomaly_score": "Its anomaly_score; above 1 is anomalous.",
     "stream_sample_timestamp_seconds": "The time of that value.",
 }
+LABELS = ("stream", "fingerprint", *PARTITION)
+"""Names of two streams may read the same: `cpu{host="a"}` may be a name without labels, too."""
 LEAST_SECONDS = 10.0
 """Between two choices."""
 LARGEST_SHARE = 0.01
@@ -40,6 +42,7 @@ Named = tuple[Partition, int, SeriesKey]
 class _Shown(NamedTuple):
     key: SeriesKey
     labels: tuple[str, ...]
+    """In the order of `LABELS`."""
 
 
 class ShownStreams(Collector):
@@ -67,8 +70,8 @@ class ShownStreams(Collector):
         if not self._settings.match or version == self._chosen_of or began < self._choose_at:
             return
         wanted = ((partition, row, key) for partition, row, key in streams() if self._is_wanted(str(key)))
-        found = sorted(wanted, key=lambda stream: (str(stream[2]), stream[0]))[: self._settings.most]
-        by_row = {row: _Shown(key, (str(key), partition[0], str(partition[1]))) for partition, row, key in found}
+        found = sorted(wanted, key=lambda stream: (str(stream[2]), stream[0], stream[2].labels))[: self._settings.most]
+        by_row = {row: _shown(partition, key) for partition, row, key in found}
         is_shown = np.zeros(max(by_row, default=-1) + 1, dtype=np.bool_)
         is_shown[list(by_row)] = True
         with self._lock:
@@ -105,8 +108,11 @@ class ShownStreams(Collector):
         return iter(families)
 
     def _families(self) -> list[GaugeMetricFamily]:
-        labels = ("stream", *PARTITION)
-        return [GaugeMetricFamily(PREFIX + name, text, labels=labels) for name, text in QUANTITIES.items()]
+        return [GaugeMetricFamily(PREFIX + name, text, labels=LABELS) for name, text in QUANTITIES.items()]
 
     def _is_wanted(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._settings.match)
+
+
+def _shown(partition: Partition, key: SeriesKey) -> _Shown:
+    return _Shown(key, (str(key), key.fingerprint, partition[0], str(partition[1])))

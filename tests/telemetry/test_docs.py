@@ -41,7 +41,7 @@ def test_the_names_of_the_process_metrics() -> None:
 
 def test_the_words_of_the_labels() -> None:
     rows = {name: meaning for name, _, _, meaning in ROW.findall(TEXT)}
-    free = {"topic", "partition", "sink", "le", "level", "stream"}
+    free = {"topic", "partition", "sink", "le", "level", "stream", "fingerprint"}
     for family in exported().collect():
         if not family.name.startswith("detector_") or family.type == "info":
             continue

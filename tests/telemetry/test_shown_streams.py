@@ -63,6 +63,24 @@ def test_streams_that_match_are_shown_once_they_have_a_sample() -> None:
     }
 
 
+def test_streams_whose_names_read_the_same_are_told_apart() -> None:
+    table = Table("cpu", "mem")
+    table.keys[1] = SeriesKey.of('cpu{host="a"}')
+    assert str(table.keys[0]) == str(table.keys[1])
+    table.follow("cpu*")
+    table.see(1.0, 0)
+    table.see(2.0, 1)
+    (values,) = (
+        family.samples
+        for family in text_string_to_metric_families(generate_latest(table.metrics.registry).decode())
+        if family.name == "detector_stream_value"
+    )
+    assert {sample.labels["fingerprint"]: sample.value for sample in values} == {
+        table.keys[0].fingerprint: 1.0,
+        table.keys[1].fingerprint: 2.0,
+    }
+
+
 def test_g18_no_more_are_shown_than_may_be_and_the_same_ones_in_any_order() -> None:
     names = [f"m{number:03}" for number in range(200)]
     for given in (names, names[::-1]):
