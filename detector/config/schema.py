@@ -259,10 +259,22 @@ class Config(Section):
                 raise ValueError(f"{key}: {topic} is {first} already; name a topic of its own")
         return self
 
+    def _require_decoder_of_source(self) -> None:
+        """Raises ValueError where every record would be refused, or all would be of one stream."""
+        source, decoder = self.source.type, self.decoder.type
+        if source == "host" and decoder != "json":
+            raise ValueError(f"decoder.type: {decoder} does not read what source.type: host makes, which is json")
+        if source == "kafka" and decoder == "csv":
+            raise ValueError(
+                "decoder.type: csv reads files, whose names are those of their streams: set source.type to file, "
+                "or name the format of the records"
+            )
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.source.type == "file" and not self.source.file.paths:
             raise ValueError("source.file.paths: is empty, so there is nothing to read")
+        self._require_decoder_of_source()
         lookup = self.decoder.avro.registry.lookup_timeout_seconds
         longest_poll = self.source.kafka.max_poll_interval_seconds
         if self.decoder.type == "avro" and lookup >= longest_poll:

@@ -2,10 +2,11 @@
 
 The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
 milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
-no sample; columns behind the second are not read. A file whose header has the time elsewhere than in the first column,
-or the value elsewhere than in the second, is refused as a whole: its rows may look sound. Semicolons or tabs may stand
-for the commas; numbers may then have decimal commas. `null`, `none`, `na` and `n/a` in any case are empty, too. A
-file's name says nothing of its kind: values are levels, unless `decoder.counters` names the file.
+no sample, nor does a later line that repeats it; columns behind the second are not read. A file whose header has the
+time elsewhere than in the first column, or the value elsewhere than in the second, is refused as a whole: its rows may
+look sound. Semicolons or tabs may stand for the commas; numbers may then have decimal commas. `null`, `none`, `na` and
+`n/a` in any case are empty, too. A file's name says nothing of its kind: values are levels, unless `decoder.counters`
+names the file.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (only one, or in another order by the
 header), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
@@ -37,6 +38,8 @@ class CsvDecoder:
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or Kinds(suffixes=())
         self._times = Times(per_second=1.0)
+        self._headers: dict[str, bytes] = {}
+        """File -> its header, which a file that takes its place, or was appended to it, has again."""
         self._refused: set[str] = set()
         """Files whose header says that their columns are others."""
 
@@ -44,7 +47,7 @@ class CsvDecoder:
         columns = Columns()
         for row, line in enumerate(batch.values):
             try:
-                if batch.offsets[row] == 1 and line is not None and is_header(line):
+                if line is not None and self._is_header(batch.topic, int(batch.offsets[row]), line):
                     self._take_header(batch.topic, line)
                     continue
                 if batch.topic in self._refused:
@@ -60,7 +63,11 @@ class CsvDecoder:
                 columns.reject(batch, row, exc)
         return columns.finish(batch, "auto")
 
+    def _is_header(self, file: str, number: int, line: bytes) -> bool:
+        return is_header(line) if number == 1 else line == self._headers.get(file)
+
     def _take_header(self, file: str, line: bytes) -> None:
+        self._headers[file] = line
         self._refused.add(file)
         _check(line)
         self._refused.remove(file)

@@ -55,6 +55,12 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("a: [", "is not valid YAML: line 1"),
         ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
         ("source: {type: file}", "source.file.paths: is empty"),
+        ("decoder: {type: csv}", "decoder.type: csv reads files, whose names are those of their streams"),
+        (
+            "{source: {type: host}, decoder: {type: influx}}",
+            "influx does not read what source.type: host makes",
+        ),
+        ("{source: {type: host}, decoder: {type: csv}}", "decoder.type: csv does not read what source.type: host"),
         ("kafka:\nstate: {type: none}", "kafka: is empty: leave it out, or give it keys"),
         ("kafka: broker:9092", "kafka: has no keys; known keys here: bootstrap_servers, client_id"),
         ("kafka: {bootstrap_servers: 'a:9092, b:9092'}", 'must be a list, such as ["a:9092", "b:9092"]'),

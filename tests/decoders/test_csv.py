@@ -71,6 +71,16 @@ def test_a_header_of_any_words_is_one_only_at_the_top(header: bytes) -> None:
     assert CsvDecoder().decode(raw(header, first=2), SeriesIndex()).rejects
 
 
+def test_a_header_that_comes_again_is_one() -> None:
+    """A followed file goes on counting its lines when another takes its place, and files are joined end to end."""
+    decoder, series = CsvDecoder(), SeriesIndex()
+    assert not decoder.decode(raw(b"Time,Reading", b"1392388500,7"), series).rejects
+    samples = decoder.decode(raw(b"Time,Reading", b"1392388501,7", b"time,reading", first=3), series)
+    assert (samples.offsets.tolist(), [one.offset for one in samples.rejects]) == ([4], [5])
+    samples = decoder.decode(raw(b"Time,Reading", b"1392388501,7", first=3, topic="another"), series)
+    assert (samples.offsets.tolist(), [one.offset for one in samples.rejects]) == ([4], [3])
+
+
 @pytest.mark.parametrize(
     ("header", "told"),
     [
@@ -86,6 +96,7 @@ def test_a_file_whose_header_has_other_columns_is_refused_as_a_whole(header: byt
     assert (first.offset, first.reason, second.offset, second.reason) == (1, "columns", 2, "columns")
     assert told in first.detail
     assert len(decoder.decode(raw(b"1392388501,7", first=3), series).rejects) == 1
+    assert len(decoder.decode(raw(header, b"1392388501,7", first=4), series).rejects) == 2
     assert decoder.decode(raw(b"timestamp,value", b"1392388500,7"), series).rejects == ()
 
 
