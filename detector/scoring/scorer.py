@@ -213,9 +213,13 @@ class Scorer:
         self._band.update(state, rows, inside_B)
 
     def _is_absurd(self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64) -> Bools:
-        """[B] where alarms begin with a value that is none; not once that is the way of the stream."""
-        away_B = np.abs(values - self._moments.mean(state, rows))
-        absurd_B = (away_B > ABSURD * deviation_B) & self._moments.varies(state, rows) & ~self.warming(state, rows)
+        """[B] where alarms begin with a value that is none; not once that is the way of the stream.
+
+        Of a stream that never moved, the unit is its value.
+        """
+        mean_B = self._moments.mean(state, rows)
+        unit_B = np.where(self._moments.varies(state, rows), deviation_B, np.abs(mean_B))
+        absurd_B = (np.abs(values - mean_B) > ABSURD * unit_B) & (unit_B > 0.0) & ~self.warming(state, rows)
         if absurd_B.any():
             absurd_B &= self._budget.is_calm(state, rows)
             absurd_B &= self._budget.price(state, rows) < PLAIN_WORTH * self._budget.base(state, rows)

@@ -54,6 +54,17 @@ def test_one_absurd_value_is_one_alert_and_hides_nothing(profile: str) -> None:
     assert (abs(expected_TS[AT + 1 : DROP.start] - 100.0) < 3.0).all()
 
 
+@pytest.mark.parametrize("profile", ["full", "compact"])
+def test_one_absurd_value_of_a_stream_that_never_moved_hides_nothing(profile: str) -> None:
+    values_TS = np.full((1300, len(ABSURD) + 1), 3.0)
+    values_TS[AT, :-1] = ABSURD
+    values_TS[AT, 0] = 3e3
+    values_TS[DROP] = 2.0
+    told, _ = played(values_TS, profile)
+    begun = [[sample for status, sample in alerts if status == "FIRING"] for alerts in told]
+    assert begun == [[AT, DROP.start]] * len(ABSURD) + [[DROP.start]]
+
+
 def test_an_absurd_level_that_lasts_is_one_alert_and_is_learnt() -> None:
     values_TS = noise(1000, 1)
     values_TS[AT:] += 1e6
