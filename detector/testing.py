@@ -103,6 +103,9 @@ class ListSource(_FakeSource):
     def lag(self) -> Mapping[Partition, int]:
         return {}
 
+    def ends(self) -> Mapping[Partition, int]:
+        return {}
+
     @property
     def exhausted(self) -> bool:
         return not self.polls
@@ -114,7 +117,8 @@ class ListSource(_FakeSource):
 class LogSource(_FakeSource):
     """A topic as a broker keeps it: what survives the process is `committed`, which its successor is given.
 
-    Delivers nothing of a partition until it is resumed, then `sizes()` records of each a poll.
+    Delivers nothing of a partition until it is resumed, then `sizes()` records of each a poll. Records come into the
+    log as they are read: it ends behind what this source or, by `written`, one before it has read.
     """
 
     def __init__(
@@ -122,12 +126,14 @@ class LogSource(_FakeSource):
         log: Mapping[Partition, Sequence[bytes]],
         committed: dict[Partition, int],
         sizes: Callable[[], int] = lambda: 100,
+        written: dict[Partition, int] | None = None,
     ) -> None:
         super().__init__(AssignmentChanges(assigned=frozenset(log)))
         self.log = log
         self.committed = committed
         self.sizes = sizes
         self.positions = {partition: committed.get(partition, 0) for partition in log}
+        self.written = {} if written is None else written
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         batches = []
@@ -136,6 +142,7 @@ class LogSource(_FakeSource):
             values = self.log[partition][first : first + self.sizes()]
             if values:
                 self.positions[partition] += len(values)
+                self.written[partition] = max(self.written.get(partition, 0), self.positions[partition])
                 offsets, times = np.arange(first, first + len(values)), np.full(len(values), np.nan)
                 batches.append(RawBatch(*partition, offsets, times, list(values), [None] * len(values)))
         return batches
@@ -149,6 +156,9 @@ class LogSource(_FakeSource):
 
     def lag(self) -> Mapping[Partition, int]:
         return {partition: len(self.log[partition]) - at for partition, at in self.positions.items()}
+
+    def ends(self) -> Mapping[Partition, int]:
+        return {partition: self.written.get(partition, 0) for partition in self.log}
 
     @property
     def exhausted(self) -> bool:

@@ -88,6 +88,9 @@ class FleetSource:
     def lag(self) -> Mapping[Partition, int]:
         return {}
 
+    def ends(self) -> Mapping[Partition, int]:
+        return {PARTITION: self._next * len(self._heads), **self._other.ends()}
+
     @property
     def exhausted(self) -> bool:
         return self._next >= self._rounds

@@ -77,6 +77,10 @@ class Source(Protocol):
         """Records between the position and the end, as last heard; never blocks."""
         ...
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Offset behind the last record that anybody can have read by now, as last heard; never blocks."""
+        ...
+
     @property
     def exhausted(self) -> bool:
         """True when there will never be another record (files read to their end)."""

@@ -191,6 +191,9 @@ class RoutingSource:
     def lag(self) -> Mapping[Partition, int]:
         return {**self.router.source.lag(), **self.routed.lag()}
 
+    def ends(self) -> Mapping[Partition, int]:
+        return self.routed.ends()
+
     @property
     def exhausted(self) -> bool:
         return self.routed.exhausted and self.router.source.exhausted

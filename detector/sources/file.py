@@ -118,6 +118,13 @@ class FileSource:
             for partition, lines in self._open.items()
         }
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Estimated as `lag` is."""
+        return {
+            partition: left + (self._open[partition].next_number if partition in self._open else 0)
+            for partition, left in self.lag().items()
+        }
+
     @property
     def progress(self) -> tuple[int, int]:
         """Bytes read, and bytes there were when the source was made."""

@@ -79,6 +79,9 @@ class HostSource:
     def lag(self) -> Mapping[Partition, int]:
         return {}
 
+    def ends(self) -> Mapping[Partition, int]:
+        return {PARTITION: self._next_offset}
+
     def close(self, timeout_seconds: float) -> None:
         self._resumed = False
 

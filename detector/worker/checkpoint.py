@@ -55,6 +55,7 @@ def checkpoint(
             raise
     if snapshots is not None:
         lineages = {partition: source.lineage(partition) for partition in positions}
+        snapshots.heard(source.ends())
         with snapshots.cut(positions, lineages, swap=wait) as cuts:
             for cut in cuts:
                 yield from snapshots.write_blocks(cut)
@@ -121,7 +122,7 @@ class Checkpoints:
         now = self.clock.monotonic()
         if self._running is None and now >= self._due_at:
             self._due_at = now + self.interval_seconds
-            whole = self.snapshots is not None and self.snapshots.swaps(positions)
+            whole = self._swaps(positions)
             self._running = self._begin(positions, wait=whole)
             if whole:
                 self._advance(self._running, None)
@@ -180,6 +181,12 @@ class Checkpoints:
         """The partition is not ours any more."""
         if self.snapshots is not None:
             self.snapshots.forget(partition)
+
+    def _swaps(self, positions: Mapping[Partition, int]) -> bool:
+        if self.snapshots is None:
+            return False
+        self.snapshots.heard(self.source.ends())
+        return self.snapshots.swaps(positions)
 
     def _begin(self, positions: Mapping[Partition, int], *, wait: bool, last: bool = False) -> _Running:
         now = dict(positions)

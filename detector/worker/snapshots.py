@@ -40,6 +40,8 @@ class _Durable:
     """Newest last."""
     waste: set[str] = field(default_factory=set)
     """To be deleted when the next offset is committed; what was written for a cut that was given up included."""
+    repeated_to: int | None = None
+    """Records before this offset may repeat what an earlier owner told of; None while it is unknown."""
 
 
 @dataclass(slots=True)
@@ -122,14 +124,25 @@ class Snapshots:
         if self.weights is not None:
             self.weights.forget(partition)
 
+    def heard(self, ends: Mapping[Partition, int]) -> None:
+        """Where logs end by now: as far as an end heard after a restore, an earlier owner may have read."""
+        for partition in ends.keys() & self._durable.keys():
+            durable, end = self._durable[partition], ends[partition]
+            durable.repeated_to = end if durable.repeated_to is None else min(durable.repeated_to, end)
+
     def swaps(self, positions: Mapping[Partition, int]) -> bool:
         """Whether a cut here could bring a partition other weights."""
         return any(self._swaps(partition, offset) for partition, offset in positions.items())
 
     def _swaps(self, partition: Partition, offset: int) -> bool:
-        """Not before its first snapshot: a commit that is repeated proves that the partition is ours."""
+        """Not before its first snapshot: a commit that is repeated proves that the partition is ours.
+
+        Nor among records that an earlier owner may have read: alerts of theirs were sent as they are.
+        """
         durable = self._durable.get(partition)
         if self.weights is None or durable is None or not durable.generations:
+            return False
+        if durable.repeated_to is None or offset < durable.repeated_to:
             return False
         moved = durable.generations[-1].offset != offset
         return moved and self.weights.coming(partition) != self.weights.now(partition)

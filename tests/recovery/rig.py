@@ -65,6 +65,8 @@ class World:
     committed: dict[Partition, int] = field(default_factory=dict)
     durable: dict[Partition, dict[str, bytes]] = field(default_factory=dict)
     delivered: list[Message] = field(default_factory=list)
+    written: dict[Partition, int] = field(default_factory=dict)
+    """How far processes have read."""
     lives: int = 0
 
 
@@ -108,7 +110,7 @@ class Life:
         rng = rng or np.random.default_rng(0)
         self.world = world
         self.store = store or MemoryStore(world.durable, lambda: bool(rng.random() < 0.5))
-        self.source = source or LogSource(world.log, world.committed, lambda: int(rng.integers(1, 400)))
+        self.source = source or LogSource(world.log, world.committed, lambda: int(rng.integers(1, 400)), world.written)
         self.sink, self.clock = Sink(world, tick), clock or ManualClock()
         self.pipeline = Pipeline(
             forecaster or LastValueForecaster(),

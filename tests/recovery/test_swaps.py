@@ -62,7 +62,6 @@ def test_g1_g2_a_kill_at_every_line_of_a_checkpoint_that_swaps_weights() -> None
 def test_g1_g2_random_kills_while_weights_change(seed: int, tmp_path: Path) -> None:
     rng, plan = np.random.default_rng(seed), Plan()
     world, propose = World(make_log(seed, streams=40)), seeded(np.random.default_rng(seed))
-    furthest = 0
     for _ in range(30):
         store = DirectoryStore(tmp_path, "group") if seed % 2 else None
         tick = ticker(int(rng.integers(1, 200)))
@@ -73,9 +72,7 @@ def test_g1_g2_random_kills_while_weights_change(seed: int, tmp_path: Path) -> N
                 life.turns(2)
                 if rng.random() < 0.7:  # however slow the disk is, some of the snapshots are on it
                     life.store.flush(60.0)
-                if life.worker.positions.get(PARTITION, 0) >= furthest:  # docs/decisions/0003, "Price"
-                    weights.proposed = propose()
-        furthest = max(furthest, life.worker.positions.get(PARTITION, 0))
+                weights.proposed = propose()
         life.die(rng)
         life.store.close(0.0)
     last, _ = swapping_life(world, plan, store=DirectoryStore(tmp_path, "group") if seed % 2 else None, rng=rng)
@@ -103,6 +100,27 @@ def test_g4_weights_are_swapped_only_while_the_group_says_that_the_partition_is_
     zombie.source.commit = commits  # type: ignore[method-assign]
     zombie.turns(2)
     assert weights.now(PARTITION) == (version(1),)
+
+
+def test_g1_an_heir_swaps_no_weights_among_records_that_a_killed_worker_may_have_told_of() -> None:
+    world, plan, rng = World(make_log(5, streams=20)), Plan(), np.random.default_rng(5)
+    first, _ = swapping_life(world, plan, rng=rng)
+    first.source.sizes = lambda: 100
+    first.turns(1)
+    first.checkpoint()
+    first.turns(3)
+    first.die(rng)
+
+    heir, weights = swapping_life(world, plan)
+    heir.source.sizes = lambda: 100
+    weights.proposed = version(2)
+    for reached in (200, 300):
+        heir.turns(1)
+        heir.checkpoint()
+        assert (heir.worker.positions[PARTITION], weights.now(PARTITION)) == (reached, ())
+    heir.turns(1)
+    heir.checkpoint()
+    assert weights.now(PARTITION) == (version(2),), "the first one read as far as 400"
 
 
 def test_weights_that_no_kept_snapshot_needs_are_deleted_and_those_that_come_back_stay() -> None:

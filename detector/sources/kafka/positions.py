@@ -44,6 +44,11 @@ class Positions:
                 lags[tp.topic, tp.partition] = max(0, end - position)
         return lags
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Offset behind the last record of each; partitions of which nothing was heard yet are left out."""
+        ends = {(tp.topic, tp.partition): self._end(tp) for tp in self._consumer.assignment()}
+        return {partition: end for partition, end in ends.items() if end is not None}
+
     def _end(self, tp: Any) -> int | None:
         try:
             end: int | None = self._consumer.highwater(tp)

@@ -197,6 +197,10 @@ class KafkaSource:
         """Partitions of which nothing was heard yet are left out."""
         return self._positions.lags()
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Partitions of which nothing was heard yet are left out."""
+        return self._positions.ends()
+
     def close(self, timeout_seconds: float) -> None:
         """A static member stays in the group until its session ends, so that a restart causes no rebalance."""
         if self._closed:
