@@ -6,7 +6,7 @@ TORCH ?=
 ARGS ?=
 MINUTES ?= 10
 SEED ?=
-WORKERS ?= 3
+WORKERS ?= 4
 BENCH ?= $(filter-out peers,$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)))
 
 BIN := .venv/bin
