@@ -169,6 +169,7 @@ def test_what_an_alert_says(tmp_path: Path) -> None:
             {
                 "exp_labels": {"severity": "critical", "job": "detector", "instance": "a", "sink": "kafka"},
                 "exp_annotations": {
+                    "runbook_url": "docs/runbook.md#detectorsinkfailing",
                     "summary": "Alerts do not reach their receivers",
                     "description": "a cannot deliver to kafka. Reading waits until it can, except for Alertmanager.",
                 },
