@@ -124,11 +124,17 @@ class Snapshots:
         if self.weights is not None:
             self.weights.forget(partition)
 
-    def heard(self, ends: Mapping[Partition, int]) -> None:
-        """Where logs end by now: as far as an end heard after a restore, an earlier owner may have read."""
-        for partition in ends.keys() & self._durable.keys():
+    def heard(self, positions: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
+        """Where logs end: an earlier owner may have read as far as an end that was heard after the restore.
+
+        One that was heard before the first record may be older than that.
+        """
+        for partition in positions.keys() & ends.keys() & self._durable.keys():
             durable, end = self._durable[partition], ends[partition]
-            durable.repeated_to = end if durable.repeated_to is None else min(durable.repeated_to, end)
+            if durable.repeated_to is not None:
+                durable.repeated_to = min(durable.repeated_to, end)
+            elif not durable.generations or positions[partition] > durable.generations[-1].offset:
+                durable.repeated_to = end
 
     def swaps(self, positions: Mapping[Partition, int]) -> bool:
         """Whether a cut here could bring a partition other weights."""
