@@ -53,9 +53,9 @@ def test_wrong_use_is_a_message_and_an_exit_code(
 def test_an_error_of_the_system_names_its_file_without_a_number(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "a.csv").write_text("timestamp,value\n1700000000,1\n")
     (tmp_path / "file").write_text("")
-    assert exit_of(monkeypatch, "replay", str(tmp_path / "a.csv"), "--scores", str(tmp_path / "file")) == 1
+    weights = tmp_path / "file" / "weights.safetensors"
+    assert exit_of(monkeypatch, "train", "--synthetic", "--output", str(weights)) == 1
     assert capsys.readouterr().err == f"detector: {tmp_path / 'file'}: File exists\n"
 
 
@@ -68,7 +68,7 @@ def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
     ("command", "usage"),
     [
         (["replay"], "replay [OPTIONS] {INPUT}..."),
-        (["backtest"], "backtest [OPTIONS] {SERIES}"),
+        (["backtest"], "backtest [OPTIONS] {SERIES}..."),
         (["train"], "train [OPTIONS] [DATA]..."),
         (["state", "warm"], "state warm [OPTIONS] {HISTORY}..."),
     ],

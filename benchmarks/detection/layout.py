@@ -22,8 +22,7 @@ from detector.decoders import CsvDecoder
 from detector.decoders.csv import is_header
 from detector.errors import SourceError
 from detector.records import Float64, Outcome, RawBatch
-from detector.replay import ReplayFile, find_files
-from detector.replay.files import Reader
+from detector.replay import Reader, ReplayFile, find_files
 from detector.series import SeriesIndex
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -44,10 +43,10 @@ def load_collection(folder: Path, tell: Tell = tell) -> list[Series]:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
-    files = find_files([folder / "data"])
+    files = find_files([folder / "data"], tell)
     labels_file = next((folder / name for name in LABEL_FILES if (folder / name).is_file()), folder / LABEL_FILES[0])
     windows = read_labels(labels_file, files, tell)
-    by_name = {file.relative.as_posix(): file for file in files}
+    by_name = {file.name: file for file in files}
     unlabelled = [name for name in by_name if name not in windows]
     if unlabelled:
         tell(f"{folder}: {len(unlabelled)} of {len(files)} series without labels, left out: {_some(unlabelled)}")
@@ -72,12 +71,12 @@ def load_series(file: ReplayFile, windows: list[Window], tell: Tell = tell) -> S
     values[late] = np.nan
     for count, what in ((unreadable, "cannot be read"), (int(late.sum()), "are not newer than one before them")):
         if count:
-            tell(f"{file.path}: {count} of {len(values)} rows {what} and have no score")
+            tell(f"{file.shown}: {count} of {len(values)} rows {what} and have no score")
     times = _in_order(given, np.isfinite(values))
     bounds = [(np.searchsorted(times, a, "left"), np.searchsorted(times, b, "right") - 1) for a, b in windows]
     rows = np.array([(first, last) for first, last in bounds if first <= last], dtype=np.int64).reshape(-1, 2)
     if len(rows) < len(windows):
-        tell(f"{file.path}: {len(windows) - len(rows)} of {len(windows)} windows hold no row and are left out")
+        tell(f"{file.shown}: {len(windows) - len(rows)} of {len(windows)} windows hold no row and are left out")
     return Series(file.relative.as_posix(), times, values, rows)
 
 

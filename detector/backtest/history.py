@@ -88,7 +88,7 @@ class Recorder:
         times, values, expected, lower, upper, scores, outcomes = table[:, _in_order(table[0], table[-1])]
         valued = np.isin(outcomes, _VALUED)
         return History(
-            file.relative.as_posix(),
+            file.name,
             times,
             np.where(valued, values, np.nan),
             expected,

@@ -16,9 +16,10 @@ import numpy as np
 
 from detector.decoders import CsvDecoder
 from detector.decoders.timestamps import END_OF_TIME, parse_time
-from detector.errors import DecodeError, LabelError, SourceError
+from detector.errors import DecodeError, LabelError
 from detector.records import RawBatch
 from detector.replay import ReplayFile
+from detector.replay.compressed import readable
 from detector.series import SeriesIndex
 
 Window = tuple[float, float]
@@ -35,7 +36,7 @@ def read_labels(path: Path, files: list[ReplayFile], complain: Callable[[str], N
     each. Raises LabelError with everything that is wrong, also where all labels or all windows would be left out.
     """
     raw = _load(path)
-    by_name = {file.relative.as_posix(): file for file in files}
+    by_name = {file.name: file for file in files}
     wrong: list[str] = []
     apart: list[str] = []
     labels: dict[str, list[Window]] = {}
@@ -128,15 +129,12 @@ def file_span(file: ReplayFile) -> Window | None:
 
     Raises SourceError.
     """
-    try:
-        with file.path.open("rb") as handle:
-            head = handle.read(_EDGE_BYTES)
-            size = handle.seek(0, 2)
-            tail_at = max(size - _EDGE_BYTES, 0)
-            handle.seek(tail_at)
-            tail = handle.read()
-    except OSError as exc:
-        raise SourceError(f"{file.path}: cannot be read: {exc.strerror}") from exc
+    with readable(file.path), file.open() as handle:
+        head = handle.read(_EDGE_BYTES)
+        size = handle.seek(0, 2)
+        tail_at = max(size - _EDGE_BYTES, 0)
+        handle.seek(tail_at)
+        tail = handle.read()
     lines = head.splitlines()
     if size > _EDGE_BYTES:  # a line that the cut goes through could be read as another time
         lines = lines[:-1] + tail.splitlines()[1:]

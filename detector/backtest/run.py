@@ -13,16 +13,16 @@ from detector.backtest.history import Recorder
 from detector.backtest.labels import Window, iso
 from detector.backtest.page import duration, page
 from detector.backtest.report import Report, Run
-from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.replay import ReplayFile, plural, replay
+from detector.replay.output import whole, writing
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
     """What is replayed, and against what."""
 
-    data: Path
+    data: Sequence[Path]
     labels_file: Path | None
     """None where nothing is labelled: alerts are shown, and none is judged."""
     files: list[ReplayFile]
@@ -68,11 +68,12 @@ def backtest(
         judged = [one for one in everything if one.history.name in options.labels]
         runs.append(Run.of(budget, judged, [one for one in everything if one.history.name not in options.labels]))
     labels = None if options.labels_file is None else str(options.labels_file)
-    return Report(str(options.data), labels, model, rows, malformed, tuple(runs))
+    data = str(options.data[0]) + (f" and {len(options.data) - 1} more" if len(options.data) > 1 else "")
+    return Report(data, labels, model, rows, malformed, tuple(runs))
 
 
 def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window] | None:
-    return options.labels.get(file.relative.as_posix())
+    return options.labels.get(file.name)
 
 
 def alert_lines(report: Report, most: int = 20) -> list[str]:
@@ -123,13 +124,12 @@ def _unjudged(run: Run) -> str:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """`report.json` and `report.html` into `folder`. Raises SourceError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report.as_json(), indent=1, allow_nan=False)
-        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-        # A file's name need not be UTF-8; a page must.
-        made = alert_page(report) if report.labels is None else page(report)
-        (folder / "report.html").write_text(made, encoding="utf-8", errors="replace")
-    except OSError as exc:
-        raise SourceError(f"{folder}: the report cannot be written: {exc.strerror or exc}") from exc
+    """`report.json` and `report.html` into `folder`. Raises SourceError; an earlier report stays as it is then."""
+    text = json.dumps(report.as_json(), indent=1, allow_nan=False) + "\n"
+    made = alert_page(report) if report.labels is None else page(report)
+    with whole(folder / "report.json") as data, whole(folder / "report.html") as shown:
+        with writing(folder / "report.json"):
+            data.write(text.encode())
+        with writing(folder / "report.html"):
+            # A file's name need not be UTF-8; a page must.
+            shown.write(made.encode(errors="replace"))

@@ -14,11 +14,13 @@ from detector.cli.application import ConfigOption, app, examples
         "detector backtest series/",
         "detector backtest series/ --labels windows.json --report july",
         "detector backtest cpu.csv --alerts-per-stream-week 0.1 --alerts-per-stream-week 1",
+        "detector backtest query_range.json     # what Prometheus answered",
     ),
 )
 def backtest(
     data: Annotated[
-        Path, typer.Argument(help="Folder of CSV series `timestamp,value`, or one of them.", metavar="SERIES")
+        list[Path],
+        typer.Argument(help="Series: CSV files or answers of Prometheus, or folders of them.", metavar="SERIES"),
     ],
     labels: Annotated[
         Path | None,
@@ -49,15 +51,16 @@ def backtest(
     from detector.config import load
     from detector.progress import byte_progress
     from detector.replay import demand_rows, find_files
-
-    loaded = load(config)
-    files = find_files([data])
+    from detector.replay.output import make_folder
 
     def complain(line: str) -> None:
         typer.echo(line, err=True)
 
+    loaded = load(config)
+    files = find_files(data, complain)
     budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
     known = read_labels(labels, files, complain) if labels else {}
+    make_folder(report)
     options = BacktestOptions(data, labels, files, known, budgets)
     from detector.app import build_pipeline
     from detector.pipeline import Pipeline
@@ -66,7 +69,7 @@ def backtest(
         scoring = loaded.scoring.model_copy(update={"alerts_per_stream_week": budget})
         return build_pipeline(loaded.model_copy(update={"scoring": scoring}))
 
-    total_bytes = len(budgets) * sum(file.path.stat().st_size for file in files)
+    total_bytes = len(budgets) * sum(file.size_bytes for file in files)
     with byte_progress("backtest", total_bytes) as advance:
         found = run_backtest(options, pipeline, complain, advance)
     demand_rows(files, found.rows - found.malformed_rows)

@@ -16,7 +16,8 @@ from detector.cli.application import ConfigOption, app, examples
 )
 def replay(
     inputs: Annotated[
-        list[Path], typer.Argument(help="CSV files `timestamp,value`, or folders of them.", metavar="INPUT")
+        list[Path],
+        typer.Argument(help="Series: CSV files or answers of Prometheus, or folders of them.", metavar="INPUT"),
     ],
     scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
     alerts: Annotated[Path | None, typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,
@@ -28,13 +29,14 @@ def replay(
     from detector.replay import demand_rows, find_files
     from detector.replay import replay as replay_files
 
+    def complain(line: str) -> None:
+        typer.echo(line, err=True)
+
     loaded = load(config)
-    files = find_files(inputs)
+    files = find_files(inputs, complain)
     from detector.app import build_pipeline
 
-    with byte_progress("replay", sum(file.path.stat().st_size for file in files)) as advance:
-        done = replay_files(
-            files, scores, alerts, lambda: build_pipeline(loaded), lambda line: typer.echo(line, err=True), advance
-        )
+    with byte_progress("replay", sum(file.size_bytes for file in files)) as advance:
+        done = replay_files(files, scores, alerts, lambda: build_pipeline(loaded), complain, advance)
     typer.echo(f"{done.told()}; scores in {scores}", err=True)
     demand_rows(files, done.rows - done.malformed_rows)

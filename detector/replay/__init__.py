@@ -1,12 +1,14 @@
-"""Replay: the pipeline over CSV files, one stream a file, and every row's verdict written beside it."""
+"""Replay: the pipeline over recorded series, and a verdict for every row."""
 
-from detector.replay.files import ROWS_PER_SLICE, ReplayFile, demand_rows, find_files
+from detector.replay.files import ReplayFile, demand_rows, find_files
+from detector.replay.reader import ROWS_PER_SLICE, Reader
 from detector.replay.run import Observer, replay
 from detector.replay.summary import Summary, plural
 
 __all__ = [
     "ROWS_PER_SLICE",
     "Observer",
+    "Reader",
     "ReplayFile",
     "Summary",
     "demand_rows",

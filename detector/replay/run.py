@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,13 +16,16 @@ from detector.decoders import CsvDecoder
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch, Uint8
-from detector.replay.files import MALFORMED_TOLD, Reader, ReplayFile
+from detector.replay.files import ReplayFile
+from detector.replay.output import whole, writing
+from detector.replay.reader import MALFORMED_TOLD, Reader
 from detector.replay.summary import Summary
 from detector.replay.verdicts import VerdictWriter
 from detector.series import SeriesIndex
 
-FILES_AT_ONCE = 1024
-"""Files that are open together; the operating system bounds their number."""
+SERIES_AT_ONCE = 1024
+SPARE_FILES = 64
+"""Of those that the operating system lets a process open: what is for anything but series and verdicts."""
 PARTITION = ("replay", 0)
 
 
@@ -47,20 +51,28 @@ def replay(
     """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`, and both for `observer` to see.
 
     `pipeline` makes a fresh one for each group of files; `report` is given a line for each of a file's first malformed
-    rows and one for the rest, `progress` the number of bytes read. Raises SourceError, OSError.
+    rows and one for the rest, `progress` the number of bytes read. Raises SourceError.
     """
     _keep_inputs(files, scores, alerts)
     summary = Summary()
     with ExitStack() as stack:
         alert_file = None
         if alerts:
-            alerts.parent.mkdir(parents=True, exist_ok=True)
-            alert_file = stack.enter_context(alerts.open("wb"))
-        for start in range(0, len(files), FILES_AT_ONCE):
-            group = _Group(files[start : start + FILES_AT_ONCE], scores, pipeline(), summary, report, observer)
+            alert_file = stack.enter_context(whole(alerts))
+        at_once = _at_once(2 if scores else 1)
+        for start in range(0, len(files), at_once):
+            group = _Group(files[start : start + at_once], scores, pipeline(), summary, report, observer)
             for step in group.run(alert_file):
                 progress(step)
     return summary
+
+
+def _at_once(files_each: int) -> int:
+    """Series that go through the pipeline together, where each has so many open files."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return SERIES_AT_ONCE
+    return max(1, min(SERIES_AT_ONCE, (most - SPARE_FILES) // files_each))
 
 
 def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
@@ -134,13 +146,13 @@ class _Group:
             self.observer.alerts(scored.alerts)
         self.summary.alerts += sum(alert.status == AlertStatus.FIRING for alert in scored.alerts)
         if alert_file:
-            for alert in scored.alerts:
-                alert_file.write((self.encode_alert(alert).value or b"") + b"\n")
+            with writing(Path(alert_file.name)):
+                alert_file.writelines((self.encode_alert(alert).value or b"") + b"\n" for alert in scored.alerts)
 
     def _decode(self, reader: Reader, lines: list[bytes], index: SeriesIndex) -> SampleBatch:
         count, first = len(lines), reader.line - len(lines)
         batch = RawBatch(
-            topic=reader.stream,
+            topic=reader.file.stream,
             partition=0,
             offsets=np.arange(first, first + count),
             record_times=np.full(count, np.nan),
@@ -150,7 +162,7 @@ class _Group:
         samples = self.decoder.decode(batch, index)
         self.summary.rows += len(samples) + len(samples.rejects)
         for reject in samples.rejects[: max(0, MALFORMED_TOLD - reader.malformed)]:
-            self.report(f"{reader.path}:{reject.offset}: {reject.reason}: {reject.detail}")
+            self.report(f"{reader.place(reject.offset)}: {reject.reason}: {reject.detail}")
         reader.malformed += len(samples.rejects)
         self.summary.malformed_rows += len(samples.rejects)
         return samples

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -11,38 +13,40 @@ import numpy as np
 
 from detector.decoders.csv import is_header, split
 from detector.records import AlertStatus, SampleBatch, ScoredBatch
+from detector.replay.output import whole, writing
 
 HEADER = ("timestamp", "value", "expected", "lower", "upper", "anomaly_score", "alert")
 
 
 class VerdictWriter:
-    """Verdicts of one file; the file appears under its name only when it is whole."""
+    """Verdicts of one file."""
 
-    def __init__(self, path: Path, handle: IO[str]) -> None:
+    def __init__(self, path: Path, handle: IO[bytes]) -> None:
         self._path = path
         self._handle = handle
-        self._csv = csv.writer(handle, lineterminator="\n")
-        self._csv.writerow(HEADER)
+        self._put([HEADER])
 
     @classmethod
-    def open(cls, path: Path) -> VerdictWriter:
-        """Begin the file, its folders included. Raises OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path, path.with_name(path.name + ".part").open("w", encoding="utf-8", newline=""))
-
-    def __enter__(self) -> VerdictWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._handle.close()
-        part = Path(self._handle.name)
-        if kind is None:
-            os.replace(part, self._path)
-        else:
-            part.unlink(missing_ok=True)
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[VerdictWriter]:
+        """The file appears under its name when it is whole. Raises SourceError."""
+        with whole(path) as handle:
+            yield cls(path, handle)
 
     def write(self, lines: list[bytes], first: int, samples: SampleBatch, scored: ScoredBatch) -> None:
-        """A row for every line but the header, in order; a line without a sample keeps its text and has no verdict."""
+        """A row for every line but the header, in order; a line without a sample keeps its text and has no verdict.
+
+        Raises SourceError.
+        """
+        self._put(self._rows(lines, first, samples, scored))
+
+    def _put(self, rows: Iterable[Sequence[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        with writing(self._path):
+            self._handle.write(text.getvalue().encode())
+
+    def _rows(self, lines: list[bytes], first: int, samples: SampleBatch, scored: ScoredBatch) -> Iterator[list[str]]:
         at_line = dict(zip((samples.offsets - first).tolist(), range(len(samples)), strict=True))
         names = [AlertStatus(status).name.lower() for status in range(len(AlertStatus))]
         names[AlertStatus.NONE] = ""
@@ -55,11 +59,11 @@ class VerdictWriter:
             row = at_line.get(at)
             if row is None:
                 if not (first + at == 1 and is_header(line)):
-                    self._csv.writerow([*_text_cells(line), "", "", "", "0", ""])
+                    yield [*_text_cells(line), "", "", "", "0", ""]
                 continue
             expected, lower, upper, score = verdicts[row]
             cells = [_number(expected), _number(lower), _number(upper), _number(score)]
-            self._csv.writerow([*_text_cells(line), *cells, names[statuses[row]]])
+            yield [*_text_cells(line), *cells, names[statuses[row]]]
 
 
 def _text_cells(line: bytes) -> list[str]:

@@ -58,7 +58,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> BacktestOptions:
     (tmp_path / "windows.json").write_text(json.dumps(labels))
     files = find_files([tmp_path / "series"])
     found = read_labels(tmp_path / "windows.json", files, print)
-    return BacktestOptions(tmp_path / "series", tmp_path / "windows.json", files, found, (0.1, 5.0))
+    return BacktestOptions([tmp_path / "series"], tmp_path / "windows.json", files, found, (0.1, 5.0))
 
 
 @pytest.fixture(scope="module")
@@ -235,5 +235,5 @@ def test_files_are_written_and_a_folder_that_cannot_be_is_said_by_name(report: R
     assert written == report.as_json()
     assert (tmp_path / "new" / "report" / "report.html").read_text() == page(report)
     (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match=r"file: the report cannot be written"):
+    with pytest.raises(SourceError, match=r"file: cannot be written: there is a file in its place"):
         write_report(report, tmp_path / "file")

@@ -1,6 +1,9 @@
 """Replay: a row out for every row in, whatever is in it."""
 
 import csv
+import os
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from detector.alerts import Lifecycle
 from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.replay import ROWS_PER_SLICE, Summary, find_files, replay
+from detector.replay.run import SPARE_FILES
 from detector.replay.verdicts import HEADER
 from detector.scoring import Scorer
 from detector.testing import LastValueForecaster
@@ -182,3 +186,46 @@ def test_an_empty_file_has_an_empty_answer(tmp_path: Path) -> None:
     done, _ = run([tmp_path / "x.csv"], tmp_path / "out")
     assert rows_of(tmp_path / "out" / "x.csv") == []
     assert done.rows == 0
+
+
+def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path) -> None:
+    for number in range(60):
+        write(tmp_path / "in" / f"{number}.csv", series(number, 3, 1_600_000_000))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + SPARE_FILES, before[1]))
+    try:
+        done, _ = run([tmp_path / "in"], tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (done.files, len(list((tmp_path / "out").iterdir()))) == (60, 60)
+
+
+@pytest.mark.parametrize("output", ["scores", "alerts"])
+def test_what_finds_no_room_leaves_nothing_behind(tmp_path: Path, output: str) -> None:
+    lines = series(1, 600, 1_600_000_000)
+    lines[500] = lines[500].split(",")[0] + ",900"
+    path = write(tmp_path / "x.csv", lines)
+    target = tmp_path / "out" / "x.csv" if output == "scores" else tmp_path / "alerts.jsonl"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("of before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    scores, alerts = (tmp_path / "out", None) if output == "scores" else (None, target)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(SourceError, match=f"{target.name}.*: cannot be written: File too large"):
+            replay(find_files([path]), scores, alerts, pipeline, lambda line: None, lambda read: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert target.read_text() == "of before"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_alerts_go_to_a_pipe_as_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", series(1, 70, 1_600_000_000))
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    run([path], tmp_path / "out", tmp_path / "pipe")
+    os.close(reading)
+    assert (tmp_path / "pipe").is_fifo()

@@ -1,0 +1,47 @@
+"""Files that may be compressed with gzip: told by their first bytes, whatever their name."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detector.errors import SourceError
+
+SUFFIX = ".gz"
+_MAGIC = b"\x1f\x8b"
+_SIZE_BYTES = 4
+"""At the end of a gzip file: how long its content is, modulo 4 GiB."""
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """The file's content, from its beginning. Raises SourceError."""
+    with readable(path):
+        handle = path.open("rb")
+        if handle.peek(len(_MAGIC))[: len(_MAGIC)] != _MAGIC:
+            return handle
+        handle.close()
+        return io.BufferedReader(gzip.open(path, "rb"))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Makes a SourceError of what goes wrong while the file's content is read."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+        raise SourceError(f"{path}: is damaged or cut off, for a gzip file: {exc}") from exc
+    except OSError as exc:
+        raise SourceError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def size_bytes(path: Path) -> int:
+    """Of the content, for a progress bar."""
+    with readable(path), path.open("rb") as handle:
+        if handle.read(len(_MAGIC)) != _MAGIC:
+            return path.stat().st_size
+        handle.seek(-_SIZE_BYTES, io.SEEK_END)
+        return int.from_bytes(handle.read(), "little")

@@ -1,0 +1,183 @@
+"""What is read: CSV with a column a series, Prometheus' JSON, and either compressed."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.backtest.labels import file_span
+from detector.errors import SourceError
+from detector.replay import Reader, ReplayFile, find_files
+
+START = 1_600_000_000
+
+
+def found(path: Path, told: list[str] | None = None) -> list[ReplayFile]:
+    return find_files([path], (told if told is not None else []).append)
+
+
+def lines(file: ReplayFile) -> list[str]:
+    with file.open() as handle:
+        return handle.read().decode().splitlines()
+
+
+def csv_file(path: Path, *rows: str) -> Path:
+    path.write_text("".join(f"{row}\n" for row in rows))
+    return path
+
+
+def answer(path: Path, *series: tuple[dict[str, str], list[Any]]) -> Path:
+    result = [{"metric": metric, "values": values} for metric, values in series]
+    path.write_text(json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}))
+    return path
+
+
+def test_a_column_of_numbers_is_a_series(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = csv_file(
+        tmp_path / "cpu.csv",
+        '"Time","{host=""a"", dc=""x/y""}","web-2","note",""',
+        "2025-06-15 08:00:00,1,2,calm,",
+        "",
+        "2025-06-15 08:01:00,,4.5,calm,7",
+        "2025-06-15 08:02:00,5",
+        '2025-06-15 08:03:00,6,"1,234",calm,8',
+    )
+    second, third, first = found(path, told)
+    assert [one.name for one in (first, second, third)] == ['cpu/{host="a", dc="x/y"}', "cpu/column 5", "cpu/web-2"]
+    assert first.relative == Path("cpu", '{host="a", dc="x_y"}.csv')
+    assert lines(first) == [
+        "timestamp,value",
+        "2025-06-15 08:00:00,1",
+        "",
+        "2025-06-15 08:01:00,",
+        "2025-06-15 08:02:00,5",
+        "2025-06-15 08:03:00,6",
+    ]
+    assert lines(third)[4:] == ["2025-06-15 08:02:00", '2025-06-15 08:03:00,"1,234"']
+    assert told == [f"{path}: not read, since no number is in it: column 'note'"]
+
+
+def test_semicolons_separate_columns_of_decimal_commas(tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "cpu.csv", "sep=;", "Zeit;a;b", "2025-06-15 08:00:00;1,5;2,5")
+    assert [(one.name, lines(one)[1]) for one in found(path)] == [
+        ("cpu/a", "2025-06-15 08:00:00;1,5"),
+        ("cpu/b", "2025-06-15 08:00:00;2,5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        (("timestamp,value,host,core", "0,1,a,2"), None),
+        (("timestamp,value", "0,1"), None),
+        (("0,1",), None),
+        (("time,cpu,host", "0,1,a"), "not read, since no number is in it: column 'host'"),
+        (("0,1,2", "60,1,2"), "columns behind the second are not read: no header names them"),
+        (("host,time,cpu,disk", "a,0,1,2"), None),
+        (("time,expected,value", "0,1,2"), None),
+        (("time,cpu,disk", "0,x,y"), None),
+    ],
+)
+def test_other_files_are_a_series_in_their_first_two_columns(
+    tmp_path: Path, rows: tuple[str, ...], complaint: str | None
+) -> None:
+    told: list[str] = []
+    path = csv_file(tmp_path / "cpu.csv", *rows)
+    assert [(one.name, one.rows) for one in found(path, told)] == [("cpu.csv", None)]
+    assert told == ([f"{path}: {complaint}"] if complaint else [])
+
+
+def test_an_answer_of_prometheus_is_a_series_each(tmp_path: Path) -> None:
+    values = [[START, "1.5"], [START + 60.25, "NaN"], [START + 120, "+Inf"]]
+    path = answer(
+        tmp_path / "load.json",
+        ({"__name__": "load", "instance": "web-1:9100"}, values),
+        ({"__name__": "load", "instance": 'we"b'}, values[:1]),
+    )
+    second, first = found(path)
+    assert (first.name, second.name) == ('load/load{instance="web-1:9100"}', 'load/load{instance="we\\"b"}')
+    assert first.relative.as_posix() == 'load/load{instance="web-1:9100"}.csv'
+    assert lines(first) == ["timestamp,value", f"{START},1.5", f"{START + 60.25},NaN", f"{START + 120},+Inf"]
+    listed = tmp_path / "promtool.json"
+    listed.write_text(json.dumps(json.loads(path.read_text())["data"]["result"]))
+    assert [lines(one) for one in found(listed)] == [lines(one) for one in found(path)]
+
+
+def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = answer(tmp_path / "a.json", ({"__name__": "requests_total"}, [[START, "1"]]))
+    data = json.loads(path.read_text())
+    data["data"]["result"].append({"metric": {"__name__": "latency"}, "histograms": []})
+    path.write_text(json.dumps(data))
+    assert [one.name for one in found(path, told)] == ["a/requests_total"]
+    assert told == [
+        f"{path}: latency: left out: it has no plain values; of a native histogram, ask for a quantile",
+        f"{path}: requests_total is read as it is; if it is a counter, query rate(requests_total[5m]) instead",
+    ]
+    empty, told = answer(tmp_path / "b.json"), []
+    assert found(empty, told) == []
+    assert told == [f"{empty}: the query found no series"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("{", "is not JSON: "),
+        ('{"a": []}', "is no answer to a range query of Prometheus"),
+        ('{"status": "error", "errorType": "bad_data", "error": "parse error"}', "refused the query: parse error"),
+        (
+            '{"data": {"resultType": "vector", "result": []}}',
+            "holds one moment .resultType vector.: ask /api/v1/query_r",
+        ),
+        ('[{"metric": {"a": 1}, "values": []}]', "series 1: its metric is no set of labels"),
+        ('[{"metric": {}, "values": [[1, 2]]}]', r'{}: \[1, 2\] is not \[time, "value"\]'),
+        ('[{"metric": {}, "values": [[1, "2,3"]]}]', "is not .time"),
+        ('[{"metric": {}, "values": 7}]', "its values are no list"),
+    ],
+)
+def test_json_that_is_no_range_is_an_error(tmp_path: Path, content: str, error: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(SourceError, match=f"^{path}: .*{error}"):
+        found(path)
+
+
+def test_other_json_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    csv_file(tmp_path / "cpu.csv", "0,1")
+    (tmp_path / "windows.json").write_text('{"cpu.csv": []}')
+    answer(tmp_path / "load.json", ({"__name__": "load"}, [[START, "1"]]))
+    assert [one.name for one in found(tmp_path)] == ["cpu.csv", "load/load"]
+
+
+def test_compressed_files_are_read(tmp_path: Path) -> None:
+    rows = "timestamp,value\n" + "".join(f"{START + 60 * row},{row}\n" for row in range(20_000))
+    path = tmp_path / "cpu.csv.gz"
+    path.write_bytes(gzip.compress(rows.encode()))
+    (file,) = found(tmp_path)
+    assert (file.name, file.relative, file.size_bytes) == ("cpu.csv.gz", Path("cpu.csv"), len(rows))
+    assert "\n".join(lines(file)) + "\n" == rows
+    assert file_span(file) == (START, START + 60 * 19_999)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-8] + b"00000000", whole[:3]):
+        path.write_bytes(damaged)
+        with pytest.raises(SourceError, match=f"^{path}: is damaged or cut off, for a gzip file"):
+            read_through(path)
+
+
+def read_through(path: Path) -> None:
+    (file,) = found(path)
+    with Reader.open(file) as reader:
+        while reader.next_lines():
+            pass
+
+
+def test_long_names_of_series_have_files_of_their_own(tmp_path: Path) -> None:
+    labels = [{"__name__": "x", "id": "ä" * 400 + end} for end in "ab"]
+    files = found(answer(tmp_path / "a.json", *((one, [[START, "1"]]) for one in labels)))
+    assert len({one.relative for one in files}) == 2
+    for file in files:
+        (tmp_path / file.relative).parent.mkdir(exist_ok=True)
+        (tmp_path / file.relative).touch()
