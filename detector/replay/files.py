@@ -74,7 +74,7 @@ def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) ->
     """Series in the files that are named, or found below folders that are: CSV and Prometheus' JSON, `.gz` or not.
 
     Sorted by the path of their verdicts. `complain` is told of columns and series that are left out. Raises SourceError
-    for missing, foreign or ambiguous files.
+    for missing, foreign or ambiguous files, and where there is no series.
     """
     found: dict[Path, ReplayFile] = {}
     for given in inputs:
@@ -84,6 +84,8 @@ def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) ->
                 raise SourceError(
                     f"{other.shown} and {file.shown} would both be written to {file.relative}; replay them apart"
                 )
+    if not found:
+        raise SourceError(f"{', '.join(map(str, inputs))}: no series in it")
     return sorted(found.values(), key=lambda file: file.relative)
 
 

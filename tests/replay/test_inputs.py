@@ -118,7 +118,8 @@ def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
         f"{path}: requests_total is read as it is; if it is a counter, query rate(requests_total[5m]) instead",
     ]
     empty, told = answer(tmp_path / "b.json"), []
-    assert found(empty, told) == []
+    with pytest.raises(SourceError, match=f"^{empty}: no series in it"):
+        found(empty, told)
     assert told == [f"{empty}: the query found no series"]
 
 
