@@ -82,13 +82,13 @@ def librdkafka(bootstrap: str, topic: str) -> Iterator[list[RawBatch]]:
     consumer.subscribe([topic])
     try:
         while True:
-            parts: dict[int, list[confluent_kafka.Message]] = {}
+            parts: dict[int | None, list[confluent_kafka.Message]] = {}
             for message in consumer.consume(RECORDS_A_POLL, 0.5):
                 parts.setdefault(message.partition(), []).append(message)
             yield [
                 RawBatch(
                     topic,
-                    partition,
+                    partition or 0,
                     np.array([message.offset() for message in messages]),
                     np.array([message.timestamp()[1] for message in messages]) / 1e3,
                     [message.value() for message in messages],
