@@ -47,6 +47,10 @@ class Budget:
         interval_B = state["interval_seconds"][rows].astype(np.float64)
         return np.where(interval_B > 0.0, interval_B, FIRST_INTERVAL_SECONDS)
 
+    def since(self, state: Columns, rows: Rows, times_B: Float64) -> Float64:
+        """[B] seconds since the last sample; NaN before the second one."""
+        return np.asarray(times_B - state["interval_last"][rows])
+
     def _probability(self, state: Columns, rows: Rows) -> Float64:
         probability_B = self.alerts_per_stream_week * self.interval(state, rows) / WEEK_SECONDS
         return np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY)
@@ -82,7 +86,7 @@ class Budget:
 
     def _learn_interval(self, state: Columns, rows: Rows, times_B: Float64) -> None:
         """A single gap counts at most four typical intervals."""
-        step_B = np.fmax(times_B - state["interval_last"][rows], -1.0)
+        step_B = np.fmax(self.since(state, rows, times_B), -1.0)
         typical_B = state["interval_seconds"][rows].astype(np.float64)
         learnt_B = typical_B + INTERVAL_RATE * (np.minimum(step_B, 4.0 * typical_B) - typical_B)
         learnt_B = np.where(typical_B > 0.0, learnt_B, np.minimum(step_B, WEEK_SECONDS))

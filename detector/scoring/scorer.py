@@ -49,6 +49,8 @@ explode."""
 ABSURD = 500.0
 """Deviations of the values from their mean beyond which a value may be no measurement: an overflow, another unit.
 Deviations forget nothing: after one that was learnt nothing else would be rare again."""
+PAUSE = 2.5
+"""Usual intervals between two samples beyond which the forecast was for another moment; one missing sample is none."""
 HABIT_SIZE = 32
 PLAIN_WORTH = 1.05
 """What a plain alarm is worth, in prices of an alarm: good for one, but not for one that outranks what is new. A run of
@@ -85,6 +87,8 @@ class Score:
     """-log p of the more surprising part; 0 while the stream warms up."""
     believed: Float64
     """What is to be learnt: the values, but the expectation in the place of an absurd one with which alarms begin."""
+    residual: Float64
+    """Value less forecast; after a pause, what is left of it."""
     size: Float64
     """The residual without its sign, in deviations of the residuals so far."""
     reach: Float64
@@ -128,14 +132,14 @@ class Scorer:
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         """Judge one round against the forecasts made before it. A `loc` that is not finite counts as the value."""
         expected_B = _expected(values, loc)
-        residual_B = _residual(values, expected_B)
+        interval_B = self._budget.interval(state, rows)
+        residual_B = self._residual(state, rows, times, values - expected_B, interval_B)
         deviation_B = self._moments.floored_deviation(state, rows, NOISE_FLOOR)
         least_B = LEAST_SHARE * deviation_B
         residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows), least_B)
         value_deviation_B = np.clip(self._moments.side_deviation(state, rows, values), least_B, deviation_B)
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
-        interval_B = self._budget.interval(state, rows)
         departure = self._habit.departure(state, rows, times, values, interval_B)
         is_open = departure.is_open
         habit_distance = self._departures.distance(state, rows[is_open], times[is_open], departure.smoothed[is_open])
@@ -152,9 +156,8 @@ class Scorer:
         residual_novelty_B *= varies_B
         bound_B = self._recurrence.bound(state, rows)
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
-        seen_B = self._departures.seen(state, rows[is_open])
         habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = _novelty(habit_distance, habit_deviation_B, seen_B, alone)
+        habit_B = _novelty(habit_distance, habit_deviation_B, self._departures.seen(state, rows[is_open]), alone)
         novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         base_B = self._budget.base(state, rows)
@@ -175,6 +178,7 @@ class Scorer:
             warming=warming_B,
             surprise=surprise_B,
             believed=np.where(self._is_absurd(state, rows, values, deviation_B), expected_B, values),
+            residual=residual_B,
             size=np.minimum(np.abs(residual_B) / residual_deviation_B, LARGEST),
             reach=self._reach(state, rows, values, deviation_B, departure),
             rare=value_distance.established > RARE * deviation_B,
@@ -195,22 +199,35 @@ class Scorer:
         if (score.believed != values).any():
             values = score.believed
             score = replace(self.score(state, rows, times, values, loc, scale), surprise=score.surprise)
-        residual_B = _residual(values, _expected(values, loc))
         self._values.update(state, rows, times, values, score.value_distance)
-        self._residuals.update(state, rows, times, residual_B, score.residual_distance)
+        self._residuals.update(state, rows, times, score.residual, score.residual_distance)
         is_open = score.departure.is_open
         smoothed_B = score.departure.smoothed[is_open]
         self._departures.update(state, rows[is_open], times[is_open], smoothed_B, score.habit_distance)
         interval_B = self._budget.interval(state, rows)
         self._habit.update(state, rows, times, values, interval_B, score.departure)
         self._moments.update(state, rows, values)
-        self._residual_moments.update(state, rows, residual_B)
+        self._residual_moments.update(state, rows, score.residual)
         self._flat.update(state, rows, given, run_B)
         moved = score.flat_run == 0.0
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, inside_B)
+
+    def _residual(self, state: Columns, rows: Rows, times: Float64, missed_B: Float64, interval_B: Float64) -> Float64:
+        """[B] what forecasts missed; after a pause less what the habit explains of it, over the root of its length.
+
+        A forecast was made for one interval after the last sample. Like those of a random walk, its errors grow with
+        the root of the intervals that it is to reach.
+        """
+        since_B = self._budget.since(state, rows, times)
+        paused = np.flatnonzero(since_B > PAUSE * interval_B)
+        if len(paused):
+            due_B = times[paused] - since_B[paused] + interval_B[paused]
+            usual_B = self._habit.change(state, rows[paused], due_B, times[paused])
+            missed_B[paused] = (missed_B[paused] - usual_B) / np.sqrt(since_B[paused] / interval_B[paused])
+        return missed_B
 
     def _is_absurd(self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64) -> Bools:
         """[B] where alarms begin with a value that is none; not once that is the way of the stream.
@@ -268,8 +285,3 @@ def _trust(count_B: Float64, half: float = HALF_TRUST_SAMPLES) -> Float64:
 def _expected(values: Float64, loc: Float64) -> Float64:
     """[B] the forecast, and the value itself where there is none."""
     return np.clip(np.where(np.isfinite(loc), loc, values), -LARGEST, LARGEST)
-
-
-def _residual(values: Float64, expected_B: Float64) -> Float64:
-    """[B] value less forecast."""
-    return values - expected_B
