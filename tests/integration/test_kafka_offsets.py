@@ -12,7 +12,7 @@ from detector.errors import LogTruncated, PartitionsChanged, TopicRecreated
 from detector.protocols import SkippedRange
 from detector.records import RawBatch
 from detector.sources.kafka import KafkaSource
-from tests.integration.driving import MakeSource, drive, read, values
+from tests.integration.driving import MakeSource, drive, read, values, wait_for_change
 from tests.integration.test_kafka_lineage import cut_log, recreate
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint, patiently
 
@@ -185,6 +185,24 @@ def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
     assert "group_has_no_offset" in capsys.readouterr().out
     source.commit({(topic, 0): 6})
     assert kafka.committed(group, topic) == 6
+
+
+def test_g5_where_the_groups_offsets_are_gone_a_partition_without_state_moves_none_that_has_some(
+    kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str]
+):
+    """The first is read already when it is found that there is nothing to restore of the second."""
+    topic, group = kafka.create_topic(partitions=2), kafka.name("group")
+    kafka.produce(topic, [b"%d" % i for i in range(6)])
+    kafka.produce(topic, [b"before"], partition=1)
+    source = make_source(topic, group_id=group, start="latest")
+    assert wait_for_change(source).assigned == {(topic, 0), (topic, 1)}
+    source.seek((topic, 0), 4)
+    source.resume(frozenset({(topic, 0), (topic, 1)}))
+
+    assert values(read(source, 2)) == [b"4", b"5"]
+    assert "group_has_no_offset" in capsys.readouterr().out
+    kafka.produce(topic, [b"behind"], partition=1)
+    assert values(read(source, 1)) == [b"behind"]
 
 
 def test_pitfall_13_the_leader_epoch_is_kept_with_the_committed_offset(own_cluster, make_source: MakeSource):

@@ -80,7 +80,7 @@ class Offsets:
         new = [tp for tp in partitions if tp not in known]
         of_known_topics = {tp.topic for tp in known}
         self._begin_new([tp for tp in new if tp.topic in of_known_topics])
-        self._begin_first({tp.topic for tp in new} - of_known_topics)
+        self._begin_first([tp for tp in new if tp.topic not in of_known_topics])
 
     def name_forgotten(self, sought: Mapping[Any, int]) -> None:
         """Say where the group has no offset for what state was restored of: expired, deleted, or never committed."""
@@ -128,23 +128,24 @@ class Offsets:
                 self._consumer.seek(tp, target)
                 self._lineages.adopt(tuple(tp))
 
-    def _begin_first(self, topics: Collection[str]) -> None:
-        """The group has no offset of these topics: it reads them for the first time, or they were created anew.
+    def _begin_first(self, partitions: Collection[Any]) -> None:
+        """The group has no offset of these partitions' topics: it never read them, or they were created anew.
 
         Where it begins is committed at once and for every partition, ours or not: an early crash skips nothing, and
-        a partition that has no offset later on is known to be new.
+        a partition that has no offset later on is known to be new. Those whose state was restored go on where it ends.
         """
-        every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
+        topics = sorted({tp.topic for tp in partitions})
+        every = [TopicPartition(topic, number) for topic in topics for number in self._numbers(topic)]
         first_read = [tp for tp in every if self._read_as.get(tp.topic, self._topic_id(tp)) == self._topic_id(tp)]
         starts = self._starts(first_read) if first_read else {}
-        starts |= self._of_new_logs([tp for tp in every if tp not in first_read])
+        starts |= self._of_new_logs([tp for tp in every if tp not in first_read], partitions)
         if not starts:
             return
         forms = {}
         for tp, offset in starts.items():
             lineage = Lineage(self._topic_id(tp))
             forms[tp] = committed_form(offset, lineage)
-            if tp in self._consumer.assignment():
+            if tp in partitions:
                 self.seek(tp, offset, lineage)
                 at = str(self._section.start)
                 log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=at)
@@ -169,8 +170,11 @@ class Offsets:
             raise translate(exc, f"asking for the offsets at {start}", self._kafka) from exc
         return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
 
-    def _of_new_logs(self, partitions: Collection[Any]) -> dict[Any, int]:
-        """Where to begin in topics that this process has read before they were deleted and created again."""
+    def _of_new_logs(self, partitions: Collection[Any], ours: Collection[Any]) -> dict[Any, int]:
+        """Where to begin in topics that this process has read before they were deleted and created again.
+
+        What is left out of `ours` is noted.
+        """
         if not partitions:
             return {}
         first, end = (self.bounds(partitions, side) for side in ("earliest", "latest"))
@@ -179,7 +183,7 @@ class Offsets:
             lost = PositionOfAnotherTopic(tp.topic, tp.partition, first[tp], first[tp], end[tp])
             starts[tp] = lost.target(self._section.on_offset_lost)
             skipped = lost.skipped(starts[tp])
-            if skipped is not None and tp in self._consumer.assignment():
+            if skipped is not None and tp in ours:
                 self._quarantine.ranges.append(skipped)
             log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), moved_to=starts[tp])
         return starts

@@ -92,11 +92,11 @@ class KafkaSource:
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         """Also settles where to start, and what to do where the position is not in the log any more."""
         self._find_what_is_wrong()
+        self._name_forgotten()  # before what begins is committed
         unplaced = self._positions.assigned(self._unplaced & self._resumed)
         if unplaced:
             self._offsets.place(unplaced)
             self._unplaced -= self._resumed
-        self._name_forgotten()
         self._membership.poll_begins()
         try:
             return self._fetch(timeout_seconds)
