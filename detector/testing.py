@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -180,9 +180,12 @@ class MemoryStore:
         self.pending: list[tuple[Partition, str, bytes | None]] = []
         self.fail = False
 
-    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
-        progress()
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
         return dict(self.durable.get(partition, {}))
+
+    def opening(self, partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:
+        yield
+        return self.open(partition)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         self.pending.append((partition, name, blob))

@@ -338,7 +338,7 @@ STATE = [
         "timeseries",
         "Restore",
         "s",
-        "Time that the last restore of partitions took.",
+        "Time that the last restore of a partition took.",
         Query("detector_state_restore_seconds{}"),
     ),
     panel(

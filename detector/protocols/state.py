@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +15,14 @@ class StateStore(Protocol):
     `write` and `delete` only hand over; `flush` returning is the only proof that what was handed over is durable.
     """
 
-    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
-        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for.
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
+        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for."""
+        ...
 
-        `progress` hears of each part where reading takes a while.
+    def opening(self, partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:
+        """What `open` returns, in steps of a second at the most: to be run to the end, or given up with `close`.
+
+        One at a time. A store that does not answer is a step, too, until it is StateUnavailable.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -20,6 +20,7 @@ from detector.errors import StateDamaged, StateUnavailable
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name, manifest_offset
+from detector.state.steps import Steps
 from detector.state.weights import is_weights_name
 
 _MAX_IN_FLIGHT = 32
@@ -56,14 +57,18 @@ class DirectoryStore:
             ) from exc
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
         folder = self.folder(partition)
         files = _files(folder)
         for file in files:
             with suppress(OSError):  # gone: another worker does the same
                 if file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
                     file.unlink()  # of a writer that was killed
-        return _Folder(folder, [file.name for file in files if is_name(file.name)], progress)
+        return _Folder(folder, [file.name for file in files if is_name(file.name)])
+
+    def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
+        yield
+        return self.open(partition)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         if len(self._in_flight) >= _MAX_IN_FLIGHT:
@@ -193,20 +198,17 @@ def _files(folder: Path) -> list[Path]:
 class _Folder(Mapping[str, bytes]):
     """Files of a folder, each read when it is asked for."""
 
-    def __init__(self, folder: Path, names: list[str], progress: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, folder: Path, names: list[str]) -> None:
         self._folder = folder
         self._names = dict.fromkeys(names)
-        self._progress = progress
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._names:
             raise KeyError(name)
         try:
-            blob = (self._folder / name).read_bytes()
+            return (self._folder / name).read_bytes()
         except OSError as exc:
             raise StateDamaged(f"{self._folder / name} cannot be read ({exc.strerror})") from exc
-        self._progress()
-        return blob
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -11,6 +11,7 @@ from detector.protocols import LearntWeights
 from detector.records import Partition
 from detector.state.block import Fingerprint, decode_block, difference
 from detector.state.manifest import Manifest, decode_manifest, manifest_offset
+from detector.state.steps import Steps
 from detector.state.weights import decode_weights, weights_sha256
 
 Complain = Callable[[str, StateDamaged], None]
@@ -51,8 +52,8 @@ def newest(
     fields: tuple[Field, ...],
     required: Fingerprint,
     complain: Complain,
-) -> Restored | None:
-    """The snapshot with the highest offset that is whole, None where there is none at all.
+) -> Steps[Restored | None]:
+    """The snapshot with the highest offset that is whole, None where there is none at all; a step a blob.
 
     `complain` hears of each that is damaged. A snapshot is foreign where its fingerprint is not as `required`.
 
@@ -65,11 +66,14 @@ def newest(
             theirs = {key: value for key, value in manifest.fingerprint.items() if key in required}
             if theirs != dict(required):
                 raise StateForeign(difference(theirs, required))
-            blocks = [
-                decode_block(_blob(blobs, block), fields, partition, number, {})
-                for number, block in enumerate(manifest.blocks)
-            ]
-            weights = [decode_weights(_blob(blobs, one), weights_sha256(one)) for one in manifest.weights]
+            blocks = []
+            for number, block in enumerate(manifest.blocks):
+                yield
+                blocks.append(decode_block(_blob(blobs, block), fields, partition, number, {}))
+            weights = []
+            for one in manifest.weights:
+                yield
+                weights.append(decode_weights(_blob(blobs, one), weights_sha256(one)))
         except StateDamaged as exc:
             complain(name, exc)
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from detector.kafka.client import client_options, connect, milliseconds
 from detector.records import Partition
 from detector.state.kafka_read import KafkaReader, joined, unavailable
 from detector.state.kafka_topic import require_topic
+from detector.state.steps import Steps, complete
 
 _MAX_IN_FLIGHT = 32
 _PIECE_BYTES = 512 << 10
@@ -55,9 +56,12 @@ class KafkaStore:
             self._reader.close(1.0)
             raise
 
-    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
+    def open(self, partition: Partition) -> Mapping[str, bytes]:
+        return complete(self.opening(partition))
+
+    def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
         """Reads the partition of the topic to the end that it has now."""
-        found = self._reader.pieces(partition, progress)
+        found = yield from self._reader.pieces(partition)
         elsewhere = {key: pieces for key, pieces in self._pieces.items() if key[0] != partition}
         self._pieces = elsewhere | {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
         return joined(found)

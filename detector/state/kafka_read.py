@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +22,12 @@ from detector.kafka.client import client_options, connect, log_bounds, milliseco
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name
+from detector.state.steps import Steps, complete
 
 _FETCH_BYTES = 16 << 20
+_ANSWER_SECONDS = 1.0
+_RECORDS_SECONDS = 0.25
+"""Longest waits before whoever reads may do something else."""
 _KEY = re.compile(r"([^/]+)/(\d+)/([^/]+)(?:/(\d+))?")
 Pieces = dict[str, dict[int, tuple[bytes, float]]]
 """Name of a blob -> number of a piece -> its bytes, and when they were written."""
@@ -41,36 +45,34 @@ class KafkaReader:
 
     def partitions(self) -> Iterator[Stored]:
         for number in self._numbers():
-            found = self.read(number)
+            found = complete(self.read(number))
             for partition in sorted(found):
                 yield _stored(partition, found[partition])
 
     def open(self, partition: Partition) -> Stored:
         if partition[1] not in self._numbers():
             return _stored(partition, {})
-        return _stored(partition, self.read(partition[1]).get(partition, {}))
+        return _stored(partition, complete(self.read(partition[1])).get(partition, {}))
 
-    def pieces(self, partition: Partition, progress: Callable[[], None]) -> Pieces:
-        """What there is of a partition, as it lies in the topic; `progress` hears of each part."""
+    def pieces(self, partition: Partition) -> Steps[Pieces]:
+        """What there is of a partition, as it lies in the topic."""
         if partition[1] not in self._numbers():
             raise StateUnavailable(
                 f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has got more "
                 f"partitions. Add them: kafka-topics.sh --alter --topic {self._topic} --partitions {partition[1] + 1}"
             )
-        return self.read(partition[1], f"{partition[0]}/", progress).get(partition, {})
+        found = yield from self.read(partition[1], f"{partition[0]}/")
+        return found.get(partition, {})
 
-    def read(
-        self, number: int, topic_prefix: str = "", progress: Callable[[], None] = lambda: None
-    ) -> dict[Partition, Pieces]:
+    def read(self, number: int, topic_prefix: str = "") -> Steps[dict[Partition, Pieces]]:
         """A partition of the topic, to the end that it has now, aborted or not; only of keys that begin so."""
         place = TopicPartition(self._topic, number)
         found: dict[Partition, Pieces] = {}
         try:
             self._consumer.assign([place])
-            # Of read_uncommitted: the last stable offset could hide what is written already.
-            (end,) = log_bounds(self._consumer, "latest", [place], self._timeout_seconds).values()
+            end = yield from self._end_of(place)
             self._consumer.seek_to_beginning(place)
-            self._read_to(place, end, self._prefix + topic_prefix, found, progress)
+            yield from self._read_to(place, end, self._prefix + topic_prefix, found)
         except kafka_errors.KafkaError as exc:
             raise unavailable(exc, f"reading state topic {self._topic}", self._kafka) from exc
         finally:
@@ -82,10 +84,6 @@ class KafkaReader:
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(timeout_ms=milliseconds(timeout_seconds))
 
-    @property
-    def _timeout_ms(self) -> int:
-        return milliseconds(self._timeout_seconds)
-
     def _numbers(self) -> list[int]:
         try:
             found = self._consumer.partitions_for_topic(self._topic)
@@ -95,20 +93,35 @@ class KafkaReader:
             raise StateUnavailable(f"state.kafka.topic: {self._topic} does not exist; `detector admin init` creates it")
         return sorted(found)
 
-    def _read_to(
-        self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces], progress: Callable[[], None]
-    ) -> None:
+    def _end_of(self, place: Any) -> Steps[int]:
+        """Of read_uncommitted: the last stable offset could hide what is written already."""
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                (end,) = log_bounds(self._consumer, "latest", [place], _ANSWER_SECONDS).values()
+            except kafka_errors.KafkaTimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return end
+            yield
+
+    def _read_to(self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces]) -> Steps[None]:
         wanted, heard_at = prefix.encode(), time.monotonic()
-        while self._consumer.position(place, timeout_ms=self._timeout_ms) < end:
-            records = self._consumer.poll(timeout_ms=500).get(place, ())
+        while not self._is_at(place, end):
+            records = self._consumer.poll(timeout_ms=milliseconds(_RECORDS_SECONDS)).get(place, ())
             for record in records:
                 if record.key is not None and record.key.startswith(wanted):
                     _take(record, record.key[len(self._prefix) :], found)
             if records:
                 heard_at = time.monotonic()
-                progress()
             elif time.monotonic() - heard_at > self._timeout_seconds:
                 raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
+            yield
+
+    def _is_at(self, place: Any, end: int) -> bool:
+        position = self._consumer.position(place, timeout_ms=milliseconds(_ANSWER_SECONDS))
+        return position is not None and position >= end
 
 
 def _take(record: Any, key: bytes, found: dict[Partition, Pieces]) -> None:

@@ -13,6 +13,7 @@ from detector.records import ALERT_TOLD, AlertStatus, Partition
 from detector.state.block import StoredBlock, read_block
 from detector.state.history import Complain, Restored
 from detector.state.manifest import decode_manifest, manifest_offset
+from detector.state.steps import Steps
 
 _KEPT = ("alert.", "stream.", "rate.")
 """How the columns begin that an open alert and the end of it depend on; they are the same with every model."""
@@ -21,10 +22,11 @@ _STATUS, _HELD = "alert.status", "alert.held"
 
 def emptied(
     blobs: Mapping[str, bytes], partition: Partition, fields: tuple[Field, ...], complain: Complain
-) -> Restored | None:
+) -> Steps[Restored | None]:
     """The newest snapshot with new streams in the place of its own, and only of those whose alert is open and told.
 
-    Where it ended in the log and in event time stays. `complain` hears of what is damaged. Raises StateNewer.
+    Where it ended in the log and in event time stays. A step a block; `complain` hears of what is damaged. Raises
+    StateNewer.
     """
     for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
         try:
@@ -32,7 +34,10 @@ def emptied(
         except StateDamaged as exc:
             complain(name, exc)
             continue
-        blocks = [_read(blobs, partition, place, fields, complain) for place in enumerate(manifest.blocks)]
+        blocks = []
+        for place in enumerate(manifest.blocks):
+            yield
+            blocks.append(_read(blobs, partition, place, fields, complain))
         any_alert = any(key is not None for block in blocks for key in block.keys)
         return Restored(manifest, blocks if any_alert else [], (), [])
     return None

@@ -12,13 +12,16 @@ class StateMetrics:
         self.blocks = make.counter("state_blocks_written", "Blocks of streams written to the state store.")
         self.bytes = make.counter("state_written_bytes", "Bytes written to the state store.")
         self.damaged = make.counter("state_snapshots_damaged", "Snapshots that were found damaged and passed over.")
-        self.restore_seconds = make.gauge("state_restore_seconds", "Time that the last restore of partitions took.")
+        self.restore_seconds = make.gauge("state_restore_seconds", "Time that the last restore of a partition took.")
+        self.restoring = make.gauge(
+            "partitions_restoring", "Partitions of which nothing is read until their state is restored."
+        )
         self._blocks = 0
         self._bytes = 0
         self._damaged = 0
 
     def observe_restored(self, seconds: float, damaged: int) -> None:
-        """Partitions were restored; `damaged` snapshots were passed over since the start."""
+        """A partition was restored; `damaged` snapshots were passed over since the start."""
         self.restore_seconds.set(seconds)
         self.damaged.inc(damaged - self._damaged)
         self._damaged = damaged

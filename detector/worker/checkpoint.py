@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from structlog.typing import FilteringBoundLogger
 from detector.errors import DeliveryError, SourceError, StateError
 from detector.protocols import Clock, Sink, Source
 from detector.records import Partition
-from detector.state.manifest import Manifest
 from detector.telemetry import Metrics
 from detector.worker.snapshots import Snapshots
 
@@ -151,31 +150,6 @@ class Checkpoints:
             self._running.steps.close()
             self.undelivered = self._running.alerted + self.undelivered
             self._running = None
-
-    def restore(self, partition: Partition, progress: Callable[[], None]) -> Manifest | None:
-        """Take over a partition's last snapshot, if any; its manifest says where to go on.
-
-        `progress` hears of each part that was read: a restore may be long, and is no hang.
-        """
-        if self.snapshots is None:
-            return None
-        began = self.clock.monotonic()
-        manifest = self.snapshots.restore(partition, progress)
-        seconds = self.clock.monotonic() - began
-        self.metrics.state.observe_restored(seconds, self.snapshots.damaged)
-        streams = self.snapshots.table.streams_of(partition)
-        where = f"{partition[0]}/{partition[1]}"
-        if manifest is None:
-            self.log.warning("no stored state, its streams start anew", partition=where)
-        else:
-            self.log.info(
-                "state restored",
-                partition=where,
-                offset=manifest.offset,
-                streams=streams,
-                seconds=round(seconds, 3),
-            )
-        return manifest
 
     def forget(self, partition: Partition) -> None:
         """The partition is not ours any more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from detector.state.block import Fingerprint, encode_block
 from detector.state.history import Generation, Restored, newest, superfluous
 from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
 from detector.state.rewarm import emptied
+from detector.state.steps import Steps
 from detector.state.weights import encode_weights, weights_name
 from detector.streams.event_time import EventTime
 from detector.streams.table import StreamTable
@@ -94,14 +95,14 @@ class Snapshots:
         self.damaged = 0
         self._durable: dict[Partition, _Durable] = {}
 
-    def restore(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Manifest | None:
+    def restore(self, partition: Partition) -> Steps[Manifest | None]:
         """Fill the table with the partition's newest snapshot, if any; its manifest says where to go on.
 
-        `progress` hears of each part that was read.
+        The table is changed by the last step only.
         """
+        blobs = yield from self.store.opening(partition)
+        restored = yield from self._newest(blobs, partition)
         self._durable[partition] = durable = _Durable()
-        blobs = self.store.open(partition, progress)
-        restored = self._newest(blobs, partition)
         if restored is None:
             durable.waste = set(blobs)
             return None
@@ -263,13 +264,13 @@ class Snapshots:
                 durable.waste.difference_update(some)
                 yield True
 
-    def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Restored | None:
+    def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Steps[Restored | None]:
         def complain(name: str, exc: StateDamaged) -> None:
             self.damaged += 1
             self.log.error("snapshot damaged, trying the one before", partition=partition, name=name, error=str(exc))
 
         try:
-            return newest(blobs, partition, self.table.fields, self.fingerprint, complain)
+            return (yield from newest(blobs, partition, self.table.fields, self.fingerprint, complain))
         except StateForeign as exc:
             foreign = exc
         where = f"{partition[0]}/{partition[1]}"
@@ -279,9 +280,9 @@ class Snapshots:
         try:
             if self.on_foreign == "adopt":
                 model = {"model": self.fingerprint["model"]}
-                return newest(blobs, partition, self.table.fields, model, complain)
+                return (yield from newest(blobs, partition, self.table.fields, model, complain))
             if self.on_foreign == "rewarm":
-                return emptied(blobs, partition, self.table.fields, complain)
+                return (yield from emptied(blobs, partition, self.table.fields, complain))
         except StateForeign as exc:
             foreign = exc
         raise StateForeign(

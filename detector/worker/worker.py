@@ -16,11 +16,12 @@ from detector.worker.checkpoint import Checkpoints
 from detector.worker.housekeeping import Housekeeping
 from detector.worker.outlets import AlertOutlet, Outlets, RejectOutlet
 from detector.worker.portions import Portions
+from detector.worker.restoring import Restores
 from detector.worker.snapshots import Snapshots
 
 POLL_SECONDS = 0.5
 POLL_MEANWHILE_SECONDS = 0.02
-"""While a checkpoint is under way: its next slice does not wait for records."""
+"""While a checkpoint or a restore is under way: its next slice does not wait for records."""
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
 
@@ -62,8 +63,11 @@ class Worker:
             interval_seconds=checkpoint_interval_seconds,
             timeout_seconds=flush_timeout_seconds,
         )
+        self._restores = Restores(snapshots, telemetry.metrics.state, telemetry.log, clock, telemetry.progress)
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
+        self._is_settled = False
+        """Whether the assignment is known."""
         self._portions = Portions(clock)
         self._housekeeping = Housekeeping(source, pipeline, telemetry, clock)
         self._rebalance_is_imminent = False
@@ -87,9 +91,12 @@ class Worker:
 
     def run(self) -> None:
         """Work, then make everything durable. Raises DetectorError; what was not made durable is read again."""
-        while not self._stopping and not self.source.exhausted:
-            with suppress(Interrupted):
-                self.turn()
+        try:
+            while not self._stopping and not self.source.exhausted:
+                with suppress(Interrupted):
+                    self.turn()
+        finally:
+            self._restores.drop(self._assigned)
         self.telemetry.not_ready("stopping")
         if not self._again:
             self.telemetry.notifier.stopping()
@@ -114,17 +121,22 @@ class Worker:
             self.telemetry.progress()
         self._housekeeping.turn(self._assigned)
         if self.learning is not None:
-            self.learning.turn(self._assigned)
+            self.learning.turn(self._reading)
         if self._rebalance_is_imminent:
             self.checkpoints.settle(self.positions)
         else:
             self.checkpoints.turn(self.positions)
         self.telemetry.progress()
 
+    @property
+    def _reading(self) -> frozenset[Partition]:
+        return self._assigned - self._restores.waiting
+
     def _poll(self) -> list[RawBatch]:
+        meanwhile = self.checkpoints.under_way or self._restores.waiting
         try:
             with self.telemetry.metrics.stage("poll"):
-                batches = self.source.poll(POLL_MEANWHILE_SECONDS if self.checkpoints.under_way else POLL_SECONDS)
+                batches = self.source.poll(POLL_MEANWHILE_SECONDS if meanwhile else POLL_SECONDS)
         except SourceError as exc:
             if not exc.retriable:
                 raise
@@ -133,6 +145,7 @@ class Worker:
         else:
             self._retry_seconds = FIRST_RETRY_SECONDS
         gone = self._follow_assignment()
+        self._restore()
         skipped = self.source.skipped()
         if skipped:
             self._report_skipped(skipped)
@@ -152,7 +165,7 @@ class Worker:
             self.clock.sleep(min(left, POLL_SECONDS))
 
     def _follow_assignment(self) -> frozenset[Partition]:
-        """Drop the state of partitions that are gone, restore and begin to read those that came; the ones that went."""
+        """Drop the state of partitions that are gone, and have that of those that came restored; the ones that went."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         self._rebalance_is_imminent = changes.imminent
@@ -160,6 +173,9 @@ class Worker:
             return gone
         self.checkpoints.abandon()
         self._assigned = (self._assigned - gone) | changes.assigned
+        self._is_settled = changes.settled
+        self._restores.drop(gone)
+        self._restores.add(changes.assigned)
         for partition in gone:
             if self.learning is not None:
                 self.learning.forget(partition)
@@ -167,8 +183,6 @@ class Worker:
             self.pipeline.table.drop(partition)
             self.positions.pop(partition, None)
             self.checkpoints.forget(partition)
-        self._restore(changes.assigned)
-        self.source.resume(changes.assigned)
         self.telemetry.metrics.observe_changes(changes, len(self._assigned))
         self.telemetry.log.info(
             "partitions changed",
@@ -177,23 +191,29 @@ class Worker:
             lost=sorted(changes.lost),
             now=len(self._assigned),
         )
-        if changes.settled:
-            self.telemetry.ready()
-        else:
-            self.telemetry.not_ready("waiting for an assignment")
+        self._tell_readiness()
         return gone
 
-    def _restore(self, partitions: frozenset[Partition]) -> None:
-        """Streams go on where their last snapshot ends, whatever offset is committed."""
-        self.telemetry.not_ready(f"restoring {len(partitions)} partitions")
-        for partition in sorted(partitions):
-            snapshot = self.checkpoints.restore(partition, self.telemetry.progress)
+    def _restore(self) -> None:
+        """A slice. Streams go on where their last snapshot ends, whatever offset is committed."""
+        if not self._restores.waiting:
+            return
+        for partition, snapshot in self._restores.turn():
             if snapshot is not None:
                 self.source.seek(partition, snapshot.offset, snapshot.lineage)
                 self.positions[partition] = snapshot.offset
                 self.outlets.take_over(self.pipeline.notifications.open(partition))
-            self.telemetry.progress()
-        self._housekeeping.put_aside()
+            self.source.resume(frozenset({partition}))
+            self._housekeeping.put_aside()
+        self._tell_readiness()
+
+    def _tell_readiness(self) -> None:
+        if self._restores.waiting:
+            self.telemetry.not_ready(self._restores.status)
+        elif self._is_settled:
+            self.telemetry.ready()
+        else:
+            self.telemetry.not_ready("waiting for an assignment")
 
     def _process(self, portion: list[RawBatch]) -> None:
         """Records of distinct partitions, together."""

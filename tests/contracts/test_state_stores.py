@@ -13,6 +13,7 @@ from detector.config.schema import Kafka
 from detector.protocols import StateReader, StateStore
 from detector.records import Partition
 from detector.state.manifest import block_name, manifest_name
+from detector.state.steps import complete
 from detector.testing import MemoryStore
 from tests.kafka.endpoint import Endpoint
 
@@ -87,9 +88,18 @@ def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
     store.flush(600.0)
     assert store.in_flight == 0
     assert dict(store.open(A)) == blobs
-    heard: list[None] = []
-    assert dict(make().open(A, lambda: heard.append(None))) == blobs
-    assert heard, "reading is progress"
+    assert dict(make().open(A)) == blobs
+    assert dict(complete(make().opening(A))) == blobs
+
+
+def test_what_is_read_in_steps_may_be_given_up_in_the_midst(make: Make) -> None:
+    store, name = make(), manifest_name(1, "w")
+    store.write(A, name, b"m")
+    store.flush(600.0)
+    given_up = store.opening(A)
+    next(given_up)
+    given_up.close()
+    assert dict(complete(store.opening(A))) == {name: b"m"}
 
 
 def test_partitions_do_not_see_each_other(make: Make) -> None:

@@ -24,6 +24,7 @@ from detector.pipeline import Pipeline
 from detector.records import RawBatch
 from detector.state import STORES
 from detector.state.history import Restored, newest
+from detector.state.steps import complete
 from tests.integration.daemon import Daemon
 from tests.integration.driving import MakeSource, drive, read
 from tests.integration.test_state import assert_same
@@ -102,7 +103,8 @@ class Fleet:
         damage: list[str] = []
         ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
         try:
-            found = newest(store.open(partition), partition, pipeline.table.fields, ours, lambda *_: damage.append("!"))
+            stored, fields = store.open(partition), pipeline.table.fields
+            found = complete(newest(stored, partition, fields, ours, lambda *_: damage.append("!")))
         finally:
             store.close(5.0)
         assert found is not None

@@ -27,6 +27,7 @@ from detector.state import STORES
 from detector.state.history import newest
 from detector.state.kafka import KafkaStore
 from detector.state.manifest import manifest_name
+from detector.state.steps import complete
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import Endpoint, eventually
 
@@ -71,9 +72,8 @@ def stored(config: Config, pipeline: Pipeline, partition: Partition) -> tuple[in
     try:
         ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
         damage: list[str] = []
-        found = newest(
-            store.open(partition), partition, pipeline.table.fields, ours, lambda name, exc: damage.append(name)
-        )
+        stored, fields = store.open(partition), pipeline.table.fields
+        found = complete(newest(stored, partition, fields, ours, lambda name, exc: damage.append(name)))
         assert found is not None
         assert not damage
         return found.manifest.offset, found.blocks

@@ -1,36 +1,27 @@
-"""G12: a restore may take long; the watchdog ends it where nothing moves, and not where it is merely slow."""
+"""G4, G12: a restore may take long. The loop comes round meanwhile, and hears that it is to stop, or what it lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from detector.process.watchdog import Watchdog
-from detector.records import Partition
+from detector.protocols import AssignmentChanges
+from detector.records import RawBatch
 from detector.state.directory import DirectoryStore
-from detector.testing import ManualClock
-from tests.recovery.rig import Life, World, make_log
+from detector.testing import LogSource, ManualClock, MemoryStore
+from detector.worker.restoring import SLICE_SECONDS
+from tests.recovery.rig import Life, World, alerts, make_log, oracle
+from tests.recovery.slow import slow
 
 STALL_SECONDS = 60.0
 BLOBS = 3
 """A manifest and two blocks."""
-
-
-class Slow(DirectoryStore):
-    """Reading a blob takes its time."""
-
-    def __init__(self, root: Path, read: Callable[[], None]) -> None:
-        super().__init__(root, "group")
-        self._read = read
-
-    def open(self, partition: Partition, progress: Callable[[], None] = lambda: None) -> Mapping[str, bytes]:
-        def read() -> None:
-            self._read()
-            progress()
-
-        return super().open(partition, read)
+BLOB_SECONDS = 5.0
+FIRST, SECOND = ("metrics", 0), ("metrics", 1)
 
 
 @pytest.mark.parametrize(("seconds_a_blob", "is_ended"), [(50, False), (70, True)])
@@ -50,11 +41,109 @@ def test_g12_a_restore_that_makes_progress_is_not_ended_however_long_it_takes(
             watchdog.tick()
 
     began = clock.now
-    second = Life(world, store=Slow(tmp_path, read), clock=clock)
+    second = Life(world, store=slow(DirectoryStore(tmp_path, "group"), read), clock=clock)
     watchdog.watch(second.worker.telemetry.health)
-    second.worker.turn()
-    second.worker.turn()
+    turns_until(second, lambda: second.worker.positions.keys() == {FIRST})
     second.store.close(1.0)
     assert second.pipeline.table.streams == first.pipeline.table.streams
     assert clock.now - began >= BLOBS * seconds_a_blob > STALL_SECONDS
     assert bool(ends) == is_ended
+
+
+def test_g4_the_loop_comes_round_however_long_a_restore_takes() -> None:
+    world, clock = half_read_world(), ManualClock()
+    polled_at: list[float] = []
+
+    class Polled(LogSource):
+        def poll(self, timeout_seconds: float) -> list[RawBatch]:
+            polled_at.append(clock.now)
+            return super().poll(timeout_seconds)
+
+    life = slow_life(world, clock, source=Polled(world.log, world.committed))
+    told = {life.worker.telemetry.health.waiting_for}
+    while len(life.worker.positions) < 2:
+        life.worker.turn()
+        told.add(life.worker.telemetry.health.waiting_for)
+    waits = [after - before for before, after in pairwise(polled_at)]
+    assert max(waits) <= BLOB_SECONDS + SLICE_SECONDS < sum(waits)
+    assert {"restoring: 0 of 2 partitions done", "restoring: 1 of 2 partitions done"} < told
+    assert life.metrics.registry.get_sample_value("detector_partitions_restoring") == 0.0
+    life.worker.run()
+    assert (life.state(), alerts(world.delivered)) == oracle(world.log)
+
+
+def test_a_partition_that_is_restored_is_read_while_others_are_not() -> None:
+    world, clock = half_read_world(), ManualClock()
+    life = slow_life(world, clock)
+    turns_until(life, lambda: life.source.resumed == {FIRST})
+    restored_to = life.worker.positions[FIRST]
+    life.worker.turn()
+    assert life.source.resumed == {FIRST}
+    assert life.worker.positions[FIRST] > restored_to
+    assert life.worker.positions.keys() == {FIRST}
+    assert life.metrics.registry.get_sample_value("detector_partitions_restoring") == 1.0
+
+
+def test_g12_a_stop_is_heard_in_the_midst_of_a_restore_and_the_next_one_restores_all() -> None:
+    world, clock = half_read_world(), ManualClock()
+    committed = dict(world.committed)
+    life = slow_life(world, clock)
+    life.worker.turn()
+    life.worker.stop()
+    stopped_at = clock.now
+    life.worker.run()
+    assert clock.now == stopped_at, "nothing is read any more"
+    assert life.worker.positions == {}
+    assert world.committed == committed
+    last = Life(world)
+    last.worker.run()
+    assert (last.state(), alerts(world.delivered)) == oracle(world.log)
+
+
+@pytest.mark.parametrize(
+    "gone", [AssignmentChanges(revoked=frozenset({FIRST})), AssignmentChanges(lost=frozenset({FIRST}))]
+)
+def test_g4_a_partition_that_goes_while_it_is_restored_is_left_and_the_others_are_not(gone: AssignmentChanges) -> None:
+    world, clock = half_read_world(), ManualClock()
+    life = slow_life(world, clock)
+    life.worker.turn()
+    assert FIRST in life.worker._restores.waiting
+    life.source.pending_changes = [gone]
+    turns_until(life, lambda: not life.worker._restores.waiting)
+    assert life.worker.positions.keys() == life.source.resumed == {SECOND}
+    assert life.pipeline.table.blocks_of(FIRST) == 0
+
+    heir = Life(world)
+    heir.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
+    heir.source.log = {FIRST: world.log[FIRST]}
+    heir.source.positions = {FIRST: 0}
+    heir.worker.run()
+
+    # It comes back: what the other one did with it is what is restored.
+    life.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
+    turns_until(life, lambda: not life.worker._restores.waiting)
+    life.worker.run()
+    assert (life.state(), alerts(world.delivered)) == oracle(world.log)
+
+
+def half_read_world() -> World:
+    """State of two partitions is stored, and half of the log is yet to be read."""
+    world = World(make_log(3))
+    first = Life(world, source=LogSource(world.log, world.committed, lambda: 500))
+    first.turns(1)
+    first.checkpoint()
+    assert world.committed.keys() == {FIRST, SECOND}
+    return world
+
+
+def slow_life(world: World, clock: ManualClock, source: LogSource | None = None) -> Life:
+    store = slow(MemoryStore(world.durable), lambda: clock.advance(BLOB_SECONDS))
+    return Life(world, store=store, clock=clock, source=source)
+
+
+def turns_until(life: Life, done: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if done():
+            return
+        life.worker.turn()
+    raise AssertionError("it is not done after 100 turns")

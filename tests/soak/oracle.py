@@ -24,6 +24,7 @@ from detector.records import Alert, Outcome, Partition, RawBatch, Reject
 from detector.sinks.dead_letter import PREFIX, DeadLetterRecord
 from detector.state import STORES
 from detector.state.history import newest
+from detector.state.steps import complete
 from detector.worker.outlets import TOMBSTONE
 from tests.kafka.endpoint import Endpoint
 from tests.sinks.hook import change, disordered
@@ -206,7 +207,8 @@ def _partition_differences(config: Config, truth: Truth, partition: Partition, e
     where, table, damage = f"partition {partition[1]}", truth.pipeline.table, list[str]()
     ours = fingerprint(truth.pipeline.model, config.model.device, config.model.threads)
     try:
-        kept = newest(store.open(partition), partition, table.fields, ours, lambda name, _: damage.append(name))
+        stored = store.open(partition)
+        kept = complete(newest(stored, partition, table.fields, ours, lambda name, _: damage.append(name)))
     except DetectorError as exc:
         return [f"{where}: {exc}"]
     if kept is None:

@@ -16,6 +16,7 @@ from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.archive import opened
 from detector.state.directory import DirectoryReader
+from detector.state.steps import complete
 from detector.state.survey import at_offset, survey
 from detector.state.transfer import put, revert_to
 from detector.testing import MemoryStore
@@ -67,7 +68,7 @@ def test_a_round_trip_is_equal_to_the_byte(stocked: Path, archive: Path, tmp_pat
 def test_a_worker_goes_on_from_what_was_imported(archive: Path, tmp_path: Path) -> None:
     import_from(directory_config(tmp_path / "new"), archive)
     stock = Stock(directory_config(tmp_path / "new"))
-    restored = [stock.snapshots.restore(partition) for partition in PARTITIONS]
+    restored = [complete(stock.snapshots.restore(partition)) for partition in PARTITIONS]
     assert [manifest.offset for manifest in restored if manifest] == [80, 80]
     assert stock.pipeline.table.streams == 303
 

@@ -11,6 +11,7 @@ from detector.alerts.record import alert_id
 from detector.errors import StateForeign
 from detector.records import AlertStatus, Partition
 from detector.state.manifest import manifest_offset
+from detector.state.steps import complete
 from detector.streams.event_time import EventTime
 from detector.testing import MemoryStore
 from detector.worker.checkpoint import checkpoint
@@ -24,7 +25,7 @@ def test_g1_a_snapshot_knows_how_streams_voted_on_event_time(tmp_path: Path) -> 
     before.pipeline.table._partition(partition).event_time = voted
     before.checkpoint()
     after = Stock(directory_config(tmp_path))
-    after.snapshots.restore(partition)
+    complete(after.snapshots.restore(partition))
     assert after.pipeline.table.event_time(partition) == voted
 
 
@@ -34,9 +35,9 @@ def test_g15_an_alert_that_subscribers_know_ends_although_the_state_is_forgotten
     compact = Stock(directory_config(tmp_path, model={"profile": "compact"}))
     compact.snapshots.on_foreign = "rewarm"
     with pytest.raises(StateForeign):
-        Stock(compact.config).snapshots.restore(PARTITIONS[0])
+        complete(Stock(compact.config).snapshots.restore(PARTITIONS[0]))
     for partition in PARTITIONS:
-        manifest = compact.snapshots.restore(partition)
+        manifest = complete(compact.snapshots.restore(partition))
         assert manifest is not None
         compact.positions[partition] = manifest.offset
         assert compact.pipeline.table.streams_of(partition) == 1
@@ -45,7 +46,7 @@ def test_g15_an_alert_that_subscribers_know_ends_although_the_state_is_forgotten
 
     after = Stock(compact.config)
     for partition in PARTITIONS:
-        after.snapshots.restore(partition)
+        complete(after.snapshots.restore(partition))
         after.positions[partition] = compact.positions[partition]
         assert after.pipeline.table.streams_of(partition) == 1
     ended = after.feed(6)
@@ -110,7 +111,7 @@ def test_g5_a_log_that_was_created_anew_and_is_as_long_by_now_has_a_snapshot_of_
     store.flush(60.0)
     after = Stock(directory_config(tmp_path), store)
     for partition in PARTITIONS:
-        manifest = after.snapshots.restore(partition)
+        manifest = complete(after.snapshots.restore(partition))
         assert manifest is not None
         assert (manifest.offset, manifest.lineage) == (3, anew)
         assert [manifest_offset(name) for name in store.durable[partition] if name.startswith("manifest")] == [3]

@@ -1,0 +1,108 @@
+"""The state of assigned partitions comes back, one after the other, in slices between the turns of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from structlog.typing import FilteringBoundLogger
+
+from detector.protocols import Clock
+from detector.records import Partition
+from detector.state.manifest import Manifest
+from detector.state.steps import Steps
+from detector.telemetry.state_metrics import StateMetrics
+from detector.worker.snapshots import Snapshots
+
+SLICE_SECONDS = 0.25
+"""So long a turn of the loop works at it, and to the end of the step that it is at."""
+
+
+class Restores:
+    """Partitions that are ours and whose state is not here yet. Nothing is to be read of them.
+
+    However much there is to restore, the loop comes round: a group that is not polled throws its member out, which
+    would restore the same again, and for ever.
+    """
+
+    def __init__(
+        self,
+        snapshots: Snapshots | None,
+        metrics: StateMetrics,
+        log: FilteringBoundLogger,
+        clock: Clock,
+        progress: Callable[[], None],
+    ) -> None:
+        """Without `snapshots` there is nothing to wait for. `progress` hears of every step: a restore is no hang."""
+        self._snapshots = snapshots
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._progress = progress
+        self._waiting: list[Partition] = []
+        self._restored = 0
+        """Of those that were added since none waited."""
+        self._steps: Steps[Manifest | None] | None = None
+        """Of the first that waits."""
+
+    @property
+    def waiting(self) -> frozenset[Partition]:
+        """Those that are not restored yet."""
+        return frozenset(self._waiting)
+
+    @property
+    def status(self) -> str:
+        """How far it is."""
+        return f"restoring: {self._restored} of {self._restored + len(self._waiting)} partitions done"
+
+    def add(self, partitions: Collection[Partition]) -> None:
+        """These were assigned."""
+        if not self._waiting:
+            self._restored = 0
+        self._waiting += sorted(partitions)
+        self._metrics.restoring.set(len(self._waiting))
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """These are not ours any more, or not wanted."""
+        if self._waiting and self._waiting[0] in partitions and self._steps is not None:
+            self._steps.close()
+            self._steps = None
+        self._waiting = [partition for partition in self._waiting if partition not in partitions]
+        self._metrics.restoring.set(len(self._waiting))
+
+    def turn(self) -> Iterator[tuple[Partition, Manifest | None]]:
+        """Go on for a slice; each partition that is restored by then, and its snapshot, if any. Raises StateError."""
+        until = self._clock.monotonic() + SLICE_SECONDS
+        while self._waiting:
+            partition = self._waiting[0]
+            self._steps = self._steps or self._restore(partition)
+            try:
+                next(self._steps)
+            except StopIteration as end:
+                self._steps = None
+                self._waiting.pop(0)
+                self._restored += 1
+                self._metrics.restoring.set(len(self._waiting))
+                yield partition, end.value
+            self._progress()
+            if self._clock.monotonic() >= until:
+                return
+
+    def _restore(self, partition: Partition) -> Steps[Manifest | None]:
+        if self._snapshots is None:
+            return None
+        began = self._clock.monotonic()
+        manifest = yield from self._snapshots.restore(partition)
+        seconds = self._clock.monotonic() - began
+        self._metrics.observe_restored(seconds, self._snapshots.damaged)
+        where = f"{partition[0]}/{partition[1]}"
+        if manifest is None:
+            self._log.warning("no stored state, its streams start anew", partition=where)
+        else:
+            self._log.info(
+                "state restored",
+                partition=where,
+                offset=manifest.offset,
+                streams=self._snapshots.table.streams_of(partition),
+                seconds=round(seconds, 3),
+            )
+        return manifest
