@@ -36,6 +36,7 @@ from detector.records import Partition, SampleBatch
 from detector.series import SeriesKey
 from detector.state.directory import DirectoryStore
 from detector.state.kafka import KafkaStore
+from detector.state.steps import complete
 from detector.streams.table import StreamTable
 from detector.telemetry import Metrics, new_registry
 from detector.testing import LogSource
@@ -154,7 +155,7 @@ def restore(streams: int, load: Load, store: StateStore) -> float:
     snapshots = snapshots_of(pipeline, store)
     began = perf_counter()
     for partition in load.partitions:
-        assert snapshots.restore(partition) is not None
+        assert complete(snapshots.restore(partition)) is not None
     seconds = perf_counter() - began
     assert pipeline.table.streams == load.pipeline.table.streams
     return seconds
