@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from detector.decoders.general import Sample
-from detector.decoders.identity import unpack
+from detector.decoders.identity import MAX_RECORD_LABELS, too_many_labels, unpack
 from detector.decoders.outcomes import outcomes_of
 from detector.decoders.timestamps import Unit, seconds
 from detector.errors import DecodeError
@@ -31,6 +31,17 @@ class Columns:
         self.gaps: list[int] = []
         """Positions in `values` where there is no value."""
         self.rejects: list[Reject] = []
+        self._labels = 0
+
+    def begin_record(self) -> None:
+        """What comes next is of another record."""
+        self._labels = 0
+
+    def share(self, labels: int, samples: int) -> None:
+        """So many samples of the record have so many labels in common. Raises DecodeError where that is too much."""
+        self._labels += labels * samples
+        if self._labels > MAX_RECORD_LABELS:
+            raise too_many_labels()
 
     def cut(self, size: int) -> None:
         """Take back every sample behind the first `size`."""
@@ -103,6 +114,7 @@ def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, by
     columns = Columns()
     for row, payload in enumerate(batch.values):
         size = len(columns.values)
+        columns.begin_record()
         try:
             read(columns, row, checked(payload))
             if len(columns.values) == size:

@@ -19,6 +19,8 @@ from detector.series import GROUP_LABEL, KIND_BITS, SeriesIndex, SeriesKey
 
 MAX_LABEL_CHARACTERS = 16_384
 """In names and values of one series together: every label stays in memory."""
+MAX_RECORD_LABELS = 1 << 20
+"""Of all samples of a record together: where samples share their labels, a few bytes would mean any number of them."""
 
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
@@ -94,6 +96,11 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
         series.raw_bytes = _size(spelling)
     series.by_raw[spelling] = tag
     return tag
+
+
+def too_many_labels() -> DecodeError:
+    """Of all samples of a record together."""
+    return DecodeError("labels", f"its samples have more than {MAX_RECORD_LABELS} labels together")
 
 
 def _size(spelling: Hashable) -> int:

@@ -13,7 +13,7 @@ Reasons of a `Reject`:
     oversize    larger than MAX_RECORD_BYTES
     encoding    not UTF-8
     syntax      a line that is none
-    labels      a tag without name or value, or too many of them
+    labels      a tag without name or value, or too many of them, or of all samples together
     value       a field that is neither number, boolean nor text
     no_numbers  only texts
 """
@@ -66,7 +66,10 @@ class InfluxDecoder:
     def _take(self, columns: Columns, row: int, line: tuple[bytes, bytes, bytes | None], series: SeriesIndex) -> None:
         head, fields, stamp = line
         time = float(stamp) if stamp else float("nan")
-        for field, text in _FIELD.findall(fields):
+        found = _FIELD.findall(fields)
+        if len(found) > 1:
+            columns.share(head.count(b"="), len(found))
+        for field, text in found:
             if text[0] == 34:  # a quote
                 continue
             value = _number(text)

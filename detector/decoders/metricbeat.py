@@ -17,13 +17,14 @@ Reasons of a `Reject`:
     nesting     nested too deeply
     shape       JSON, but no event of Metricbeat: it has no `metricset`
     identity    a number under an empty name, and no label
-    labels      too long, or the path of a field is
+    labels      too long, or the path of a field is, or too many of all samples together
     timestamp   no RFC 3339 time
     no_numbers  no sample in it, as in an event that says what failed
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -88,10 +89,15 @@ class MetricbeatDecoder:
                 self._read(name, content, labels, values)
             else:
                 labels += constant
+        columns.share(len(labels), len(values))
         identity = msgspec.json.encode(labels)
+        needed: Mapping[str, str | float] | None = None
         for path, value in values:
             tag = series.by_raw.get((identity, path))
-            columns.tags.append(self._new(series, identity, labels, path) if tag is None else tag)
+            if tag is None:
+                needed = self._fields.identity(labels) if needed is None else needed
+                tag = self._new(series, identity, needed, path)
+            columns.tags.append(tag)
             columns.rows.append(row)
             columns.times.append(time)
             columns.values.append(value)
@@ -108,8 +114,8 @@ class MetricbeatDecoder:
                 self._constant_bytes = len(content)
             self._constant[name, content] = found
 
-    def _new(self, series: SeriesIndex, identity: bytes, labels: list[Label], path: str) -> int:
-        key = key_of(None, path, self._fields.identity(labels))
+    def _new(self, series: SeriesIndex, identity: bytes, labels: Mapping[str, str | float], path: str) -> int:
+        key = key_of(None, path, labels)
         kinds = self._prometheus_kinds if path.startswith(_PROMETHEUS) else self._kinds
         return remember(series, (identity, path), key, kinds(key))
 

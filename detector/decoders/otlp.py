@@ -13,7 +13,7 @@ Reasons of a `Reject`:
     nesting      an attribute nested too deeply
     encoding     a name or text that is not UTF-8
     identity     a point without a name or label
-    labels       too long
+    labels       too long, or too many of all samples together
     timestamp    a time that ends before it begins to count
     no_numbers   no point in it
 """
@@ -64,6 +64,7 @@ class OtlpDecoder:
 
     def _take(self, columns: Columns, row: int, metric: Metric, point: Point, series: SeriesIndex) -> None:
         time = float(point.time) if point.time else math.nan
+        columns.share(metric.shared + point.own, len(point.parts))
         for part in point.parts:
             is_delta = metric.temporality == Temporality.DELTA
             kind = Kind.COUNTER if part.is_total and not is_delta else Kind.GAUGE

@@ -6,7 +6,8 @@ After the OTLP specification's "JSON Protobuf Encoding". Buckets and exemplars a
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -114,21 +115,30 @@ def metrics(payload: bytes) -> Iterator[Metric]:
     """All metrics of a record. Raises msgspec.MsgspecError, ValueError or RecursionError where it is no such record."""
     for resource_metrics in _READ.decode(payload).resource_metrics:
         resource = bytes(resource_metrics.resource)
+        shared, owner = _most_labels(resource), _owner(resource)
         for scope_metrics in resource_metrics.scope_metrics:
             scope = bytes(scope_metrics.scope)
             for metric in scope_metrics.metrics:
-                yield from _metric(metric, resource, scope)
+                yield from _metric(metric, (resource, scope), shared, owner)
 
 
-def _metric(metric: _Metric, resource: bytes, scope: bytes) -> Iterator[Metric]:
+def _owner(resource: bytes) -> Callable[[], dict[str, Any]]:
+    """Its attributes, which are read once, and only where one of its series is new."""
+    return cache(lambda: _pairs(((_READ_RESOURCE.decode(resource) if resource else None) or _Resource()).attributes))
+
+
+def _metric(
+    metric: _Metric, spelled: tuple[bytes, bytes], shared: int, owner: Callable[[], dict[str, Any]]
+) -> Iterator[Metric]:
+    _, scope = spelled
+
     def identity(attributes: bytes) -> Identity:
-        owner = (_READ_RESOURCE.decode(resource) if resource else None) or _Resource()
         origin = (_READ_SCOPE.decode(scope) if scope else None) or _Scope()
         own = (_READ_ATTRIBUTES.decode(attributes) if attributes else None) or []
-        return Identity(_pairs(owner.attributes), origin.name, _pairs(own))
+        return Identity(owner(), origin.name, _pairs(own))
 
     def of(found: _Points, temporality: int, points: Iterator[Point]) -> Metric:
-        return Metric((resource, scope), metric.name, temporality, points, identity)
+        return Metric(spelled, shared, metric.name, temporality, points, identity)
 
     if metric.gauge:
         points = (_number(each, is_total=False) for each in metric.gauge.data_points)
@@ -165,7 +175,14 @@ def _distribution(point: _Point) -> Point:
 def _with_time(point: _Point, parts: list[Part]) -> Point:
     if point.flags & NO_RECORDED_VALUE:
         parts = [part._replace(value=None) for part in parts]
-    return Point(bytes(point.attributes), int(point.start_time_unix_nano), int(point.time_unix_nano), parts)
+    attributes = bytes(point.attributes)
+    own = _most_labels(attributes) if len(parts) > 1 else 0
+    return Point(attributes, own, int(point.start_time_unix_nano), int(point.time_unix_nano), parts)
+
+
+def _most_labels(attributes: bytes) -> int:
+    """Each with a value has three colons at least: behind `key`, `value` and its type."""
+    return attributes.count(b":") // 3
 
 
 def _pairs(found: list[_KeyValue]) -> dict[str, Any]:

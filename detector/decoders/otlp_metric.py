@@ -47,7 +47,9 @@ class Point(NamedTuple):
     """What was measured of one series at one time."""
 
     attributes: Hashable
-    """As spelled; `Metric.labels` reads them."""
+    """As spelled; `Metric.identity` reads them."""
+    own: int
+    """Labels at most that they are; 0 for a point of one part, which shares them with no other."""
     start: int
     """Begin of what was counted, nanoseconds since 1970; 0 where that is not said."""
     time: int
@@ -60,6 +62,8 @@ class Metric(NamedTuple):
 
     origin: Hashable
     """Resource and scope as spelled."""
+    shared: int
+    """Labels at most that the resource gives to each of its series."""
     name: str
     temporality: int
     points: Iterable[Point]

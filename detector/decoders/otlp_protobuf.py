@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from detector.decoders.otlp_metric import NO_RECORDED_VALUE, Identity, Metric, Part, Point, Temporality
@@ -46,18 +47,31 @@ def metrics(payload: bytes) -> Iterator[Metric]:
     """All metrics of a record. Raises ValueError or RecursionError where it is no such record."""
     for resource_metrics in _messages(payload, 1):
         resource = b"".join(_messages(resource_metrics, 1))
+        shared = len(_messages(resource, 1))
+        owner = _owner(resource)
         for scope_metrics in _messages(resource_metrics, 2):
             scope = b"".join(_messages(scope_metrics, 1))
-
-            def identity(attributes: tuple[bytes, ...], resource: bytes = resource, scope: bytes = scope) -> Identity:
-                names = _messages(scope, _NAME)
-                return Identity(_pairs(_messages(resource, 1)), names[-1].decode() if names else "", _pairs(attributes))
-
+            identity = _identity(owner, scope)
             for message in _messages(scope_metrics, 2):
-                yield from _metric(message, (resource, scope), identity)
+                yield from _metric(message, (resource, scope), shared, identity)
 
 
-def _metric(message: bytes, origin: tuple[bytes, bytes], identity: Callable[[Any], Identity]) -> Iterator[Metric]:
+def _owner(resource: bytes) -> Callable[[], dict[str, Any]]:
+    """Its attributes, which are read once, and only where one of its series is new."""
+    return cache(lambda: _pairs(_messages(resource, 1)))
+
+
+def _identity(owner: Callable[[], dict[str, Any]], scope: bytes) -> Callable[[Any], Identity]:
+    def identity(attributes: tuple[bytes, ...]) -> Identity:
+        names = _messages(scope, _NAME)
+        return Identity(owner(), names[-1].decode() if names else "", _pairs(attributes))
+
+    return identity
+
+
+def _metric(
+    message: bytes, origin: tuple[bytes, bytes], shared: int, identity: Callable[[Any], Identity]
+) -> Iterator[Metric]:
     name, found = "", []
     for number, wire, part in fields(message):
         if wire == LENGTH and isinstance(part, bytes):
@@ -70,7 +84,7 @@ def _metric(message: bytes, origin: tuple[bytes, bytes], identity: Callable[[Any
         is_total = is_monotonic or temporality == Temporality.DELTA
         layout = _LAYOUTS[kind]
         read = [_point(point, layout, is_total=is_total) for point in points]
-        yield Metric(origin, name, temporality, read, identity)
+        yield Metric(origin, shared, name, temporality, read, identity)
 
 
 def _aggregation(kind: int, message: bytes) -> tuple[list[bytes], int, bool]:
@@ -112,7 +126,8 @@ def _point(message: bytes, layout: _Layout, *, is_total: bool) -> Point:
     if flags & NO_RECORDED_VALUE:
         parts = [part._replace(value=None) for part in parts]
     start, time = fixed.get(_START, b""), fixed.get(_TIME, b"")
-    return Point(tuple(attributes), int.from_bytes(start, "little"), int.from_bytes(time, "little"), parts)
+    own = len(attributes) if len(parts) > 1 else 0
+    return Point(tuple(attributes), own, int.from_bytes(start, "little"), int.from_bytes(time, "little"), parts)
 
 
 def _number(fixed: dict[int, bytes]) -> float | None:

@@ -17,7 +17,7 @@ Reasons of a `Reject`:
     symbols      2.0: a table of texts that does not begin with "", or labels that do not refer to it in pairs
     encoding     a label that is not UTF-8
     identity     a series without labels
-    labels       too long, or, in 2.0, one of them twice
+    labels       too long, or, in 2.0, one of them twice, or too many of all samples together
     no_numbers   no sample in it
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from detector.decoders.identity import Kinds, remember
+from detector.decoders.identity import MAX_LABEL_CHARACTERS, MAX_RECORD_LABELS, Kinds, remember, too_many_labels
 from detector.decoders.protobuf import LENGTH, VARINT, fields
 from detector.decoders.remote_write_sample import USUAL_SAMPLE, USUAL_SAMPLE_BYTES, utf8
 from detector.errors import DecodeError
@@ -22,6 +22,8 @@ _UNSPECIFIED, _COUNTER, _GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET = 0, 1, 2, 4
 _KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET), Kind.GAUGE)
 """Of `MetricType`s; the series of histograms and summaries are told apart by their names."""
 _SIZE_BYTES = 4
+_MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
+"""Of the texts of one series, in UTF-8."""
 _LARGEST_SHIFT = 63
 """Of the last of a varint's ten bytes."""
 
@@ -38,12 +40,18 @@ def read_request(
     # With their sizes before them, texts that are joined can be told apart again.
     sized = [len(symbol).to_bytes(_SIZE_BYTES, "little") + symbol for symbol in symbols]
     text, types = sized.__getitem__, dict[bytes, int | None]()
+    longest, labels = max(map(len, symbols)), 0
     for number, message in enumerate(messages, 1):
         packed, samples, type_ = _usual(message, types) or _parts(message)
         if not samples:
             continue
         try:
             references = packed if packed.isascii() else _numbers(packed)
+            labels += len(references) // 2
+            if labels > MAX_RECORD_LABELS:
+                raise too_many_labels()
+            if longest * len(references) > _MOST_BYTES:
+                _check_size(symbols, references)
             spelling = b"".join(map(text, references)), type_
             if len(references) % 2:
                 raise DecodeError("symbols", f"an odd number of label references, {len(references)}")
@@ -132,6 +140,13 @@ def _varint_of(value: int) -> bytes:
     while value >= 0x80:
         found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
     return found + bytes([value])
+
+
+def _check_size(symbols: list[bytes], references: Sequence[int]) -> None:
+    """A reference is a byte or two, and may mean a text of any length. Raises DecodeError, IndexError."""
+    size = sum(len(symbols[each]) for each in references)
+    if size > _MOST_BYTES:
+        raise DecodeError("labels", f"{size} bytes of labels, more than {MAX_LABEL_CHARACTERS} characters")
 
 
 def _key(symbols: list[bytes], references: Sequence[int]) -> SeriesKey:

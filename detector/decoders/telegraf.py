@@ -62,6 +62,8 @@ class TelegrafDecoder:
 
     def _take(self, columns: Columns, row: int, metric: _Metric, series: SeriesIndex) -> None:
         time, name, tags = self._times(metric.timestamp), metric.name, bytes(metric.tags)
+        if len(metric.fields) > 1:
+            columns.share(tags.count(b":"), len(metric.fields))
         for field, value in metric.fields.items():
             if value.__class__ is str:
                 continue

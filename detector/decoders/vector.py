@@ -19,7 +19,7 @@ Reasons of a `Reject`:
     shape        JSON, but no metric event: a log event, say, or a metric without a value
     incremental  a change of a gauge, which does not say from what
     identity     neither a name nor a tag
-    labels       tags that are none, or too long
+    labels       tags that are none, or too long, or too many of all samples together
     timestamp    no RFC 3339 time
 """
 
@@ -132,7 +132,10 @@ class VectorDecoder:
     def _take(self, columns: Columns, row: int, metric: _Metric, series: SeriesIndex) -> None:
         time, tags = self._times(metric.timestamp), bytes(metric.tags)
         is_delta = metric.kind == "incremental"
-        for suffix, quantile, is_total, value in _numbers(metric):
+        numbers = _numbers(metric)
+        if len(numbers) > 1:
+            columns.share(tags.count(b":"), len(numbers))
+        for suffix, quantile, is_total, value in numbers:
             kind = Kind.COUNTER if is_total and not is_delta else Kind.GAUGE
             if value is None:
                 columns.gaps.append(len(columns.values))

@@ -263,3 +263,15 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
     for reject, (_, _, detail) in zip(samples.rejects, POISON, strict=True):
         assert detail in reject.detail
     assert samples.offsets.tolist() == list(range(2, len(values) + 1, 2))
+
+
+@pytest.mark.parametrize(("size", "references"), [(1 << 16, 100), (1 << 23, 1 << 20)])
+def test_g6_references_to_a_long_text_do_not_take_any_memory(size: int, references: int) -> None:
+    """442,698 bytes could ask for 8 TiB."""
+    table = part(4, b"") + part(4, size * b"x")
+    record = snappy(table + part(5, part(1, references * b"\x01") + sample(1.0)))
+    (reject,) = RemoteWriteDecoder(Kinds()).decode(raw(record), SeriesIndex()).rejects
+    assert (reject.reason, reject.detail) == (
+        "labels",
+        f"series 1 of 1: {size * references} bytes of labels, more than 16384 characters",
+    )

@@ -1,0 +1,103 @@
+"""Samples that share their labels: what a record means in all is bounded, however few bytes say it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import string
+from typing import Any
+
+import pytest
+
+from detector.config import parse
+from detector.decoders import DECODERS
+from detector.decoders.identity import MAX_RECORD_LABELS
+from detector.series import SeriesIndex
+from tests.decoders.batches import raw
+from tests.decoders.encode import part
+from tests.decoders.test_remote_write import sample, snappy
+from tests.decoders.test_remote_write_v2 import Request
+
+NAMES = ["".join(letters) for letters in itertools.islice(itertools.product(string.ascii_letters, repeat=3), 1_100)]
+"""As labels of as many samples, more than a record may mean."""
+
+
+def packed(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def telegraf() -> bytes:
+    fields = dict.fromkeys(NAMES, 1)
+    return packed({"name": "m", "tags": dict.fromkeys(NAMES, "a"), "fields": fields, "timestamp": 1_700_000_000})
+
+
+def influx() -> bytes:
+    return (
+        ",".join(["m", *(f"{name}=a" for name in NAMES)]).encode()
+        + b" "
+        + b",".join(f"{name}=1".encode() for name in NAMES)
+    )
+
+
+def vector() -> bytes:
+    quantiles = [{"quantile": at / len(NAMES), "value": 1.0} for at in range(len(NAMES))]
+    summary = {"quantiles": quantiles, "count": 1, "sum": 1.0}
+    return packed({"name": "m", "tags": dict.fromkeys(NAMES, "a"), "kind": "absolute", "aggregated_summary": summary})
+
+
+def metricbeat() -> bytes:
+    event = {"metricset": {"name": "x"}, "labels": dict.fromkeys(NAMES, "a"), "m": dict.fromkeys(NAMES, 1)}
+    return packed({"@timestamp": "2026-01-01T00:00:00.000Z", **event})
+
+
+def otlp_json() -> bytes:
+    attributes = [{"key": name, "value": {"stringValue": "a"}} for name in NAMES]
+    metrics = [{"name": name, "gauge": {"dataPoints": [{"timeUnixNano": "1", "asDouble": 1}]}} for name in NAMES]
+    data = {"resource": {"attributes": attributes}, "scopeMetrics": [{"metrics": metrics}]}
+    return packed({"resourceMetrics": [data]})
+
+
+def otlp_json_summary() -> bytes:
+    attributes = [{"key": name, "value": {"stringValue": "a"}} for name in NAMES]
+    quantiles = [{"quantile": at / len(NAMES), "value": 1.0} for at in range(len(NAMES))]
+    point = {"attributes": attributes, "timeUnixNano": "1", "count": "1", "sum": 1.0, "quantileValues": quantiles}
+    metric = {"name": "m", "summary": {"dataPoints": [point]}}
+    return packed({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
+
+
+def otlp_protobuf() -> bytes:
+    attributes = b"".join(part(1, part(1, name.encode()) + part(2, part(1, b"a"))) for name in NAMES)
+    point = b"\x19" + bytes(8) + b"\x21" + bytes(8)
+    metrics = b"".join(part(2, part(1, name.encode()) + part(5, part(1, point))) for name in NAMES)
+    return part(1, part(1, attributes) + part(2, metrics))
+
+
+def remote_write() -> bytes:
+    request = Request()
+    for number in range(len(NAMES)):
+        request.add(sample(1.0), labels={"__name__": str(number), **dict.fromkeys(NAMES, "a")})
+    return snappy(request.message())
+
+
+@pytest.mark.parametrize(
+    ("decoder", "record"),
+    [
+        ("telegraf", telegraf()),
+        ("influx", influx()),
+        ("vector", vector()),
+        ("metricbeat", metricbeat()),
+        ("otlp", otlp_json()),
+        ("otlp", otlp_json_summary()),
+        ("otlp", otlp_protobuf()),
+        ("remote_write", remote_write()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
+)
+def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_labels(decoder: str, record: bytes) -> None:
+    """A million of labels takes some 200 MB; a record of a MiB could mean a hundred times as many."""
+    assert len(NAMES) ** 2 > MAX_RECORD_LABELS
+    found = DECODERS[decoder](parse(f"decoder: {{type: {decoder}}}", "test").decoder).decode(raw(record), SeriesIndex())
+    (reject,) = found.rejects
+    assert len(found) == 0
+    assert reject.reason == "labels"
+    assert reject.detail.endswith(f"its samples have more than {MAX_RECORD_LABELS} labels together")
