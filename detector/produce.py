@@ -21,6 +21,8 @@ from detector.series import NAME_LABEL
 from detector.synthetic.fleet import USUAL_KINDS, Fleet, fleet
 
 FLUSH_SECONDS = 60.0
+MOST_SAMPLES = 100_000_000
+"""They are made at once: 16 bytes each."""
 SLICES_PER_SECOND = 20
 """How evenly a rate is kept."""
 STDOUT = "-"
@@ -97,6 +99,7 @@ def produce(
 
 def _check(options: ProduceOptions, sink: Sink | None) -> None:
     """Raises ConfigError with everything that is wrong at once."""
+    asked = f"{options.streams:,} x {options.steps:,}"
     rules = [
         (
             sink is not None or (options.topic is None) != (options.output is None),
@@ -104,6 +107,10 @@ def _check(options: ProduceOptions, sink: Sink | None) -> None:
         ),
         (options.streams >= 1, f"streams: must be at least 1 (got {options.streams})"),
         (options.steps >= 2, f"steps: must be at least 2 (got {options.steps})"),
+        (
+            options.streams * options.steps <= MOST_SAMPLES,
+            f"streams, steps: at most {MOST_SAMPLES:,} samples fit into memory (got {asked})",
+        ),
         (0 < options.step_seconds < math.inf, f"step-seconds: must be positive (got {options.step_seconds})"),
         (options.start is None or math.isfinite(options.start), f"start: is no moment (got {options.start})"),
         (options.rate is None or 0 < options.rate < math.inf, f"rate: must be positive (got {options.rate})"),
@@ -219,9 +226,12 @@ class _LineSink:
     """Message values as lines of a file."""
 
     def __init__(self, path: str, stack: ExitStack) -> None:
-        self._path = path
-        self._file: IO[bytes] = sys.stdout.buffer
-        if path != STDOUT:
+        self._path = "standard output" if path == STDOUT else path
+        if path == STDOUT:
+            if sys.stdout is None:
+                raise ConfigError("produce", ["output: standard output is closed"])
+            self._file: IO[bytes] = sys.stdout.buffer
+        else:
             try:
                 self._file = Path(path).open("wb")  # noqa: SIM115 - closed by the stack
                 stack.callback(self._close)

@@ -207,6 +207,28 @@ def test_ctrl_c_before_a_command_has_begun_ends_quietly() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize(
+    ("command", "output", "error"),
+    [
+        ("check-config", "> /dev/full", "No space left on device"),
+        (
+            "produce --output - --streams 1 --steps 2",
+            "> /dev/full",
+            "standard output: cannot be written: No space left",
+        ),
+        ("produce --output - --streams 1 --steps 2", ">&-", "output: standard output is closed"),
+    ],
+)
+def test_standard_output_that_takes_nothing_is_told(command: str, output: str, error: str) -> None:
+    said = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m detector {command} {output}"], capture_output=True, text=True
+    )
+    assert said.returncode
+    assert error in said.stderr
+    assert "Errno" not in said.stderr
+    assert "Traceback" not in said.stderr
+
+
 STOPPED_WHILE_IMPORTING = """
 import os, signal, sys
 

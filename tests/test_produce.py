@@ -116,6 +116,8 @@ def test_every_mistake_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         produced(dataclasses.replace(SMALL, step_seconds=math.inf, rate=math.inf, start=math.nan))
     assert len(caught.value.findings) == 3
+    with pytest.raises(ConfigError, match=r"at most 100,000,000 samples fit into memory \(got 1,000,000 x 101\)"):
+        produced(dataclasses.replace(SMALL, streams=1_000_000, steps=101))
     with pytest.raises(ConfigError, match=r"kinds of fault are spike, .*; not explosion"):
         produced(dataclasses.replace(SMALL, kinds=("explosion",), faults=1))
     with pytest.raises(ConfigError, match=r"labels: .*cannot be written"):

@@ -102,7 +102,9 @@ def main() -> None:
 
 
 def _complain(exc: Exception, code: int) -> int:
-    told = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) and exc.filename else str(exc)
+    told = str(exc)
+    if isinstance(exc, OSError) and exc.strerror:
+        told = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     typer.echo(f"detector: {told}", err=True)
     return code
 

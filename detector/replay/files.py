@@ -35,7 +35,7 @@ class ReplayFile:
     @property
     def name(self) -> str:
         """What labels and reports call it: the file, and which of the series in it."""
-        return f"{_stem(self.below).as_posix()}/{self.series}" if self.series else self.below.as_posix()
+        return _text(f"{_stem(self.below).as_posix()}/{self.series}" if self.series else self.below.as_posix())
 
     @property
     def relative(self) -> Path:
@@ -49,7 +49,7 @@ class ReplayFile:
     @property
     def stream(self) -> str:
         """The stream's name: the relative path without its suffix, the same on every system."""
-        return self.relative.with_suffix("").as_posix()
+        return _text(self.relative.with_suffix("").as_posix())
 
     @property
     def shown(self) -> str:
@@ -140,6 +140,11 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
         yield ReplayFile(path, below)
     elif not walked:
         raise SourceError(f"{path}: {prometheus.EXPECTED}")
+
+
+def _text(name: str) -> str:
+    """A file's name as text that can be written: what is not UTF-8 in it as `\\xff`, whatever the locale."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _stem(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,16 @@ def read_through(path: Path) -> None:
     with Reader.open(file) as reader:
         while reader.next_lines():
             pass
+
+
+def test_a_name_that_is_not_utf_8_is_written_as_text(tmp_path: Path) -> None:
+    for byte in (b"\xff", b"\xe4"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf" + byte + b".csv")).write_text("0,1\n")
+    assert [(one.name, one.stream) for one in found(tmp_path)] == [
+        ("caf\\xe4.csv", "caf\\xe4"),
+        ("caf\\xff.csv", "caf\\xff"),
+    ]
+    assert os.fsencode(found(tmp_path)[0].relative) == b"caf\xe4.csv"
 
 
 def test_long_names_of_series_have_files_of_their_own(tmp_path: Path) -> None:
