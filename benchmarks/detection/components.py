@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.backtest.series import Series
-from detector.columns import Bool, Columns, Field, Rows, allocate
+from detector.columns import Bool, Columns, Field, Rows, allocate, reset
 from detector.models.forecaster import Forecaster
 from detector.protocols import Forecast
 from detector.records import Float64
@@ -108,6 +108,10 @@ def _one_round(
     if not len(rows):
         return
     times, values = times[rows], values[rows]
+    anew = rows[scorer.began_absurdly(state, rows)]
+    if len(anew):
+        reset(forecaster.fields, state, anew)
+        scorer.begin_anew(state, anew)
     forecast = forecaster.stored(state, rows)
     score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)

@@ -23,7 +23,7 @@ from detector.scoring.compact import NoCalm, NoHabit, NoMemory, NoRecurrence
 from detector.scoring.flatline import FlatLine
 from detector.scoring.group import Members, Parts
 from detector.scoring.recurrence import Recurrence
-from detector.scoring.scorer import Score
+from detector.scoring.score import Score
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail

@@ -15,7 +15,7 @@ import numpy as np
 
 from detector.alerts import Mutes
 from detector.alerts.lifecycle import Lifecycle, Observation
-from detector.columns import Rows
+from detector.columns import Rows, reset
 from detector.pipeline.groups import Groups, Part, Shown
 from detector.pipeline.joined import Joined
 from detector.pipeline.notifications import MUTED, Due, Model, Notifications
@@ -194,6 +194,7 @@ class Pipeline:
             if not len(picks):
                 return
 
+        self._begin_anew(forecaster, rows)
         forecast = forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
@@ -234,6 +235,14 @@ class Pipeline:
                 ended = self.notifications.ended(joined.partition_of(pick), rows[at : at + 1])
                 joined.alerts += [(pick, alert) for alert in ended]
             self.table.restart(rows[idle])
+
+    def _begin_anew(self, forecaster: Forecaster, rows: Rows) -> None:
+        """A stream whose first samples had an absurd value among them is learnt from the present one on."""
+        state = self.table.columns
+        anew = rows[self.scorer.began_absurdly(state, rows)]
+        if len(anew):
+            reset(forecaster.fields, state, anew)
+            self.scorer.begin_anew(state, anew)
 
     def _expire_idle(self, joined: Joined, partition: Partition, pick: int) -> None:
         """Before the sample `pick`, with which event time went on."""

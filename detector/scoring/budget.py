@@ -69,6 +69,14 @@ class Budget:
         """[B] surprise that is worth an alarm of this stream."""
         return self.base(state, rows) + self.overspent(state, rows)
 
+    def has_spent(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
+        """[B] whether an alarm was ever booked."""
+        return np.asarray(state["budget_spent"][rows] > 0.0)
+
+    def book(self, state: Columns, rows: Rows) -> None:
+        """An alarm of each of these streams, beside those of `update`."""
+        state["budget_spent"][rows] += 1.0
+
     def is_calm(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
         """[B] whether there was no alarm among the last samples, so that one now would be another."""
         return np.asarray(state["budget_calm"][rows] >= APART_SAMPLES)

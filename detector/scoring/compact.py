@@ -81,6 +81,9 @@ class NoMemory(NoveltyMemory):
     def seen(self, state: Columns, rows: Rows) -> Float64:
         return np.zeros(len(rows))
 
+    def numbers(self, state: Columns, rows: Rows) -> Float64:
+        return np.zeros((len(rows), 1))
+
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         zero_B = np.zeros(len(rows))
         return Distance(zero_B, zero_B, np.zeros(len(rows), dtype=np.bool_))

@@ -14,19 +14,21 @@ Finite for every finite |value| <= 1e30.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import Columns, Rows
+from detector.columns import Columns, Rows, reset
 from detector.scoring.budget import Budget
-from detector.scoring.calm import Calm, Level
+from detector.scoring.calm import Calm
 from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, NoHabit, NoMemory, NoRecurrence
 from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
+from detector.scoring.outset import is_ruled
 from detector.scoring.recurrence import RARE, Recurrence
+from detector.scoring.score import Score, ScorerSettings
 from detector.scoring.season import DailyHabit, Departure
 from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
@@ -59,51 +61,6 @@ happened before is worth as much, as long as the stream has hardly overspent its
 TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.228)
 """Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.1 to 0.5 alerts a
 stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScorerSettings:
-    """The `scoring` section of the configuration, by the same names."""
-
-    alerts_per_stream_week: float = 0.1
-    warmup_samples: int = 60
-    band_coverage: float = 0.9
-    direction: str = "both"
-    min_dev_from_expected: float = 0.0
-    min_rel_dev_from_expected: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What one round of samples is worth, and what `learn` needs to know again. All [B]."""
-
-    raw: Float64
-    anomaly_score: Float64
-    """More than 1 is anomalous; 0 while the stream warms up."""
-    lower: Float64
-    upper: Float64
-    warming: Bools
-    surprise: Float64
-    """-log p of the more surprising part; 0 while the stream warms up."""
-    believed: Float64
-    """What is to be learnt: the values, but the expectation in the place of an absurd one with which alarms begin."""
-    residual: Float64
-    """Value less forecast; after a pause, what is left of it."""
-    size: Float64
-    """The residual without its sign, in deviations of the residuals so far."""
-    reach: Float64
-    """Distance of the value from the mean of all before it, or from its daily habit where that is nearer, in deviations
-    of the values."""
-    rare: Bools
-    """The value is far from all that is established."""
-    value_distance: Distance
-    residual_distance: Distance
-    departure: Departure
-    habit_distance: Distance
-    """Of the rows whose habit is open, in their order."""
-    flat_run: Float64
-    level: Level
-    """Of the rows whose value moved, in their order."""
 
 
 class Scorer:
@@ -214,6 +171,20 @@ class Scorer:
         self._recurrence.update(state, rows, score.rare, interval_B)
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, inside_B)
+
+    def began_absurdly(self, state: Columns, rows: Rows) -> Bools:
+        """[B] whose warm-up has ended, ruled by one absurd value; see `outset.py`. No stream twice."""
+        found_B = np.asarray(self._moments.count(state, rows) == self.settings.warmup_samples)
+        ended = np.flatnonzero(found_B)
+        if len(ended):
+            numbers = self._values.numbers(state, rows[ended])
+            found_B[ended] = is_ruled(numbers, ABSURD, NOISE_FLOOR) & ~self._budget.has_spent(state, rows[ended])
+        return found_B
+
+    def begin_anew(self, state: Columns, rows: Rows) -> None:
+        """Forget these streams, but for the alarm that the value they began with would have been."""
+        reset(self.fields, state, rows)
+        self._budget.book(state, rows)
 
     def _residual(self, state: Columns, rows: Rows, times: Float64, missed_B: Float64, interval_B: Float64) -> Float64:
         """[B] what forecasts missed; after a pause less what the habit explains of it, over the root of its length.

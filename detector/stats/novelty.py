@@ -76,6 +76,14 @@ class NoveltyMemory:
         """[B] numbers taken in so far."""
         return np.asarray(state[self._seen][rows], dtype=np.float64)
 
+    def numbers(self, state: Columns, rows: Rows) -> Float64:
+        """[B, K + D] what is remembered and what is on its way in, ascending; infinity where there is nothing.
+
+        Of rows that have seen `DELAY` numbers or more.
+        """
+        both_BK = np.concatenate((state[self._memory][rows], state[self._waiting][rows]), axis=1)
+        return np.sort(both_BK.astype(np.float64), axis=1)
+
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         """Distances of the numbers of this round, seen at unix `times_B`; changes nothing."""
         memory, stamps = state[self._memory], state[self._stamps]

@@ -16,7 +16,7 @@ from detector.columns import Columns, Rows
 from detector.pipeline import Pipeline
 from detector.records import Float64, SampleBatch, Severity
 from detector.scoring import Scorer
-from detector.scoring.scorer import Score
+from detector.scoring.score import Score
 from detector.series import SeriesKey
 from detector.streams.event_time import EventTime, looked, until_look
 from detector.testing import LastValueForecaster

@@ -120,9 +120,10 @@ def test_g9_the_state_is_finite_for_ever(
     ]
     scored = process(real, samples, list(range(len(samples))), np.nan)
     assert set(scored.outcomes.tolist()) == set(GOOD)
-    after_the_first = slice(len(streams), None)
+    # With a stream's first sample, and the one behind a warm-up that it forgets, nothing is expected yet.
+    known = ~np.isin(np.arange(STEPS), [0, real.scorer.settings.warmup_samples])
     for column in ("expected", "lower", "upper", "scores"):
-        assert np.isfinite(getattr(scored, column)[after_the_first]).all(), column
+        assert np.isfinite(getattr(scored, column).reshape(STEPS, -1)[known]).all(), column
     rows = real.table.occupied(partition)
     for spec in real.table.fields:
         held = real.table.columns[spec.name][rows]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from detector.app import build_pipeline
 from detector.config import Config
-from detector.records import Float64, SampleBatch
+from detector.records import Float64, Outcome, SampleBatch, ScoredBatch
 from detector.series import SeriesKey
 
 START, STEP_SECONDS = 1_700_006_400.0, 60.0
@@ -16,23 +18,29 @@ AT, DROP = 700, slice(1200, 1230)
 ABSURD = (1e3, 1e6, -1e9, 1.8446744073709552e19)
 
 
-def played(values_TS: Float64, profile: str = "full") -> tuple[list[list[tuple[str, int]]], Float64]:
-    """(each stream's alerts: what, and with which sample; [T, S] what was expected)."""
+def processed(values_TS: Float64, profile: str = "full") -> Iterator[ScoredBatch]:
+    """What a pipeline says of streams that have a sample a minute each."""
     pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}}))
     steps, streams = values_TS.shape
     index = pipeline.table.series(("t", 0))
     handles = np.array([index.intern(SeriesKey.of(f"s{stream}")) for stream in range(streams)])
-    told: list[list[tuple[str, int]]] = [[] for _ in range(streams)]
-    expected = []
     for first in range(0, steps, BATCH):
         values = values_TS[first : first + BATCH]
         times = np.repeat(START + STEP_SECONDS * np.arange(first, first + len(values)), streams)
         zeros, offsets = np.zeros(values.size, dtype=np.uint8), np.arange(values.size)
         series, written = np.tile(handles, len(values)), np.full(values.size, np.nan)
-        scored = pipeline.process(
+        yield pipeline.process(
             SampleBatch("t", 0, series, times, values.ravel(), zeros, zeros, offsets, written), expire=True
         )
-        expected.append(scored.expected.reshape(values.shape))
+
+
+def played(values_TS: Float64, profile: str = "full") -> tuple[list[list[tuple[str, int]]], Float64]:
+    """(each stream's alerts: what, and with which sample; [T, S] what was expected)."""
+    streams = values_TS.shape[1]
+    told: list[list[tuple[str, int]]] = [[] for _ in range(streams)]
+    expected = []
+    for scored in processed(values_TS, profile):
+        expected.append(scored.expected.reshape(-1, streams))
         for alert in scored.alerts:
             sample = round((alert.time - START) / STEP_SECONDS)
             told[int(alert.series.name[1:])].append((alert.status.name, sample))
@@ -80,3 +88,21 @@ def test_where_absurd_values_come_again_and_again_they_are_learnt() -> None:
     begun = [sample for status, sample in told[0] if status == "FIRING"]
     assert begun[:2] == [500, 525]
     assert len(begun) < 10
+
+
+@pytest.mark.parametrize("profile", ["full", "compact"])
+def test_one_absurd_value_in_the_warm_up_hides_nothing(profile: str) -> None:
+    values_TS = noise(1300, 12)
+    values_TS[0, :4], values_TS[30, 4:8], values_TS[58, 8:] = (ABSURD[1:] + (-9_999.0,) for _ in range(3))
+    values_TS[DROP] *= 0.5
+    told, expected_TS = played(values_TS, profile)
+    assert [[sample for status, sample in alerts if status == "FIRING"] for alerts in told] == [[DROP.start]] * 12
+    assert (abs(expected_TS[130 : DROP.start] - 100.0) < 3.0).all()
+
+
+def test_a_stream_begins_anew_once() -> None:
+    """With a job every hour, each warm-up has an absurd value."""
+    values_TS = noise(1300, 2)
+    values_TS[30::60] = 1e6
+    warming = sum(int((scored.outcomes == Outcome.WARMUP).sum()) for scored in processed(values_TS))
+    assert warming == 2 * 2 * 60

@@ -1,0 +1,42 @@
+"""A warm-up that one absurd value rules: what a gauge says before its first measurement, an overflow, another unit.
+
+Nothing is judged in the warm-up, and all is learnt. But deviations forget nothing, so one value far beyond all others
+would hide these for good. Where the smallest or the largest number of the warm-up is so far from the next one, the
+stream begins anew behind it.
+
+Shape legend: B rows of one call, K numbers of a stream.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def is_ruled(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
+    """[B] whether one number is further from all others than `absurd` times what these span.
+
+    Numbers are in ascending order, infinity behind them where there are fewer than K. A span is at least the share
+    `floor` of the numbers' size, and that size where the others are all the same.
+
+    >>> is_ruled(np.array([[1.0, 1.0, 2.0, 900.0], [-9e3, 3.0, 3.0, np.inf], [1.0, 2.0, 3.0, 900.0]]), 500.0, 1e-4)
+    array([ True,  True, False])
+    """
+    rows, last_B = np.arange(len(sorted_BK)), np.isfinite(sorted_BK).sum(axis=1) - 1
+    if sorted_BK.shape[1] < 3:
+        return np.zeros(len(rows), dtype=np.bool_)
+    lowest_B, second_B = sorted_BK[:, 0], sorted_BK[:, 1]
+    highest_B, last_but_one_B = sorted_BK[rows, last_B], sorted_BK[rows, np.maximum(last_B - 1, 0)]
+    above_B = highest_B - last_but_one_B > absurd * _span(lowest_B, last_but_one_B, floor)
+    below_B = second_B - lowest_B > absurd * _span(second_B, highest_B, floor)
+    return np.asarray((last_B >= 2) & (above_B | below_B))
+
+
+def _span(first_B: Float64, last_B: Float64, floor: float) -> Float64:
+    """[B] from one number to the other; infinite where both are nought, of which nothing is far."""
+    size_B = np.maximum(np.abs(first_B), np.abs(last_B))
+    span_B = np.where(last_B > first_B, np.maximum(last_B - first_B, floor * size_B), size_B)
+    return np.where(span_B > 0.0, span_B, np.inf)
