@@ -19,7 +19,7 @@ from kafka import errors as kafka_errors
 from detector.config.schema import Kafka
 from detector.kafka.client import client_options, connect, milliseconds
 from detector.records import Partition
-from detector.state.kafka_read import KafkaReader, joined, unavailable
+from detector.state.kafka_read import Joined, KafkaReader, unavailable
 from detector.state.kafka_topic import require_topic
 from detector.state.steps import Steps, complete
 
@@ -64,7 +64,7 @@ class KafkaStore:
         found = yield from self._reader.pieces(partition)
         elsewhere = {key: pieces for key, pieces in self._pieces.items() if key[0] != partition}
         self._pieces = elsewhere | {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
-        return joined(found)
+        return Joined(found)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         pieces = [blob[start : start + _PIECE_BYTES] for start in range(0, len(blob), _PIECE_BYTES)]

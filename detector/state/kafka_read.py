@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -138,9 +138,20 @@ def _take(record: Any, key: bytes, found: dict[Partition, Pieces]) -> None:
         del blobs[parts[3]]
 
 
-def joined(pieces: Pieces) -> dict[str, bytes]:
-    """The blobs. One that lacks a piece is found damaged by whoever decodes it."""
-    return {name: b"".join(piece for _, (piece, _) in sorted(parts.items())) for name, parts in pieces.items()}
+class Joined(Mapping[str, bytes]):
+    """The blobs, each joined when it is asked for. One that lacks a piece is found damaged by whoever decodes it."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    def __getitem__(self, name: str) -> bytes:
+        return b"".join(piece for _, (piece, _) in sorted(self._pieces[name].items()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
 
 
 def unavailable(error: Exception, doing: str, kafka: Kafka) -> StateUnavailable:
@@ -151,7 +162,7 @@ def unavailable(error: Exception, doing: str, kafka: Kafka) -> StateUnavailable:
 
 def _stored(partition: Partition, pieces: Pieces) -> Stored:
     written_at = {name: max(at for _, at in parts.values()) for name, parts in pieces.items()}
-    return Stored(partition, joined(pieces), written_at)
+    return Stored(partition, Joined(pieces), written_at)
 
 
 def _consumer_options(kafka: Kafka) -> dict[str, Any]:
