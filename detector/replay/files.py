@@ -143,7 +143,7 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
 
 
 def _text(name: str) -> str:
-    """A file's name as text that can be written: what is not UTF-8 in it as `\\xff`, whatever the locale."""
+    """A file's name as text that can be written: bytes that are not UTF-8 in hexadecimal, in any locale."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
