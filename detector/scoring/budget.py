@@ -20,7 +20,7 @@ INTERVAL_RATE = 1.0 / 32.0
 FIRST_INTERVAL_SECONDS = 60.0
 """Assumed before the stream's own is known."""
 LARGEST_PROBABILITY = 0.02
-SMALLEST_PROBABILITY = 1e-8
+SMALLEST_PROBABILITY = 1e-12
 CREDIT = 5.0
 """Alarms that a new stream may be ahead before its price moves by log 2."""
 APART_SAMPLES = 10

@@ -19,7 +19,7 @@ def spend(budget: Budget, state: Columns, alarms: list[bool], step_seconds: floa
         budget.update(state, ROW, start + count * step_seconds, surprise)
 
 
-@pytest.mark.parametrize("step_seconds", [10.0, 60.0, 300.0, 3600.0])
+@pytest.mark.parametrize("step_seconds", [0.001, 0.1, 10.0, 60.0, 300.0, 3600.0])
 def test_budget_is_a_probability_by_the_interval(step_seconds: float) -> None:
     budget = Budget(0.1)
     state = allocate(budget.fields, 1)
