@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import time
@@ -146,6 +148,61 @@ def test_s2_each_refusal_is_named_and_the_least_rights_suffice(
     sink.flush(timeout_seconds=PATIENCE_SECONDS)
     source.close(timeout_seconds=2)
     sink.close(timeout_seconds=2)
+
+
+def rights_in_the_docs() -> dict[str, list[Any]]:
+    """What docs/deployment.md says that a worker needs: the first name in a row's first cell -> operations."""
+    page = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
+    section = page.split("### Kafka rights")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| \w+ `([^`]+)`[^|]*\| ([^|]+) \|", section, re.MULTILINE)
+    return {name: [AclOperation[right.strip()] for right in rights.split(",")] for name, rights in rows}
+
+
+@pytest.mark.parametrize("partitioning", ["trusted", "repartition"])
+def test_s2_a_worker_with_the_rights_in_the_docs_reads_keeps_state_and_delivers(
+    secured, passwords: dict[str, str], tmp_path: Path, partitioning: str
+):
+    endpoint = secured.endpoint
+    metrics, alerts, dead, internal = (endpoint.create_topic() for _ in range(4))
+    state = endpoint.create_topic(cleanup_policy="compact")
+    named = {
+        "source.kafka.topics": (ResourceType.TOPIC, metrics),
+        "source.kafka.group_id": (ResourceType.GROUP, "watchers"),
+        "sinks.kafka.topic": (ResourceType.TOPIC, alerts),
+        "dead_letter.topic": (ResourceType.TOPIC, dead),
+        "state.kafka.topic": (ResourceType.TOPIC, state),
+    }
+    if partitioning == "repartition":
+        named["source.kafka.repartition_topic"] = (ResourceType.TOPIC, internal)
+        named["GROUP-router"] = (ResourceType.GROUP, "watchers-router")
+    rights = rights_in_the_docs()
+    for name, resource in named.items():
+        for operation in rights[name]:
+            allow(secured, *resource, operation)
+    config = {
+        "kafka": connection(secured, passwords["right"]).model_dump(mode="json"),
+        "source": {
+            "kafka": {
+                "topics": [metrics],
+                "group_id": "watchers",
+                "start": "earliest",
+                "partitioning": partitioning,
+                "repartition_topic": internal,
+            }
+        },
+        "sinks": {"kafka": {"topic": alerts}},
+        "state": {"type": "kafka", "kafka": {"topic": state}},
+        "dead_letter": {"topic": dead},
+        "checkpoint": {"interval_seconds": 0.5},
+    }
+    levels = [100 + minute % 7 for minute in range(250)] + [10_000] * 10
+    samples = [{"name": "m", "timestamp": 1_700_000_000 + 60 * minute, "value": v} for minute, v in enumerate(levels)]
+    endpoint.produce(metrics, [(b"k", b"{poison"), *((b"k", json.dumps(sample).encode()) for sample in samples)])
+    with Daemon(tmp_path, config) as daemon:
+        eventually(lambda: endpoint.end_offset(dead) == 1, "the poison is dead-lettered")
+        eventually(lambda: endpoint.end_offset(alerts) >= 1, "an alert is delivered")
+        eventually(lambda: endpoint.end_offset(state) >= 2, "a snapshot is stored")
+        assert daemon.terminate() == 0
 
 
 @pytest.fixture
