@@ -69,30 +69,36 @@ class InfluxDecoder:
         found = _FIELD.findall(fields)
         if len(found) > 1:
             columns.share(head.count(b"="), len(found))
+        parts: tuple[str, dict[str, str]] | None = None
         for field, text in found:
             if text[0] == 34:  # a quote
                 continue
             value = _number(text)
             tag = series.by_raw.get((head, field))
             if tag is None:
-                tag = self._new(series, head, field)
+                parts = parts or _parts(head)
+                tag = self._new(series, (head, field), *parts)
             columns.rows.append(row)
             columns.tags.append(tag)
             columns.times.append(time)
             columns.values.append(value)
 
-    def _new(self, series: SeriesIndex, head: bytes, field: bytes) -> int:
-        measurement, *tags = _SPLIT_TAGS.findall(head)
-        labels = {}
-        for tag in tags:
-            pair = _TAG.fullmatch(tag)
-            if pair is None:
-                raise DecodeError("labels", f"{tag[:60]!r} is no tag")
-            labels[_text(pair[1])] = _text(pair[2])
-        name = _text(measurement)
-        key = SeriesKey.of(prefixed(name, _text(field)), labels)
+    def _new(self, series: SeriesIndex, spelling: tuple[bytes, bytes], name: str, labels: dict[str, str]) -> int:
+        key = SeriesKey.of(prefixed(name, _text(spelling[1])), labels)
         kinds = self._prometheus_kinds if name == PROMETHEUS else self._kinds
-        return remember(series, (head, field), key, kinds(key))
+        return remember(series, spelling, key, kinds(key))
+
+
+def _parts(head: bytes) -> tuple[str, dict[str, str]]:
+    """(measurement, tags). Raises DecodeError."""
+    measurement, *tags = _SPLIT_TAGS.findall(head)
+    labels = {}
+    for tag in tags:
+        pair = _TAG.fullmatch(tag)
+        if pair is None:
+            raise DecodeError("labels", f"{tag[:60]!r} is no tag")
+        labels[_text(pair[1])] = _text(pair[2])
+    return _text(measurement), labels
 
 
 def _lines(payload: bytes) -> Iterator[tuple[bytes, bytes, bytes | None]]:

@@ -24,6 +24,8 @@ _KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _IN
 _SIZE_BYTES = 4
 _MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
 """Of the texts of one series, in UTF-8."""
+_MOST_BYTES_OF_ALL = 64 << 20
+"""Of the texts of all series of a request, each counted with all of its own."""
 _LARGEST_SHIFT = 63
 """Of the last of a varint's ten bytes."""
 
@@ -40,7 +42,8 @@ def read_request(
     # With their sizes before them, texts that are joined can be told apart again.
     sized = [len(symbol).to_bytes(_SIZE_BYTES, "little") + symbol for symbol in symbols]
     text, types = sized.__getitem__, dict[bytes, int | None]()
-    longest, labels = max(map(len, symbols)), 0
+    texts: dict[int, str] = {}
+    longest, labels, spelled = max(map(len, symbols)), 0, 0
     for number, message in enumerate(messages, 1):
         packed, samples, type_ = _usual(message, types) or _parts(message)
         if not samples:
@@ -53,11 +56,14 @@ def read_request(
             if longest * len(references) > _MOST_BYTES:
                 _check_size(symbols, references)
             spelling = b"".join(map(text, references)), type_
+            spelled += len(spelling[0])
+            if spelled > _MOST_BYTES_OF_ALL:
+                raise DecodeError("labels", f"more than {_MOST_BYTES_OF_ALL} bytes of labels, each series' counted")
             if len(references) % 2:
                 raise DecodeError("symbols", f"an odd number of label references, {len(references)}")
             tag = series.by_raw.get(spelling)
             if tag is None:
-                key = _key(symbols, references)
+                key = _key(symbols, references, texts)
                 tag = remember(series, spelling, key, kinds(key, said=_KINDS.get(type_)))
         except IndexError:
             worst = max(references)
@@ -149,10 +155,14 @@ def _check_size(symbols: list[bytes], references: Sequence[int]) -> None:
         raise DecodeError("labels", f"{size} bytes of labels, more than {MAX_LABEL_CHARACTERS} characters")
 
 
-def _key(symbols: list[bytes], references: Sequence[int]) -> SeriesKey:
-    """Raises DecodeError."""
-    texts = [utf8(symbols[each]) for each in references]
-    labels = dict(zip(texts[::2], texts[1::2], strict=True))
-    if len(labels) < len(texts) // 2:
+def _key(symbols: list[bytes], references: Sequence[int], texts: dict[int, str]) -> SeriesKey:
+    """`texts` are those that were read before, which series share. Raises DecodeError."""
+    for each in references:
+        if each not in texts:
+            texts[each] = utf8(symbols[each])
+    labels = dict(
+        zip([texts[each] for each in references[::2]], [texts[each] for each in references[1::2]], strict=True)
+    )
+    if len(labels) < len(references) // 2:
         raise DecodeError("labels", "a label of the same name twice")
     return SeriesKey.of("", labels)

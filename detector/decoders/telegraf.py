@@ -13,6 +13,8 @@ such metric), `identity`, `labels`, `timestamp`, `no_numbers` (only texts).
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from detector.decoders.columns import Columns, decode_records
@@ -64,12 +66,14 @@ class TelegrafDecoder:
         time, name, tags = self._times(metric.timestamp), metric.name, bytes(metric.tags)
         if len(metric.fields) > 1:
             columns.share(tags.count(b":"), len(metric.fields))
+        labels: Any = None
         for field, value in metric.fields.items():
             if value.__class__ is str:
                 continue
             tag = series.by_raw.get((tags, name, field))
             if tag is None:
-                tag = self._new(series, tags, name, field)
+                labels = raw_labels(tags) if labels is None and tags else labels
+                tag = self._new(series, (tags, name, field), labels)
             if value is None:
                 columns.gaps.append(len(columns.values))
                 value = float("nan")
@@ -78,10 +82,11 @@ class TelegrafDecoder:
             columns.times.append(time)
             columns.values.append(value)  # type: ignore[arg-type]  # True is 1
 
-    def _new(self, series: SeriesIndex, tags: bytes, name: str, field: str) -> int:
-        key = key_of(None, prefixed(name, field), raw_labels(tags) if tags else None)
+    def _new(self, series: SeriesIndex, spelling: tuple[bytes, str, str], labels: Any) -> int:
+        _, name, field = spelling
+        key = key_of(None, prefixed(name, field), labels)
         kinds = self._prometheus_kinds if name == PROMETHEUS else self._kinds
-        return remember(series, (tags, name, field), key, kinds(key))
+        return remember(series, spelling, key, kinds(key))
 
 
 def prefixed(name: str, field: str) -> str:

@@ -135,6 +135,7 @@ class VectorDecoder:
         numbers = _numbers(metric)
         if len(numbers) > 1:
             columns.share(tags.count(b":"), len(numbers))
+        labels: dict[str, Any] | None = None
         for suffix, quantile, is_total, value in numbers:
             kind = Kind.COUNTER if is_total and not is_delta else Kind.GAUGE
             if value is None:
@@ -144,7 +145,10 @@ class VectorDecoder:
                 value = value * _MS_PER_SECOND / metric.interval_ms
             spelling = tags, metric.namespace, metric.name, suffix, quantile, kind
             tag = series.by_raw.get(spelling)
-            columns.tags.append(_new(series, spelling) if tag is None else tag)
+            if tag is None:
+                labels = _labels(tags) if labels is None else labels
+                tag = _new(series, spelling, labels)
+            columns.tags.append(tag)
             columns.rows.append(row)
             columns.times.append(time)
             columns.values.append(value)
@@ -185,16 +189,19 @@ def _sum(samples: list[_Observed]) -> float | None:
     return total
 
 
-def _new(series: SeriesIndex, spelling: Spelling) -> int:
-    tags, namespace, name, suffix, quantile, kind = spelling
-    labels = raw_labels(tags) if tags else {}
-    if not isinstance(labels, dict | None):
-        raise DecodeError("labels", f"the tags are a {type(labels).__name__}")
-    labels = {tag: _single(value) for tag, value in (labels or {}).items()}
-    if quantile:
-        labels["quantile"] = quantile
+def _labels(tags: bytes) -> dict[str, Any]:
+    """Raises DecodeError."""
+    found = raw_labels(tags) if tags else {}
+    if not isinstance(found, dict | None):
+        raise DecodeError("labels", f"the tags are a {type(found).__name__}")
+    return {tag: _single(value) for tag, value in (found or {}).items()}
+
+
+def _new(series: SeriesIndex, spelling: Spelling, labels: dict[str, Any]) -> int:
+    _, namespace, name, suffix, quantile, kind = spelling
     full = "_".join(filter(None, (namespace, name)))
-    return remember(series, spelling, key_of(None, full + suffix, labels), kind)
+    key = key_of(None, full + suffix, labels | {"quantile": quantile} if quantile else labels)
+    return remember(series, spelling, key, kind)
 
 
 def _single(value: Any) -> Any:

@@ -20,6 +20,8 @@ from tests.decoders.test_remote_write_v2 import Request
 
 NAMES = ["".join(letters) for letters in itertools.islice(itertools.product(string.ascii_letters, repeat=3), 1_100)]
 """As labels of as many samples, more than a record may mean."""
+ATTRIBUTES = [{"key": name, "value": {"stringValue": "a"}} for name in NAMES]
+LONG = 16_000 * "x"
 
 
 def packed(document: Any) -> bytes:
@@ -50,17 +52,15 @@ def metricbeat() -> bytes:
     return packed({"@timestamp": "2026-01-01T00:00:00.000Z", **event})
 
 
-def otlp_json() -> bytes:
-    attributes = [{"key": name, "value": {"stringValue": "a"}} for name in NAMES]
+def otlp_json(attributes: list[dict[str, Any]]) -> bytes:
     metrics = [{"name": name, "gauge": {"dataPoints": [{"timeUnixNano": "1", "asDouble": 1}]}} for name in NAMES]
     data = {"resource": {"attributes": attributes}, "scopeMetrics": [{"metrics": metrics}]}
     return packed({"resourceMetrics": [data]})
 
 
 def otlp_json_summary() -> bytes:
-    attributes = [{"key": name, "value": {"stringValue": "a"}} for name in NAMES]
     quantiles = [{"quantile": at / len(NAMES), "value": 1.0} for at in range(len(NAMES))]
-    point = {"attributes": attributes, "timeUnixNano": "1", "count": "1", "sum": 1.0, "quantileValues": quantiles}
+    point = {"attributes": ATTRIBUTES, "timeUnixNano": "1", "count": "1", "sum": 1.0, "quantileValues": quantiles}
     metric = {"name": "m", "summary": {"dataPoints": [point]}}
     return packed({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
 
@@ -79,6 +79,14 @@ def remote_write() -> bytes:
     return snappy(request.message())
 
 
+def long_remote_write(count: int) -> bytes:
+    """So many series that have one long label."""
+    request = Request()
+    for number in range(count):
+        request.add(sample(1.0), labels={"__name__": str(number), "a": LONG})
+    return snappy(request.message())
+
+
 @pytest.mark.parametrize(
     ("decoder", "record"),
     [
@@ -86,7 +94,7 @@ def remote_write() -> bytes:
         ("influx", influx()),
         ("vector", vector()),
         ("metricbeat", metricbeat()),
-        ("otlp", otlp_json()),
+        ("otlp", otlp_json(ATTRIBUTES)),
         ("otlp", otlp_json_summary()),
         ("otlp", otlp_protobuf()),
         ("remote_write", remote_write()),
@@ -101,3 +109,40 @@ def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_labels(decoder: st
     assert len(found) == 0
     assert reject.reason == "labels"
     assert reject.detail.endswith(f"its samples have more than {MAX_RECORD_LABELS} labels together")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "record"),
+    [
+        (
+            "telegraf",
+            packed({"name": "m", "tags": {"a": LONG}, "fields": dict.fromkeys(NAMES, 1), "timestamp": 1_700_000_000}),
+        ),
+        ("influx", f"m,a={LONG} {','.join(f'{name}=1' for name in NAMES)}".encode()),
+        ("metricbeat", packed({"metricset": {}, "labels": {"a": LONG}, "m": dict.fromkeys(NAMES, 1)})),
+        ("otlp", otlp_json([{"key": "a", "value": {"stringValue": LONG}}])),
+        ("remote_write", long_remote_write(len(NAMES))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "record",
+)
+def test_a_long_label_is_kept_once_for_all_series_of_a_record(decoder: str, record: bytes) -> None:
+    series = SeriesIndex()
+    found = DECODERS[decoder](parse(f"decoder: {{type: {decoder}}}", "test").decoder).decode(raw(record), series)
+    assert not found.rejects
+    values = [max(dict(series.key(handle).labels).values(), key=len) for handle in found.series.tolist()]
+    assert len(values) == len(NAMES)
+    assert {len(value) for value in values} == {len(LONG)}
+    assert len({id(value) for value in values}) == 1
+
+
+def test_g6_series_of_a_request_do_not_have_any_number_of_bytes_in_labels() -> None:
+    """A reference to a text is a byte or two, and the texts of a series are its spelling."""
+    (reject,) = (
+        DECODERS["remote_write"](parse("decoder: {type: remote_write}", "test").decoder)
+        .decode(raw(long_remote_write(5_000)), SeriesIndex())
+        .rejects
+    )
+    assert (reject.reason, reject.detail.partition(": ")[2]) == (
+        "labels",
+        "more than 67108864 bytes of labels, each series' counted",
+    )
