@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ NOT_PARSED = (msgspec.MsgspecError, RecursionError, ValueError)
 """What the quick parser raises."""
 
 Read = Callable[[Any], Any]
+Item = TypeVar("Item")
 
 
 Sample = tuple[int, float, float | None]
@@ -79,6 +80,29 @@ def _float(number: float) -> float:
         return float(number)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
+
+
+def first_of(ways: Sequence[Callable[[bytes], list[Item]]], payload: bytes, name: str) -> list[Item]:
+    """What the first way makes of a record that makes something of it: one object, an array of them, one a line.
+
+    Raises DecodeError: what is wrong with the JSON or, if it is sound, why it is no `name` in the first way.
+    """
+    why: Exception | None = None
+    for way in ways:
+        try:
+            found = way(payload)
+        except NOT_PARSED as exc:
+            why = why or exc
+            continue
+        if found:
+            return found
+    raise misshapen(payload, name, why) from why
+
+
+def misshapen(payload: bytes, name: str, why: Exception | None) -> DecodeError:
+    """Sound JSON that is no `name`. Raises DecodeError where it is not even that."""
+    documents(payload)
+    return DecodeError("shape", f"no {name}: {why}")
 
 
 def documents(payload: bytes) -> list[Any]:

@@ -25,19 +25,19 @@ Reasons of a `Reject`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from detector.config.decoder import MetricbeatDecoder as Settings
 from detector.decoders.columns import Columns, decode_records
-from detector.decoders.general import NOT_PARSED, Times, documents
+from detector.decoders.general import NOT_PARSED, Times, first_of, misshapen
 from detector.decoders.identity import Kinds, key_of, remember
 from detector.decoders.metricbeat_fields import COUNTERS, Fields, Label
 from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
+_WHAT = "event of Metricbeat"
 _TIME, _METRICSET = "@timestamp", "metricset"
 _PROMETHEUS = ("prometheus.", "openmetrics.")
 _MOST_CONSTANT_BYTES = 32 << 20
@@ -67,18 +67,17 @@ class MetricbeatDecoder:
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
             try:
-                for event in _events(payload):
+                for event in first_of(_WAYS, payload, _WHAT):
                     self._take(columns, row, event, series)
             except NOT_PARSED as exc:
-                documents(payload)  # says what is wrong, unless it is sound JSON
-                raise DecodeError("shape", f"no event of Metricbeat: {exc}") from exc
+                raise misshapen(payload, _WHAT, exc) from exc
 
         return decode_records(batch, "s", read)
 
     def _take(self, columns: Columns, row: int, event: Event, series: SeriesIndex) -> None:
         """Raises DecodeError, or one of NOT_PARSED."""
         if _METRICSET not in event:
-            raise DecodeError("shape", f"no event of Metricbeat: it has no `{_METRICSET}`")
+            raise DecodeError("shape", f"no {_WHAT}: it has no `{_METRICSET}`")
         time = self._times(_PARSE(event.pop(_TIME, b"null")))
         labels: list[Label] = []
         values: list[tuple[str, float]] = []
@@ -120,17 +119,8 @@ class MetricbeatDecoder:
         return remember(series, (identity, path), key, kinds(key))
 
 
-def _events(payload: bytes) -> list[dict[str, Any]]:
-    """Raises one of NOT_PARSED."""
-    try:
-        return [_ONE.decode(payload)]
-    except NOT_PARSED as exc:
-        why = exc
-    for way in (_SEVERAL.decode, _ONE.decode_lines):
-        try:
-            found = way(payload)
-        except NOT_PARSED:
-            continue
-        if found:
-            return found
-    raise why
+def _one(payload: bytes) -> list[Event]:
+    return [_ONE.decode(payload)]
+
+
+_WAYS = (_one, _SEVERAL.decode, _ONE.decode_lines)

@@ -18,9 +18,8 @@ from typing import Any
 import msgspec
 
 from detector.decoders.columns import Columns, decode_records
-from detector.decoders.general import NOT_PARSED, Times, documents
+from detector.decoders.general import Times, first_of
 from detector.decoders.identity import Kinds, key_of, raw_labels, remember
-from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
@@ -57,7 +56,7 @@ class TelegrafDecoder:
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
-            for metric in _metrics(payload):
+            for metric in first_of(_WAYS, payload, "metric of Telegraf"):
                 self._take(columns, row, metric, series)
 
         return decode_records(batch, "auto", read)
@@ -98,23 +97,13 @@ def prefixed(name: str, field: str) -> str:
     return field if name == PROMETHEUS else "_".join(filter(None, (name, field)))
 
 
-def _metrics(payload: bytes) -> list[_Metric]:
-    """Raises DecodeError."""
-    try:
-        return [_ONE.decode(payload)]
-    except NOT_PARSED as exc:
-        why = str(exc)
-    for way in (_wrapped, _SEVERAL.decode, _ONE.decode_lines):
-        try:
-            found = way(payload)
-        except NOT_PARSED:
-            continue
-        if found:
-            return found
-    documents(payload)  # says what is wrong, unless it is sound JSON
-    raise DecodeError("shape", why)
+def _one(payload: bytes) -> list[_Metric]:
+    return [_ONE.decode(payload)]
 
 
 def _wrapped(payload: bytes) -> list[_Metric]:
     found = _WRAPPED.decode(payload)
     return [*found.metrics, found.data] if found.data else found.metrics
+
+
+_WAYS = (_one, _wrapped, _SEVERAL.decode, _ONE.decode_lines)

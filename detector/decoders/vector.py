@@ -31,7 +31,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from detector.decoders.columns import Columns, decode_records
-from detector.decoders.general import NOT_PARSED, Times, documents
+from detector.decoders.general import Times, first_of
 from detector.decoders.identity import key_of, raw_labels, remember
 from detector.errors import DecodeError
 from detector.records import Kind, RawBatch, SampleBatch
@@ -124,7 +124,7 @@ class VectorDecoder:
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
-            for metric in _metrics(payload):
+            for metric in first_of(_WAYS, payload, "metric event"):
                 self._take(columns, row, metric, series)
 
         return decode_records(batch, "s", read)
@@ -213,21 +213,8 @@ def _single(value: Any) -> Any:
     return next((each for each in reversed(value) if each is not None), None) if isinstance(value, list) else value
 
 
-def _metrics(payload: bytes) -> list[_Metric]:
-    """Raises DecodeError."""
-    try:
-        return [_NATIVE.decode(payload).metric if payload.startswith(_WRAPPED) else _ONE.decode(payload)]
-    except NOT_PARSED as exc:
-        why = str(exc)
-    for way in (_SEVERAL.decode, _ONE.decode_lines, _natives, _native_lines):
-        try:
-            found = way(payload)
-        except NOT_PARSED:
-            continue
-        if found:
-            return found
-    documents(payload)  # says what is wrong, unless it is sound JSON
-    raise DecodeError("shape", f"no metric event: {why}")
+def _one(payload: bytes) -> list[_Metric]:
+    return [_NATIVE.decode(payload).metric if payload.startswith(_WRAPPED) else _ONE.decode(payload)]
 
 
 def _natives(payload: bytes) -> list[_Metric]:
@@ -236,3 +223,6 @@ def _natives(payload: bytes) -> list[_Metric]:
 
 def _native_lines(payload: bytes) -> list[_Metric]:
     return [each.metric for each in _NATIVE.decode_lines(payload)]
+
+
+_WAYS = (_one, _SEVERAL.decode, _ONE.decode_lines, _natives, _native_lines)
