@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,10 +19,12 @@ MOST_ALERTS = 12
 SPARK_ROUNDS = 24
 VALUE, BAND, SCORE = 10, 24, 5
 """Columns of a terminal that such figures take at most: -1.234e+10, twice that with a word between, 999.9."""
-FIGURES = 3
 GAP = 3
 """Columns of a terminal between two of the table."""
 NAME_LEAST = 24
+"""Where a name would have less, the bars give way."""
+NAME_SHORTEST = 8
+"""Where a name would have less, the band gives way, too."""
 RATE_SECONDS = 3.0
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -81,23 +83,29 @@ class View:
         if not alerts:
             return Text(" nothing fires", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
-        # On a narrow terminal the bars and then the name give way, never a figure.
-        columns = [("value", VALUE), ("expected", BAND), ("score", SCORE), ("lately", SPARK_ROUNDS)]
-        while (left := self._width() - GAP * (len(columns) + 1) - sum(size for _, size in columns)) < NAME_LEAST:
-            if len(columns) == FIGURES:
-                break
-            columns.pop()
-        table.add_column("firing", no_wrap=True, width=max(left, 1))
-        for name, size in columns:
+        columns = {"value": VALUE, "expected": BAND, "score": SCORE, "lately": SPARK_ROUNDS}
+        for name, least in (("lately", NAME_LEAST), ("expected", NAME_SHORTEST)):
+            if self._left(columns) < least:
+                del columns[name]
+        table.add_column("firing", no_wrap=True, width=max(self._left(columns), 1))
+        for name, size in columns.items():
             table.add_column(name, justify="left" if name == "lately" else "right", no_wrap=True, width=size)
         for alert in alerts[:MOST_ALERTS]:
             style = "bold red" if alert.severity == "critical" else "yellow"
-            band = f"{alert.lower:.4g} to {alert.upper:.4g}"
-            cells = [f"{alert.value:.4g}", band, f"{alert.anomaly_score:.1f}", self._lately(alert)]
-            table.add_row(Text(str(alert.series), style), *cells[: len(columns)])
+            cells = {
+                "value": f"{alert.value:.4g}",
+                "expected": f"{alert.lower:.4g} to {alert.upper:.4g}",
+                "score": f"{alert.anomaly_score:.1f}",
+                "lately": self._lately(alert),
+            }
+            table.add_row(Text(str(alert.series), style), *(cells[name] for name in columns))
         if len(alerts) > MOST_ALERTS:
             table.add_row(Text(f"and {len(alerts) - MOST_ALERTS} more", "dim"))
         return table
+
+    def _left(self, columns: Mapping[str, int]) -> int:
+        """Of the terminal's width, what these columns leave to the name of a stream."""
+        return self._width() - GAP * (len(columns) + 1) - sum(columns.values())
 
     def _lately(self, alert: Alert) -> str:
         stream = self._board.stream_of.get(alert.series)

@@ -150,8 +150,10 @@ def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
     assert len(board.firing) == 2
 
 
-@pytest.mark.parametrize(("width", "bars"), [(60, False), (80, False), (120, True)])
-def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, bars: bool) -> None:
+@pytest.mark.parametrize(
+    ("width", "band", "bars"), [(40, False, False), (60, True, False), (80, True, False), (120, True, True)]
+)
+def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, band: bool, bars: bool) -> None:
     board, _ = board_for()
     series = SeriesKey.of("http_request_duration_seconds", {"service": "shop", "instance": "shop-00013"})
     board.firing[series] = dataclasses.replace(
@@ -161,8 +163,9 @@ def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, bars: bool) -> N
     console.print(View(board, "", 0.0, ManualClock(0.0), lambda: console.width))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    for figure in ("-1.234e+10", "-1.111e+10 to -2.222e+10", "999.9"):
+    for figure in ("http_re", "-1.234e+10", "999.9"):
         assert figure in text
+    assert ("-1.111e+10 to -2.222e+10" in text) == band
     assert ("lately" in text) == bars
     assert max(map(len, text.splitlines())) <= width
 
