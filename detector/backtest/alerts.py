@@ -7,9 +7,11 @@ from html import escape
 
 from detector import __version__
 from detector.backtest.count import Judgement
-from detector.backtest.page import breakable, cards, close_up_pictures, duration, extent, frame, heading, number
+from detector.backtest.listing import alert_list
+from detector.backtest.page import breakable, cards, close_up_pictures, extent, frame, heading, number
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
+from detector.backtest.ticks import duration
 from detector.replay import plural
 
 WEEK_SECONDS = 7 * 86_400.0
@@ -98,7 +100,7 @@ def _pictures(order: list[Judgement]) -> Iterator[str]:
         caption = f"{plural(len(one.history.episodes), 'alert')} · {extent(one.history)}"
         yield (
             f'<figure id="series-{at}"><h3>{breakable(one.history.name)}</h3><figcaption>{caption}</figcaption>'
-            f"{picture(one)}{close_up_pictures(one)}</figure>"
+            f"{picture(one)}{close_up_pictures(one)}{alert_list(one)}</figure>"
         )
     if len(order) > MOST_PICTURES:
         yield f"<p>{len(order) - MOST_PICTURES} more series have no picture here.</p>"

@@ -12,9 +12,10 @@ from detector.backtest.closeup import close_ups
 from detector.backtest.count import Judgement
 from detector.backtest.figures import Figures
 from detector.backtest.history import History
+from detector.backtest.listing import alert_list
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
-from detector.backtest.ticks import short
+from detector.backtest.ticks import duration
 from detector.replay import plural
 
 CLOSE_UP_WIDTH = 346
@@ -193,7 +194,8 @@ def _figure(run: Run, at: int) -> str:
     judged, found = run.judged[at], run.each[at]
     return (
         f'<figure id="series-{at}"><h3>{breakable(judged.history.name)}</h3>'
-        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{close_up_pictures(judged)}</figure>"
+        f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{close_up_pictures(judged)}"
+        f"{alert_list(judged)}</figure>"
     )
 
 
@@ -243,15 +245,3 @@ def delay(found: Figures) -> str:
     if found.median_delay_seconds is None or found.median_delay_samples is None:
         return "–"
     return f"{duration(found.median_delay_seconds)} ({found.median_delay_samples:g})"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(0.0), duration(90.0), duration(5400.0), duration(200_000.0)
-    ('0', '1.5 min', '1.5 h', '2.3 d')
-    """
-    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{short(seconds)} s" if seconds else "0"

@@ -11,8 +11,9 @@ from detector.backtest.alerts import alert_page, count, rate
 from detector.backtest.count import judge
 from detector.backtest.history import Recorder
 from detector.backtest.labels import Window, iso
-from detector.backtest.page import duration, page
+from detector.backtest.page import page
 from detector.backtest.report import Report, Run
+from detector.backtest.ticks import duration
 from detector.pipeline import Pipeline
 from detector.replay import ReplayFile, plural, replay
 from detector.replay.output import whole, writing

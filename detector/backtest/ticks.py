@@ -1,4 +1,4 @@
-"""Round marks for the axes of pictures."""
+"""Round marks for the axes of pictures, and short words for numbers and times."""
 
 from __future__ import annotations
 
@@ -58,3 +58,15 @@ def time_ticks(start: float, end: float, most: int) -> list[tuple[float, str]]:
 def _moment(moment: float, step: int) -> str:
     text = iso(moment)
     return text[:10] if step >= _DAY else text[5:16] if step >= _MINUTE else text[11:]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(0.0), duration(90.0), duration(5400.0), duration(200_000.0)
+    ('0', '1.5 min', '1.5 h', '2.3 d')
+    """
+    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{short(seconds)} s" if seconds else "0"
