@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,9 @@ class Checkpoints:
         *,
         interval_seconds: float,
         timeout_seconds: float,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
+        """`progress` hears of every step of a checkpoint that is made as a whole: with many streams it is long."""
         self.source = source
         self.sinks = sinks
         self.snapshots = snapshots
@@ -103,6 +106,7 @@ class Checkpoints:
         self.clock = clock
         self.interval_seconds = interval_seconds
         self.timeout_seconds = timeout_seconds
+        self.progress = progress
         self.undelivered: list[float] = []
         """Times of the samples whose alerts were handed over since the last checkpoint began."""
         self._due_at = clock.monotonic() + interval_seconds
@@ -124,7 +128,7 @@ class Checkpoints:
             whole = self._swaps(positions)
             self._running = self._begin(positions, wait=whole)
             if whole:
-                self._advance(self._running, None)
+                self._advance(self._running, math.inf, whole=True)
         if self._running is not None:
             self._advance(self._running, now + SLICE_SECONDS)
 
@@ -132,16 +136,23 @@ class Checkpoints:
         """A whole one, now, and the last: there is no next one to make up for a refused commit. Raises as `turn`."""
         self.abandon()
         self._running = self._begin(positions, wait=True, last=True)
-        self._advance(self._running, None)
+        self._advance(self._running, math.inf, whole=True)
 
     def settle(self, positions: Mapping[Partition, int]) -> None:
         """A whole one, now: partitions may be about to go. Where the commit is refused, the next one makes up for it.
 
-        Whoever gets a partition goes on here, and reads nothing again. Raises as `turn`.
+        Whoever gets a partition goes on here, and reads nothing again. Where it takes longer than a flush may, it is
+        given up: a group throws out who does not join in time. Raises as `turn`.
         """
         self.abandon()
         self._running = self._begin(positions, wait=True)
-        self._advance(self._running, None)
+        self._advance(self._running, self.clock.monotonic() + self.timeout_seconds, whole=True)
+        if self._running is not None:
+            self.abandon()
+            self.metrics.worker.checkpoint_failures.inc()
+            self.log.warning(
+                "no time for a checkpoint before the rebalance, it is joined without", seconds=self.timeout_seconds
+            )
         self._due_at = self.clock.monotonic() + self.interval_seconds
 
     def abandon(self) -> None:
@@ -168,10 +179,10 @@ class Checkpoints:
         alerted, self.undelivered = self.undelivered, []
         return _Running(steps, now, alerted, self.clock.monotonic(), last)
 
-    def _advance(self, running: _Running, until: float | None) -> None:
+    def _advance(self, running: _Running, until: float, *, whole: bool = False) -> None:
         try:
             with self.metrics.stage("checkpoint"):
-                ended = self._run(running.steps, until)
+                ended = (self._all if whole else self._some)(running.steps, until)
         except (SourceError, DeliveryError, StateError) as exc:
             self.abandon()
             self.metrics.worker.checkpoint_failures.inc()
@@ -188,12 +199,18 @@ class Checkpoints:
             self._running = None
             self._succeeded(running)
 
-    def _run(self, steps: Iterator[bool], until: float | None) -> bool:
+    def _all(self, steps: Iterator[bool], until: float) -> bool:
+        """True when the last step is done, False where it is `until` before that."""
+        for _ in steps:
+            self.progress()
+            if self.clock.monotonic() >= until:
+                return False
+        return True
+
+    def _some(self, steps: Iterator[bool], until: float) -> bool:
         """True when the last step is done. At least one is made, and none that is likely to go on beyond `until`."""
         now = self.clock.monotonic()
         for moved in steps:
-            if until is None:
-                continue
             before, now = now, self.clock.monotonic()
             if not moved or 2 * now - before >= until or self._writes_in_flight() >= MAX_WRITES_IN_FLIGHT:
                 return False

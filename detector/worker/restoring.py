@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 from structlog.typing import FilteringBoundLogger
 
@@ -25,19 +25,13 @@ class Restores:
     """
 
     def __init__(
-        self,
-        snapshots: Snapshots | None,
-        metrics: StateMetrics,
-        log: FilteringBoundLogger,
-        clock: Clock,
-        progress: Callable[[], None],
+        self, snapshots: Snapshots | None, metrics: StateMetrics, log: FilteringBoundLogger, clock: Clock
     ) -> None:
-        """Without `snapshots` there is nothing to wait for. `progress` hears of every step: a restore is no hang."""
+        """Without `snapshots` there is nothing to wait for."""
         self._snapshots = snapshots
         self._metrics = metrics
         self._log = log
         self._clock = clock
-        self._progress = progress
         self._waiting: list[Partition] = []
         self._restored = 0
         """Of those that were added since none waited."""
@@ -83,7 +77,6 @@ class Restores:
                 self._restored += 1
                 self._metrics.restoring.set(len(self._waiting))
                 yield partition, end.value
-            self._progress()
             if self._clock.monotonic() >= until:
                 return
 

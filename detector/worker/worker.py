@@ -62,8 +62,9 @@ class Worker:
             clock,
             interval_seconds=checkpoint_interval_seconds,
             timeout_seconds=flush_timeout_seconds,
+            progress=telemetry.progress,
         )
-        self._restores = Restores(snapshots, telemetry.metrics.state, telemetry.log, clock, telemetry.progress)
+        self._restores = Restores(snapshots, telemetry.metrics.state, telemetry.log, clock)
         self.positions: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
         self._is_settled = False

@@ -10,7 +10,7 @@ import pytest
 
 from detector.process.watchdog import Watchdog
 from detector.protocols import AssignmentChanges
-from detector.records import RawBatch
+from detector.records import Partition, RawBatch
 from detector.state.directory import DirectoryStore
 from detector.testing import LogSource, ManualClock, MemoryStore
 from detector.worker.restoring import SLICE_SECONDS
@@ -122,6 +122,35 @@ def test_g4_a_partition_that_goes_while_it_is_restored_is_left_and_the_others_ar
     # It comes back: what the other one did with it is what is restored.
     life.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
     turns_until(life, lambda: not life.worker._restores.waiting)
+    life.worker.run()
+    assert (life.state(), alerts(world.delivered)) == oracle(world.log)
+
+
+def test_g12_a_checkpoint_before_a_rebalance_takes_no_longer_than_a_flush_may() -> None:
+    """Else a group throws its largest members out, one after the other, and each that comes back makes a rebalance."""
+    world, clock = World(make_log(3, partitions=30)), ManualClock()
+    silences, progress_at = [0.0], [clock.now]
+
+    class SlowToWrite(MemoryStore):
+        def write(self, partition: Partition, name: str, blob: bytes) -> None:
+            clock.advance(BLOB_SECONDS)
+            super().write(partition, name, blob)
+
+    life = Life(world, store=SlowToWrite(world.durable), clock=clock)
+
+    def progress() -> None:
+        silences.append(clock.now - progress_at[0])
+        progress_at[0] = clock.now
+
+    life.worker.checkpoints.progress = progress
+    life.turns(1)
+    progress_at[0] = began = clock.now
+    life.source.pending_changes = [AssignmentChanges(imminent=True)]
+    life.worker.turn()
+    assert clock.now - began <= life.worker.checkpoints.timeout_seconds + BLOB_SECONDS < 30 * BLOB_SECONDS
+    assert max(silences) <= BLOB_SECONDS, "which is no hang"
+    assert "it is joined without" in life.log.getvalue()
+    assert world.committed == {}
     life.worker.run()
     assert (life.state(), alerts(world.delivered)) == oracle(world.log)
 
