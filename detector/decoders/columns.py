@@ -7,13 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from detector.decoders.general import Sample
-from detector.decoders.identity import MAX_RECORD_LABELS, too_many_labels, unpack
+from detector.decoders.identity import unpack
 from detector.decoders.outcomes import outcomes_of
 from detector.decoders.timestamps import Unit, seconds
 from detector.errors import DecodeError
 from detector.records import RawBatch, Reject, SampleBatch
 
 MAX_RECORD_BYTES = 1 << 20
+LABELS_PER_BYTE, LEAST_LABELS = 4, 4_096
+"""Of a record: where samples share their labels, a few bytes would mean any number of them."""
 NO_NUMBERS = "no_numbers"
 """Reason of a record that is sound but holds no number, say one of texts only."""
 
@@ -31,17 +33,17 @@ class Columns:
         self.gaps: list[int] = []
         """Positions in `values` where there is no value."""
         self.rejects: list[Reject] = []
-        self._labels = 0
+        self._labels = self._most_labels = 0
 
-    def begin_record(self) -> None:
-        """What comes next is of another record."""
-        self._labels = 0
+    def begin_record(self, size: int) -> None:
+        """What comes next is of another record, which has so many bytes."""
+        self._labels, self._most_labels = 0, LEAST_LABELS + LABELS_PER_BYTE * size
 
     def share(self, labels: int, samples: int) -> None:
         """So many samples of the record have so many labels in common. Raises DecodeError where that is too much."""
         self._labels += labels * samples
-        if self._labels > MAX_RECORD_LABELS:
-            raise too_many_labels()
+        if self._labels > self._most_labels:
+            raise DecodeError("labels", f"its samples have more than {self._most_labels} labels together")
 
     def cut(self, size: int) -> None:
         """Take back every sample behind the first `size`."""
@@ -114,9 +116,10 @@ def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, by
     columns = Columns()
     for row, payload in enumerate(batch.values):
         size = len(columns.values)
-        columns.begin_record()
         try:
-            read(columns, row, checked(payload))
+            found = checked(payload)
+            columns.begin_record(len(found))
+            read(columns, row, found)
             if len(columns.values) == size:
                 raise DecodeError(NO_NUMBERS, "no number in it")
         except DecodeError as exc:

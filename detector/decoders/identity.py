@@ -19,8 +19,6 @@ from detector.series import GROUP_LABEL, KIND_BITS, SeriesIndex, SeriesKey
 
 MAX_LABEL_CHARACTERS = 16_384
 """In names and values of one series together: every label stays in memory."""
-MAX_RECORD_LABELS = 1 << 20
-"""Of all samples of a record together: where samples share their labels, a few bytes would mean any number of them."""
 
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
@@ -98,11 +96,6 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
     return tag
 
 
-def too_many_labels() -> DecodeError:
-    """Of all samples of a record together."""
-    return DecodeError("labels", f"its samples have more than {MAX_RECORD_LABELS} labels together")
-
-
 def _size(spelling: Hashable) -> int:
     """Bytes of the texts in it, which is what may be large."""
     if isinstance(spelling, tuple):
@@ -145,6 +138,15 @@ def raw_labels(raw: bytes) -> Any:
         raise DecodeError("nesting", "labels nested too deeply") from None
     except ValueError as exc:
         raise DecodeError("syntax", f"labels: {exc}") from exc
+
+
+def most_labels(raw: bytes) -> int:
+    """That a piece of JSON can be, without a look into it: each has a colon, and quotes around its name.
+
+    >>> most_labels(b'{"a": "b", "c": "::"}')
+    4
+    """
+    return min(raw.count(b":"), raw.count(b'"') // 2)
 
 
 def _label_text(label: str, value: Any) -> str:

@@ -181,8 +181,8 @@ def _with_time(point: _Point, parts: list[Part]) -> Point:
 
 
 def _most_labels(attributes: bytes) -> int:
-    """Each with a value has three colons at least: behind `key`, `value` and its type."""
-    return attributes.count(b":") // 3
+    """Each with a value has three colons at least, behind `key`, `value` and its type, and eight quotes."""
+    return min(attributes.count(b":") // 3, attributes.count(b'"') // 8)
 
 
 def _pairs(found: list[_KeyValue]) -> dict[str, Any]:

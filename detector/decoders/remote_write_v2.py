@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from detector.decoders.identity import MAX_LABEL_CHARACTERS, MAX_RECORD_LABELS, Kinds, remember, too_many_labels
+from detector.decoders.identity import MAX_LABEL_CHARACTERS, Kinds, remember
 from detector.decoders.protobuf import LENGTH, VARINT, fields
 from detector.decoders.remote_write_sample import USUAL_SAMPLE, USUAL_SAMPLE_BYTES, utf8
 from detector.errors import DecodeError
@@ -24,8 +24,8 @@ _KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _IN
 _SIZE_BYTES = 4
 _MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
 """Of the texts of one series, in UTF-8."""
-_MOST_BYTES_OF_ALL = 64 << 20
-"""Of the texts of all series of a request, each counted with all of its own."""
+_LEAST_BYTES, _BYTES_PER_BYTE = 1 << 20, 64
+"""Of the texts of all series of a request, each counted with all of its own, by the bytes of the series."""
 _LARGEST_SHIFT = 63
 """Of the last of a varint's ten bytes."""
 
@@ -43,22 +43,20 @@ def read_request(
     sized = [len(symbol).to_bytes(_SIZE_BYTES, "little") + symbol for symbol in symbols]
     text, types = sized.__getitem__, dict[bytes, int | None]()
     texts: dict[int, str] = {}
-    longest, labels, spelled = max(map(len, symbols)), 0, 0
+    longest, spelled = max(map(len, symbols)), 0
+    most = _LEAST_BYTES + _BYTES_PER_BYTE * sum(map(len, messages))
     for number, message in enumerate(messages, 1):
         packed, samples, type_ = _usual(message, types) or _parts(message)
         if not samples:
             continue
         try:
             references = packed if packed.isascii() else _numbers(packed)
-            labels += len(references) // 2
-            if labels > MAX_RECORD_LABELS:
-                raise too_many_labels()
             if longest * len(references) > _MOST_BYTES:
                 _check_size(symbols, references)
             spelling = b"".join(map(text, references)), type_
             spelled += len(spelling[0])
-            if spelled > _MOST_BYTES_OF_ALL:
-                raise DecodeError("labels", f"more than {_MOST_BYTES_OF_ALL} bytes of labels, each series' counted")
+            if spelled > most:
+                raise DecodeError("labels", f"more than {most} bytes of labels in all series together")
             if len(references) % 2:
                 raise DecodeError("symbols", f"an odd number of label references, {len(references)}")
             tag = series.by_raw.get(spelling)

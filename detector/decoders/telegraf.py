@@ -19,7 +19,7 @@ import msgspec
 
 from detector.decoders.columns import Columns, decode_records
 from detector.decoders.general import Times, first_of
-from detector.decoders.identity import Kinds, key_of, raw_labels, remember
+from detector.decoders.identity import Kinds, key_of, most_labels, raw_labels, remember
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
@@ -64,7 +64,7 @@ class TelegrafDecoder:
     def _take(self, columns: Columns, row: int, metric: _Metric, series: SeriesIndex) -> None:
         time, name, tags = self._times(metric.timestamp), metric.name, bytes(metric.tags)
         if len(metric.fields) > 1:
-            columns.share(tags.count(b":"), len(metric.fields))
+            columns.share(most_labels(tags), len(metric.fields))
         labels: Any = None
         for field, value in metric.fields.items():
             if value.__class__ is str:

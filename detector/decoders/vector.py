@@ -32,7 +32,7 @@ import msgspec
 
 from detector.decoders.columns import Columns, decode_records
 from detector.decoders.general import Times, first_of
-from detector.decoders.identity import key_of, raw_labels, remember
+from detector.decoders.identity import key_of, most_labels, raw_labels, remember
 from detector.errors import DecodeError
 from detector.records import Kind, RawBatch, SampleBatch
 from detector.series import SeriesIndex
@@ -134,7 +134,7 @@ class VectorDecoder:
         is_delta = metric.kind == "incremental"
         numbers = _numbers(metric)
         if len(numbers) > 1:
-            columns.share(tags.count(b":"), len(numbers))
+            columns.share(most_labels(tags), len(numbers))
         labels: dict[str, Any] | None = None
         for suffix, quantile, is_total, value in numbers:
             kind = Kind.COUNTER if is_total and not is_delta else Kind.GAUGE
