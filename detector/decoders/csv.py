@@ -14,6 +14,8 @@ header), `timestamp`, `value`, and `identity` or `labels` for a file name that c
 
 from __future__ import annotations
 
+import re
+
 from detector.decoders.columns import Columns
 from detector.decoders.general import Times, number_of
 from detector.decoders.identity import Kinds, remember
@@ -29,6 +31,7 @@ _TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time",
 """What a header calls the column of times."""
 _NOTHING = frozenset({"", "null", "none", "na", "n/a"})
 """How programs write that there is no value."""
+_WITH_UNIT = re.compile(r"[-+]?\d[\d.,]*\s*(?:[^\W\d_]|[%°]).*")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -53,7 +56,7 @@ class CsvDecoder:
                 if batch.topic in self._refused:
                     raise DecodeError("columns", "not read: by the header of the file its columns are others")
                 stamp, value = _cells(line)
-                time, number = self._times(stamp), None if value.lower() in _NOTHING else number_of(value)
+                time, number = self._times(stamp), None if value.lower() in _NOTHING else _number(value)
                 tag = series.by_raw.get(batch.topic)
                 if tag is None:
                     key = SeriesKey.of(batch.topic)
@@ -112,6 +115,17 @@ def _check(header: bytes) -> None:
     if "value" in words[2:] and words[1] != "value":
         at = words.index("value")
         raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the second, behind the time")
+
+
+def _number(text: str) -> float | None:
+    """Raises DecodeError."""
+    try:
+        return number_of(text)
+    except DecodeError as exc:
+        if _WITH_UNIT.fullmatch(text):
+            hint = "it has a unit; export plain numbers (in Grafana without `Formatted data`)"
+            raise DecodeError(exc.reason, f"{exc.detail}: {hint}") from None
+        raise
 
 
 def _cells(line: bytes | None) -> tuple[str, str]:
