@@ -21,7 +21,7 @@ from detector.synthetic.parts import Grid
 from detector.synthetic.services import SERVICES
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "backtest.png"
-SIZE = "1160,1310"
+SIZE = "1160,1392"
 START, STEP_SECONDS, DAYS = 1_749_945_600.0, 300.0, 14
 STREAMS = {
     "web/requests_per_second.csv": ("http_requests_per_second", {"drop_to_zero": 6.4, "spike": 9.2, "drift": 11.5}),
