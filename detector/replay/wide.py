@@ -45,16 +45,16 @@ def series(handle: io.BufferedReader, complain: Callable[[str], None]) -> dict[s
 def _columns(handle: io.BufferedReader, separator: str, count: int) -> tuple[list[bytes], list[bool]]:
     """The rows of each of `count` columns, and whether there is a number in it."""
     numeric = [False] * count
-    parts: list[list[str]] = [[f"timestamp{separator}value\n"] for _ in range(count)]
+    columns = [bytearray(f"timestamp{separator}value\n".encode()) for _ in range(count)]
     for row in csv.reader((line.decode("utf-8", "replace") for line in handle), delimiter=separator):
         stamp = _cell(row[0], separator) if row else ""
-        for at, part in enumerate(parts, 1):
+        for at, column in enumerate(columns, 1):
             if at < len(row):
-                part.append(f"{stamp}{separator}{_cell(row[at], separator)}\n")
+                column += f"{stamp}{separator}{_cell(row[at], separator)}\n".encode()
                 numeric[at - 1] = numeric[at - 1] or _is_number(row[at], separator)
             else:
-                part.append(f"{stamp}\n")
-    return ["".join(part).encode() for part in parts], numeric
+                column += f"{stamp}\n".encode()
+    return [bytes(column) for column in columns], numeric
 
 
 def _header(line: bytes, complain: Callable[[str], None]) -> tuple[list[str], str] | None:
