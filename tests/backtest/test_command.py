@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from detector.cli.commands import app
-from detector.errors import LabelError
+from detector.errors import LabelError, SourceError
 
 START = 1_600_000_000
 
@@ -53,3 +53,24 @@ def test_wrong_labels_end_it_before_anything_is_replayed(folder: Path) -> None:
     ran = CliRunner().invoke(app, ["backtest", str(folder), "--labels", str(labels), "--report", str(folder / "r")])
     assert isinstance(ran.exception, LabelError)
     assert not (folder / "r").exists()
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_replay(folder: Path) -> None:
+    (folder / "bad.csv").write_text("timestamp,value\nnever,1\n")
+    ran = CliRunner().invoke(app, ["backtest", str(folder), "--report", str(folder / "cpu.csv")])
+    assert isinstance(ran.exception, SourceError)
+    assert "cpu.csv: cannot be written: there is a file in its place" in str(ran.exception)
+    assert "never" not in ran.output
+
+
+def test_files_and_folders_of_any_kind_are_replayed_together(folder: Path) -> None:
+    values = [[START + 300 * row, f"{row % 7}"] for row in range(70)]
+    (folder / "load.json").write_text(json.dumps([{"metric": {"__name__": "load"}, "values": values}]))
+    report = folder / "report"
+    ran = CliRunner().invoke(
+        app, ["backtest", *(str(folder / name) for name in ("cpu.csv", "load.json")), "--report", str(report)]
+    )
+    assert ran.exit_code == 0, ran.output
+    written = json.loads((report / "report.json").read_text())
+    assert written["data"] == f"{folder / 'cpu.csv'} and 1 more"
+    assert [one["file"] for one in written["runs"][0]["unlabelled"]] == ["cpu.csv", "load/load"]
