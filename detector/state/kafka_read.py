@@ -56,6 +56,7 @@ class KafkaReader:
 
     def pieces(self, partition: Partition) -> Steps[Pieces]:
         """What there is of a partition, as it lies in the topic."""
+        yield from self._hear_of_topic()
         if partition[1] not in self._numbers():
             raise StateUnavailable(
                 f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has got more "
@@ -83,6 +84,21 @@ class KafkaReader:
     def close(self, timeout_seconds: float) -> None:
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(timeout_ms=milliseconds(timeout_seconds))
+
+    def _hear_of_topic(self) -> Steps[None]:
+        """The library asks for it anew after each restore, and would wait for the answer in one go."""
+        consumer, deadline = self._consumer, time.monotonic() + self._timeout_seconds
+        try:
+            answer = consumer._cluster.add_topic(self._topic)
+            while not answer.is_done:
+                try:
+                    consumer._net.run(consumer._manager.wait_for, answer, milliseconds(_ANSWER_SECONDS))
+                except kafka_errors.KafkaTimeoutError:
+                    if time.monotonic() > deadline:
+                        raise
+                yield
+        except kafka_errors.KafkaError as exc:
+            raise unavailable(exc, f"looking up state topic {self._topic}", self._kafka) from exc
 
     def _numbers(self) -> list[int]:
         try:

@@ -1,14 +1,20 @@
-"""G4: a restore that takes longer than the group waits for a poll. Without slices, it would begin again for ever."""
+"""G4, G12: a restore that takes longer than the group waits for a poll, and a state topic whose broker is silent."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from itertools import pairwise
 
 import pytest
 
 from detector.clock import SystemClock
+from detector.config.schema import Kafka
+from detector.errors import StateUnavailable
 from detector.records import Partition
+from detector.state.kafka import KafkaStore
+from detector.state.manifest import block_name
 from detector.testing import LogSource, MemoryStore
 from tests.integration.driving import MakeSource
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
@@ -21,6 +27,8 @@ POLL_INTERVAL_SECONDS, SESSION_SECONDS = 3.0, 6.0
 """Its client looks every third of a session whether it was polled in the interval."""
 BLOB_SECONDS = 2.0
 PARTITIONS = 3
+STORE_SECONDS, STEP_SECONDS = 20.0, 10.0
+"""Until a silent broker is an error; a step takes a tenth of this one, or so."""
 
 
 def stored_half_of(log: Log) -> World:
@@ -62,3 +70,29 @@ def test_g4_a_worker_that_restores_for_longer_than_the_group_waits_for_a_poll_ke
     assert seconds > 2 * (POLL_INTERVAL_SECONDS + SESSION_SECONDS / 3), "long enough to be thrown out"
     assert life.log.getvalue().count("state restored") == PARTITIONS
     assert life.state() == oracle(log)[0]
+
+
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_g12_whoever_restores_may_do_something_else_while_a_broker_is_silent(own_cluster, steps_before: int) -> None:
+    """A worker hears that it is to stop, say, long before the broker's silence is an error."""
+    cluster = own_cluster
+    topic = cluster.endpoint.create_topic(cleanup_policy="compact")
+    connection = Kafka(bootstrap_servers=[cluster.bootstrap], request_timeout_seconds=30)
+    store = KafkaStore(connection, topic, [], "group", timeout_seconds=STORE_SECONDS)
+    try:
+        for number in range(50):  # more than one fetch brings
+            store.write(("metrics", 0), block_name(1, number, "w"), os.urandom(1 << 20))
+        store.flush(PATIENCE_SECONDS)
+        steps = store.opening(("metrics", 0))
+        for _ in range(steps_before):
+            next(steps)
+        cluster.brokers[0].pause()
+        took = [time.monotonic()]
+        with pytest.raises(StateUnavailable):
+            took.extend(time.monotonic() for _ in steps)
+        assert len(took) > 3
+        assert max(after - before for before, after in pairwise(took)) < STEP_SECONDS
+        assert took[-1] - took[0] > STORE_SECONDS / 2
+    finally:
+        cluster.brokers[0].resume()
+        store.close(5.0)
