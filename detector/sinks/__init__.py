@@ -1,4 +1,4 @@
-"""Sinks: where alerts and dead letters go. Each is imported only when it is asked for, with the library it needs."""
+"""Sinks: where alerts and dead letters go. Each one, and the library it needs, is imported only when enabled."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,15 +9,15 @@ from detector.records import Alert
 from detector.sinks.board import AlertBoard
 
 Failed = Callable[[], object]
-"""Hears of what a sink has not delivered, and goes on in spite of."""
+"""Called for each failure to deliver that the sink carries on after."""
 Record = Callable[[Alert], Mapping[str, Any]]
-"""An alert to what subscribers of the topic read."""
+"""Turns an alert into the record that subscribers of the topic read."""
 
 
 def kafka_topic_sink(config: Config, topic: str, max_message_bytes: int = 0) -> Sink:
-    """A sink that writes to `topic` of the configured cluster. Raises SourceError's kin where it cannot start.
+    """A sink that writes to `topic` of the configured cluster. Raises SourceError if it cannot start.
 
-    Messages may be a MiB large, or `max_message_bytes` where that is more.
+    Messages may be up to 1 MiB, or `max_message_bytes` if that is more.
     """
     from detector.sinks.kafka import KafkaSink
 
@@ -54,6 +54,6 @@ def _alertmanager(config: Config, record: Record, clock: Clock, failed: Failed) 
 
 
 SINKS: dict[str, Callable[[Config, Failed], Sink]] = {"kafka": _kafka, "stdout": _stdout, "webhook": _webhook}
-"""Key of `sinks` -> its maker."""
+"""Key under `sinks` -> the function that builds the sink."""
 BOARDS: dict[str, Callable[[Config, Record, Clock, Failed], AlertBoard]] = {"alertmanager": _alertmanager}
-"""Key of `sinks` -> the maker of what repeats alerts instead."""
+"""Key under `sinks` -> the function that builds the board, which repeats open alerts instead."""

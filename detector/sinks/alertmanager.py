@@ -1,7 +1,7 @@
-"""Shows open alerts to Alertmanagers, by repeating them for as long as they are open. Nothing here is durable.
+"""Keeps Alertmanagers informed of open alerts by repeating each one while it is open. Nothing here is durable.
 
-What is open is part of the state of streams, so whoever owns a partition knows it. Alertmanager ends an alert that
-nobody repeats; a thread for each of them does, and neither detection nor a checkpoint ever waits for one.
+Open alerts are part of a stream's state, so the owner of a partition knows them. Alertmanager resolves an alert that is
+no longer repeated. Each Alertmanager has its own thread; neither detection nor a checkpoint ever waits for it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from detector.sinks.alertmanager_schedule import Schedule
 BATCH = 128
 """Alerts in one request."""
 LASTING = 4
-"""Intervals for which an alert stays open that is not repeated."""
+"""Intervals for which an alert stays open without being repeated."""
 SETTLING = 0.25
-"""Of the interval: what is open in restored state waits so long: records behind the snapshot may have ended it."""
+"""Share of the interval for which alerts open in restored state are held back: later records may have ended them."""
 TICK_SECONDS = 0.5
 SUSPENSION_SECONDS = 5.0
-"""A thread that sleeps this much longer than it meant to was frozen, and its partitions may be another's by now."""
+"""A thread that oversleeps by this much was frozen, and another worker may own its partitions by now."""
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
 
@@ -41,20 +41,20 @@ class Client(Protocol):
 
     url: str
     timeout_seconds: float
-    """How long a request may take."""
+    """Longest time a request may take."""
 
     def post(self, alerts: bytes) -> None:
-        """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
+        """Raises DeliveryError, `retriable` unless these very alerts were refused."""
         ...
 
 
 class Teller:
-    """One Alertmanager, and the thread that tells it."""
+    """One Alertmanager, and the thread that posts to it."""
 
     def __init__(
         self, client: Client, resend_seconds: float, most: int, clock: Clock, failed: Callable[[], object]
     ) -> None:
-        """`failed` hears of every request that failed, and of every alert that was refused or had no place."""
+        """`failed` is called for each failed request and for each alert that was refused or did not fit."""
         self.schedule = Schedule(resend_seconds, most)
         self._client = client
         self._clock = clock
@@ -69,12 +69,12 @@ class Teller:
 
     @property
     def waiting(self) -> int:
-        """Alerts whose last change was not accepted yet."""
+        """Alerts whose last change has not been accepted yet."""
         with self._changed:
             return self.schedule.waiting
 
     def tell(self, notices: Sequence[Notice], delay_seconds: float) -> None:
-        """Have these told, after the delay."""
+        """Schedule these to be sent after the delay."""
         now = self._clock.monotonic()
         with self._changed:
             left_out = [one for one in notices if not self.schedule.tell(one, now, delay_seconds)]
@@ -91,31 +91,31 @@ class Teller:
             )
 
     def forget(self, partition: Partition) -> None:
-        """Say nothing more of the alerts of this partition."""
+        """Stop sending the alerts of this partition."""
         with self._changed:
             self.schedule.forget(partition, self._clock.monotonic())
 
     def ask_to_close(self, within_seconds: float) -> None:
-        """Have what waits tried once more, if that begins in time, then the thread end."""
+        """Make the thread try waiting alerts once more, if it can start in time, and then end."""
         with self._changed:
             self._closing = True
             self._closed_at = self._clock.monotonic() + within_seconds
             self._changed.notify()
 
     def join(self, timeout_seconds: float) -> None:
-        """Wait for the end of the thread. A request that hangs is left to itself."""
+        """Wait for the thread to end. A request that hangs is abandoned."""
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         while notices := self._next():
             self._post(notices)
         while self._clock.monotonic() < self._closed_at and (last := self._due(news_only=True)) and self._post(last):
-            """One failure is enough."""
+            """Stop at the first failure."""
         if waiting := self.waiting:
             log.warning("ended with alerts that were not accepted", url=self._client.url, alerts=waiting)
 
     def _next(self) -> list[Notice]:
-        """Wait for something to tell; nothing at the end."""
+        """Wait for notices to send; empty once closing."""
         while not self._closing:
             if self._clock.monotonic() >= self._not_before and (notices := self._due()):
                 return notices
@@ -127,7 +127,7 @@ class Teller:
         return []
 
     def _pause_if_frozen(self, began: float, meant_seconds: float) -> None:
-        """After what was meant to take so long: the worker is to learn first which partitions are another's by now."""
+        """If a step overran because of a freeze, pause: the worker must first learn which partitions it has lost."""
         now = self._clock.monotonic()
         if now > began + meant_seconds + SUSPENSION_SECONDS:
             self._not_before = max(self._not_before, now + SETTLING * self.schedule.resend_seconds)
@@ -137,7 +137,7 @@ class Teller:
             return self.schedule.due(self._clock.monotonic(), BATCH, news_only=news_only)
 
     def _post(self, notices: list[Notice]) -> bool:
-        """True once all were told; those that are refused are told apart, lest they keep others back."""
+        """True once all are settled. A refused batch is split, so that one bad alert does not block the others."""
         try:
             self._request(notices)
         except DeliveryError as exc:
@@ -177,7 +177,7 @@ class Teller:
 
 
 class AlertmanagerBoard:
-    """Every configured Alertmanager, each told for itself: one that is away keeps nothing from the others."""
+    """Every configured Alertmanager, each served independently: an outage of one does not affect the others."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class AlertmanagerBoard:
         clock: Clock,
         failed: Callable[[], object],
     ) -> None:
-        """`record` makes of an alert what subscribers read; for `failed` see `Teller`."""
+        """`record` turns an alert into what subscribers read; for `failed` see `Teller`."""
         self._record = record
         self._settling_seconds = SETTLING * section.resend_seconds
         self._tellers = [
@@ -195,7 +195,7 @@ class AlertmanagerBoard:
         ]
 
     def waiting(self) -> int:
-        """One that several Alertmanagers have not accepted counts for each."""
+        """An alert that several Alertmanagers have not accepted counts once for each."""
         return sum(teller.waiting for teller in self._tellers)
 
     def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
@@ -208,9 +208,9 @@ class AlertmanagerBoard:
             teller.forget(partition)
 
     def close(self, timeout_seconds: float) -> None:
-        """One last try at what was not accepted, in a third of the time.
+        """Try once more, within a third of the time, to send what was not accepted.
 
-        What is open stays so until the partition's next owner repeats it, or it ends for want of repetition.
+        Open alerts stay open until the partition's next owner repeats them, or they expire because nobody does.
         """
         until = time.monotonic() + timeout_seconds / 3
         for teller in self._tellers:

@@ -1,4 +1,4 @@
-"""An alert as Alertmanager's API v2 takes it: names that every version knows, and times that it accepts."""
+"""Alerts in the form of Alertmanager's API v2, with label names valid in every version and times it accepts."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import msgspec
 from detector.records import Alert, Partition, rfc3339
 
 Labels = tuple[tuple[str, str], ...]
-"""(name, value) in the order of the names: an alert's identity to Alertmanager."""
+"""(name, value) pairs sorted by name: an alert's identity to Alertmanager."""
 LONGEST_NAME = 1_000
-"""Characters of a stream's name among the contributors."""
+"""Characters to which the name of a contributing stream is cut."""
 _NOT_IN_NAMES = re.compile("[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What Alertmanager is to know of one stream's or group's alert. Times are unix seconds of event time."""
+    """One stream's or group's alert as Alertmanager should see it. Times are unix seconds of event time."""
 
     source: tuple[Partition, str]
-    """The partition and the stream's fingerprint. Two sources may have the same labels."""
+    """Partition, and fingerprint of the stream or group. Two sources may have the same labels."""
     labels: Labels
     annotations: Mapping[str, str]
     starts_at: float
     ends_at: float | None
-    """None while it fires."""
+    """None while it is firing."""
 
 
 def notice(alert: Alert, record: Mapping[str, Any]) -> Notice:
-    """`record` is the alert as subscribers of the topic read it; labels and summary are the same here."""
+    """`record` is the alert as subscribers of the topic read it; labels and summary are taken from it."""
     annotations = {
         **record["annotations"],
         "value": f"{alert.value:.6g}",
@@ -53,7 +53,7 @@ def notice(alert: Alert, record: Mapping[str, Any]) -> Notice:
 
 
 def known_labels(labels: Mapping[str, str]) -> Labels:
-    """Labels as Alertmanager knew them before 0.27; values of names that become the same are joined.
+    """Labels valid in Alertmanager before 0.27; where two names become the same, their values are joined.
 
     >>> known_labels({"host.name": "a", "host-name": "b", "9th": "c", "none": ""})
     (('_9th', 'c'), ('host_name', 'b;a'))
@@ -66,10 +66,10 @@ def known_labels(labels: Mapping[str, str]) -> Labels:
 
 
 def body(notices: Iterable[Notice], now: float, lasting_seconds: float) -> bytes:
-    """The request that tells of these at `now`, unix seconds. An alert that fires ends unless it is repeated in time.
+    """The request body for these at `now`, in unix seconds. A firing alert expires unless it is repeated in time.
 
-    Alertmanager takes no alert that ends before it began, and would keep one that ends in the future open until then:
-    so nothing began or ended after `now`.
+    Alertmanager rejects an alert that ends before it starts, and keeps one that ends in the future open until then.
+    Start times, and end times of alerts that are over, are therefore never after `now`.
     """
     return msgspec.json.encode([_posted(one, now, lasting_seconds) for one in notices])
 
@@ -91,5 +91,5 @@ def _known(name: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """Lone surrogates are no text that JSON could carry."""
+    """Replace lone surrogates, which JSON in UTF-8 cannot carry."""
     return text.encode("utf-8", "replace").decode("utf-8")

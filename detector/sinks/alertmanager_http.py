@@ -15,7 +15,7 @@ _WORDS = Words(
 
 
 class AlertmanagerClient:
-    """Posts alerts to one address."""
+    """Posts alerts to one Alertmanager."""
 
     def __init__(self, url: str, section: Alertmanager) -> None:
         self.url = url
@@ -23,10 +23,10 @@ class AlertmanagerClient:
         self._http = HttpClient(section, _WORDS)
 
     def post(self, alerts: bytes) -> None:
-        """Raises DeliveryError, `retriable` unless it is these alerts that are refused."""
+        """Raises DeliveryError, `retriable` unless these very alerts were refused."""
         self._http.post(self.url + PATH, alerts, self.url)
 
 
 def troubles(section: Alertmanager) -> list[str]:
-    """What is wrong with the files that are needed for a request, a line each."""
+    """What is wrong with the files that a request needs, one line each."""
     return HttpClient(section, _WORDS).troubles()

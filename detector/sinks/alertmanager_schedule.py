@@ -1,4 +1,4 @@
-"""What one Alertmanager is to be told, and when. Pure: times are seconds of a clock that never jumps."""
+"""What to send to one Alertmanager, and when. Pure: times are seconds of a clock that never jumps."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from detector.records import Partition
 from detector.sinks.alertmanager_alert import Labels, Notice
 
 ENDED_SECONDS = 300.0
-"""For so long the end of an alert is repeated: one that is lost, or overtaken by a repetition, is made up for."""
+"""How long the end of an alert is repeated, in case a message is lost or overtaken by an earlier repetition."""
 EARLY = 0.1
-"""Of the interval: what is due so soon goes along, so that repetitions come to travel together."""
+"""Share of the interval: repetitions due this soon are sent along, so that over time they travel together."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """All that is known under one set of labels: that of several streams, where they share them."""
+    """All notices under one set of labels, which several streams may share."""
 
     notices: dict[tuple[Partition, str], Notice]
     shown: Notice
-    """The one that is told: the alert that fires for longest, else the last one to end."""
+    """The one to send: the alert that has been firing longest, otherwise the last one to end."""
     changed_at: float
     due_at: float
     accepted: bool = False
-    """`shown` was."""
+    """Whether `shown` was accepted."""
 
 
 class Schedule:
-    """An alert that fires is due at once, and again every `resend_seconds` for as long as it fires.
+    """A firing alert is due at once, and again every `resend_seconds` while it fires.
 
-    One that ended is due likewise, until it was accepted once and `ENDED_SECONDS` have passed. `most` are held at most.
+    An alert that ended is due likewise, until it has been accepted and `ENDED_SECONDS` have passed. At most `most` sets
+    of labels are held.
     """
 
     def __init__(self, resend_seconds: float, most: int) -> None:
@@ -40,11 +41,11 @@ class Schedule:
 
     @property
     def waiting(self) -> int:
-        """Alerts whose last change was not accepted yet."""
+        """Alerts whose last change has not been accepted yet."""
         return sum(not entry.accepted for entry in self._entries.values())
 
     def tell(self, notice: Notice, now: float, delay_seconds: float = 0.0) -> bool:
-        """It began or ended; due after the delay. False where there is no place for it."""
+        """An alert began or ended; it is due after the delay. False if there is no room for it."""
         entry = self._entries.get(notice.labels)
         if entry is None:
             if len(self._entries) >= self.most:
@@ -56,19 +57,19 @@ class Schedule:
         return True
 
     def forget(self, partition: Partition, now: float) -> None:
-        """Say nothing more of the alerts of this partition."""
+        """Stop sending the alerts of this partition."""
         for labels, entry in list(self._entries.items()):
             fired = entry.shown.ends_at is None
             for source in [source for source in entry.notices if source[0] == partition]:
                 del entry.notices[source]
             fires = any(notice.ends_at is None for notice in entry.notices.values())
-            if not entry.notices or (fired and not fires):  # what fired still does, elsewhere
+            if not entry.notices or (fired and not fires):  # it is still firing, under another owner
                 del self._entries[labels]
             else:
                 self._show(entry, now, 0.0)
 
     def due(self, now: float, most: int, *, news_only: bool = False) -> list[Notice]:
-        """Up to `most` that are to be told now, changes before repetitions, what waits longest first."""
+        """Up to `most` notices to send now: changes before repetitions, longest waiting first."""
         entries = [entry for entry in self._entries.values() if not (news_only and entry.accepted)]
         if not any(entry.due_at <= now for entry in entries):
             return []
@@ -78,7 +79,7 @@ class Schedule:
         return [entry.shown for entry in ripe[:most]]
 
     def settle(self, notices: Iterable[Notice], now: float) -> None:
-        """These were accepted, as they stand; what changed meanwhile is still due."""
+        """These were accepted as they are; anything that has changed since is still due."""
         for notice in notices:
             entry = self._entries.get(notice.labels)
             if entry is None or entry.shown is not notice:
@@ -95,5 +96,5 @@ class Schedule:
 
 
 def _rank(notice: Notice) -> tuple[bool, float]:
-    """Alerts that fire come first, of these the oldest; then the one that ended last."""
+    """Firing alerts first, oldest first; then ended ones, most recently ended first."""
     return (False, notice.starts_at) if notice.ends_at is None else (True, -notice.ends_at)

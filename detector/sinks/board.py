@@ -1,4 +1,4 @@
-"""The other kind of sink: it is told what is open, and repeats that for as long as it is."""
+"""The other kind of sink: it learns which alerts are open and repeats them while they are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from detector.records import Alert, Partition
 
 
 class AlertBoard(Protocol):
-    """Shows which alerts are open. No call blocks or fails: nothing waits for a board, and it keeps no record."""
+    """Shows which alerts are open. No call blocks or fails: nothing waits for a board, and it stores nothing."""
 
     def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
-        """These began or ended; or, `restored`, they are open in state that was taken over with its partition."""
+        """These alerts began or ended; if `restored`, they are open in state taken over with its partition."""
         ...
 
     def forget(self, partition: Partition) -> None:
-        """It is not ours any more: its alerts are repeated no longer, and not ended either."""
+        """The partition is no longer ours: stop repeating its alerts, without ending them."""
         ...
 
     def waiting(self) -> int:
-        """Alerts whose last change was not delivered yet; any thread may ask."""
+        """Alerts whose last change has not been delivered yet; callable from any thread."""
         ...
 
     def close(self, timeout_seconds: float) -> None:
-        """One last try at what was not delivered, and no end to what is open. Idempotent."""
+        """Try once more to deliver what is waiting; open alerts are not ended. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""The dead letter: a record that could not be decoded, as it was, with where it came from and why it is here."""
+"""The dead letter: a record that could not be decoded, unchanged, with its origin and the reason."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from detector.records import Reject
 PREFIX = "detector_dead_letter_"
 MAX_KEY_BYTES = 32_768
 ENVELOPE_BYTES = 65_536
-"""Key, headers and framing of a dead letter take less."""
+"""Upper bound on the key, headers and framing of a dead letter."""
 
 
 class DeadLetterRecord:
-    """Encodes rejects. What is too large of a record is replaced by its hash, lest it fail again here."""
+    """Encodes rejects. A key or value that is too large is replaced by its hash, so that the dead letter fits."""
 
     def __init__(self, max_value_bytes: int) -> None:
-        """Of a value; a key may have `MAX_KEY_BYTES`."""
+        """`max_value_bytes` bounds the value; the key may have `MAX_KEY_BYTES`."""
         self.max_value_bytes = max_value_bytes
 
     def __call__(self, reject: Reject) -> Message:
-        """Key and value are the record's own bytes; the headers say topic, partition, offset, reason and detail."""
+        """Key and value are the record's own bytes; headers give topic, partition, offset, reason and detail."""
         headers = {
             "reason": reject.reason,
             "detail": reject.detail,
@@ -37,7 +37,7 @@ class DeadLetterRecord:
 
 
 def _bounded(name: str, part: bytes | None, most: int) -> tuple[bytes | None, dict[str, str]]:
-    """The part, or None where it is too large, and headers that say what it was."""
+    """The part and no headers; if it is too large, None and headers with its size and hash."""
     if part is None or len(part) <= most:
         return part, {}
     return None, {f"{name}_bytes": str(len(part)), f"{name}_sha256": hashlib.sha256(part).hexdigest()}

@@ -1,4 +1,4 @@
-"""Messages to one Kafka topic, each acknowledged by every in-sync replica or reported as not delivered."""
+"""Writes messages to one Kafka topic, each acknowledged by every in-sync replica or reported as undelivered."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _USUAL_REQUEST_BYTES = 1 << 20
 
 
 class KafkaSink:
-    """An idempotent producer with a bound of its own on what is in flight: the library buffers without one.
+    """An idempotent producer with a bound on messages in flight, because the library buffers without one.
 
-    After a message could not be delivered nothing more is accepted: whoever sent it must begin again where everything
-    was acknowledged, with a new sink. Raises BrokerUnreachable, AccessDenied or TopicMissing where it cannot start.
+    Once a message could not be delivered, the sink accepts no more: the sender must start again with a new sink, from
+    the last point at which everything was acknowledged. Raises BrokerUnreachable, AccessDenied or TopicMissing if it
+    cannot start.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class KafkaSink:
         delivery_timeout_seconds: float = 30.0,
         max_message_bytes: int = 0,
     ) -> None:
-        """Messages may be a MiB large, or `max_message_bytes` where that is more."""
+        """Messages may be up to 1 MiB, or `max_message_bytes` if that is more."""
         self._kafka = kafka
         self._topic = topic
         self._max_in_flight = max_in_flight
@@ -57,22 +58,22 @@ class KafkaSink:
 
     @property
     def partitions(self) -> int:
-        """Partitions of the topic."""
+        """Number of partitions of the topic."""
         return len(self._producer.partitions_for(self._topic))
 
     @property
     def in_flight(self) -> int:
-        """Messages handed over and not known to be acknowledged."""
+        """Messages sent but not known to be acknowledged."""
         self._reap()
         return len(self._in_flight)
 
     def send(self, message: Message) -> None:
-        """Waits for the oldest message where `max_in_flight` are on their way, `delivery_timeout_seconds` at most."""
+        """With `max_in_flight` messages in flight, waits up to `delivery_timeout_seconds` for the oldest one."""
         self._reap()
         self._require_usable()
         if len(self._in_flight) >= self._max_in_flight:
             self._wait_for_oldest(self._delivery_timeout_seconds)
-        # Kafka knows no record without key and value.
+        # A record needs a key or a value.
         value = b"" if message.key is None and message.value is None else message.value
         try:
             future = self._producer.send(
@@ -83,7 +84,7 @@ class KafkaSink:
         self._in_flight.append(future)
 
     def flush(self, timeout_seconds: float) -> None:
-        """A time-out leaves the sink usable, and `flush` may be called again; a failed delivery does not."""
+        """A timeout leaves the sink usable, and `flush` may be called again; a failed delivery does not."""
         deadline = time.monotonic() + timeout_seconds
         while self._in_flight:
             self._wait_for_oldest(deadline - time.monotonic())
@@ -99,7 +100,7 @@ class KafkaSink:
         self._stop_producer(timeout_seconds)
 
     def _stop_producer(self, timeout_seconds: float) -> None:
-        # The library waits as long as it is told to, up to three times over, and may leave its thread behind.
+        # The library may wait up to three times the timeout it is given, and may leave its thread running.
         third = timeout_seconds / 3
         with suppress(kafka_errors.KafkaError):
             self._producer.close(timeout=third)
@@ -107,7 +108,7 @@ class KafkaSink:
         self._producer._sender.join(third)
 
     def _reap(self) -> None:
-        """Take what is settled off the front, in the order of sending."""
+        """Remove settled messages from the front, in sending order."""
         while self._in_flight and self._in_flight[0].is_done:
             future = self._in_flight.popleft()
             if future.failed():
@@ -140,7 +141,7 @@ class KafkaSink:
             raise error
 
     def _require_topic(self) -> None:
-        """The library ends with the same time-out where there is no such topic and where no broker said anything."""
+        """Tell a missing topic from silent brokers: the library reports both with the same timeout."""
         deadline = time.monotonic() + self._kafka.request_timeout_seconds
         while True:
             asked_at = time.monotonic()
@@ -169,7 +170,7 @@ def _producer_options(kafka: Kafka, delivery_timeout_seconds: float, max_message
         "linger_ms": _LINGER_MS,
         "max_request_size": max(_USUAL_REQUEST_BYTES, max_message_bytes),
         "delivery_timeout_ms": delivery_timeout_ms,
-        # A request that may outlive the delivery it serves would leave the delivery's outcome open.
+        # If a request outlived its delivery timeout, the outcome of the delivery would be unknown.
         "request_timeout_ms": max(1, min(options["request_timeout_ms"], delivery_timeout_ms - _LINGER_MS)),
         "max_block_ms": min(_LOOKUP_TIMEOUT_MS, options["request_timeout_ms"]),
     }

@@ -1,4 +1,4 @@
-"""Messages as lines on standard output."""
+"""Writes messages as lines to standard output."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from detector.protocols import Message
 
 
 class StdoutSink:
-    """One line a message: its value, which is JSON without line breaks. Keys and headers are not shown.
+    """One line per message: its value, which is JSON without line breaks. Keys and headers are not shown.
 
-    A reader that has gone (`detector run | head`) is a DeliveryError that no retry can mend.
+    If the reader is gone (`detector run | head`), raises a DeliveryError that is not `retriable`.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
         if stream is None and isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale's encoding
+            sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the locale
 
     def send(self, message: Message) -> None:
         if message.value is None:
@@ -33,7 +33,7 @@ class StdoutSink:
         self._do(self._stream.flush)
 
     def close(self, timeout_seconds: float) -> None:
-        """Standard output is not ours to close."""
+        """Does nothing: standard output is not ours to close."""
 
     def _do(self, write: Callable[[], object]) -> None:
         try:
@@ -47,6 +47,6 @@ class StdoutSink:
             raise DeliveryError(f"standard output cannot be written: {exc}") from exc
 
     def _leave_quietly(self) -> None:
-        """Without this, the interpreter complains of the broken pipe once more when it flushes at exit."""
+        """Redirect to /dev/null: otherwise the interpreter reports the broken pipe again when it flushes at exit."""
         if self._stream is sys.stdout:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Alerts to one address over HTTP, in order, each acknowledged by an answer of 2xx or reported as not delivered."""
+"""Posts alerts to one address over HTTP, in order, each acknowledged with a 2xx response or reported as undelivered."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from detector.sinks.webhook_pace import Pace
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
 OVERSLEPT_SECONDS = 5.0
-"""A retry that comes this much too late comes after the process was frozen."""
+"""A retry this late means that the process was frozen."""
 
 NO_TROUBLE = "the receiver has not answered yet"
 LONGEST_JOIN_SECONDS = 1.0
-"""A thread that is still connecting sends nothing any more, and is left to itself."""
+"""A thread still connecting after this is abandoned; it will not send anything."""
 
 log = structlog.get_logger(__name__)
 
 
 class Client(Protocol):
-    """Whoever is posted to."""
+    """The receiver of the posts."""
 
     def post(self, body: bytes) -> None:
-        """Raises DeliveryError, `retriable` unless it is this body that is refused."""
+        """Raises DeliveryError, `retriable` unless this very body was refused."""
         ...
 
     def abort(self) -> None:
-        """The request that is on its way fails, and so does every later one."""
+        """Make the request in progress fail, and every later one."""
         ...
 
 
 class WebhookSink:
-    """A thread posts what was handed over, one request after the other; what is refused for its content is left out.
+    """A thread posts queued alerts, one request at a time; an alert refused for its content is dropped.
 
-    Once the receiver has not taken the first in line for `delivery_timeout_seconds` nothing more is accepted: whoever
-    sent it must begin again where everything was acknowledged, with a new sink. Raises DeliveryError where a file
-    that it needs cannot be used.
+    Once the receiver has not accepted the first alert in the queue for `delivery_timeout_seconds`, the sink accepts no
+    more: the sender must start again with a new sink, from the last point at which everything was acknowledged. Raises
+    DeliveryError if a file that it needs cannot be used.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WebhookSink:
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`failed` hears of every request that failed, and of every alert that was refused."""
+        """`failed` is called for each failed request and each refused alert."""
         self._section = section
         self._failed = failed
         self._client = client or WebhookClient(section)
@@ -74,7 +74,7 @@ class WebhookSink:
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._turn_began_at = 0.0
-        """Since then, the first in line has been the first."""
+        """When the alert at the head of the queue got there."""
         self._trouble = NO_TROUBLE
         self._failure: str | None = None
         self._closed = False
@@ -83,12 +83,12 @@ class WebhookSink:
 
     @property
     def in_flight(self) -> int:
-        """Alerts that were handed over and not acknowledged."""
+        """Alerts sent but not acknowledged."""
         with self._changed:
             return len(self._waiting)
 
     def send(self, message: Message) -> None:
-        """Waits while as many are on their way as the receiver takes in time, or `max_in_flight`."""
+        """Waits while the queue holds all that the receiver can accept in time, or `max_in_flight`."""
         if message.value is None:
             return
         with self._changed:
@@ -99,12 +99,12 @@ class WebhookSink:
             self._changed.notify_all()
 
     def flush(self, timeout_seconds: float) -> None:
-        """A time-out leaves the sink usable, and `flush` may be called again; a failed delivery does not."""
+        """A timeout leaves the sink usable, and `flush` may be called again; a failed delivery does not."""
         with self._changed:
             self._wait(lambda: not self._waiting, timeout_seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """What waits is not sent any more: another worker may have taken its place when it arrives."""
+        """Alerts still queued are not sent: by the time they arrived, another worker might have taken over."""
         with self._changed:
             if self._closed:
                 return
@@ -144,13 +144,13 @@ class WebhookSink:
                 self._settle(len(records), self._now() - began_at)
 
     def _next(self) -> list[bytes]:
-        """Wait for something to post; nothing at the end."""
+        """Wait for alerts to post; empty once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return [] if self._closed else list(islice(self._waiting, self._pace.batch))
 
     def _settle(self, count: int, seconds: float | None = None) -> None:
-        """The first `count` are done with; after so many seconds where they were accepted."""
+        """Remove the first `count` from the queue; `seconds` is how long the request took if they were accepted."""
         with self._changed:
             for _ in range(count):
                 self._waiting.popleft()
@@ -160,7 +160,7 @@ class WebhookSink:
             self._changed.notify_all()
 
     def _leave_out(self, records: list[bytes], exc: DeliveryError) -> None:
-        """One that is refused by itself. Of several, the others are not to go with it: fewer are tried next."""
+        """Drop an alert that was refused on its own. After a refused batch, try a smaller one to spare the others."""
         with self._changed:
             self._pace.failed(len(records))
         if len(records) == 1:
@@ -170,7 +170,7 @@ class WebhookSink:
             self._settle(1)
 
     def _try_again(self, records: list[bytes], exc: DeliveryError, retry_seconds: float) -> bool:
-        """Wait before the next try; False where there is none, because the time is up or the sink is closed."""
+        """Wait before the next attempt; False if there is none because time is up or the sink is closed."""
         self._failed()
         with self._changed:
             self._trouble = str(exc)

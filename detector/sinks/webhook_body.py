@@ -1,4 +1,4 @@
-"""What is posted: the body of Alertmanager's webhook, version 4, around the records that the topic gets."""
+"""The request body: Alertmanager's webhook format, version 4, around the same records that go to the topic."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 VERSION = "4"
 RECEIVER = "detector"
 _GENERATOR = b',"generatorURL":""}'
-"""Alertmanager's alerts have it; where they come from is in `anomaly.source` of ours."""
+"""A field of Alertmanager's alerts; ours give their origin in `anomaly.source`."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a body, and a line of the log, say of an alert's record."""
+    """The fields of an alert record that the body and log lines repeat."""
 
     id: str
     status: str
@@ -24,14 +24,14 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def head(record: bytes) -> Head:
-    """Of an alert's record, as JSON."""
+    """Read them from an alert record in JSON."""
     return msgspec.json.decode(record, type=Head)
 
 
 def body(records: Sequence[bytes], *, grouped: bool) -> bytes:
-    """A request of these records, in this order; each of them stands in it byte for byte, but for `generatorURL`.
+    """The body for these records, in order; each appears byte for byte, with `generatorURL` added.
 
-    Where every alert is a group of its own, and `records` hold one of it, it is `grouped` by all of its labels.
+    If every alert is its own group, so that `records` holds one, it is `grouped` by all of its labels.
     """
     heads = [head(record) for record in records]
     group = heads[0].labels if grouped else {}
@@ -51,13 +51,13 @@ def body(records: Sequence[bytes], *, grouped: bool) -> bytes:
 
 
 def _common(all_of: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What stands in each of them."""
+    """The entries that all of them share."""
     first, *others = all_of
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 
 
 def _text(labels: Mapping[str, str]) -> str:
-    """As Alertmanager writes a set of labels.
+    """A set of labels as Alertmanager writes it.
 
     >>> _text({"metric": "cpu", "host": "a"})
     '{host="a", metric="cpu"}'

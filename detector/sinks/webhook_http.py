@@ -1,4 +1,4 @@
-"""Whoever listens at the address of a webhook, over HTTP."""
+"""HTTP client for a webhook's receiver."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _WORDS = Words(
 
 
 class WebhookClient:
-    """Posts to the address as it is at the moment: a file that holds it is read for every request."""
+    """Posts to the current address: a file that holds it is read again for every request."""
 
     def __init__(self, section: Webhook) -> None:
-        """Raises DeliveryError where files that are needed for a request cannot be used."""
+        """Raises DeliveryError if a file that a request needs cannot be used."""
         if found := troubles(section):
             raise DeliveryError("; ".join(found))
         self._section = section
         self._http = HttpClient(section, _WORDS)
 
     def post(self, body: bytes) -> None:
-        """Raises DeliveryError, `retriable` unless it is this body that is refused."""
+        """Raises DeliveryError, `retriable` unless this very body was refused."""
         url = _address(self._section, self._http)
         self._http.post(url, body, origin(url))
 
     def abort(self) -> None:
-        """Any thread may call it: the request that is on its way fails, and so does every later one."""
+        """Make the request in progress fail, and every later one. Callable from any thread."""
         self._http.abort()
 
 
 def troubles(section: Webhook) -> list[str]:
-    """What is wrong with the files that are needed for a request, a line each."""
+    """What is wrong with the files that a request needs, one line each."""
     http = HttpClient(section, _WORDS)
     found = http.troubles()
     try:
@@ -49,7 +49,7 @@ def troubles(section: Webhook) -> list[str]:
 
 
 def _address(section: Webhook, http: HttpClient) -> str:
-    """Where to post. Raises DeliveryError, which does not say what a file holds."""
+    """Where to post. Raises DeliveryError, whose message never reveals a file's content."""
     if section.url_file is None:
         return section.url or ""
     url, file = http.secret("url_file", section.url_file).strip(), f"sinks.webhook.url_file: {section.url_file}"

@@ -1,31 +1,31 @@
-"""How much is asked of a receiver at once: no more than it takes in time, as its last answers showed."""
+"""How much to ask of a receiver at once: no more than its last responses show that it can accept in time."""
 
 from __future__ import annotations
 
 
 class Pace:
-    """Begins with one alert, and grows while requests are answered quickly.
+    """Starts with one alert and grows while requests are answered quickly.
 
-    A receiver that is slow is thus not given what it could not acknowledge within the time for a request, and not left
-    with more than it could acknowledge within the time for a flush.
+    A slow receiver thus gets neither a request that it could not acknowledge within the request timeout, nor a queue
+    that it could not acknowledge within the delivery timeout.
     """
 
     def __init__(self, most: int, most_waiting: int, request_seconds: float, delivery_seconds: float) -> None:
         self._most, self._most_waiting = most, most_waiting
         self._request_seconds, self._delivery_seconds = request_seconds, delivery_seconds
         self.batch = 1
-        """Alerts in the next request, at most."""
+        """Most alerts for the next request."""
         self.room = 1
-        """Alerts that may wait."""
+        """Most alerts that may be queued."""
 
     def accepted(self, alerts: int, seconds: float) -> None:
-        """A request with so many was acknowledged after so long."""
+        """A request with this many alerts was acknowledged after `seconds`."""
         a_second = alerts / max(seconds, 1e-3)
         self.batch = _within(a_second * self._request_seconds / 2, min(self._most, 2 * max(alerts, self.batch)))
         self.room = _within(a_second * self._delivery_seconds / 2, self._most_waiting)
 
     def failed(self, alerts: int) -> None:
-        """One with so many was not."""
+        """A request with this many alerts was not acknowledged."""
         self.batch = max(1, alerts // 2)
 
 
