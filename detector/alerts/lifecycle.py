@@ -1,8 +1,8 @@
 """The life of a stream's alert: none -> pending -> firing -> resolved, for all streams of a round at once.
 
-At most one alert of a stream is open. It starts to be pending at the first anomalous sample, fires when M of the last N
-samples are anomalous, and resolves after a run of normal ones that have left what alarmed behind, or when it has fired
-for so long that what it reports is the new regime. Shape legend: B rows of a round.
+A stream has at most one open alert. It is pending from the first anomalous sample and fires when M of the last N
+samples are anomalous. It resolves after a run of normal samples, once the stream has left the level that alarmed, or
+when it has fired for so long that this level is the new normal. Shape legend: B rows of a round.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from detector.records import AlertStatus, Float64, Uint8
 
 Bool = npt.NDArray[np.bool_]
 UsualChange = Callable[[Columns, Rows, Float64, Float64], Float64]
-"""(state, rows, since, now) -> [B] how much values usually rise from one moment to the other."""
+"""(state, rows, since, now) -> [B] how much values usually rise between the two times."""
 
 
 def unchanging(state: Columns, rows: Rows, since: Float64, now: Float64) -> Float64:
-    """The `UsualChange` of streams without a habit."""
+    """The `UsualChange` of streams without a daily habit."""
     return np.zeros(len(rows))
 
 
@@ -41,7 +41,7 @@ class Observation:
 
 
 class Lifecycle:
-    """Alert state as columns; `decide` is their only writer, but for `alert.held`."""
+    """Alert state as columns. Only `decide` writes them, except `alert.held`."""
 
     fields = (
         Field("alert.status", dtype="uint8", initial=AlertStatus.NONE),
@@ -51,8 +51,8 @@ class Lifecycle:
         Field("alert.ended_at", dtype="float64", initial=-np.inf),
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
-        Field("alert.usual", dtype="float64", initial=np.nan),  # expected where it began; NaN: not of a level
-        Field("alert.held", dtype="uint8"),  # why the open alert is not told, see `pipeline/notifications.py`
+        Field("alert.usual", dtype="float64", initial=np.nan),  # expected when it began; NaN: within its band
+        Field("alert.held", dtype="uint8"),  # why the open alert is not sent, see `pipeline/notifications.py`
     )
 
     def __init__(
@@ -75,7 +75,7 @@ class Lifecycle:
         self.usual_change = usual_change
 
     def decide(self, state: Columns, rows: Rows, seen: Observation) -> Uint8:
-        """[B] status after this sample. RESOLVED marks the sample that resolves; what is stored is NONE again then."""
+        """[B] status after this sample. RESOLVED marks the sample that resolves; the stored status is then NONE."""
         before = state["alert.status"][rows]
         anomalous = seen.scores > 1.0
         was_open = before != AlertStatus.NONE
@@ -88,7 +88,7 @@ class Lifecycle:
         return status
 
     def forget(self, state: Columns, rows: Rows) -> None:
-        """These rows have never had an alert."""
+        """Reset these rows, as if they had never had an alert."""
         reset(self.fields, state, rows)
 
     def _advance(self, state: Columns, rows: Rows, seen: Observation, anomalous: Bool, before: Uint8) -> Uint8:
@@ -99,7 +99,7 @@ class Lifecycle:
         normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows], 254) + 1, 0)
         firing = before == AlertStatus.FIRING
         triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
-        begins = (before == AlertStatus.NONE) | (~firing & (history == 1))  # what came before is no evidence any more
+        begins = (before == AlertStatus.NONE) | (~firing & (history == 1))  # older samples no longer count
         starts_at = np.where(begins | triggers, seen.times, state["alert.starts_at"][rows])
         too_long = seen.times - starts_at > self.max_firing_seconds
         lasts = self._lasts(state, rows, seen, firing)
@@ -123,12 +123,12 @@ class Lifecycle:
         return status
 
     def _lasts(self, state: Columns, rows: Rows, seen: Observation, firing: Bool) -> Bool:
-        """[B] whether the stream is still where it alarmed: nearer to the worst value than to what was usual before.
+        """[B] whether the stream is still where it alarmed: closer to the worst value than to its usual level.
 
-        Scores fall within samples, because a level is not new for long; how long it lasts is a matter of event time.
-        Meanwhile what is usual goes its daily way, and the worst value may go with it, as that of a shift does, or
-        stay, as that of an outage. Where a stream alarmed within its band, as a stuck value does, it is still there
-        while it repeats that value.
+        Scores cannot tell: they fall within a few samples, because a level does not stay new for long, whereas how long
+        it lasts is a matter of event time. Meanwhile the usual level follows its daily course. The worst value may
+        follow along, as after a level shift, or stay put, as in an outage; the nearer of the two counts. A stream that
+        alarmed within its band, like a stuck one, is still there while it repeats that value.
         """
         worst_B, usual_B = state["alert.worst"][rows, 1], state["alert.usual"][rows]
         away_B = np.abs(seen.values - worst_B)
@@ -145,7 +145,7 @@ class Lifecycle:
         return np.asarray((away_B < np.abs(seen.values - usual_B)) | (np.isnan(usual_B) & (away_B == 0.0)))
 
     def _is_accepted(self, state: Columns, rows: Rows, seen: Observation) -> Bool:
-        """[B] whether this is the level of an alert that fired for too long, as long ago again at most."""
+        """[B] whether this is the level of an alert that fired for too long, for at most that long after its end."""
         worst = state["alert.worst"][rows, 1]
         near = np.abs(seen.values - worst) < 0.5 * np.abs(state["alert.usual"][rows] - worst)
         return np.asarray(near & (seen.times < state["alert.ended_at"][rows] + self.max_firing_seconds))
@@ -154,10 +154,10 @@ class Lifecycle:
     def _remember(
         state: Columns, rows: Rows, seen: Observation, fresh: Bool, anomalous: Bool, firing: Bool, lasts: Bool
     ) -> None:
-        """The worst sample, and what was expected of the first one that lay outside of its band until it fired.
+        """Store the worst sample and, until the alert fires, the value expected at the first one outside its band.
 
-        The way back may surprise more than what alarmed: while an alert fires, only what `lasts` can be worse, or what
-        lies within its band as all did before.
+        The return to normal may score higher than the anomaly itself. While an alert fires, a sample can therefore only
+        become the worst if it `lasts`, or if it lies within its band as all before it did.
         """
         worst = state["alert.worst"][rows]
         usual = np.where(fresh, np.nan, state["alert.usual"][rows])

@@ -1,7 +1,7 @@
-"""Events that the operator expects: while one lasts, alerts that fit it are held back.
+"""Events that the operator expects: while one lasts, matching alerts are held back.
 
-An interval is judged by the event time of the sample, on the clock of its own location, so a replay finds the same
-moments again. The rules are Alertmanager's: <https://prometheus.io/docs/alerting/latest/configuration/#time_interval>.
+Intervals are compared with the sample's event time, in the time zone of the interval, so a replay gives the same
+result. The rules are Alertmanager's: <https://prometheus.io/docs/alerting/latest/configuration/#time_interval>.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from detector.config.mute import Mute, NamedIntervals, Span, TimeInterval
 from detector.series import SeriesKey
 
 HISTORY = "not_before"
-"""Stands for the name of an interval before `alerts.not_before`."""
+"""Name for the interval before `alerts.not_before`."""
 REMEMBERED_SERIES = 4096
 
 
@@ -27,17 +27,17 @@ class Mutes:
     """The sections `alerts.time_intervals`, `alerts.mute` and `alerts.not_before`."""
 
     def __init__(self, alerts: Alerts | None = None) -> None:
-        """None holds nothing back."""
+        """With None, nothing is held back."""
         alerts = alerts or Alerts()
         self._rules = alerts.mute
         self._intervals = {named.name: named for named in alerts.time_intervals}
         self._not_before = alerts.not_before.timestamp() if alerts.not_before else -math.inf
         self._of_series = lru_cache(REMEMBERED_SERIES)(self._find)
         self.names = (*self._intervals, *((HISTORY,) if alerts.not_before else ()))
-        """All that `interval` may answer."""
+        """Every name that `interval` may return."""
 
     def interval(self, series: SeriesKey, unix_seconds: float) -> str | None:
-        """Name of the interval that holds back the alerts of this stream or group at that event time; None: none."""
+        """Name of the interval that mutes this stream or group at that event time, or None."""
         if unix_seconds < self._not_before:
             return HISTORY
         for named in self._of_series(series):
@@ -46,14 +46,14 @@ class Mutes:
         return None
 
     def _find(self, series: SeriesKey) -> tuple[NamedIntervals, ...]:
-        """Intervals in the order of the rules whose matchers all fit."""
+        """Intervals of the rules whose matchers all match, in rule order."""
         labels = alert_labels(series)
         names = [name for rule in self._rules if _fits(rule, labels) for name in rule.time_intervals]
         return tuple(self._intervals[name] for name in dict.fromkeys(names))
 
 
 def covers(interval: TimeInterval, unix_seconds: float) -> bool:
-    """Whether the moment lies in the interval."""
+    """Whether the time lies in the interval."""
     local = datetime.fromtimestamp(unix_seconds, ZoneInfo(interval.location))
     last_day = monthrange(local.year, local.month)[1]
     return (
@@ -70,7 +70,7 @@ def _within(spans: Sequence[Span], number: int) -> bool:
 
 
 def _from_first(span: Span, last_day: int) -> Span:
-    """Days that count from the end of the month, as days from its beginning."""
+    """Convert days counted from the end of the month to days from its beginning."""
     first, last = (day if day > 0 else last_day + 1 + day for day in span)
     return first, last
 

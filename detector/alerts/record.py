@@ -1,7 +1,7 @@
 """The alert record that subscribers of the topic read; its schema is published as `docs/alert.schema.json`.
 
-The value is Alertmanager's alert object plus `anomaly`; the headers are CloudEvents in binary mode. Labels are the
-identity of an alert, so a score is never one of them.
+The value is Alertmanager's alert object plus `anomaly`; the headers are CloudEvents in binary mode. Labels identify an
+alert, so a score is never a label.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from detector.series import GROUP_LABEL, NAME_LABEL, SeriesKey
 
 SCHEMA_VERSION = 1
 OPEN_END = "0001-01-01T00:00:00Z"
-"""How Alertmanager writes the end of an alert that has none yet."""
+"""What Alertmanager writes as the end of an alert that has not ended."""
 RESERVED_LABELS = frozenset({"alertname", "severity", "metric"})
-"""Labels that every alert sets itself."""
+"""Labels that we set on every alert."""
 LONGEST_NAME = 1_000
-"""Of a stream or group in the summary, in characters: labels may be 16 times as long, and the record must fit Kafka's
-limit of a MiB. Under `labels` and `contributors` they stand as they are."""
+"""Characters to which the name of a stream or group is cut in the summary: labels may be 16 times as long, and the
+record must fit Kafka's limit of 1 MiB. Under `labels` and `contributors` they are complete."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def alert_id(series: SeriesKey, topic: str, partition: int, starts_at: float) -> str:
-    """32 hexadecimal digits that a replay of the same records finds again."""
+    """32 hexadecimal digits, the same when the same records are replayed."""
     text = f"{series.fingerprint}|{topic}|{partition}|{starts_at!r}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def alert_labels(series: SeriesKey) -> dict[str, str]:
-    """The labels of a stream's or group's alert, as subscribers read them, but for its severity.
+    """The labels of a stream's or group's alert as subscribers read them, without its severity.
 
     >>> alert_labels(SeriesKey.of("cpu", {"host": "a"}))
     {'alertname': 'MetricAnomaly', 'metric': 'cpu', 'host': 'a'}
@@ -42,7 +42,7 @@ def alert_labels(series: SeriesKey) -> dict[str, str]:
 
 
 class AlertRecord:
-    """Encodes alerts; `labels` are added where a stream has none of that name, `source` is for `ce_source`."""
+    """Encodes alerts. `labels` are defaults for labels that a stream lacks; `source` is the value of `ce_source`."""
 
     def __init__(self, labels: dict[str, str], source: str) -> None:
         self.labels = labels
@@ -66,7 +66,7 @@ class AlertRecord:
         )
 
     def value(self, alert: Alert) -> dict[str, Any]:
-        """What subscribers read."""
+        """The record's value, which subscribers read."""
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
@@ -101,7 +101,7 @@ def _status(alert: Alert) -> str:
 
 
 def _group(alert: Alert) -> dict[str, Any]:
-    """What only the alert of a group says."""
+    """The fields that only a group's alert has."""
     if not alert.series.is_group:
         return {}
     ranked = [
@@ -116,7 +116,7 @@ def _group(alert: Alert) -> dict[str, Any]:
 
 
 def _own_labels(series: SeriesKey) -> dict[str, str]:
-    """A stream's or group's in an alert; one that would hide ours is renamed as Prometheus renames a clashing label."""
+    """A stream's or group's own labels; one that would hide ours gets a prefix, as Prometheus does for clashes."""
     own = {name: value for name, value in series.labels if name != GROUP_LABEL}
     labels = {}
     for name, value in own.items():
