@@ -1,1 +1,1 @@
-"""HTTP as sinks, the schema registry and the token endpoint speak it: one request, one answer, in time."""
+"""HTTP for sinks, the schema registry and the token endpoint: one request, one response, within a time limit."""

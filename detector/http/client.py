@@ -1,4 +1,4 @@
-"""What is said over HTTP: a request a connection, in time or not at all, TLS verified, no redirects, no proxies."""
+"""HTTP client: one request per connection, bounded in time, with TLS verified, without redirects or proxies."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from detector.http.connection import TimedConnection
 
 JSON = "application/json"
 _CONTENT_REFUSED = (400, 413, 422)
-"""Statuses that say that another request may well be accepted."""
+"""Statuses that refuse this request's content; another request may well be accepted."""
 _LONGEST_ANSWER = 2_048
 _LONGEST_WORD = 200
 _SHORTEST_SECRET = 4
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
-"""What requests and answers raise that come to nothing: http.client lets a ValueError of a chunk's size through."""
+"""What a failed request raises; http.client lets the ValueError of a malformed chunk size through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How errors speak of the other side."""
+    """How error messages refer to the server and its settings."""
 
     section: str
-    """The section of the configuration, dotted."""
+    """Dotted path of the configuration section."""
     address: str
-    """The keys that name the address."""
+    """The keys that hold the address."""
     server: str
     below: str = ""
-    """What else is to be said of an address that leads nowhere."""
+    """Appended to the hint for an address that leads nowhere."""
     credentials: str = "bearer_token_file, username and password_file"
-    """The keys that hold them."""
+    """The keys that hold the credentials."""
     password: str = "password_file"
-    """The key of the file with the password."""
+    """The key that names the password file."""
     secret_path: bool = False
-    """Whether path and query of the address are in nothing that is said."""
+    """Whether path and query of the address are kept out of all messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status."""
+    """A response, whatever its status."""
 
     status: int
     body: bytes
-    """Its beginning."""
+    """The beginning of the body."""
     location: str
     """Where it redirects to."""
     retry_after_seconds: float
-    """For so long the other side wants to be left alone."""
+    """How long the server asks us to wait."""
 
     @property
     def accepted(self) -> bool:
@@ -66,7 +66,7 @@ class Answer:
 
 
 class HttpClient:
-    """Files with secrets are read for every request, so that they may be replaced."""
+    """An HTTP client. Files with secrets are read again for every request, so they may be replaced at any time."""
 
     def __init__(self, section: Access, words: Words) -> None:
         self._section = section
@@ -75,10 +75,10 @@ class HttpClient:
         self._connection: TimedConnection | None = None
         self._aborted = False
         self._secrets: tuple[str, ...] = ()
-        """What was sent with the last request, in each of its forms."""
+        """Credentials sent with the last request, in every form they took."""
 
     def post(self, url: str, body: bytes, shown: str) -> None:
-        """Errors call the address what is `shown`. Raises DeliveryError, `retriable` unless this body is refused."""
+        """Raises DeliveryError, `retriable` unless this body is refused. Errors show the address as `shown`."""
         answer = self.exchange("POST", url, shown, body)
         if not answer.accepted:
             raise self.refusal(url, shown, answer)
@@ -86,10 +86,10 @@ class HttpClient:
     def exchange(
         self, method: str, url: str, shown: str, body: bytes | None = None, longest: int = 0, kind: str = JSON
     ) -> Answer:
-        """One request of a content type and its answer, of which `longest` bytes are read where it is accepted.
+        """Send one request with content type `kind`; of an accepted response's body, read up to `longest` bytes.
 
-        Raises DeliveryError where there is no answer within `timeout_seconds`, counted from before the connection is
-        made, or a file of secrets or certificates cannot be used.
+        Raises DeliveryError if there is no response within `timeout_seconds`, counted from before connecting, or if a
+        file of secrets or certificates cannot be used.
         """
         parts = urlsplit(url)
         headers = {"User-Agent": "detector", **self.credentials()}
@@ -108,7 +108,7 @@ class HttpClient:
         return Answer(response.status, told, location, _retry_after_seconds(pause))
 
     def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
-        """What an answer that is not accepted means, `retriable` unless it is this very request that is refused."""
+        """The error for a response that is not 2xx, `retriable` unless this very request was refused."""
         words, status, told, parts = (
             self._words,
             answer.status,
@@ -129,13 +129,13 @@ class HttpClient:
         return error
 
     def abort(self) -> None:
-        """Any thread may call it: the request that is on its way fails, and so does every later one."""
+        """Make the request in progress fail, and every later one. Callable from any thread."""
         self._aborted = True
         if self._connection is not None:
             self._connection.abort()
 
     def connection(self, parts: SplitResult) -> TimedConnection:
-        """Not connected yet. Raises DeliveryError."""
+        """A connection that is not yet open. Raises DeliveryError."""
         secure = parts.scheme == "https"
         return TimedConnection(
             parts.hostname or "",
@@ -145,7 +145,7 @@ class HttpClient:
         )
 
     def trusted(self) -> ssl.SSLContext:
-        """What certificates are verified with. Raises DeliveryError."""
+        """The TLS context that verifies certificates. Raises DeliveryError."""
         ca_file = self._section.ca_file
         try:
             self._context = self._context or ssl.create_default_context(cafile=ca_file)
@@ -156,7 +156,7 @@ class HttpClient:
         return self._context
 
     def credentials(self) -> dict[str, str]:
-        """The header that holds them, if there are any. Raises DeliveryError."""
+        """The header with the credentials, empty if there are none. Raises DeliveryError."""
         section = self._section
         if section.bearer_token_file is not None:
             token = self.secret("bearer_token_file", section.bearer_token_file)
@@ -173,7 +173,7 @@ class HttpClient:
         return {}
 
     def troubles(self) -> list[str]:
-        """What is wrong with the files of secrets and certificates that are named, a line each."""
+        """What is wrong with the configured files of secrets and certificates, one line each."""
         checks: list[Callable[[], object]] = [self.credentials]
         if self._section.ca_file is not None:
             checks.append(self.trusted)
@@ -186,7 +186,7 @@ class HttpClient:
         return found
 
     def secret(self, key: str, path: str) -> str:
-        """What a file holds, without the last line break. Raises DeliveryError."""
+        """The content of a file, without trailing line breaks. Raises DeliveryError."""
         try:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except UnicodeDecodeError as exc:
@@ -206,7 +206,7 @@ class HttpClient:
         if self._aborted:
             raise ConnectionAbortedError("closed")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with suppress(BrokenPipeError, ConnectionResetError):  # one who has answered before the end may have gone
+        with suppress(BrokenPipeError, ConnectionResetError):  # the server may have answered and hung up early
             connection.request(method, target, body, headers)
         return connection.getresponse()
 
@@ -224,7 +224,7 @@ class HttpClient:
         return f"no answer {cause}; check {words.address} and that {words.server} listens there"
 
     def _repeats(self, said: str, parts: SplitResult) -> bool:
-        """Whether this gives away credentials, or a piece of an address that is secret."""
+        """Whether this text gives away credentials or part of a secret address."""
         pieces = re.split("[/?&=;]", f"{parts.path}?{parts.query}") if self._words.secret_path else []
         plain = said.casefold()
         forms = [*self._secrets, *pieces, *map(unquote, pieces)]
@@ -232,7 +232,7 @@ class HttpClient:
 
 
 def origin(url: str) -> str:
-    """What of an address may be told where its path is a secret.
+    """The part of an address that may be shown when its path is a secret.
 
     >>> origin("https://hooks.example.com:8443/services/T0/B1?token=c2")
     'https://hooks.example.com:8443'
@@ -245,9 +245,9 @@ def origin(url: str) -> str:
 
 
 def _beginning(response: http.client.HTTPResponse, longest: int) -> bytes:
-    """Of an answer that is accepted, `longest` bytes; of another one what is there, since its status says enough."""
+    """Up to `longest` bytes of an accepted response; of any other, what can be read, since its status says enough."""
     if 200 <= response.status < 300:
-        return _at_most(response, longest) if longest else b""  # to read nothing of a chunk waits for it nevertheless
+        return _at_most(response, longest) if longest else b""  # reading 0 bytes would still wait for a chunk
     try:
         return _at_most(response, _LONGEST_ANSWER)
     except _BROKEN:
@@ -255,13 +255,13 @@ def _beginning(response: http.client.HTTPResponse, longest: int) -> bytes:
 
 
 def _at_most(response: http.client.HTTPResponse, longest: int) -> bytes:
-    """Into a buffer, since `read` takes all there is of a chunk whose size is -1, however little is asked for."""
+    """Up to `longest` bytes, read into a buffer: `read` would return all of a chunk of size -1, whatever the limit."""
     told = bytearray(longest)
     return bytes(told[: response.readinto(told)])
 
 
 def _retry_after_seconds(told: str) -> float:
-    """Of a header that holds seconds or a date; 0 where it makes no sense."""
+    """Parse a Retry-After header, which holds seconds or a date; 0 if it is neither."""
     if told.isascii() and told.isdigit():
         return float(told)
     try:
@@ -271,6 +271,6 @@ def _retry_after_seconds(told: str) -> float:
 
 
 def _first_line(told: str) -> str:
-    """What a log may show of it."""
+    """The first line, cut and made printable for a log."""
     lines = told.strip().splitlines()
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in lines[0][:_LONGEST_WORD]) if lines else ""

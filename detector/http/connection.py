@@ -1,7 +1,7 @@
-"""An HTTP connection that ends in time: connecting, TLS, the request and its answer share one deadline.
+"""An HTTP connection with one deadline for connecting, TLS, the request and its response together.
 
-Time-outs of sockets are of a single step, and begin anew with every byte: a server that sends one now and then would
-hold a thread for ever.
+Socket timeouts apply to a single step and restart with every byte: a server that sends a byte now and then could hold a
+thread forever.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 
 class Deadline:
-    """When the time is up, and what was being done last."""
+    """When the time is up, and which step was last begun."""
 
     def __init__(self, seconds: float) -> None:
         self.step = "connecting"
         self._at = time.monotonic() + seconds
 
     def left(self, step: str) -> float:
-        """Seconds for this step. Raises TimeoutError, which like those of sockets has no number of the system's."""
+        """Seconds left for this step. Raises TimeoutError, without an errno, like a socket timeout."""
         self.step = step
         seconds = self._at - time.monotonic()
         if seconds <= 0:
@@ -32,13 +32,13 @@ class Deadline:
 
 
 class TimedConnection(http.client.HTTPConnection):
-    """Of one request, whose time runs from here on.
+    """A connection for one request, whose time starts when this is created.
 
-    Looking up the host's name counts, but cannot be cut short: that is bounded by the system's resolver.
+    Looking up the host name counts, but cannot be interrupted; only the system's resolver bounds it.
     """
 
     def __init__(self, host: str, port: int, seconds: float, context: ssl.SSLContext | None = None) -> None:
-        """TLS where there is a context."""
+        """Uses TLS if there is a context."""
         super().__init__(host, port)
         self.default_port = 80 if context is None else 443
         self.deadline = Deadline(seconds)
@@ -58,17 +58,17 @@ class TimedConnection(http.client.HTTPConnection):
             self._socket.do_handshake()
 
     def abort(self) -> None:
-        """Any thread may call it: what goes on over the connection fails."""
+        """Make whatever is going on over the connection fail. Callable from any thread."""
         if self._socket is not None:
             with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS would wait for the other side
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS shutdown would wait for the peer
 
     def _use(self, connected: socket.socket) -> None:
-        """Also what `close` closes."""
+        """Send and receive through this socket, which `close` then closes."""
         self.sock = _TimedSocket(connected, self.deadline)  # all that http.client needs
 
     def _reached(self) -> socket.socket:
-        """By the first address of the host that answers; each has its share of what is left of the time."""
+        """A socket connected to the first address that answers; each address gets its share of the time left."""
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         trouble = OSError("no address")
         for place, (family, kind, protocol, _, address) in enumerate(found):
@@ -90,7 +90,7 @@ class TimedConnection(http.client.HTTPConnection):
 
 
 class _TimedSocket:
-    """What http.client needs of a socket; each step has what is left of the time."""
+    """The part of a socket that http.client needs; each step gets the time that is left."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
         self._socket = connected
@@ -110,7 +110,7 @@ class _TimedSocket:
 
 
 class _TimedReader(io.RawIOBase):
-    """Keeps the socket open until it is closed itself."""
+    """Reads within the deadline, and keeps the socket open until it is itself closed."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
         self._socket = connected

@@ -1,1 +1,1 @@
-"""The Kafka client library as sources, sinks and state stores share it: its options, errors, tokens and topics."""
+"""What sources, sinks and state stores share about the Kafka client library: options, errors, tokens and topics."""

@@ -1,4 +1,4 @@
-"""Questions about topics and groups, and the making of topics."""
+"""Looks up topics and groups, and creates topics."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class TopicDescription:
     name: str
     partitions: int
     replicas: int
-    """Of its first partition."""
+    """Replicas of the first partition."""
     settings: Mapping[str, str]
-    """Every setting that is in force, the brokers' defaults included."""
+    """Every effective setting, including the brokers' defaults."""
 
 
 class KafkaAdmin:
@@ -43,12 +43,12 @@ class KafkaAdmin:
         self._admin: Any = connect(KafkaAdminClient, options, doing, kafka)
 
     def describe(self, topic: str) -> TopicDescription | None:
-        """None where it does not exist, or may not be seen."""
+        """None if the topic does not exist or is not visible to us."""
         partitions = self.partitions(topic)
         return self._described(topic, partitions) if partitions else None
 
     def partitions(self, topic: str) -> list[Any]:
-        """What the brokers say of each partition; empty where there is no such topic."""
+        """The brokers' description of each partition; empty if there is no such topic."""
         try:
             (found,) = self._admin.describe_topics([topic])
         except kafka_errors.UnknownTopicOrPartitionError:
@@ -62,24 +62,24 @@ class KafkaAdmin:
     def create(
         self, topic: str, partitions: int, replicas: int, settings: Mapping[str, str], *, dry_run: bool = False
     ) -> None:
-        """-1 for partitions or replicas: what the brokers are set to. With `dry_run` they only say if they would."""
+        """Create a topic; -1 partitions or replicas: the brokers' default. With `dry_run`, they only check."""
         wanted = {topic: {"num_partitions": partitions, "replication_factor": replicas, "configs": dict(settings)}}
         try:
             self._admin.create_topics(wanted, validate_only=dry_run, wait_for_metadata=not dry_run)
         except kafka_errors.TopicAlreadyExistsError:
-            """Somebody else was faster."""
+            """Another process was faster."""
         except kafka_errors.KafkaError as exc:
             raise self._failed(exc, f"creating topic {topic}", f"CREATE on topic {topic}") from exc
 
     def brokers(self) -> int:
-        """How many there are."""
+        """Number of brokers."""
         try:
             return len(self._admin.describe_cluster()["brokers"])
         except kafka_errors.KafkaError as exc:
             raise self._failed(exc, "looking at the cluster", "DESCRIBE on the cluster") from exc
 
     def members(self, group: str) -> list[str]:
-        """Who is in a consumer group: `client id at host`. A static member stays for its session after it ended."""
+        """Members of a consumer group, as `client id at host`. A static member is listed until its session expires."""
         deadline = monotonic() + self._kafka.request_timeout_seconds
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What source, sinks and state store share about the Kafka client: its options, and its errors in our words."""
+"""What source, sinks and state store share about the Kafka client: its options, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ATTEMPT_LINES = (
     "Bootstrap connection to %s failed: %s (backoff %.2f secs)",
     "Bootstrap %s not ready; waiting %.2f secs",
 )
-"""What the library logs of every attempt to connect, beside the line that says which connection was lost and why."""
+"""What the library logs for every attempt to connect, besides the line on which connection was lost and why."""
 
 log = logging.getLogger(__name__)
-"""Of the standard library: commands that set no log up say it on standard error."""
+"""A standard library logger: in commands that set up no logging, it writes to standard error."""
 
 
 def milliseconds(seconds: float) -> int:
-    """Kafka counts in milliseconds, we do not."""
+    """Seconds as whole milliseconds, at least 1, for Kafka's options."""
     return max(1, round(seconds * 1_000))
 
 
@@ -48,11 +48,11 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
         "request_timeout_ms": request_timeout_ms,
         "bootstrap_timeout_ms": request_timeout_ms,
         "connections_max_idle_ms": max(_IDLE_CONNECTION_MS, request_timeout_ms + 1),
-        # The library would wait half a minute before it looks for a broker that has come back.
+        # By default, the library may wait half a minute before it retries a broker that has come back.
         "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
-        # New partitions and new leaders are found within a minute.
+        # Find new partitions and leaders within a minute.
         "metadata_max_age_ms": _METADATA_MAX_AGE_MS,
-        # A misspelt topic is an error, not a new topic.
+        # A misspelled topic is an error, not a new topic.
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
         **_security(kafka.tls, kafka.sasl),
@@ -94,15 +94,15 @@ def _password(sasl: Sasl) -> str:
 
 
 def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, kafka: Kafka) -> Any:
-    """The client that `factory` makes of `options`, or a SourceError that says why there is none.
+    """The client that `factory` makes with `options`. Raises a SourceError that says why it cannot start.
 
-    The library answers every failed start, a refused password included, with the same time-out; what really happened
-    it only tells its log. It also leaves the connections of a failed start open.
+    The library reports every failed start, even a refused password, as the same timeout; only its log says what really
+    happened. It also leaves the connections of a failed start open.
     """
     opened: list[Any] = []
 
     def open_connections(**settings: Any) -> Any:
-        # It would warn of a coroutine that is too long, such as whenever a token is asked for or the machine is busy.
+        # Otherwise it warns of slow coroutines, for instance whenever a token is requested or the machine is busy.
         opened.append(KafkaNetClient(**settings, slow_task_threshold_secs=0))
         _back_off_until_connected(opened[-1]._manager)
         return opened[-1]
@@ -117,9 +117,9 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
 
 
 def _back_off_until_connected(connections: Any) -> None:
-    """Count connections that were accepted and lost before they could be used as failed.
+    """Count as a failure each connection that was accepted but lost before it could be used.
 
-    The library counts them as made, and then tries a hundred times a second where a proxy accepts and hangs up.
+    The library counts it as a success, and so retries a hundred times a second if a proxy accepts and hangs up.
     """
     forget_failures = connections.reset_backoff
 
@@ -138,12 +138,12 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
     refused = next((lost for lost in heard if isinstance(lost, _AUTHENTICATION)), None)
     if refused is not None:
         return translate(refused, doing, kafka)
-    # The last attempt is cut off by our own deadline: that says nothing about the broker.
+    # Our own deadline cuts off the last attempt, which says nothing about the broker.
     told = [lost for lost in heard if not isinstance(lost, kafka_errors.RequestTimedOutError)] or heard
     if told and isinstance(told[-1], TokenDelayed):
         return translate(told[-1], doing, kafka)
     cause = str(told[-1]) if told else ""
-    if isinstance(error, OSError):  # ssl.SSLError is one, and so is a file that is not there
+    if isinstance(error, OSError):  # covers ssl.SSLError and a missing file
         return AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({error})")
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
         return translate(error, doing, kafka)
@@ -170,8 +170,8 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
 def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_seconds: float) -> dict[Any, int]:
     """The `earliest` or `latest` offsets of the logs. Raises the library's errors.
 
-    The library asks the leader that it knows over and over, and learns of another one only when its metadata are due:
-    within a minute. So it is asked for a moment at a time, and told in between that they are.
+    The library keeps asking the leader it knows, and learns of a new one only when its metadata are due, up to a minute
+    later. So ask for a second at a time, and request a metadata update in between.
     """
     ask = consumer.beginning_offsets if end == "earliest" else consumer.end_offsets
     deadline = time.monotonic() + timeout_seconds
@@ -180,7 +180,7 @@ def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_sec
         try:
             found: dict[Any, int] = ask(list(partitions), timeout_ms=milliseconds(min(left, _ATTEMPT_SECONDS)))
         except kafka_errors.KafkaTimeoutError:
-            consumer._cluster.request_update()  # `topics()` would wait for the answer, and without end
+            consumer._cluster.request_update()  # `topics()` would wait for the answer, indefinitely
             if left <= _ATTEMPT_SECONDS:
                 raise
         else:
@@ -188,7 +188,7 @@ def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_sec
 
 
 class _Overheard(logging.Handler):
-    """Why connections were lost while it listened, from the library's log. It tells of the first one at once."""
+    """Collects from the library's log why connections were lost, and logs the first one at once."""
 
     def __init__(self, doing: str, kafka: Kafka) -> None:
         super().__init__(logging.WARNING)
@@ -216,7 +216,7 @@ class _Overheard(logging.Handler):
 
 
 def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
-    """The library's `error` as one of ours: what failed, where, and how to mend it."""
+    """Turn the library's `error` into one of ours: what failed, where, and how to fix it."""
     where = ", ".join(kafka.bootstrap_servers)
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, TokenDelayed | TokenRefused):

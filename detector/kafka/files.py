@@ -1,4 +1,4 @@
-"""What is wrong with the files that a connection to the brokers needs, found before anybody connects."""
+"""Checks the files that a connection to the brokers needs, before anything connects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.config.schema import Kafka, Tls
 
 
 def troubles(kafka: Kafka) -> list[str]:
-    """A line for each; empty where certificates, password and token are such, as far as they can be told alone."""
+    """One line per problem; empty if certificates, password and token are valid as far as files alone can tell."""
     return [*(_of_tls(kafka.tls) if kafka.tls.enabled else ()), *_of_sasl(kafka.sasl)]
 
 
@@ -22,7 +22,7 @@ def _of_tls(tls: Tls) -> Iterator[str]:
     certificate, key = tls.certificate_file, tls.key_file
     if certificate is None or (key is not None and not Path(key).exists()):
         return
-    # A key with a pass phrase would be asked for on the terminal; the worker cannot be told one.
+    # For an encrypted key, ssl would prompt on the terminal; the worker has no way to get a passphrase.
     trouble = _failed(lambda: context.load_cert_chain(certificate, key, password=lambda: ""))
     if trouble:
         yield (
@@ -41,7 +41,7 @@ def _failed(load: Callable[[], object]) -> str | None:
 
 def _of_sasl(sasl: Sasl) -> Iterator[str]:
     if sasl.mechanism == "OAUTHBEARER":
-        from detector.kafka import oauth  # brings the client library
+        from detector.kafka import oauth  # imports the client library
 
         yield from oauth.troubles(sasl.oauth)
     elif sasl.mechanism and sasl.password_file is not None:

@@ -1,8 +1,8 @@
-"""SASL OAUTHBEARER (RFC 7628): the token that says who we are to a broker.
+"""SASL OAUTHBEARER (RFC 7628): the token that identifies us to a broker.
 
-It is read anew from a file that something else keeps fresh, or asked for at a token endpoint (RFC 6749, section 4.4:
-client credentials) and asked for again when four fifths of its life have passed. Where the endpoint does not answer
-then, the old token serves for as long as it is valid.
+It comes from a file that something else keeps fresh and that is read for every login, or from a token endpoint (RFC
+6749, section 4.4: client credentials). From the endpoint, a new token is requested when four fifths of the old one's
+life have passed; if none can be had then, the old one is used for as long as it is valid.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from detector.errors import DeliveryError
 from detector.http.client import HttpClient, Words
 
 FRESH_SHARE = 0.8
-"""Of a token's life. The client library logs in again at 0.85 of the time that a broker grants a connection, or later;
-brokers grant what is left of the token."""
+"""Share of a token's life during which it is fresh. The client library logs in again after 0.85 of the session lifetime
+that a broker grants, or later; brokers grant what is left of the token."""
 LARGEST_ANSWER_BYTES = 1 << 18
 LONGEST_LIFE_SECONDS = 366 * 86_400.0
 _SECTION = "kafka.sasl.oauth"
@@ -38,24 +38,24 @@ _WORDS = Words(
 )
 _FORM = "application/x-www-form-urlencoded"
 _REFUSALS = (400, 401, 403)
-"""RFC 6749, section 5.2; and what else says that we are not welcome."""
+"""RFC 6749, section 5.2 (400 and 401), and 403 Forbidden."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """RFC 6750, section 2.1."""
 
 log = logging.getLogger(__name__)
-"""Of the standard library: commands that set no log up say it on standard error."""
+"""A standard library logger: in commands that set up no logging, it writes to standard error."""
 
 
 class TokenDelayed(KafkaConnectionError):  # type: ignore[misc]  # the library has no types
-    """There may be a token later: to the library this is a connection that was lost, which it makes again."""
+    """There may be a token later. The library takes this for a lost connection and reconnects."""
 
 
 class TokenRefused(SaslAuthenticationFailedError):  # type: ignore[misc]
-    """There will be no token before somebody has seen to it: to the library a broker has refused it."""
+    """There will be no token until somebody intervenes. The library takes this for a refusal by a broker."""
 
 
 class Token(NamedTuple):
-    """As a broker is told it, and the times of `now` until which it is fresh, and valid."""
+    """A token as sent to a broker, and until when, on the clock `now`, it is fresh and valid."""
 
     text: str
     fresh_until: float
@@ -63,7 +63,7 @@ class Token(NamedTuple):
 
 
 class _Provider(AbstractTokenProvider):  # type: ignore[misc]
-    """What is told beside a token, wherever that comes from."""
+    """The extensions sent along with a token, wherever it comes from."""
 
     def __init__(self, extensions: Mapping[str, str]) -> None:
         self._extensions = dict(extensions)
@@ -73,7 +73,7 @@ class _Provider(AbstractTokenProvider):  # type: ignore[misc]
 
 
 class TokenFile(_Provider):
-    """Read whenever a connection logs in, so that it may be replaced."""
+    """A token file, read at every login, so it may be replaced at any time."""
 
     def __init__(self, path: str, extensions: Mapping[str, str]) -> None:
         super().__init__(extensions)
@@ -91,7 +91,7 @@ class TokenFile(_Provider):
 
 
 class TokenEndpoint(_Provider):
-    """Asks for a token when one is needed. Of one client, and so of one thread."""
+    """Requests tokens when needed. Belongs to one client, and so to one thread."""
 
     def __init__(self, oauth: OAuth, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(oauth.extensions)
@@ -117,7 +117,7 @@ class TokenEndpoint(_Provider):
         return self._token.text
 
     def _ask(self, now: float) -> Token:
-        """A new token, whose life begins before it was asked for."""
+        """A new token, whose life is counted from before the request."""
         try:
             answer = self._client.exchange("POST", self._url, self._url, self._form, LARGEST_ANSWER_BYTES, _FORM)
         except DeliveryError as exc:
@@ -129,12 +129,12 @@ class TokenEndpoint(_Provider):
 
 
 def tokens(oauth: OAuth) -> AbstractTokenProvider:
-    """What a Kafka client is given for `sasl_oauth_token_provider`."""
+    """A Kafka client's `sasl_oauth_token_provider`."""
     return TokenEndpoint(oauth) if oauth.token_file is None else TokenFile(oauth.token_file, oauth.extensions)
 
 
 def troubles(oauth: OAuth) -> list[str]:
-    """What is wrong with the files that tokens come from, a line each."""
+    """What is wrong with the files that tokens depend on, one line each."""
     if oauth.token_file is None:
         return HttpClient(oauth, _WORDS).troubles()
     try:
@@ -145,7 +145,7 @@ def troubles(oauth: OAuth) -> list[str]:
 
 
 def _token(body: bytes, now: float, where: str) -> Token:
-    """What an endpoint answered (RFC 6749, section 5.1). Raises TokenRefused; says nothing of what a token may be."""
+    """Parse an endpoint's response (RFC 6749, section 5.1). Raises TokenRefused, which never reveals the token."""
     try:
         told: Any = json.loads(body)
     except (ValueError, RecursionError) as exc:
