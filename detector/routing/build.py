@@ -1,4 +1,4 @@
-"""What `partitioning: repartition` makes of a configuration: one for the router, one for the worker behind it."""
+"""What `partitioning: repartition` turns a configuration into: one for the router, one for the worker behind it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from detector.telemetry import Metrics
 from detector.worker.outlets import Outlets, RejectOutlet
 
 MAX_IN_FLIGHT = 100
-"""Records, of half a MiB at most."""
+"""Records of up to half a MiB."""
 MAX_PENDING = 200_000
-"""Samples of a partition, some 60 bytes each."""
+"""Samples per partition, about 60 bytes each."""
 SERIES_PER_LIMIT = 8
-"""Series that a router knows at a time, over the streams that a worker keeps of a partition."""
+"""Series that a router knows at a time, as a multiple of the streams a worker keeps per partition."""
 
 
 def is_routed(config: Config) -> bool:
-    """True where samples go through the internal topic."""
+    """Whether samples go through the internal topic."""
     return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
 
 
 def before_router(config: Config) -> Config:
-    """What the router reads: the input, as a group of its own."""
+    """What the router reads: the input, as a separate consumer group."""
     kafka = config.source.kafka
     return _reading(config, kafka.model_copy(update={"group_id": f"{kafka.group_id}-router"}))
 
 
 def behind_router(config: Config) -> Config:
-    """What the worker reads: the internal topic, from its beginning, since nobody else writes to it."""
+    """What the worker reads: the internal topic, from its beginning, since only routers write to it."""
     kafka = config.source.kafka
     inner = _reading(config, kafka.model_copy(update={"topics": [kafka.repartition_topic], "start": "earliest"}))
     return inner.model_copy(update={"decoder": Decoder(type="routed")})
@@ -54,7 +54,7 @@ def build_router(
     clock: Clock,
     meanwhile: Meanwhile = lambda trouble: None,
 ) -> Router:
-    """A router whose parts close with `stack`; `meanwhile` hears where its decoder waits, and of each message.
+    """A router whose parts close with `stack`. `meanwhile` is called while its decoder waits and for each message.
 
     Raises SourceError, SchemaUnavailable.
     """

@@ -1,4 +1,4 @@
-"""Which partition of the internal topic a series belongs to, and samples as records of those partitions."""
+"""Assigns each series to a partition of the internal topic (its lane) and packs samples into records."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from detector.series import SeriesIndex, SeriesKey
 from detector.streams.membership import group_key
 
 RECORD_BYTES = 1 << 19
-"""A record is not much larger than this; brokers take a MiB unless told otherwise."""
+"""A record is not much larger than this; by default, brokers accept 1 MiB."""
 _SAMPLE_BYTES = 32
 SERIES_CHARACTERS = 512
-"""Of the labels of a series, on average: where they are longer, fewer series are known at a time."""
+"""Average length of the labels of a series; if they are longer, fewer series are known at a time."""
 _UNKNOWN = -1
 
 
 def lane_of(key: SeriesKey, lanes: int, group_by: Sequence[str] = ()) -> int:
-    """Partition of a series: a matter of its labels, of those by which streams are grouped, and of the partitions.
+    """Partition of a series, determined by its labels, the labels that streams are grouped by, and `lanes`.
 
     Members of a group are judged together, so they share a partition.
 
@@ -33,19 +33,19 @@ def lane_of(key: SeriesKey, lanes: int, group_by: Sequence[str] = ()) -> int:
 
 
 class Lanes:
-    """Lane and packed labels of each series that passes."""
+    """Remembers lane and packed labels of each series, and turns samples into records."""
 
     def __init__(self, lanes: int, max_series: int, group_by: Sequence[str] = ()) -> None:
         self.lanes = lanes
         self.group_by = tuple(group_by)
         self.max_series = max_series
         self.series = SeriesIndex()
-        """Of all input partitions together."""
+        """Series of all input partitions."""
         self._lane: Int64 = np.empty(0, dtype=np.int64)
         self._packed: list[bytes] = []
 
     def records(self, samples: SampleBatch) -> Iterator[Message]:
-        """The samples as records; those of one lane keep their order."""
+        """The samples as records; samples of one lane keep their order."""
         lanes_N = self._of(samples.series)
         for lane in np.unique(lanes_N).tolist():
             picks = np.flatnonzero(lanes_N == lane)
@@ -55,7 +55,7 @@ class Lanes:
                 yield Message(None, self._record(samples, chunk), partition=lane)
 
     def trim(self, in_flight: Int64) -> None:
-        """Forget series if they are too many, or too long; they are found again when they are seen again."""
+        """Forget series, except those in flight, if there are too many or their labels are too long."""
         if len(self.series) > self.max_series or self.series.characters > self.max_series * SERIES_CHARACTERS:
             self.series.retain(in_flight.tolist())
             self._lane[:] = _UNKNOWN

@@ -1,8 +1,8 @@
-"""Samples of several partitions, in the order in which producers wrote their records.
+"""Merges samples of several partitions into the order in which producers wrote their records.
 
-A series that is spread over partitions is in order of time only as long as none of them runs ahead: read one after the
-other, all of its samples but those of the first would be late. So the partition whose next record is oldest goes
-first, as in Kafka Streams, and none is read past the records that another is known to have and has not delivered yet.
+A series spread over partitions is in time order only if no partition runs ahead: if they were read one after another,
+all samples but those of the first would be late. So the partition with the oldest next record goes first, as in Kafka
+Streams, and none is read past records that another is known to have but has not delivered yet.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _COLUMNS = ("series", "times", "values", "kinds", "outcomes", "offsets", "record
 
 @dataclass(slots=True)
 class _Piece:
-    """What is left of a batch."""
+    """The rest of a batch."""
 
     samples: SampleBatch
     order: Float64
-    """[N] newest record time so far: it never falls within a partition, so that nothing is overtaken there."""
+    """[N] newest record time so far. It never decreases within a partition, so its samples keep their order."""
     taken: int = 0
 
 
 class Merge:
-    """Takes batches of samples, gives them out merged. All of them must share one `SeriesIndex`."""
+    """Takes batches of samples and returns them merged. All must share one `SeriesIndex`."""
 
     def __init__(self) -> None:
         self._pieces: dict[Partition, deque[_Piece]] = {}
@@ -37,9 +37,9 @@ class Merge:
         self._ends: dict[Partition, int] = {}
 
     def add(self, samples: SampleBatch, end: int, latest: float = np.inf) -> None:
-        """Samples behind those of their partition that were added before; `end` is the offset behind their records.
+        """Append the next samples of their partition; `end` is the offset after their records.
 
-        A record time after `latest` is wrong and counts as none: all that is behind it would wait for the others.
+        A record time after `latest` is wrong and is ignored: all that follows it would wait for other partitions.
         """
         partition = (samples.topic, samples.partition)
         pieces = self._pieces.setdefault(partition, deque())
@@ -51,28 +51,28 @@ class Merge:
             pieces.append(_Piece(samples, order[1:]))
 
     def drop(self, partition: Partition) -> None:
-        """Forget what is left of a partition."""
+        """Drop what is left of a partition."""
         for known in (self._pieces, self._newest, self._ends):
             known.pop(partition, None)
 
     def pending(self, partition: Partition) -> int:
-        """Samples of a partition that were not given out yet."""
+        """Samples of a partition not yet taken."""
         return sum(len(piece.samples) - piece.taken for piece in self._pieces.get(partition, ()))
 
     def series(self) -> Int64:
-        """Handles of the samples that were not given out yet."""
+        """Handles of the series with samples not yet taken."""
         left = [piece.samples.series for pieces in self._pieces.values() for piece in pieces]
         return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *left]))
 
     def positions(self) -> dict[Partition, int]:
-        """Offset of each partition's first record of which something is left, else the one behind its last."""
+        """For each partition, the offset of the first record with samples left, otherwise the one after its last."""
         return {
             partition: int(pieces[0].samples.offsets[pieces[0].taken]) if pieces else self._ends[partition]
             for partition, pieces in self._pieces.items()
         }
 
     def take(self, behind: Collection[Partition]) -> SampleBatch | None:
-        """What can be given out while these partitions have more that is yet to come; None where nothing can."""
+        """The samples that need not wait for more from the partitions in `behind`; None if there are none."""
         if any(not self._pieces.get(partition) for partition in behind):
             return None
         horizon = min((float(self._pieces[partition][-1].order[-1]) for partition in behind), default=np.inf)

@@ -1,4 +1,4 @@
-"""The router: input topics in, samples by series to the partitions of an internal topic out."""
+"""The router: reads the input topics and writes each sample to its series' partition of an internal topic."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from detector.telemetry import Metrics
 from detector.worker.outlets import Outlets
 
 POLL_SECONDS = 0.05
-"""Longest wait of either consumer while the other may have something."""
+"""Longest time either consumer waits while the other may have records."""
 PATIENCE_SECONDS = 5.0
-"""A partition that has more, but delivers nothing for this long, is not waited for."""
+"""A partition that has records but delivers none for this long is no longer waited for."""
 LONGEST_TURN_SECONDS = 1.0
-"""Of a longer one, no more counts as a partition's silence: this process was busy, or frozen, and did not listen."""
+"""Most of a turn that counts as a partition's silence: in a longer one, this process was busy or frozen."""
 LAST_FLUSH_SECONDS = 5.0
 MAX_AHEAD_SECONDS = 3600.0
-"""A record that was written later than this from now has a wrong time."""
+"""A record time further ahead of the clock than this is wrong."""
 
 
 class Router:
-    """Decodes the input, merges its partitions by record time, and hands every sample to its series' partition.
+    """Decodes the input, merges its partitions by record time, and writes every sample to its series' partition.
 
-    Offsets are committed after the samples before them were acknowledged. What a crash makes it route again is late or
-    a duplicate for its stream, and changes nothing there.
+    Offsets are committed once the samples before them are acknowledged. Samples routed again after a crash are late or
+    duplicates for their streams and change nothing there.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Router:
         timeout_seconds: float,
         max_pending: int,
     ) -> None:
-        """`max_pending` samples of a partition may wait for other partitions before it is paused."""
+        """A partition is paused when more than `max_pending` of its samples wait for other partitions."""
         self.source = source
         self.decoder = decoder
         self.sink = sink
@@ -64,12 +64,12 @@ class Router:
         self._assigned: frozenset[Partition] = frozenset()
         self._paused: frozenset[Partition] = frozenset()
         self._silence: dict[Partition, float] = {}
-        """Seconds in which nothing came."""
+        """Seconds since each partition last delivered anything."""
         self._looked_at = clock.monotonic()
         self._due_at = clock.monotonic() + interval_seconds
 
     def turn(self) -> None:
-        """Route what there is. Raises SourceError, DeliveryError."""
+        """Poll once and route what can be routed. Raises SourceError, DeliveryError."""
         batches = self.source.poll(POLL_SECONDS)
         self._listen()
         imminent = self._follow_assignment()
@@ -88,7 +88,7 @@ class Router:
             self.checkpoint(self.timeout_seconds)
 
     def checkpoint(self, timeout_seconds: float) -> None:
-        """Commit what was routed, once it is acknowledged. Raises SourceError, DeliveryError."""
+        """Wait until everything routed is acknowledged, then commit it. Raises SourceError, DeliveryError."""
         self._due_at = self.clock.monotonic() + self.interval_seconds
         for sink in (self.sink, *self.outlets.sinks.values()):
             sink.flush(timeout_seconds)
@@ -105,7 +105,7 @@ class Router:
         self.metrics.source.observe_commit(positions)
 
     def _follow_assignment(self) -> bool:
-        """True where the next poll joins a rebalance: what was routed can still be committed."""
+        """True if the next poll joins a rebalance: what was routed can still be committed."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         if not (gone or changes.assigned):
@@ -135,7 +135,7 @@ class Router:
         self._silence = {partition: silence + seconds for partition, silence in self._silence.items()}
 
     def _behind(self) -> frozenset[Partition]:
-        """Partitions that have more than was read of them, and are worth waiting for."""
+        """Partitions that have unread records and are worth waiting for."""
         lag = self.source.lag()
         return frozenset(
             partition
@@ -145,7 +145,7 @@ class Router:
         )
 
     def _hold_back(self) -> None:
-        """Read no further in partitions that are far ahead of others."""
+        """Pause partitions that are far ahead of others, and resume the rest."""
         full = frozenset(p for p in self._assigned if self.merge.pending(p) > self.max_pending)
         if full - self._paused:
             self.source.pause(full - self._paused)
@@ -155,7 +155,7 @@ class Router:
 
 
 class RoutingSource:
-    """The internal topic as a source, whose every poll routes first: one loop, one thread, as without it."""
+    """The internal topic as a source that routes at every poll: still one loop in one thread."""
 
     def __init__(self, router: Router, routed: Source) -> None:
         self.router = router
@@ -199,7 +199,7 @@ class RoutingSource:
         return self.routed.exhausted and self.router.source.exhausted
 
     def close(self, timeout_seconds: float) -> None:
-        """What was routed and cannot be committed any more is routed again by the next one."""
+        """Commit what was routed, if possible; what cannot be committed is routed again by the next owner."""
         if not self._closed:
             self._closed = True
             with suppress(DetectorError):
