@@ -1,4 +1,4 @@
-"""Wiring: from a configuration to a pipeline, a worker, and a process in which workers run."""
+"""Wiring: builds a pipeline, a worker, and the process around workers from a configuration."""
 
 from detector.app.pipeline import build_pipeline
 from detector.app.process import run

@@ -1,4 +1,4 @@
-"""Where alerts and dead letters go by a configuration; each sink closes with the stack."""
+"""Outlets for alerts and dead letters, as configured; each sink closes with the stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detector.worker.outlets import AlertOutlet, RejectOutlet
 
 
 def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[AlertOutlet]:
-    """Of the sinks that are asked for. Raises DetectorError where one cannot begin."""
+    """Outlets for the enabled sinks. Raises DetectorError if one cannot start."""
     outlets = []
     for name, build in SINKS.items():
         if getattr(config.sinks, name).enabled:
@@ -29,7 +29,7 @@ def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics
 def alert_boards(
     config: Config, stack: ExitStack, record: AlertRecord, metrics: Metrics, clock: Clock
 ) -> Iterator[tuple[str, AlertBoard]]:
-    """Those that are asked for, each under the name of its sink."""
+    """The enabled boards, each with the name of its sink."""
     for name, build in BOARDS.items():
         if getattr(config.sinks, name).enabled:
             board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
@@ -39,7 +39,7 @@ def alert_boards(
 
 
 def reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:
-    """None where no dead letters are asked for."""
+    """The outlet for dead letters; None if no topic is configured for them."""
     if config.dead_letter.topic is None:
         return None
     largest = config.dead_letter.max_value_bytes

@@ -1,4 +1,4 @@
-"""The pipeline of a configuration."""
+"""Builds the pipeline of a configuration."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def build_pipeline(config: Config) -> Pipeline:
 
 
 def configured_weights(config: Config) -> Weights:
-    """Those that are named, or the package's own. Raises ModelError."""
+    """The configured weights, or those that ship with the package. Raises ModelError."""
     return load(Path(config.model.weights) if config.model.weights else None)
 
 
 def build_forecaster(config: Config, weights: Weights) -> Forecaster:
-    """As it is configured, but with these weights."""
+    """The configured forecaster, with these weights."""
     model = config.model
     compact = model.profile == "compact"
     return Forecaster(

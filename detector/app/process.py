@@ -1,4 +1,4 @@
-"""The process around workers: signals, a configuration that is read again, and what ends it when it hangs."""
+"""The process around workers: signals, configuration reloads, and the watchdog that ends it when it hangs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from detector.worker import Worker
 def run(config: Config, read: Callable[[], Config]) -> None:
     """Run until SIGTERM or SIGINT, or until the source is exhausted. Raises DetectorError.
 
-    SIGHUP calls `read`; where that gives a configuration, the worker ends in order and another begins with it. Where
-    that one cannot begin, one with the configuration before goes on.
+    SIGHUP calls `read`. If that returns a configuration, the worker shuts down in order and another starts with it. If
+    that one cannot start, a worker with the previous configuration does.
 
-    An end that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
-    standard error and the process exits with 1. A loop that hangs ends the process too, see `Watchdog`. A process that
-    was frozen until its deliveries had failed begins again where its state ends.
+    A shutdown that takes longer than `checkpoint.shutdown_timeout_seconds` is cut short: every thread's stack goes to
+    standard error and the process exits with 1. A loop that hangs also ends the process, see `Watchdog`. A process that
+    was frozen for so long that its deliveries failed starts again where its state ends.
     """
     workers: list[Worker] = []
 
     def stop(*, again: bool = False) -> None:
         if not workers and not again:
-            end_at_once()  # it is still being built, and may wait for brokers: there is nothing to end in order
+            end_at_once()  # the worker is still being built, maybe waiting for brokers: nothing to shut down in order
         for worker in workers[-1:]:
             worker.stop(again=again)
 
@@ -55,7 +55,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
             watchdog.outlive_suspensions(partial(work, config, watchdog), patience, lambda: stopping.asked)
 
     try:
-        with stopping, reloads:  # also between one worker and the next: a signal that nobody hears ends the process
+        with stopping, reloads:  # also between two workers: a signal without a handler ends the process
             reloads.follow(config, live, lambda: stopping.asked)
     except (DetectorError, OSError) as exc:
         structlog.get_logger("detector").error("ended by an error", error=str(exc))

@@ -1,4 +1,4 @@
-"""The worker of a configuration. Parts are built one after the other and closed in reverse."""
+"""Builds the worker of a configuration. Its parts are closed in reverse order."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def build_worker(
     watchdog: Watchdog | None = None,
     reloads: Reloads | None = None,
 ) -> Worker:
-    """A worker whose parts close with `stack`. `source` stands in for the configured one, `extra_alerts` beside it."""
+    """A worker whose parts close with `stack`. `source` replaces the configured one; `extra_alerts` are additional."""
 
     def meanwhile(trouble: DetectorError | None) -> None:
-        worker.meanwhile(trouble)  # which is made last
+        worker.meanwhile(trouble)  # created last
 
     clock = SystemClock()
     metrics = Metrics(new_registry())
@@ -96,7 +96,7 @@ def build_worker(
 
 
 def _log(config: Config, metrics: Metrics, clock: Clock) -> structlog.typing.FilteringBoundLogger:
-    """The worker's logger, once the process's lines go where the configuration says."""
+    """Configure the process's logging and return the worker's logger."""
     configure_logging(
         config.telemetry.log_level,
         config.telemetry.log_format,
@@ -118,7 +118,7 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
 
 
 def _count_from_zero(metrics: Metrics, sinks: list[str]) -> None:
-    """A counter that appears with its first failure shows no increase."""
+    """Create the counters at 0: one that first appears with a failure shows no increase."""
     for name in sinks:
         metrics.worker.sink_failures.labels(name)
         metrics.worker.sink_messages.labels(name)
@@ -131,7 +131,7 @@ def _snapshots(
     log: structlog.typing.FilteringBoundLogger,
     versions: Versions | None,
 ) -> Snapshots | None:
-    """None where nothing remembers offsets either: files and hosts are read from their beginning every time."""
+    """None without a state store, and for sources other than Kafka, which start over every time."""
     store = STORES[config.state.type](config) if config.source.type == "kafka" else None
     if store is None:
         return None
@@ -141,7 +141,7 @@ def _snapshots(
 
 
 def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
-    """None where the weights stay what they are."""
+    """None if the weights never change."""
     if config.learning.mode == "off":
         return None
     return Versions(pipeline, configured_weights(config), partial(build_forecaster, config))

@@ -1,1 +1,1 @@
-"""The process that a worker runs in: signals, a configuration that is read again, hangs, Python's garbage collector."""
+"""The process that a worker runs in: signals, configuration reloads, hangs, and Python's garbage collector."""

@@ -1,4 +1,4 @@
-"""Python's garbage collector is kept from what lives long: its passes would hold the processing loop up."""
+"""Keeps long-lived objects from Python's garbage collector, whose passes would stall the processing loop."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import gc
 from typing import Any
 
 STEP_STREAMS = 5_000
-"""So many new streams are worth a pass of their own: it takes a few milliseconds."""
+"""New streams that justify a separate pass of a few milliseconds."""
 
 
 class LongLived:
-    """Puts the names of streams aside.
+    """Exempts stream names from garbage collection.
 
-    A full pass of the collector looks at every container there is, 0.9 ms for a thousand streams, although names are
-    part of no cycle and are freed without it. What was put aside is not looked at again.
+    A full pass of the collector visits every container, 0.9 ms for a thousand streams, although names are part of no
+    cycle and are freed without it. Frozen objects are not visited again.
     """
 
     def __init__(self) -> None:
         self._streams = 0
 
     def grown(self, streams: int) -> None:
-        """So many streams were taken in by now; where they grew enough, one pass takes garbage and spares the rest."""
+        """There are now `streams` streams; if there are enough new ones, collect garbage once and freeze the rest."""
         if streams >= self._streams + STEP_STREAMS:
             gc.collect()
             gc.freeze()
@@ -29,10 +29,10 @@ class LongLived:
 
 
 def let_go(ended: list[Any]) -> None:
-    """Forget these workers, where there are any, and give their memory back.
+    """Forget these workers, if any, and free their memory.
 
-    A worker and its parts know each other, so that only the collector finds them to be garbage, and it does not look at
-    what was put aside: without this, every worker that a process begins anew with would cost the state of all streams.
+    A worker and its parts refer to each other, so only the collector can free them, and it skips frozen objects.
+    Without this, every worker that a process starts anew would leak the state of all streams.
     """
     if ended:
         ended.clear()

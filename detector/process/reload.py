@@ -1,4 +1,4 @@
-"""SIGHUP: the configuration is read again. All of it takes over, or the one before goes on."""
+"""SIGHUP: reads the configuration again. Either all of it takes effect, or the previous one stays in use."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from detector.errors import ConfigError, DetectorError
 
 
 class Reloads:
-    """While it is entered, SIGHUP reads the configuration; one without errors is in `config` until it is taken.
+    """As a context manager, reads the configuration at SIGHUP; if valid, it is in `config` until taken.
 
-    Reading happens in a thread of its own: a signal handler must not wait for a lock that what it interrupts may hold.
+    A separate thread does the reading: a signal handler must not wait for a lock that the interrupted code may hold.
     """
 
     def __init__(
         self, read: Callable[[], Config], begin_anew: Callable[[], None], now: Callable[[], float] = time.time
     ) -> None:
-        """`read` raises ConfigError; `begin_anew` asks for an orderly end, after which `config` is to be used."""
+        """`read` raises ConfigError; `begin_anew` requests an orderly shutdown, after which `config` is to be used."""
         self.config: Config | None = None
         self.successful = True
-        """False after a reload with errors in the file, or with which no worker could begin."""
+        """False after a reload whose file had errors, or with which no worker could start."""
         self.succeeded_at = 0.0
-        """When a worker got ready with a new configuration, unix seconds."""
+        """When a worker last became ready with a new configuration, in unix seconds."""
         self._refused = False
-        """The file had errors when it was read last."""
+        """Whether the file had errors when it was last read."""
         self._newest: Config | None = None
         self._proven: Config | None = None
-        """The last one with which a worker got ready."""
+        """The last one with which a worker became ready."""
         self._now = now
         self._lock = threading.Lock()
         self._read = read
@@ -57,17 +57,17 @@ class Reloads:
         self._thread.join()
 
     def take(self) -> Config | None:
-        """The newest configuration that was read and not taken yet."""
+        """The newest configuration that was read but not yet taken, if any."""
         with self._lock:
             taken, self.config = self.config, None
         self._newest = taken or self._newest
         return taken
 
     def follow(self, first: Config, live: Callable[[Config], None], asked_to_stop: Callable[[], bool]) -> None:
-        """Run `live` with `first`, and after it with each configuration that was read.
+        """Run `live` with `first`, then with each configuration that was read.
 
-        `live` calls `got_ready`. Where it raises a DetectorError or OSError before that, the configuration that got
-        ready before goes on; where there is none, the error is raised.
+        `live` has `got_ready` called. If it raises a DetectorError or OSError before that, the last configuration with
+        which a worker became ready is used again; if there is none, the error is raised.
         """
         current: Config | None = first
         self._newest = first
@@ -86,7 +86,7 @@ class Reloads:
                 current = None if asked_to_stop() else self.take()
 
     def got_ready(self, config: Config) -> None:
-        """A worker reads records with this configuration."""
+        """A worker is reading records with this configuration."""
         self._proven = config
         if config is self._newest:
             with self._lock:
@@ -108,7 +108,7 @@ class Reloads:
                 self._begin_anew()
 
     def _is_asked(self) -> bool:
-        """Wait for a request; those that came meanwhile are the same one. False at the end."""
+        """Wait for a request; several that arrived meanwhile count as one. False at the end."""
         asked = self._asked.get()
         while asked and not self._asked.empty():
             asked = self._asked.get()

@@ -1,4 +1,4 @@
-"""Signals that end a worker: one asks, the next one forces."""
+"""Signals that end a worker: the first one asks, the second one forces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 SAME_SECONDS = 1.0
-"""A signal that comes again so soon is no second wish."""
+"""A signal repeated within this time is not a second request."""
 
 
 class StoppingOnSignals:
-    """The first SIGTERM or SIGINT asks for an orderly end within the deadline, a second one forces it.
+    """The first SIGTERM or SIGINT asks for an orderly end within the deadline; a second one forces it.
 
-    One that comes within `SAME_SECONDS` is the first one again: `timeout`, and programs that hand on what the terminal
-    sent to all anyway, signal twice in a moment.
+    A repetition within `SAME_SECONDS` is ignored: `timeout`, and programs that forward what the terminal already sent
+    to everyone, signal twice in quick succession.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class StoppingOnSignals:
 
 
 def end_at_once() -> NoReturn:
-    """End the process with 0, from within a signal's handler.
+    """End the process with exit code 0, from within a signal handler.
 
-    An exception would be raised in whatever code the signal came, and tasks of kafka-python keep those to themselves.
+    An exception would be raised in whatever code the signal interrupts, and tasks of kafka-python swallow those.
     """
     os._exit(0)

@@ -1,4 +1,4 @@
-"""A process that hangs ends, and says where it hung; one that was frozen is known to have been."""
+"""Ends a process that hangs, showing where, and detects that a process was frozen."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from detector.telemetry import Health
 log = structlog.get_logger(__name__)
 
 EXIT_STALLED = 70
-"""Exit status of a process whose loop did not come round; 70 is what sysexits.h calls an internal software error."""
+"""Exit status of a process whose loop hung; 70 is an internal software error in sysexits.h."""
 
 TICK_SECONDS = 1.0
 SUSPENSION_SECONDS = 5.0
-"""A watchdog that sleeps this much longer than it meant to was not running, and so was nobody else in the process."""
+"""If the watchdog oversleeps by this much, the whole process was frozen."""
 _STDERR = 2
 
 
 class Watchdog:
-    """A thread of its own that looks at the progress of a worker's loop.
+    """A thread that monitors the progress of a worker's loop.
 
-    Every call that the loop makes, to a broker, a disk or a sink, is under this one deadline: after `stall_seconds`
-    without progress every thread's stack goes to standard error and the process exits with `EXIT_STALLED`. Time for
-    which the whole process was frozen (SIGSTOP, a paused virtual machine) does not count.
+    This one deadline covers every call that the loop makes to a broker, a disk or a sink: after `stall_seconds` without
+    progress, every thread's stack goes to standard error and the process exits with `EXIT_STALLED`. Time during which
+    the whole process was frozen (SIGSTOP, a paused virtual machine) does not count.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def watch(self, health: Health) -> None:
-        """From now on, this worker's progress is looked at."""
+        """Monitor this worker's progress from now on."""
         health.progress()
         self._health = health
 
     def forgive(self, within_seconds: float) -> bool:
-        """Whether a wait that failed just now may have failed because the process was frozen in the midst of it.
+        """Whether a wait that just failed may have failed because the process was frozen meanwhile.
 
-        True once a suspension, and only where that ended in the last `within_seconds`.
+        True once per suspension, and only if that ended in the last `within_seconds`.
         """
         self.tick()
         with self._lock:
@@ -75,10 +75,10 @@ class Watchdog:
     def outlive_suspensions(
         self, live: Callable[[], None], within_seconds: float, asked_to_stop: Callable[[], bool]
     ) -> None:
-        """Run `live` to its end, and once more where a suspension made its deliveries fail.
+        """Run `live` to its end, and again whenever a suspension made its deliveries fail.
 
-        Deadlines pass while a process is frozen, and what was on its way then is given up by clients that are sound
-        otherwise: a worker that begins anew goes on where its state ends.
+        Deadlines pass while a process is frozen, and otherwise healthy clients then give up what was in flight. A new
+        worker resumes where the state ends.
         """
         while True:
             try:
@@ -89,7 +89,7 @@ class Watchdog:
                 log.warning("the process was frozen, beginning anew", error=str(exc))
 
     def tick(self) -> None:
-        """Look once; what the thread does every second."""
+        """Check once; the thread does this every second."""
         with self._lock:
             now = self._now()
             if now - self._ticked_at > self._tick_seconds + SUSPENSION_SECONDS:
@@ -115,7 +115,7 @@ class Watchdog:
             self.tick()
 
     def _dump_and_exit(self) -> None:
-        # Nothing may take a lock that the hanging thread holds, or wait for whoever does not read our output.
+        # Take no lock that the hanging thread may hold, and do not wait for a reader of our output.
         with suppress(OSError):
             os.set_blocking(_STDERR, False)
             os.write(_STDERR, f"detector: no progress for {self.stall_seconds:g} s, every thread's stack:\n".encode())
