@@ -1,4 +1,4 @@
-"""`python -m detector` is the console script."""
+"""`python -m detector` runs the same command as `detector`."""
 
 from detector.cli import main
 

@@ -1,4 +1,4 @@
-"""The topics that a configuration needs: what each must be like, which are missing, and what is wrong with others."""
+"""The topics that a configuration needs: what each must be like, which are missing, and what is wrong with the rest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LEAST_RETENTION_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting of a topic."""
+    """A topic setting that we want."""
 
     name: str
     wanted: str
     fits: Callable[[str], bool]
     needed: bool
-    """False where another value is only worse."""
+    """False if another value works, only less well."""
     why: str
 
 
@@ -33,10 +33,10 @@ class Plan:
     """A topic that the configuration names."""
 
     key: str
-    """Where the configuration names it."""
+    """The configuration key that names it."""
     topic: str
     partitions: int
-    """To make it with; BROKERS_CHOICE leaves it to the brokers."""
+    """Number to create it with; BROKERS_CHOICE leaves it to the brokers."""
     least_partitions: int
     settings: tuple[Setting, ...]
 
@@ -53,10 +53,10 @@ class Difference:
 
 
 def plans(config: Config, input_partitions: int, stream_partitions: int) -> Iterator[Plan]:
-    """Every topic that is ours.
+    """Every topic that we write to.
 
-    `input_partitions` is the largest number of an input topic, `stream_partitions` that of the topic that streams are
-    read from: the same, or the internal one's.
+    `input_partitions` is the largest number of partitions of any input topic. `stream_partitions` is that of the topic
+    that streams are read from: the same number, or the internal topic's.
     """
     source = config.source
     from_kafka = source.type == "kafka"
@@ -109,10 +109,10 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
 def init(
     config: Config, admin: KafkaAdmin, *, replicas: int, dry_run: bool, input_partitions: int | None = None
 ) -> Iterator[str]:
-    """Create what is missing, look at the rest, and say so, a line each; what exists is never changed.
+    """Create missing topics, check the others, and yield a line about each; existing topics are never changed.
 
-    With `input_partitions` input topics that are missing are created too, each with so many. Raises TopicMissing for
-    one without it, AccessDenied, TopicUnfit where the daemon could not work with a topic.
+    With `input_partitions`, missing input topics are also created, with that many partitions; without it, a missing one
+    raises TopicMissing. Also raises AccessDenied, and TopicUnfit if the daemon could not work with a topic.
     """
     serious = []
     bootstrap, brokers = ",".join(config.kafka.bootstrap_servers), admin.brokers()
@@ -164,14 +164,14 @@ def _counted(partitions: int) -> str:
 
 
 def _input_counts(config: Config, admin: KafkaAdmin) -> dict[str, int]:
-    """The number of partitions of each input topic, 0 where there is none."""
+    """Number of partitions of each input topic, 0 if it does not exist."""
     if config.source.type != "kafka":
         return {}
     return {topic: len(admin.partitions(topic)) for topic in config.source.kafka.topics}
 
 
 def _missing(counts: dict[str, int], partitions: int | None) -> list[tuple[str, int]]:
-    """Input topics to create, with their numbers of partitions. Raises TopicMissing where nobody said how many."""
+    """Input topics to create, with their numbers of partitions. Raises TopicMissing if the number is not given."""
     missing = [topic for topic, count in counts.items() if not count]
     if missing and partitions is None:
         raise TopicMissing(

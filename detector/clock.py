@@ -1,4 +1,4 @@
-"""The time of the machine."""
+"""The system clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The machine's own clock."""
 
     def time(self) -> float:
         return time.time()

@@ -2,7 +2,7 @@
 
 A component that keeps state per stream declares its `Field`s once; the stream table allocates them for all streams,
 in blocks of 256 rows. A component receives the columns and the rows it may touch, reads with `column[rows]`, and writes
-with `column[rows] = ...`; it never keeps state of its own. Rows are distinct within one call.
+with `column[rows] = ...`; it owns no state itself. Rows are distinct within one call.
 
 Shape legend used by components: B rows of one call, K entries of a field.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from detector.series import SeriesKey
 
 BLOCK_ROWS = 256
-"""Streams in a block: the unit of compute padding, of snapshot and of hand-over."""
+"""Streams in a block: the unit of compute padding, snapshots and hand-over."""
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """Field name -> array [rows, *shape]."""
@@ -31,35 +31,35 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One state column: its shape per stream, dtype, and the value that a new stream starts with."""
+    """One state column: its shape per stream, dtype, and initial value for a new stream."""
 
     name: str
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
     initial: float = 0.0
     finite: bool = False
-    """Never NaN or infinite: state that says otherwise is damaged."""
+    """Never NaN or infinite; state that violates this is damaged."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes a stream."""
+        """Bytes per stream."""
         return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockState:
-    """A copy of one block of a partition: everything that is known about its streams."""
+    """A copy of one block of a partition: everything known about its streams."""
 
     number: int
-    """Which of the partition's blocks it is, from 0."""
+    """Index among the partition's blocks, from 0."""
     columns: dict[str, npt.NDArray[Any]]
-    """Field name -> array [BLOCK_ROWS, *shape]; rows without a stream hold what a new stream starts with."""
+    """Field name -> array [BLOCK_ROWS, *shape]; rows without a stream hold initial values."""
     keys: list[SeriesKey | None]
-    """[BLOCK_ROWS] whose row it is; None where it is free."""
+    """[BLOCK_ROWS] the stream of each row; None for a free row."""
 
 
 def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:
-    """Columns for `rows` new streams; two fields of one name are an error."""
+    """Columns for `rows` new streams. Raises ValueError if two fields have the same name."""
     columns: dict[str, npt.NDArray[Any]] = {}
     for spec in fields:
         if spec.name in columns:
@@ -71,13 +71,13 @@ def allocate(fields: Iterable[Field], rows: int) -> dict[str, npt.NDArray[Any]]:
 def put(column: npt.NDArray[Any], rows: Rows, values: npt.NDArray[Any]) -> None:
     """`column[rows] = values`, for a column [rows, K] and values of its dtype.
 
-    Each row goes over in one piece, in a third to two thirds of the time that numpy takes for K numbers.
+    Copies each row as one value, which takes a third to two thirds of the time numpy needs for K numbers.
     """
     wide = np.dtype((np.void, column.dtype.itemsize * column.shape[1]))
     column.view(wide)[:, 0][rows] = np.ascontiguousarray(values).view(wide)[:, 0]
 
 
 def reset(fields: Iterable[Field], columns: Columns, rows: Rows) -> None:
-    """Put `rows` back to what a new stream starts with."""
+    """Reset `rows` to the initial values of a new stream."""
     for spec in fields:
         columns[spec.name][rows] = spec.initial

@@ -1,36 +1,36 @@
 """Every error that the daemon raises on purpose.
 
     DetectorError
-    ├── ConfigError            the configuration is wrong; all findings at once
+    ├── ConfigError            the configuration is wrong; lists all findings
     ├── SourceError            records cannot be read
     │   ├── BrokerUnreachable  no broker answers (retriable)
     │   ├── TopicMissing       a topic does not exist and is not created for you
-    │   ├── TopicUnfit         a topic exists and is not what it must be
+    │   ├── TopicUnfit         a topic exists but is not what it must be
     │   ├── AccessDenied       authentication or authorisation failed
-    │   ├── OffsetLost         the position is outside the log and the policy says stop
-    │   │   ├── TopicRecreated the topic was deleted and created again: the position is of another log
-    │   │   └── LogTruncated   records before the position are not in the log any more, others are in their place
-    │   ├── PartitionsChanged  a topic got more partitions and the policy says stop
-    │   ├── PartitionStalled   a partition has records that do not come (retriable for a while)
+    │   ├── OffsetLost         the position is not in the log and the policy is to stop
+    │   │   ├── TopicRecreated the topic was deleted and created again: the position is from another log
+    │   │   └── LogTruncated   records before the position are gone from the log, and others are in their place
+    │   ├── PartitionsChanged  a topic got more partitions and the policy is to stop
+    │   ├── PartitionStalled   a partition has records but delivers none (retriable for a while)
     │   ├── CommitRefused      the group is being rebalanced; commit again later (retriable)
     │   ├── MemberFenced       another process uses this member's group_instance_id
     │   └── CodecMissing       a topic is compressed with a codec that is not installed
-    ├── LabelError             labels do not fit the series they are for; all findings at once
+    ├── LabelError             labels do not fit their series; lists all findings
     ├── DecodeError            a record's bytes are not what its decoder reads
-    ├── SchemaUnavailable      what records are decoded with cannot be had (retriable)
-    ├── Interrupted            a wait was ended because the process is asked to stop
+    ├── SchemaUnavailable      a schema needed for decoding cannot be fetched (retriable)
+    ├── Interrupted            a wait was ended because the process was asked to stop
     ├── DeliveryError          a sink did not acknowledge a message in time (retriable)
     ├── ModelError             weights are missing, foreign or damaged
     └── StateError             the state of streams cannot be stored or restored
-        ├── StateMissing       nothing is stored of what was asked for
-        ├── StateOccupied      there is state already where some is to be put
+        ├── StateMissing       nothing is stored under what was asked for
+        ├── StateOccupied      there is already state where some should be written
         ├── StateUnavailable   the store cannot be read or written, or did not acknowledge in time
-        ├── StateDamaged       no snapshot of a partition is whole, although there are some
+        ├── StateDamaged       a partition has snapshots, but none is complete
         ├── StateForeign       a snapshot was made by another model, or on another kind of machine
         └── StateNewer         a snapshot was written by a newer version
 
-`reason` is a short, bounded word used as a metric label; the message says what, where and how to mend it.
-`retriable` says whether trying the same call again can help.
+`reason` is a short word from a bounded set, used as a metric label; the message says what failed, where, and how to fix
+it. `retriable` says whether trying the same call again can help.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DetectorError(Exception):
 
 
 class _Findings(DetectorError):
-    """Something that a person wrote is wrong. `findings` lists every fault, one readable line each."""
+    """Something that a person wrote is wrong. `findings` lists every mistake, one readable line each."""
 
     def __init__(self, where: str, findings: list[str]) -> None:
         self.where = where
@@ -60,7 +60,7 @@ class ConfigError(_Findings):
 
 
 class LabelError(_Findings):
-    """Labels cannot be read, or do not fit the series they are for."""
+    """Labels cannot be read, or do not fit their series."""
 
     reason = "labels"
 
@@ -85,49 +85,49 @@ class TopicMissing(SourceError):
 
 
 class TopicUnfit(SourceError):
-    """A topic exists, and the daemon could not work with it as it is."""
+    """A topic exists, but the daemon could not work with it as it is."""
 
     reason = "topic_unfit"
 
 
 class AccessDenied(SourceError):
-    """The broker refused the credentials or an operation."""
+    """A broker refused the credentials or an operation."""
 
     reason = "access_denied"
 
 
 class OffsetLost(SourceError):
-    """The position to read from is not in the log (any more)."""
+    """The position to read from is not, or no longer, in the log."""
 
     reason = "offset_lost"
 
 
 class TopicRecreated(OffsetLost):
-    """The topic was deleted and created again: the position is of another log."""
+    """The topic was deleted and created again: the position is from another log."""
 
     reason = "topic_recreated"
 
 
 class LogTruncated(OffsetLost):
-    """The log was cut below the position, which records that nobody read may have filled again."""
+    """The log was cut below the position; records that nobody has read may since have been written there."""
 
     reason = "log_truncated"
 
 
 class PartitionsChanged(SourceError):
-    """A topic that the group knows has got more partitions: keyed producers have moved streams between them."""
+    """A topic known to the group got more partitions, so keyed producers have moved streams between partitions."""
 
     reason = "partitions_changed"
 
 
 class PartitionStalled(SourceError):
-    """The log of a partition goes on, and nothing of it is delivered."""
+    """A partition's log has more records, but none are delivered."""
 
     reason = "partition_stalled"
 
 
 class CommitRefused(SourceError):
-    """Offsets cannot be committed now, because the group is being rebalanced; what stays assigned can be later."""
+    """The group is being rebalanced, so no offsets can be committed; for partitions that stay, retry later."""
 
     reason = "commit_refused"
     retriable = True
@@ -155,26 +155,26 @@ class DecodeError(DetectorError):
 
 
 class SchemaUnavailable(DetectorError):
-    """A schema that is needed to decode records cannot be had, which says nothing about the records."""
+    """A schema needed to decode records cannot be fetched, which says nothing about the records."""
 
     reason = "schema_unavailable"
     retriable = True
 
 
 class Interrupted(DetectorError):
-    """A wait was ended because the process is asked to stop; what it was for is left to whoever reads on."""
+    """A wait was ended because the process was asked to stop; its work is left to whoever reads on."""
 
     reason = "interrupted"
 
 
 class DeliveryError(DetectorError):
-    """A sink did not acknowledge what it was given. `sink` names it, once somebody who knows the name has seen this."""
+    """A sink did not acknowledge what it was given. `sink` is set by a caller that knows the sink's name."""
 
     reason = "delivery"
     retriable = True
     sink: str | None = None
     retry_after_seconds = 0.0
-    """For so long, whoever refused it wants to be left alone."""
+    """How long the receiver that refused it asks us to wait."""
 
 
 class ModelError(DetectorError):
@@ -190,13 +190,13 @@ class StateError(DetectorError):
 
 
 class StateMissing(StateError):
-    """Nothing is stored of what was asked for."""
+    """Nothing is stored under what was asked for."""
 
     reason = "state_missing"
 
 
 class StateOccupied(StateError):
-    """There is state already where some is to be put."""
+    """There is already state where some should be written."""
 
     reason = "state_occupied"
 
@@ -208,13 +208,13 @@ class StateUnavailable(StateError):
 
 
 class StateDamaged(StateError):
-    """Bytes of a snapshot are missing or not what was written."""
+    """Bytes of a snapshot are missing, or differ from what was written."""
 
     reason = "state_damaged"
 
 
 class StateForeign(StateError):
-    """A snapshot is whole, but of another model, another layout, or another kind of arithmetic."""
+    """A snapshot is complete, but from another model, another layout, or another kind of arithmetic."""
 
     reason = "state_foreign"
 

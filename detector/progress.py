@@ -1,4 +1,4 @@
-"""Progress bars on standard error, and nothing where that is no terminal."""
+"""Progress bars on standard error, or nothing if that is not a terminal."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def byte_progress(what: str, total_bytes: int) -> Iterator[Callable[[int], None]
 
 @contextmanager
 def phase_progress() -> Iterator[Callable[[str, int, int, str], None]]:
-    """A bar for each of the phases that take turns, a figure beside it; what is done disappears.
+    """A bar, with a figure beside it, for each of several alternating phases; finished bars disappear.
 
-    Yields a function of (phase, how much is done, how much there is, the figure).
+    Yields a function of (phase, done, total, figure).
     """
     console = Console(stderr=True)
     columns = (

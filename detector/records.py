@@ -1,4 +1,4 @@
-"""What travels through the daemon: columns for samples, objects for the rare things.
+"""What passes between stages: columns for samples, objects for rarer things.
 
 Shape legend: R records of one partition, N samples decoded from them. Times are unix seconds (float64,
 UTC), values float64.
@@ -23,7 +23,7 @@ Partition = tuple[str, int]
 """(topic, partition number)."""
 
 LARGEST_VALUE = 1e30
-"""Of a sample: beyond this the arithmetic of single-precision state could overflow."""
+"""Largest magnitude of a sample: beyond it, arithmetic on single-precision state could overflow."""
 
 
 def rfc3339(unix_seconds: float) -> str:
@@ -38,7 +38,7 @@ def rfc3339(unix_seconds: float) -> str:
 class Outcome(IntEnum):
     """What became of a sample; every consumed sample ends as exactly one of these.
 
-    `SCORED` is also the value of a sample that is still on its way.
+    A sample still being processed is also `SCORED`.
     """
 
     SCORED = 0
@@ -54,7 +54,7 @@ class Outcome(IntEnum):
 
     @property
     def is_discard(self) -> bool:
-        """True where the accounting files the sample under `discarded`, with this name as its reason."""
+        """Whether the sample is counted as `discarded`, with this name as the reason."""
         return self >= Outcome.GAP
 
 
@@ -72,9 +72,9 @@ class RawBatch:
     topic: str
     partition: int
     offsets: Int64
-    """[R] position of each record; for files the line number."""
+    """[R] offset of each record; for files, the line number."""
     record_times: Float64
-    """[R] time the record was written; NaN where the source has none."""
+    """[R] time the record was written; NaN if the source has none."""
     values: list[bytes | None]
     """[R] payloads; None is a tombstone."""
     keys: list[bytes | None]
@@ -86,12 +86,12 @@ class RawBatch:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Which log an offset is of. It means other records in a topic that was created anew, or in a log that was cut."""
+    """Which log an offset belongs to: in a recreated topic or a truncated log, it refers to other records."""
 
     topic_id: str = ""
-    """Changes when a topic is deleted and created again; empty where it is not known."""
+    """Changes when a topic is deleted and created again; empty if unknown."""
     leader_epoch: int = -1
-    """Of the last record before the offset, or a later one; -1 where it is not known."""
+    """Epoch of the last record before the offset, or a later one; -1 if unknown."""
 
 
 UNKNOWN_LINEAGE = Lineage()
@@ -105,7 +105,7 @@ class Reject:
     partition: int
     offset: int
     reason: str
-    """Bounded word, a metric label."""
+    """A word from a bounded set, used as a metric label."""
     detail: str
     value: bytes | None
     key: bytes | None
@@ -122,15 +122,15 @@ class SampleBatch:
     times: Float64
     """[N] event time."""
     values: Float64
-    """[N]; meaningless where `outcomes` says that there is no value."""
+    """[N]; meaningless where `outcomes` is GAP."""
     kinds: Uint8
-    """[N] of `Kind`."""
+    """[N] `Kind` of each sample."""
     outcomes: Uint8
-    """[N] of `Outcome`; a decoder sets GAP (null) here, later stages the rest."""
+    """[N] `Outcome` of each sample; a decoder sets only GAP (null), later stages the rest."""
     offsets: Int64
     """[N] offset of the record that held the sample."""
     record_times: Float64
-    """[N] record time of that record."""
+    """[N] time at which that record was written."""
     rejects: tuple[Reject, ...] = ()
 
     def __len__(self) -> int:
@@ -138,7 +138,7 @@ class SampleBatch:
 
 
 class AlertStatus(IntEnum):
-    """Life of an alert; NONE is the quiet state."""
+    """The life of an alert; NONE means no alert."""
 
     NONE = 0
     PENDING = 1
@@ -147,26 +147,26 @@ class AlertStatus(IntEnum):
 
 
 class Direction(StrEnum):
-    """On which side of the expected band a value lies."""
+    """The side of the expected band on which a value lies."""
 
     ABOVE = "above"
     BELOW = "below"
 
 
 class Severity(StrEnum):
-    """How far beyond the threshold; names as Prometheus rules use them."""
+    """How far beyond the threshold; names as usual in Prometheus rules."""
 
     WARNING = "warning"
     CRITICAL = "critical"
 
 
 ALERT_TOLD = (0, 3)
-"""Values of column `alert.held` of an alert that was sent, as a warning and as critical; others say why it was not."""
+"""Values of column `alert.held` for an alert sent as a warning and as critical; others say why it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """A member of a group, and its largest score while the group's alert was open."""
+    """A member of a group, with its largest score while the group's alert was open."""
 
     series: SeriesKey
     anomaly_score: float
@@ -174,7 +174,7 @@ class Contributor:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A change of one stream's or group's alert that subscribers are told of: firing or resolved."""
+    """A change of one stream's or group's alert that is sent to subscribers: firing or resolved."""
 
     id: str
     """Deterministic: the same episode has the same id after a replay."""
@@ -183,7 +183,7 @@ class Alert:
     starts_at: float
     ends_at: float | None
     time: float
-    """Time of the sample that made this change."""
+    """Time of the sample that caused this change."""
     worst_time: float
     """Time of the episode's worst sample so far, which the fields below describe."""
     value: float
@@ -198,30 +198,30 @@ class Alert:
     offset: int
     model: str
     forecaster: str
-    """The model's name, or that of the naive forecast in whose favour it stands back."""
+    """Name of the model, or of the naive forecast used instead of it."""
     skill: float
-    """Forecast error over the last-value forecast's error on this stream, recently; below 1 the model helps."""
+    """Recent forecast error on this stream divided by the last-value forecast's; below 1, the model helps."""
     per_second: bool = False
-    """The stream is a counter's, and value, expected, lower and upper are its increase per second."""
+    """The stream is a counter; value, expected, lower and upper are its increase per second."""
     members: int = 0
-    """Streams of the group that were scored; 0 where the alert is one stream's, or where none is left."""
+    """Streams of the group that were scored; 0 for a single stream's alert, or if none is left."""
     contributors: tuple[Contributor, ...] = ()
-    """Members whose scores were largest, the largest first."""
+    """Members with the largest scores, largest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
-    """What the pipeline found for each sample of a `SampleBatch`, aligned with it."""
+    """What the pipeline found for each sample of a `SampleBatch`, in the same order."""
 
     outcomes: Uint8
     expected: Float64
-    """[N] forecast of the value made before it was seen; NaN where there was none."""
+    """[N] forecast made before the value was seen; NaN if there was none."""
     lower: Float64
     upper: Float64
     scores: Float64
-    """[N] anomaly_score, 0 where not scored."""
+    """[N] anomaly_score; 0 if not scored."""
     statuses: Uint8
-    """[N] of `AlertStatus`: the state after this sample; RESOLVED only on the sample that resolves."""
+    """[N] `AlertStatus` after each sample; RESOLVED only on the sample that resolves."""
     alerts: tuple[Alert, ...] = field(default=())
     muted: tuple[str, ...] = field(default=())
-    """For each alert that began to fire untold, the name of the interval that holds it back."""
+    """For each alert that began to fire without being sent, the name of the interval that mutes it."""

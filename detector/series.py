@@ -1,4 +1,4 @@
-"""Identity of a stream: canonical labels, a 128-bit fingerprint, and dense handles for them."""
+"""Identity of a stream: canonical labels, a 128-bit fingerprint, and dense integer handles."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import chain
 
 NAME_LABEL = "__name__"
 GROUP_LABEL = "__group__"
-"""Of a group's own key: the names of the labels that its members share."""
+"""In a group's key, the label that holds the names of the labels its members share."""
 KIND_BITS = 2
-"""Of a tag, which holds what a decoder wants to know of a series: its handle and the kind of its values."""
+"""Low bits of a tag, for the kind of the values; the rest is the handle. A decoder needs no more of a series."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesKey:
-    """A stream's labels, sorted by name, the metric's name under `__name__` (Prometheus' convention)."""
+    """A stream's labels, sorted by name, with the metric's name under `__name__` as in Prometheus."""
 
     labels: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, name: str, labels: Mapping[str, str] | None = None) -> SeriesKey:
-        """Key of metric `name` with `labels`; a label without a value is no label.
+        """Key of metric `name` with `labels`; labels with an empty value are dropped.
 
         >>> str(SeriesKey.of("cpu", {"host": "a", "core": ""}))
         'cpu{host="a"}'
@@ -34,7 +34,7 @@ class SeriesKey:
 
     @property
     def name(self) -> str:
-        """The metric's name, empty when it has none."""
+        """The metric's name; empty if it has none."""
         return dict(self.labels).get(NAME_LABEL, "")
 
     @property
@@ -44,12 +44,12 @@ class SeriesKey:
 
     @property
     def characters(self) -> int:
-        """In names and values of all labels: what of a key may be long."""
+        """Total length of label names and values, the part of a key that may be long."""
         return len("".join(chain.from_iterable(self.labels)))
 
     @property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits: BLAKE2b-128 over the length-prefixed labels, so quoting cannot make two collide."""
+        """32 hexadecimal digits: BLAKE2b-128 of the length-prefixed labels, so that quoting cannot cause collisions."""
         digest = hashlib.blake2b(digest_size=16)
         for pair in self.labels:
             for part in pair:
@@ -68,19 +68,19 @@ def _escape(value: str) -> str:
 
 
 class SeriesIndex:
-    """Dense integer handles for the series keys of one partition, so that samples travel as columns.
+    """Dense integer handles for the series keys of one partition, so that samples can be passed as columns.
 
-    Handles are a matter of one process and of arrival order; nothing durable refers to them. Decoders map the raw bytes
-    of a series to its tag, `handle << KIND_BITS | kind`, through `by_raw`, which they may fill and clear at will;
-    `retain` is the only thing that takes handles back, and is called between batches when none is in flight.
+    Handles depend on the process and on arrival order; nothing durable refers to them. In `by_raw`, which decoders may
+    fill and clear at will, they map the raw bytes of a series to its tag, `handle << KIND_BITS | kind`. Only `retain`
+    takes handles back; it is called between batches, when none is in use.
     """
 
     def __init__(self) -> None:
         self.by_raw: dict[object, int] = {}
         self.raw_bytes = 0
-        """What the spellings take at most, as counted by who fills `by_raw`."""
+        """Upper bound on the size of the raw spellings, maintained by whoever fills `by_raw`."""
         self.characters = 0
-        """Of all keys."""
+        """Total `characters` of all keys."""
         self._by_key: dict[SeriesKey, int] = {}
         self._keys: list[SeriesKey | None] = []
         self._free: list[int] = []
@@ -90,11 +90,11 @@ class SeriesIndex:
 
     @property
     def capacity(self) -> int:
-        """One more than the largest handle ever given out."""
+        """One more than the largest handle ever assigned."""
         return len(self._keys)
 
     def intern(self, key: SeriesKey) -> int:
-        """Handle of `key`, a new one at first sight."""
+        """Handle of `key`, assigned the first time it is seen."""
         handle = self._by_key.get(key)
         if handle is None:
             if self._free:
@@ -108,7 +108,7 @@ class SeriesIndex:
         return handle
 
     def find(self, key: SeriesKey) -> int | None:
-        """Handle of `key`; None where it has none."""
+        """Handle of `key`, or None if it has none."""
         return self._by_key.get(key)
 
     def key(self, handle: int) -> SeriesKey:
@@ -119,7 +119,7 @@ class SeriesIndex:
         return key
 
     def retain(self, live: Iterable[int]) -> None:
-        """Forget every handle that is not in `live`, and its raw spellings."""
+        """Forget every handle not in `live`, with its raw spellings."""
         keep = set(live)
         for handle, key in enumerate(self._keys):
             if key is not None and handle not in keep:

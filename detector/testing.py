@@ -1,4 +1,4 @@
-"""Fakes that ship with the package: small true implementations of the protocols, for tests here and elsewhere."""
+"""Fakes that ship with the package: small working implementations of the protocols, for tests here and elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detector.records import UNKNOWN_LINEAGE, Float64, Lineage, Partition, RawBa
 
 
 class ManualClock:
-    """Time that moves when told to; sleeping moves it."""
+    """A clock that moves only by `advance` and `sleep`."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -37,7 +37,7 @@ class ManualClock:
 
 
 def log_to(file: TextIO) -> FilteringBoundLogger:
-    """A logger that writes `key=value` lines to `file`, whatever the process's logging is configured to."""
+    """A logger that writes `key=value` lines to `file`, however the process's logging is configured."""
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(file),
         processors=[structlog.processors.KeyValueRenderer()],
@@ -49,7 +49,7 @@ def log_to(file: TextIO) -> FilteringBoundLogger:
 
 
 class _FakeSource:
-    """What the sources below share: changes that wait to be asked for, partitions that were resumed."""
+    """What the sources below share: pending assignment changes and resumed partitions."""
 
     def __init__(self, changes: AssignmentChanges) -> None:
         self.pending_changes = [changes]
@@ -73,7 +73,7 @@ class _FakeSource:
 
 
 class ListSource(_FakeSource):
-    """Delivers the given batches, one poll each; an exception among them is raised instead."""
+    """Delivers one of the given lists of batches per poll; an exception among them is raised instead."""
 
     def __init__(
         self, polls: Sequence[list[RawBatch] | Exception], partitions: frozenset[Partition] | None = None
@@ -115,10 +115,10 @@ class ListSource(_FakeSource):
 
 
 class LogSource(_FakeSource):
-    """A topic as a broker keeps it: what survives the process is `committed`, which its successor is given.
+    """A topic as a broker keeps it: only `committed` survives the process, for its successor.
 
-    Delivers nothing of a partition until it is resumed, then `sizes()` records of each a poll. Records come into the
-    log as they are read: it ends behind what this source or, by `written`, one before it has read.
+    Delivers nothing from a partition until it is resumed, then `sizes()` records from each per poll. Records enter the
+    log as they are read: it ends after what this source or, through `written`, a predecessor has read.
     """
 
     def __init__(
@@ -169,9 +169,9 @@ class LogSource(_FakeSource):
 
 
 class MemoryStore:
-    """Blobs in a dict that outlives it: `durable`. What was handed over gets there with `flush`, or by chance before.
+    """Keeps blobs in a dict that outlives it, `durable`. Changes get there with `flush`, or by chance in a `crash`.
 
-    `chance` says of each write or deletion whether a crash finds it done; `crash` is that crash.
+    `chance` decides for each pending write or deletion whether the crash finds it done.
     """
 
     def __init__(self, durable: dict[Partition, dict[str, bytes]], chance: Callable[[], bool] = lambda: False) -> None:
@@ -205,7 +205,7 @@ class MemoryStore:
             self._apply(*change)
 
     def crash(self) -> None:
-        """Some of what was handed over is durable, in any order."""
+        """Crash: only some of the pending changes become durable."""
         for change in self.pending:
             if self.chance():
                 self._apply(*change)
@@ -223,7 +223,7 @@ class MemoryStore:
 
 
 class ListSink:
-    """Keeps what it is given; `fail` makes the next flush refuse."""
+    """Keeps what it is given; flushes fail while `fail` is set."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -244,7 +244,7 @@ class ListSink:
 
 
 class LastValueForecaster:
-    """Persistence: the next value is the last one, give or take a running mean of the differences."""
+    """Persistence: predicts the last value, with a running mean of the absolute differences as scale."""
 
     fields: tuple[Field, ...] = (
         Field("last.value", dtype="float64", initial=np.nan),
@@ -262,7 +262,7 @@ class LastValueForecaster:
         state["last.value"][rows] = values
 
     def forecast(self, state: Columns, rows: Rows) -> None:
-        """What `learn` stored is the forecast."""
+        """Nothing to do: what `learn` stored is the forecast."""
 
     def skill(self, state: Columns, rows: Rows) -> Float64:
         return np.ones(len(rows))

@@ -1,6 +1,6 @@
-"""Every interface between stages; those of `detector/sinks` are in `sinks.py`. Implementations need not inherit.
+"""Every interface between stages, one file per stage. Implementations need not inherit from them.
 
-One thread, the worker's, calls all of them, unless a docstring says otherwise.
+Unless a docstring says otherwise, all calls come from one thread, the worker's.
 """
 
 from detector.protocols.clock import Clock

@@ -1,4 +1,4 @@
-"""Time, injected."""
+"""The clock that components are given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Injected time, so that timers can be tested."""
+    """Time, injected so that timers can be tested."""
 
     def time(self) -> float:
         """Unix seconds."""
@@ -17,5 +17,5 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; returns early only for an exception."""
+        """Wait for that long, unless an exception interrupts."""
         ...

@@ -9,11 +9,11 @@ from detector.series import SeriesIndex
 
 
 class Decoder(Protocol):
-    """Bytes to columns."""
+    """Turns the bytes of records into columns."""
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
-        """Samples of all records that can be read, and a `Reject` for each that cannot. Never raises on bytes.
+        """Samples of all records that can be read, and a `Reject` for each that cannot. No bytes make it raise.
 
-        `series` belongs to the batch's partition; the handles in the result are its.
+        `series` is the index of the batch's partition; the handles in the result are from it.
         """
         ...

@@ -1,4 +1,4 @@
-"""What forecasts, and the weights that it forecasts with."""
+"""Forecasters, and the weights they forecast with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.records import Float64, Partition, Uint8
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a stream's next value is expected to be; [B] each, in the units of the value."""
+    """The expected next value of each stream; [B] each, in the units of the value."""
 
     loc: Float64
     """NaN before the first forecast."""
@@ -20,18 +20,18 @@ class Forecast:
 
 
 class Forecaster(Protocol):
-    """One-step-ahead forecasts of every stream, made from its own past."""
+    """Forecasts every stream one step ahead, from its own past."""
 
     fields: tuple[Field, ...]
     names: tuple[str, ...]
-    """Names of the forecasters that a stream may be using, by the code of `fallback`; the first is the model's."""
+    """Names of the forecasters a stream may be using, indexed by what `fallback` returns; the first is the model's."""
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
-        """The forecasts made at each row's last sample. Reads only."""
+        """The forecast made at each row's last sample. Only reads."""
         ...
 
     def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
-        """Take in one sample a row. What is learnt of a stream for good is not to change where it is `frozen`."""
+        """Learn one sample per row. Where `frozen`, what a stream learns for the long term must not change."""
         ...
 
     def forecast(self, state: Columns, rows: Rows) -> None:
@@ -39,49 +39,49 @@ class Forecaster(Protocol):
         ...
 
     def skill(self, state: Columns, rows: Rows) -> Float64:
-        """[B] recent error over that of the last-value forecast; below 1 the forecaster helps."""
+        """[B] recent error divided by that of the last-value forecast; below 1, the forecaster helps."""
         ...
 
     def fallback(self, state: Columns, rows: Rows) -> Uint8:
-        """[B] index into `names`: 0 where the model is used, else the naive forecast that stands in for it."""
+        """[B] index into `names`: 0 where the model is used, otherwise the naive forecast that replaces it."""
         ...
 
 
 class Recorder(Protocol):
-    """Remembers what some streams are forecast from."""
+    """Records the inputs that some streams are forecast from."""
 
     def take(self, state: Columns, rows: Rows) -> None:
-        """Each of these streams has just learnt a sample and is about to be forecast. Reads only."""
+        """Each of these streams has just learned a sample and is about to be forecast. Only reads."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LearntWeights:
-    """Weights of the forecaster's network that did not come with it."""
+    """Weights of the forecaster's network other than those it was configured with."""
 
     sha256: str
     tensors: bytes
-    """As safetensors; what `sha256` is of."""
+    """In safetensors format; `sha256` is the hash of this."""
 
 
 class WeightsInUse(Protocol):
-    """Which weights the streams of each partition are forecast with: those now, then those before them, if kept.
+    """Which weights the streams of each partition are forecast with: the current ones, then the previous ones if kept.
 
     An empty tuple stands for the weights that the worker was configured with.
     """
 
     def coming(self, partition: Partition) -> tuple[LearntWeights, ...]:
-        """What the next snapshot should name: from its offset on these are used."""
+        """The weights for the next snapshot to name; they are used from its offset on."""
         ...
 
     def now(self, partition: Partition) -> tuple[LearntWeights, ...]:
-        """What is used."""
+        """The weights in use."""
         ...
 
     def use(self, partition: Partition, weights: tuple[LearntWeights, ...]) -> None:
-        """From the next record on. Raises ModelError for weights of another network."""
+        """Use these from the next record on. Raises ModelError for weights of another network."""
         ...
 
     def forget(self, partition: Partition) -> None:
-        """The partition is not ours any more."""
+        """The partition is no longer ours."""
         ...

@@ -1,4 +1,4 @@
-"""Where messages go, and what makes them of alerts and of records that cannot be decoded."""
+"""Where messages go, and what encodes alerts and undecodable records as messages."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from detector.records import Alert, Reject
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a sink is asked to deliver."""
+    """What a sink delivers."""
 
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
     partition: int | None = None
-    """Where to; None where the key decides."""
+    """Destination partition; None if the key decides."""
 
 
 class Sink(Protocol):
     """Where messages go. At-least-once: `flush` returning is the only proof of delivery."""
 
     def send(self, message: Message) -> None:
-        """Hand over; may block for as long as the bound on what is in flight says. Raises DeliveryError."""
+        """Hand over a message; may block while too many are in flight. Raises DeliveryError."""
         ...
 
     def flush(self, timeout_seconds: float) -> None:
@@ -32,17 +32,17 @@ class Sink(Protocol):
         ...
 
     def close(self, timeout_seconds: float) -> None:
-        """Idempotent; does not stand in for `flush`."""
+        """Idempotent; does not replace `flush`."""
         ...
 
 
 class AlertEncoder(Protocol):
-    """An alert to the record that subscribers read."""
+    """Encodes an alert as the record that subscribers read."""
 
     def __call__(self, alert: Alert) -> Message: ...
 
 
 class RejectEncoder(Protocol):
-    """A record that could not be decoded to its dead letter."""
+    """Encodes a record that could not be decoded as its dead letter."""
 
     def __call__(self, reject: Reject) -> Message: ...

@@ -10,64 +10,64 @@ from detector.records import Partition
 
 
 class StateStore(Protocol):
-    """Named blobs of a partition, each written once under a name that never comes again. Raises StateUnavailable.
+    """Named blobs of each partition, written once under names that are never reused. Raises StateUnavailable.
 
     `write` and `delete` only hand over; `flush` returning is the only proof that what was handed over is durable.
     """
 
     def open(self, partition: Partition) -> Mapping[str, bytes]:
-        """Everything that is durable by now, whoever wrote it; a value may be read when it is asked for."""
+        """Everything durable by now, whoever wrote it; values may be read lazily."""
         ...
 
     def opening(self, partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:
-        """What `open` returns, in steps of a second at the most: to be run to the end, or given up with `close`.
+        """What `open` returns, in steps of at most a second: run it to the end, or abandon it with `close`.
 
-        One at a time. A store that does not answer is a step, too, until it is StateUnavailable.
+        Only one at a time. Waiting for a store that does not answer is a step, too, until StateUnavailable is raised.
         """
         ...
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
-        """May block while much is on its way."""
+        """Hand over a blob; may block while much is in flight."""
         ...
 
     def delete(self, partition: Partition, names: Collection[str]) -> None:
-        """Nothing refers to these any more; what survives a crash is found and deleted later."""
+        """Hand over the deletion of blobs that nothing refers to; any that survive a crash are deleted later."""
         ...
 
     @property
     def in_flight(self) -> int:
-        """Writes, not deletions, that were handed over and are not known to be durable; never blocks."""
+        """Writes, not deletions, that were handed over but are not known to be durable; never blocks."""
         ...
 
     def flush(self, timeout_seconds: float) -> None:
-        """Wait for everything handed over. After an error the store is not to be used any more."""
+        """Wait for everything handed over. After an error, the store must not be used any more."""
         ...
 
     def close(self, timeout_seconds: float) -> None:
-        """Idempotent; does not stand in for `flush`."""
+        """Idempotent; does not replace `flush`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds of one partition."""
+    """What a store holds for one partition."""
 
     partition: Partition
     blobs: Mapping[str, bytes]
-    """A value may be read when it is asked for."""
+    """Values may be read lazily."""
     written_at: Mapping[str, float]
     """Unix time at which each blob was written, by the store's own clock."""
 
 
 class StateReader(Protocol):
-    """A look into a store from outside, where a worker may be at work. Writes nothing. Raises StateUnavailable."""
+    """Reads a store from outside, perhaps while a worker uses it. Writes nothing. Raises StateUnavailable."""
 
     def partitions(self) -> Iterator[Stored]:
-        """Every input partition of the consumer group that there is anything of."""
+        """Every input partition of the consumer group that has anything stored."""
         ...
 
     def open(self, partition: Partition) -> Stored:
-        """One of them; no blobs where there is nothing of it."""
+        """One partition; without blobs if nothing is stored for it."""
         ...
 
     def close(self, timeout_seconds: float) -> None:
