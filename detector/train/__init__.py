@@ -1,4 +1,4 @@
-"""`detector train`: makes a backbone from synthetic streams, files or a topic, and writes it with its card."""
+"""`detector train`: trains a backbone on synthetic streams, files or a topic, and writes it with its card."""
 
 from detector.train.loop import train
 from detector.train.material import curriculum

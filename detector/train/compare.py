@@ -1,4 +1,4 @@
-"""`detector train --compare`: several networks, the same streams, one table."""
+"""`detector train --compare`: compares several networks on the same streams in one table."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ REFERENCES: dict[str, Callable[[Shape], Backbone]] = {
     "memoryless": memoryless,
     "plain": lambda shape: Plain(replace(shape, cell="lstm", num_layers=1)),
 }
-"""Names beside the cells: the gate without memory, and an LSTM on normalised values."""
+"""Names besides the cells: the gate without memory, and an LSTM on normalised values."""
 DRAWS = 8
-"""Draws that the networks take turns with; all learn from the same ones."""
+"""Number of draws, which are reused in turn; all networks learn from the same ones."""
 TIMED_CALLS = 50
 HELD_OUT_STREAMS = 256
 
@@ -48,21 +48,21 @@ class Row:
     parameters: int
     updates: int
     microseconds_a_step: float
-    """Of the network alone, for one of 256 streams."""
+    """Time of the network alone, per stream in a block of 256."""
     state_bytes: int
-    """Of all that a stream keeps to be forecast."""
+    """Size of all state that a stream keeps for its forecasts."""
     found: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Panel -> what `judge` says."""
+    """Panel -> what `judge` returned."""
 
 
 def compare(
     names: Sequence[str], folders: Sequence[Path], options: TrainOptions, progress: Progress = silent
 ) -> list[Row]:
-    """Train networks alike and judge them on synthetic streams and on `folders`.
+    """Train networks in the same way and judge them on synthetic streams and on `folders`.
 
     `names` are CELLxSIZE[xLAYERS], or weights files to load. Weights, `comparison.json` and `comparison.md` are written
-    into the folder `options.output`, anew after each network; with `options.resume` the rows that an interrupted
-    comparison of the same options has finished are kept. Raises ModelError, SourceError.
+    to the folder `options.output`; the reports are rewritten after each network. With `options.resume`, rows finished
+    by an interrupted comparison with the same options are kept. Raises ModelError, SourceError.
     """
     torch.set_num_threads(options.threads)
     for name in names:
@@ -79,7 +79,7 @@ def compare(
 
 
 def _finished(options: TrainOptions, panels: Iterable[str]) -> dict[str, Row]:
-    """Name -> row that a comparison of the same options and panels has left in the output folder."""
+    """Name -> row that an earlier comparison with the same options and panels left in the output folder."""
     try:
         report = json.loads((options.output / "comparison.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _panels(folders: Sequence[Path], options: TrainOptions) -> dict[str, Panel]:
 
 
 class _Shared:
-    """A few draws, made once and kept, for all networks."""
+    """A few draws, made once and shared by all networks."""
 
     def __init__(self, material: Material, report: Report) -> None:
         self._material = material
@@ -122,7 +122,7 @@ class _Shared:
 
 
 def _shape(name: str) -> Shape:
-    """Of a name like gru x 32 x 1; weights files have their own. Raises ModelError."""
+    """Shape that a name such as `grux32x1` stands for, or that of a weights file. Raises ModelError."""
     if name.endswith(".safetensors"):
         return load(Path(name)).backbone.shape
     cell, *sizes = name.split("x")
@@ -133,7 +133,7 @@ def _shape(name: str) -> Shape:
 
 
 def _network(name: str, material: _Shared, options: TrainOptions, progress: Progress) -> tuple[Backbone, int]:
-    """(the network, updates it had)."""
+    """(network, number of updates it was trained for)."""
     if name.endswith(".safetensors"):
         weights = load(Path(name))
         return weights.backbone, int(weights.card.get("updates", weights.card.get("options", {}).get("updates", 0)))
@@ -166,7 +166,7 @@ def _row(name: str, backbone: Backbone, updates: int, panels: dict[str, Panel]) 
 
 
 def _microseconds(backbone: Backbone) -> float:
-    """Least time of a call for one block, over its rows."""
+    """Shortest time of a call for one block, divided by its rows."""
     forecaster = Forecaster(Weights(backbone, {}, ""))
     state = allocate(forecaster.fields, BLOCK_ROWS)
     rows = np.arange(BLOCK_ROWS)
@@ -181,7 +181,7 @@ def _microseconds(backbone: Backbone) -> float:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown, a line a network: of each panel its loss, the error over each naive one's and over the best of them."""
+    """Markdown, a line per network: per panel its loss, and its error over that of each naive forecast and the best."""
     wheres = list(rows[0].found)
     heads = [
         f"{'/'.join(Path(where).parts[-2:])}: loss; over {', '.join(NAIVE)}; over the best (won)" for where in wheres

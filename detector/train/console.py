@@ -1,4 +1,4 @@
-"""Training as a person sees it: a bar on standard error while it runs, and what came of it."""
+"""Training on the console: a progress bar on standard error while it runs, then the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detector.train.options import TrainOptions
 
 
 def train(options: TrainOptions) -> None:
-    """Train; of several processes the first one reports. Raises ModelError, SourceError."""
+    """Train and report; of several processes, only the first one reports. Raises ModelError, SourceError."""
     with phase_progress() as advance:
         card = loop.train(options, advance)
     if not first_process():
@@ -25,7 +25,7 @@ def train(options: TrainOptions) -> None:
 
 
 def compare(names: Sequence[str], folders: Sequence[Path], options: TrainOptions) -> None:
-    """Train several; the table on standard output. Raises ModelError, SourceError."""
+    """Train several networks and print the table to standard output. Raises ModelError, SourceError."""
     with phase_progress() as advance:
         rows = comparison.compare(names, folders, options, advance)
     sys.stdout.write(comparison.table(rows) + "\n")

@@ -1,4 +1,4 @@
-"""Recorded series from CSV files `timestamp,value`, one series a file, as replay reads them."""
+"""Recorded series from CSV files `timestamp,value`, one series per file, read as `replay` does."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ from detector.sources.file import SUFFIXES, find_files
 LEAST_SAMPLES = 100
 """Shorter series are left out."""
 LEARNT_SHARE = 0.8
-"""Of a series, its beginning; the rest is held out."""
+"""Share of each series, from its beginning, that is learned from; the rest is held out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One file: its samples with a value, in order of time, no time twice."""
+    """One file: its samples that have a value, in time order, without duplicate times."""
 
     name: str
     times: Float64
     values: Float64
     malformed_lines: int
-    """Lines that hold no sample; they are left out."""
+    """Lines without a sample, which are left out."""
 
     @property
     def cut(self) -> int:
-        """The first held-out sample."""
+        """Index of the first held-out sample."""
         return int(LEARNT_SHARE * len(self.values))
 
 
 def read_series(paths: Sequence[Path], report: Report | None = None) -> list[Series]:
     """All series of at least `LEAST_SAMPLES`, sorted by name.
 
-    Raises SourceError for files that cannot be read or hold nothing but malformed lines, and where no series is long
-    enough.
+    Raises SourceError if a file cannot be read or holds only malformed lines, or if no series is long enough.
     """
     found = find_files([str(path) for path in paths], SUFFIXES["csv"])
     series = []
@@ -53,7 +52,7 @@ def read_series(paths: Sequence[Path], report: Report | None = None) -> list[Ser
 
 
 def usable(series: list[Series], where: str) -> list[Series]:
-    """Those that are long enough. Raises SourceError where none is."""
+    """The series that are long enough. Raises SourceError if there are none."""
     long = [one for one in series if len(one.values) >= LEAST_SAMPLES]
     if not long:
         most = max((len(one.values) for one in series), default=0)

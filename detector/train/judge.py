@@ -1,4 +1,4 @@
-"""One-step error of a network on whole series, against naive forecasts of the same samples.
+"""One-step error of a network on whole series, compared with naive forecasts of the same samples.
 
 Shape legend: T steps, S streams.
 """
@@ -20,28 +20,28 @@ from detector.models.windows import Float64, Windows, compact, record
 
 DAY_SECONDS = 86_400.0
 SKIP = 0.15
-"""Share of each stream that is not judged, because the stream is new there."""
+"""Share of each stream, at its beginning, that is not judged because the stream is new there."""
 NAIVE = ("last_value", "ewma", "day_ago")
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Streams to judge on, and the mean absolute error of each naive forecast of them."""
+    """Streams to judge on, with the mean absolute error of each naive forecast."""
 
     windows: Windows
     judged_TS: Tensor
     """1 where a forecast is judged."""
     naive: Mapping[str, Tensor]
-    """Name of `NAIVE` -> [S], in the streams' own units."""
+    """Name from `NAIVE` -> [S] error in the streams' own units."""
     floor_S: Tensor
-    """What counts as no error at a stream's magnitude."""
+    """[S] error that counts as none at the stream's magnitude."""
 
 
 def panel(times_ST: Float64, values_ST: Float64) -> Panel:
-    """Streams and their naive forecasts.
+    """Streams with the errors of their naive forecasts.
 
-    The last value; of the bank's six exponential means the one that erred least lately; the latest value at least a day
-    (less a second) old, in the first day the last value.
+    These are: the last value; of the bank's exponential means, the one with the least recent error; the latest value at
+    least a day (less a second) old, or on the first day the last value.
     """
     windows = record(times_ST, values_ST)
     times_TS, values_TS, length_S = compact(times_ST, values_ST)
@@ -60,7 +60,7 @@ def panel(times_ST: Float64, values_ST: Float64) -> Panel:
 
 
 def _day_ago(times_TS: Float64, values_TS: Float64) -> Float64:
-    """[T, S] absolute error, in row t that of the forecast of row t + 1; the last row is 0."""
+    """[T, S] absolute error; row t holds that of the forecast of row t + 1, the last row is 0."""
     error = np.zeros(values_TS.shape)
     for stream in range(values_TS.shape[1]):
         times, values = times_TS[:, stream], values_TS[:, stream]
@@ -77,9 +77,10 @@ def _mean(error_TS: Tensor, judged_TS: Tensor) -> Tensor:
 def judge(backbone: Backbone, judged: Panel) -> dict[str, float]:
     """Likelihood and error on a panel.
 
-    `loss` as in learning; geometric means over streams of the error over each naive one's, and over that of the best of
-    them (`best`, chosen for each stream with hindsight); `won`: share of streams where that is below 1. Streams that a
-    naive forecast knows exactly are left out: over nothing, any rounding error is infinitely large.
+    `loss` is as in learning. For each naive forecast, the ratio of the network's error to its error, as a geometric
+    mean over streams; `best` is the same for the best of them, chosen per stream with hindsight, and `won` the share of
+    streams where that ratio is below 1. Streams that a naive forecast predicts exactly are left out: relative to 0, any
+    rounding error is infinitely large.
     """
     windows = judged.windows
     with torch.inference_mode():

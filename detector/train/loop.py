@@ -1,4 +1,4 @@
-"""The loop: draw, learn, look at the held-out part, keep what it takes to go on after an interruption."""
+"""The training loop: draw streams, learn, evaluate on the held-out part, save what it takes to resume."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from detector.train.options import Progress, TrainOptions, command, silent
 from detector.train.topic import read_topic
 
 LOOK_EVERY = 25
-"""Updates between two looks at the held-out part, at least; a look comes at the end of a pass."""
+"""Minimum number of updates between two looks at the held-out part, which come at the end of a pass."""
 
 
 def train(options: TrainOptions, progress: Progress = silent) -> Card:
     """Train, write weights and card, return the card.
 
-    The same options give the same weights on the same machine, interrupted and resumed or not. Under `torchrun` the
-    first process writes and reports. Raises ModelError, SourceError.
+    On the same machine, the same options give the same weights, whether or not interrupted and resumed. Under
+    `torchrun`, the first process writes and reports. Raises ModelError, SourceError.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -48,7 +48,7 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
 
 
 def material_of(options: TrainOptions, progress: Progress = silent) -> Material:
-    """What `options` say to learn from. Raises SourceError, and ConfigError for that of a topic."""
+    """The material that `options` name. Raises SourceError, and for a topic ConfigError."""
     if options.topic is not None:
         series, facts = read_topic(options.topic, bar(progress, "read topic"))
         return Recorded(series, options, facts)
@@ -58,7 +58,7 @@ def material_of(options: TrainOptions, progress: Progress = silent) -> Material:
 
 
 class Run:
-    """A training and how far it has come; deterministic from its options."""
+    """A training run and its progress; fully determined by its options."""
 
     def __init__(
         self, options: TrainOptions, group: Group, data: Mapping[str, object], backbone: Backbone | None = None
@@ -66,12 +66,12 @@ class Run:
         self.options = options
         self.group = group
         self.origin = {"options": options.facts(), "data": dict(data), "processes": group.size}
-        """What has to be the same for the training to go on."""
+        """What must be the same for the training to be resumed."""
         self.learner = Learner(backbone or Backbone(options.shape), Schedule(updates=options.updates), group)
         self.rng = np.random.default_rng([options.seed, 7])
         self.draw = 0
         self.passes = 0
-        """Over the present draw."""
+        """Passes over the current draw."""
         self.curve: list[float] = []
         """Loss of every update."""
         self.looks: list[tuple[int, float]] = []
@@ -83,17 +83,17 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule is done, or the held-out loss has not improved for long enough."""
+        """Whether the schedule is done, or the held-out loss has stopped improving for `patience` looks."""
         return self.learner.done or (0 < self.options.patience <= self._stale)
 
     @property
     def _stale(self) -> int:
-        """Looks since the best one."""
+        """Number of looks since the best one."""
         losses = [loss for _, loss in self.looks]
         return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
     def look(self, held_out: Windows, skip: float) -> None:
-        """Judge the network where that is due, and remember it if it is the best so far."""
+        """Evaluate the network if that is due, and remember it if it is the best so far."""
         since = self.learner.updates - (self.looks[-1][0] if self.looks else 0)
         if not self.options.patience or (since < LOOK_EVERY and not self.learner.done):
             return
@@ -102,13 +102,13 @@ class Run:
             self.best = {name: tensor.clone() for name, tensor in self.learner.backbone.state_dict().items()}
 
     def spend(self) -> float:
-        """Seconds of work so far, those before an interruption included."""
+        """Seconds of work so far, including those before an interruption."""
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
         return self.seconds
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """(tensors, facts) from which `restore` goes on, between two passes."""
+        """(tensors, facts) from which `restore` resumes, between two passes."""
         tensors = {**self.learner.state(), "rng.torch": torch.get_rng_state()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         facts: dict[str, object] = {
@@ -134,7 +134,7 @@ class Run:
 
 
 def learn(run: Run, material: Material, held_out: Windows, progress: Progress, *, keep: bool = True) -> None:
-    """Learn until `run` is finished; `keep` what it takes to resume."""
+    """Learn until `run` is finished; with `keep`, save what it takes to resume."""
     total = run.options.updates
     while not run.finished:
         windows = material.draw(run.draw, bar(progress, "draw streams"))
@@ -150,7 +150,7 @@ def learn(run: Run, material: Material, held_out: Windows, progress: Progress, *
 
 
 def finish(run: Run, material: Material, held_out: Windows) -> Card:
-    """What the card says; the backbone is left with the weights to write."""
+    """The card; afterwards, the backbone holds the weights to write."""
     if run.best:
         run.learner.backbone.load_state_dict(run.best)
     found = evaluate(run.learner.backbone, held_out, material.skip)
@@ -169,5 +169,5 @@ def finish(run: Run, material: Material, held_out: Windows) -> Card:
 
 
 def bar(progress: Progress, phase: str) -> Report:
-    """Reports of one phase."""
+    """A `Report` for one phase of `progress`."""
     return lambda done, total: progress(phase, done, total, "")

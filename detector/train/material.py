@@ -1,4 +1,4 @@
-"""What is learnt from, a draw at a time, and the part of it that is held out."""
+"""Training material, one draw at a time, and the part of it that is held out."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from detector.train.files import Series
 from detector.train.options import TrainOptions
 
 HELD_OUT = 1_000_003
-"""Set apart from every training seed."""
+"""Seed of held-out streams, distinct from every training seed."""
 HELD_OUT_STREAMS = 512
 
 
 class Material(Protocol):
-    """Streams to learn from; the same number gives the same draw."""
+    """Streams to learn from; the same draw number gives the same streams."""
 
     skip: float
-    """Share of the held-out steps that are not judged, because a stream is new there."""
+    """Share of the held-out steps, at their beginning, that is not judged because the stream is new there."""
 
     def draw(self, number: int, report: Report | None = None) -> Windows:
-        """Streams of the draw `number`."""
+        """Streams of draw `number`."""
 
     def held_out(self, report: Report | None = None) -> Windows:
-        """Streams, or parts of them, that no draw holds."""
+        """Streams, or parts of streams, that no draw contains."""
 
     def facts(self) -> dict[str, Any]:
-        """What it is, for the card."""
+        """Description for the card."""
 
 
 class Synthetic:
-    """The curriculum: fresh streams for every draw."""
+    """The synthetic curriculum: new streams for every draw."""
 
     skip = 0.15
 
@@ -54,17 +54,17 @@ class Synthetic:
 
 
 def curriculum(seed: list[int], count: int, steps: int, report: Report | None = None) -> Windows:
-    """Synthetic streams of mixed steps and starts, as the network sees them."""
+    """Synthetic streams with mixed steps and starts, as the network sees them."""
     return record(*draw_streams(seed, count, steps), report)
 
 
 class Recorded:
-    """Series from files: each draw a stretch of each (of so many, where there are more), before its held-out end."""
+    """Recorded series: a draw holds a stretch of each, before its held-out end, of at most `options.streams` series."""
 
     skip = 0.0
 
     def __init__(self, series: list[Series], options: TrainOptions, origin: Mapping[str, Any] | None = None) -> None:
-        """`origin` is what the card says of where the series come from, beside what they are."""
+        """`origin` is added to the card to say where the series come from."""
         self._series = series
         self._options = options
         self._origin = dict(origin or {})
@@ -81,7 +81,7 @@ class Recorded:
         return record(*side_by_side(parts), report)
 
     def held_out(self, report: Report | None = None) -> Windows:
-        """The last stretch of each series, of which only the held-out end is judged; what is before warms up."""
+        """The last stretch of each series; only the held-out end is judged, the part before it is for warming up."""
         rng = np.random.default_rng([HELD_OUT, self._options.seed])
         chosen = sorted(rng.permutation(len(self._series))[:HELD_OUT_STREAMS].tolist())
         series = [self._series[one] for one in chosen]
@@ -108,7 +108,7 @@ class Recorded:
 
 
 def side_by_side(parts: list[tuple[Float64, Float64]]) -> tuple[Float64, Float64]:
-    """([S, T] times, [S, T] values) of series of mixed lengths; behind a series' end its last time and NaN."""
+    """([S, T] times, [S, T] values) of series of mixed lengths, padded at the end with the last time and NaN."""
     longest = max(len(times) for times, _ in parts)
     times_ST, values_ST = np.empty((len(parts), longest)), np.full((len(parts), longest), np.nan)
     for row, (times, values) in enumerate(parts):

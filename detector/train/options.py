@@ -1,4 +1,4 @@
-"""What to train, on what, and the command line that says so."""
+"""What to train and on what, and the equivalent command line."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from typing import Any
 from detector.models.backbone import Shape
 
 Progress = Callable[[str, int, int, str], None]
-"""(what is being done, how much of it is done, how much it is in all, a figure to show)."""
+"""(phase, done, total, figure to show)."""
 
 FILE_PATIENCE = 8
-"""`TrainOptions.patience` for files where nothing else is said: unlike the curriculum, they end."""
+"""Default `TrainOptions.patience` for files: unlike the curriculum, they are finite."""
 
 
 def silent(phase: str, done: int, total: int, figure: str) -> None:
-    """A `Progress` that says nothing."""
+    """A `Progress` that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicRange:
-    """What to learn from of a Kafka topic."""
+    """The part of a Kafka topic to learn from."""
 
     topic: str
     first: float
-    """Unix seconds, by the records' own time; `last` is not included."""
+    """Unix seconds of the records' own time; `last` is exclusive."""
     last: float
     max_streams: int
     max_samples: int
-    """Of each stream: the newest."""
+    """Samples per stream; the newest are kept."""
     config: Path | None = None
-    """Where kafka, decoder and streams are configured."""
+    """The configuration file, for its sections kafka, decoder and streams."""
 
     def facts(self) -> dict[str, Any]:
-        """All that the series depend on, for the card."""
+        """Everything that the series depend on, for the card."""
         return {key: value for key, value in asdict(self).items() if key != "config"}
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """What to train and on how much."""
+    """What to train, and on how much."""
 
     output: Path
     data: tuple[Path, ...] = ()
-    """CSV files `timestamp,value`, or folders of them; none for a topic or the synthetic curriculum."""
+    """CSV files `timestamp,value`, or folders of them; empty for a topic or the synthetic curriculum."""
     topic: TopicRange | None = None
     seed: int = 1
     cell: str = "lstm"
@@ -54,25 +54,25 @@ class TrainOptions:
     num_layers: int = 1
     updates: int = 1200
     streams: int = 1024
-    """Streams drawn at a time."""
+    """Streams per draw."""
     steps: int = 3072
-    """Samples of each, at most."""
+    """Most samples per stream."""
     passes: int = 3
-    """How often each draw is learnt from."""
+    """How many times to learn from each draw."""
     patience: int = 0
-    """Looks at the held-out part without an improvement after which learning ends; 0 never ends it early."""
+    """Looks at the held-out part without improvement after which learning ends; 0: never ends early."""
     threads: int = 1
     device: str = "cpu"
     resume: bool = False
-    """Go on from what an interrupted training of the same options left beside `output`."""
+    """Resume from what an interrupted training with the same options left beside `output`."""
 
     @property
     def shape(self) -> Shape:
-        """Of the network."""
+        """Shape of the network."""
         return Shape(self.cell, self.hidden_size, self.num_layers)
 
     def facts(self) -> dict[str, Any]:
-        """All that the weights depend on, for the card."""
+        """Everything that the weights depend on, for the card."""
         facts = {key: value for key, value in asdict(self).items() if key not in ("output", "resume", "topic")}
         if self.topic is not None:
             facts["topic"] = self.topic.facts()
@@ -80,12 +80,12 @@ class TrainOptions:
 
 
 def instant(at: float) -> str:
-    """Unix seconds as `--from` and `--to` take them."""
+    """Unix seconds in the form that `--from` and `--to` take."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def command(options: TrainOptions) -> str:
-    """The command line that makes these weights."""
+    """The command line that produces these weights."""
     source = " ".join(path.name for path in options.data) or "--synthetic"
     if options.topic is not None:
         first, last = (instant(at) for at in (options.topic.first, options.topic.last))

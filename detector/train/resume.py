@@ -1,6 +1,6 @@
-"""What an interrupted training leaves beside its output: one safetensors file, its facts as JSON in the header.
+"""What an interrupted training leaves beside its output: one safetensors file, with facts as JSON in the header.
 
-One file, replaced in one step, so that an interruption leaves the one before it or the new one, never half of either.
+The file is replaced atomically, so an interruption leaves either the previous one or the new one, complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of a run, beside its tensors."""
+    """State of a run apart from its tensors."""
 
     updates: int
     draw: int
@@ -35,18 +35,18 @@ class Facts:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Facts:
-        """From JSON. Raises KeyError."""
+        """Facts from parsed JSON. Raises KeyError."""
         looks = [(int(updates), float(loss)) for updates, loss in facts["looks"]]
         return cls(**{**{name: facts[name] for name in cls.__slots__}, "looks": looks})
 
 
 def path_of(output: Path) -> Path:
-    """The file beside the weights `output`."""
+    """The resume file that belongs to the weights `output`."""
     return output.with_suffix(".resume.safetensors")
 
 
 def save(output: Path, origin: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Replace what is there."""
+    """Write the resume file, replacing any earlier one."""
     path = path_of(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {"resume": json.dumps({"format": FORMAT, "origin": origin, "facts": facts})}
@@ -56,14 +56,14 @@ def save(output: Path, origin: Mapping[str, Any], tensors: Mapping[str, Tensor],
 
 
 def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors, facts). Raises ModelError where there is nothing, or something else than a training of this origin."""
+    """(tensors, facts). Raises ModelError if there is no resume file, or not one of a training of this origin."""
     path = path_of(output)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file; nothing to resume, start without --resume")
     try:
         with safe_open(path, "pt") as file:
             stored = json.loads(file.metadata()["resume"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         found, facts = stored["origin"], stored["facts"]
         Facts.of(facts)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as exc:
@@ -74,7 +74,7 @@ def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], di
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """`key was a, is b` for each of the flattened facts."""
+    """`key was a, is b` for each flattened fact that differs."""
     ours, theirs = _flat(wanted), _flat(found)
     keys = sorted(ours.keys() | theirs.keys())
     return [f"{key} was {theirs.get(key)}, is {ours.get(key)}" for key in keys if ours.get(key) != theirs.get(key)]
@@ -88,5 +88,5 @@ def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def forget(output: Path) -> None:
-    """The training is done."""
+    """Delete the resume file: the training is done."""
     path_of(output).unlink(missing_ok=True)

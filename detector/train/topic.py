@@ -1,7 +1,7 @@
-"""Series from a range of a Kafka topic, decoded as the daemon would, in bounded memory.
+"""Series from a range of a Kafka topic, decoded as by the daemon, in bounded memory.
 
-Kept are the streams with the smallest hash, so that which ones depends on the range and not on the order in which it
-was read; of each its newest samples.
+The streams with the smallest hashes are kept, so that the choice depends on the range but not on the order of reading.
+Of each stream, the newest samples are kept.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from detector.train.options import TopicRange
 _UNKNOWN, _REFUSED = -1, -2
 _SPARE_HANDLES = 256
 Identity = tuple[int, str, Partition]
-"""(hash, name, partition): in the order of the hash."""
+"""(hash, name, partition), sorted by hash."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """What is kept of one stream."""
+    """The kept samples of one stream."""
 
     times: list[Float64] = field(default_factory=list)
     values: list[Float64] = field(default_factory=list)
@@ -41,14 +41,14 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Handles:
-    """Of one partition: its series, and where each is kept."""
+    """The series of one partition, and the slot where each is kept."""
 
     series: SeriesIndex = field(default_factory=SeriesIndex)
     slot_of: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class Collection:
-    """At most `max_streams` streams with at most twice `max_samples` samples each."""
+    """Holds at most `max_streams` streams with at most twice `max_samples` samples each."""
 
     def __init__(self, max_streams: int, max_samples: int, max_future_seconds: float, *, raw_counters: bool) -> None:
         self.rejects = 0
@@ -62,12 +62,12 @@ class Collection:
         self._place: dict[int, tuple[Partition, int]] = {}
         """Slot -> (partition, handle)."""
         self._largest: list[tuple[int, int]] = []
-        """Heap of (-hash, slot) of what is kept."""
+        """Heap of (-hash, slot) of the kept streams."""
         self._names: dict[int, Identity] = {}
         self._next = 0
 
     def add(self, batch: RawBatch, decoder: Decoder) -> None:
-        """Decode and keep."""
+        """Decode a batch and keep what belongs to the collection."""
         partition = (batch.topic, batch.partition)
         handles = self._partitions.setdefault(partition, _Handles())
         samples = decoder.decode(batch, handles.series)
@@ -78,7 +78,7 @@ class Collection:
         self._trim(handles)
 
     def series(self) -> list[Series]:
-        """What was kept, by name; counters as rates."""
+        """The kept series, sorted by name, with counters as rates."""
         found = []
         for slot, stream in self._streams.items():
             _, name, (topic, number) = self._names[slot]
@@ -89,7 +89,7 @@ class Collection:
         return sorted(found, key=lambda one: one.name)
 
     def _slots(self, partition: Partition, handles: _Handles, series_N: Int64) -> Int64:
-        """[N] slot of each sample's stream, negative where it is not kept."""
+        """[N] slot of each sample's stream; negative if the stream is not kept."""
         missing = handles.series.capacity - len(handles.slot_of)
         if missing > 0:
             handles.slot_of = np.concatenate((handles.slot_of, np.full(missing, _UNKNOWN)))
@@ -132,7 +132,7 @@ class Collection:
                 stream.times, stream.values, stream.count = [times], [values], len(times)
 
     def _trim(self, handles: _Handles) -> None:
-        """Forget the names of what is not kept, where they have become many."""
+        """Forget the names of streams that are not kept, once there are many."""
         if len(handles.series) > 2 * self._max_streams + _SPARE_HANDLES:
             kept = np.flatnonzero(handles.slot_of >= 0)
             handles.series.retain(kept.tolist())
@@ -140,20 +140,20 @@ class Collection:
 
 
 def _newest(stream: _Stream, count: int) -> tuple[Float64, Float64]:
-    """The newest samples in order of time, no time twice: of several the first that came."""
+    """The newest samples in time order; of several with the same time, the first that arrived."""
     times, first = np.unique(np.concatenate(stream.times), return_index=True)
     return times[-count:].copy(), np.concatenate(stream.values)[first][-count:]
 
 
 def _rates(times: Float64, totals: Float64) -> tuple[Float64, Float64]:
-    """Increase per second, without the samples at which a counter starts."""
+    """Increase per second, without the samples at which a counter starts or restarts."""
     rises = np.diff(totals) >= 0
     rate = np.minimum(np.diff(totals) / np.diff(times), LARGEST_VALUE)
     return times[1:][rises], rate[rises]
 
 
 def read_topic(wanted: TopicRange, report: Report | None = None) -> tuple[list[Series], dict[str, object]]:
-    """(the series, what the card says of them). Raises ConfigError and SourceError."""
+    """(series, facts about them for the card). Raises ConfigError and SourceError."""
     from detector.sources.kafka.range import KafkaRange
 
     config = load(wanted.config)
