@@ -1,4 +1,4 @@
-"""What the network is trained on: streams of all families, of mixed steps and starts."""
+"""What the network is trained on: streams of all families, with mixed steps and starts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from detector.synthetic.parts import Float64
 from detector.synthetic.streams import START, streams
 
 STEP_SECONDS = (1, 10, 30, 60, 60, 60, 120, 300, 300, 300, 300, 600, 900, 1800, 3600, 3600)
-"""Steps of the curriculum, as often as they should come up."""
+"""Steps of the curriculum, repeated according to how often each should be drawn."""
 GAPS = 0.3
 
 
 def draw_streams(seed: list[int], count: int, steps: int) -> tuple[Float64, Float64]:
-    """([S, T] times, [S, T] values) of synthetic streams of mixed steps and starts."""
+    """([S, T] times, [S, T] values) of synthetic streams with mixed steps and starts."""
     rng = np.random.default_rng(seed)
     groups = min(16, count)
     times, values = [], []

@@ -1,4 +1,4 @@
-"""Families of metrics, each a function of a `Grid` to values [S, T] in the family's natural unit."""
+"""Families of metrics, each a function from a `Grid` to values [S, T] in the family's natural unit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from detector.synthetic.parts import (
 
 
 def utilisation(grid: Grid) -> Float64:
-    """Per cent busy: daily use, jobs on the clock, bursts, clipped to [0, 100]."""
+    """Percentage of time busy: daily use, scheduled jobs, bursts; clipped to [0, 100]."""
     busy = grid.each(2, 60) + grid.each(0, 25) * grid.some(0.6) * daily(grid)
     busy = busy + grid.each_log(0.1, 8) * noise(grid) + grid.each(5, 60) * grid.some(0.3) * cron(grid)
     busy = busy + grid.each(2, 20) * grid.some(0.4) * bursts(grid) + grid.each(5, 30) * regimes(grid) * grid.some(0.2)
@@ -36,7 +36,7 @@ def utilisation(grid: Grid) -> Float64:
 
 
 def seasonal(grid: Grid) -> Float64:
-    """Requests a second: a strong daily profile, noise in proportion, slow growth."""
+    """Requests per second: a strong daily profile, noise in proportion, a slow random walk for some."""
     profile = 1 + grid.each(0.2, 0.95) * daily(grid)
     size = grid.each_log(0.01, 0.2)
     return np.maximum(
@@ -54,7 +54,7 @@ def counts(grid: Grid) -> Float64:
 
 
 def traffic(grid: Grid) -> Float64:
-    """Bytes a second: multiplicative seasons and noise, Pareto bursts."""
+    """Bytes per second: multiplicative seasons and noise, Pareto bursts."""
     log = grid.each(0, 1) * daily(grid) + grid.each(0.02, 0.5) * noise(grid) + 0.3 * grid.some(0.3) * shifts(grid)
     calm = np.exp(np.clip(log, -10, 10)).astype(np.float64)
     return np.asarray(calm + grid.each(0.1, 3) * bursts(grid) * grid.some(0.6), dtype=np.float64)
@@ -75,7 +75,7 @@ def drift(grid: Grid) -> Float64:
 
 
 def batch(grid: Grid) -> Float64:
-    """Batch jobs: idle most of the time, work on the clock."""
+    """Batch jobs: idle most of the time, with scheduled work."""
     idle = grid.each(0, 0.2) + grid.each_log(0.001, 0.1) * noise(grid)
     return np.maximum(idle + cron(grid) * (1 + grid.each_log(0.01, 0.2) * noise(grid)) + cron(grid) * grid.some(0.3), 0)
 
@@ -102,7 +102,7 @@ def latency(grid: Grid) -> Float64:
 
 
 def constant(grid: Grid) -> Float64:
-    """Settings and limits: one value, rarely another, hardly any noise."""
+    """Settings and limits: one value, rarely changed, with hardly any noise."""
     level = np.round(grid.each_log(1, 1000))
     changes = np.round(5 * shifts(grid) * grid.some(0.4))
     return (
@@ -114,7 +114,7 @@ def constant(grid: Grid) -> Float64:
 
 
 def sawtooth(grid: Grid) -> Float64:
-    """Heaps and disks: fill at a pace, are emptied, fill again."""
+    """Heaps and disks: fill up steadily, are emptied, fill up again."""
     return 10 + grid.each(1, 80) * ramps(grid, grid.each_log(0.3, 72)) + grid.each_log(0.01, 3) * noise(grid)
 
 
@@ -125,7 +125,7 @@ def plateaus(grid: Grid) -> Float64:
 
 
 def walks(grid: Grid) -> Float64:
-    """Random walks, some pulled home slowly."""
+    """Random walks, some slowly pulled back to their mean."""
     steps = grid.rng.standard_normal(grid.shape)
     home: Float64 = autoregressive(grid, grid.each_log(500, 20000)) * 10
     return (
@@ -158,7 +158,7 @@ def heavy(grid: Grid) -> Float64:
 
 
 def onoff(grid: Grid) -> Float64:
-    """Network and disk: a calm level, and episodes in which it is busier and far less steady."""
+    """Network and disk: a calm level, with episodes that are busier and far less steady."""
     busy = episodes(grid)
     calm = grid.each_log(0.003, 0.5) * noise(grid)
     raised = busy * (grid.each(0, 5) * grid.some(0.7) + grid.each_log(0.05, 3) * np.abs(volatile(grid)))
@@ -166,21 +166,21 @@ def onoff(grid: Grid) -> Float64:
 
 
 def uneasy(grid: Grid) -> Float64:
-    """Prices, tweets, loads: calm and stormy times follow each other, about a level or as the steps of a path."""
+    """Prices, tweets, loads: calm and stormy periods alternate, around a level or as the steps of a path."""
     storm = volatile(grid) * (1 + grid.each(0, 10) * episodes(grid) * grid.some(0.5))
     keep = np.where(grid.some(0.5), grid.each(0, 0.9), 1 - grid.each_log(1e-3, 0.1))
     return 50 + scan(storm, keep) + grid.each(0, 5) * daily(grid) * grid.some(0.5)
 
 
 def spiky(grid: Grid) -> Float64:
-    """Errors and retries: little or nothing, and sudden heights of heavy tail, alone or in clusters."""
+    """Errors and retries: little or nothing, with sudden heavy-tailed spikes, alone or in clusters."""
     floor = grid.each(0, 5) + grid.each_log(1e-3, 0.3) * np.abs(noise(grid)) * grid.some(0.7)
     high = floor + grid.each_log(0.3, 30) * shots(grid) * np.exp(grid.each(0, 1) * daily(grid) * grid.some(0.4))
     return np.where(grid.some(0.3), np.round(high), high)
 
 
 def jumpy(grid: Grid) -> Float64:
-    """Loads that are moved about: holds still, then jumps without notice, in some times often."""
+    """Loads that are moved around: steady, then jumping without warning, at times often."""
     jumps = grid.rng.standard_t(2.5, grid.shape).clip(-30, 30) * (
         grid.rng.random(grid.shape) < grid.each_log(2e-3, 0.2) * np.where(grid.some(0.6), episodes(grid), 1.0)
     )

@@ -1,6 +1,6 @@
-"""Labelled faults for streams whose truth must be known: tests, `produce`, `demo`, benchmarks.
+"""Labelled faults for streams with a known ground truth: tests, `produce`, `demo`, benchmarks.
 
-Sizes follow the stream: its noise (typical difference of neighbours) and its spread up to the fault.
+Sizes depend on the stream before the fault: its noise (typical difference of neighbours), its spread and its level.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Before:
 
     @property
     def size(self) -> float:
-        """A deviation that a person would see at a glance."""
+        """A deviation that a person would notice at a glance."""
         return max(8 * self.noise, 4 * self.spread, 0.05 * abs(self.level), 1e-9)
 
 
 Shape = Callable[[Float64, Before, np.random.Generator], Float64]
-"""(the clean stretch, what was before, rng) -> the faulty stretch."""
+"""(clean stretch, the stream before it, rng) -> faulty stretch."""
 
 
 def _sign(rng: np.random.Generator) -> float:
@@ -88,14 +88,14 @@ KINDS: dict[str, tuple[Shape, int]] = {
     "drop_to_zero": (_drop_to_zero, 20),
     "dropout": (_dropout, 30),
 }
-"""Kind -> (shape, steps it lasts when nothing else is said)."""
+"""Kind -> (shape, default length in steps)."""
 
 HISTORY = 500
-"""Steps before the fault that its size is measured on."""
+"""Steps before the fault that determine its size."""
 
 
 def inject(values_T: Float64, kind: str, start: int, rng: np.random.Generator, length: int | None = None) -> Fault:
-    """Change `values_T` in place from `start` on; the fault ends early where the stream does.
+    """Change `values_T` in place from `start` on; the fault ends early if the stream does.
 
     >>> values = np.ones(10)
     >>> inject(values, "drop_to_zero", 7, np.random.default_rng(0), length=2)

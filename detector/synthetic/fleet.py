@@ -1,4 +1,4 @@
-"""A fleet: the metrics of many instances on one clock, some with a labelled fault. For `produce` and `demo`.
+"""A fleet: the metrics of many instances on one clock, some with labelled faults. For `produce` and `demo`.
 
 Shape legend: S streams, T steps.
 """
@@ -19,13 +19,14 @@ from detector.synthetic.services import SERVICES
 USUAL_KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_zero")
 
 _LOOK_BACK = 100
+"""Steps before a fault that decide whether it would be visible in a stream."""
 _MISSING = 0.01
-"""Steps before a fault that decide whether it would be seen in this stream."""
+"""Share of samples missing from a stream with gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class FleetFault:
-    """What happens to which stream; the first and the last faulty sample."""
+    """A fault of one stream, with its first and last faulty sample."""
 
     stream: int
     kind: str
@@ -35,13 +36,13 @@ class FleetFault:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Streams, their names, and the truth about them."""
+    """Streams, their names, and their ground truth."""
 
     times_T: Float64
     values_ST: Float64
     """NaN where a sample is missing."""
     names: tuple[str, ...]
-    """[S] metric of each stream."""
+    """[S] metric name of each stream."""
     labels: tuple[dict[str, str], ...]
     """[S]"""
     faults: tuple[FleetFault, ...]
@@ -64,9 +65,9 @@ def fleet(
 ) -> Fleet:
     """Draw `count` streams; the same arguments give the same fleet.
 
-    `faults` are the steps at which a fault begins, each in a stream of its own, drawn among those in which it would
-    be seen: a constant stream cannot freeze, and one that is always zero cannot drop to it. Kinds take turns. `gaps` is
-    the share of streams that miss a hundredth of their samples.
+    `faults` are the steps at which faults begin, each in a different stream, chosen among those where it would be
+    visible: a constant stream cannot freeze, and one that is always zero cannot drop to zero. Kinds take turns. `gaps`
+    is the share of streams that miss a hundredth of their samples.
 
     >>> drawn = fleet(1, 20, 300, 60.0, start=0.0, faults=[200], kinds=["level_shift"])
     >>> [(fault.kind, fault.first) for fault in drawn.faults]

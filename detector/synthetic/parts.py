@@ -1,6 +1,6 @@
 """Building blocks of synthetic metrics: profiles, noises, events. All are [S, T] arrays drawn for S streams at once.
 
-Shape legend: S streams, T steps. Nothing here has a unit; `families` scales and combines.
+Shape legend: S streams, T steps. Nothing here has a unit; `families` scales and combines the blocks.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Grid:
     times_T: Float64
     step_seconds: float
     events: bool = True
-    """Unannounced events (bursts, shifts, regime switches); off where only labelled faults may happen."""
+    """Unannounced events (bursts, shifts, regime switches); off if only labelled faults may happen."""
     outliers: bool = True
-    """Heavy-tailed noise and rare jobs, of which a single sample can look like a fault."""
+    """Heavy-tailed noise and rare jobs, single samples of which can look like faults."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,7 +67,7 @@ def autoregressive(grid: Grid, minutes_S1: Float64) -> Float64:
 
 
 def daily(grid: Grid) -> Float64:
-    """Random daily profile of range about [-1, 1]: harmonics or a plateau of working hours; weekends, busy days."""
+    """Random daily profile in about [-1, 1]: harmonics or a plateau of working hours, with weekends and busy days."""
     hours = grid.times_T[None, :] / 3600.0 % 24.0
     phase = grid.each(0, 24)
     smooth = np.zeros(grid.shape)
@@ -81,7 +81,7 @@ def daily(grid: Grid) -> Float64:
 
 
 def _amplitude(grid: Grid) -> Float64:
-    """Size of each day: some streams rest at weekends, some days are busier than others."""
+    """[S, T] amplitude of each day: some streams rest at weekends, and some days are busier than others."""
     day = np.floor((grid.times_T - grid.times_T[0]) / DAY_SECONDS).astype(int)
     weekday = np.floor(grid.times_T / DAY_SECONDS + 3).astype(int) % 7
     swing = grid.each(0, 0.3) * grid.some(0.6)
@@ -118,22 +118,22 @@ def noise(grid: Grid) -> Float64:
 
 
 def happens(grid: Grid, per_day_S1: Array) -> npt.NDArray[np.bool_]:
-    """Moments of a Poisson process; none where events are off."""
+    """[S, T] true at the events of a Poisson process; none if events are off."""
     chance = np.minimum(per_day_S1 * grid.step_seconds / DAY_SECONDS, 0.3) * grid.events
     return grid.rng.random(grid.shape) < chance
 
 
 def bursts(grid: Grid) -> Float64:
-    """Pareto-sized bursts that decay or end at once."""
+    """Pareto-sized bursts that decay or end immediately."""
     size = np.minimum(grid.rng.pareto(grid.each(1.2, 3.0), grid.shape), 50) * happens(grid, grid.each_log(0.05, 10))
     return scan(size, np.exp(-grid.step_seconds / (60 * grid.each_log(0.3, 120))) * grid.some(0.7))
 
 
 def episodes(grid: Grid) -> Float64:
-    """[S, T] 0 while calm, the size of the episode while one lasts: calm and busy stretches of a stream's own lengths.
+    """[S, T] 0 while calm, otherwise the size of the current episode; typical lengths differ by stream.
 
-    Lengths are in samples, from a few to hundreds, whatever the step; sizes are log-normal, anew for every episode. All
-    calm where events are off.
+    Lengths are from a few to hundreds of samples, whatever the step; each episode draws a new log-normal size. All calm
+    if events are off.
     """
     if not grid.events:
         return np.zeros(grid.shape)
@@ -159,7 +159,7 @@ def volatile(grid: Grid) -> Float64:
 
 
 def shots(grid: Grid) -> Float64:
-    """Shot noise: sudden heights of heavy tail that come alone or in clusters and last a sample or decay."""
+    """Shot noise: sudden heavy-tailed spikes, alone or in clusters, that last one sample or decay."""
     chance = grid.each_log(1e-3, 0.2) * np.where(grid.some(0.5), np.minimum(episodes(grid), 3.0), 1.0) * grid.events
     height = np.minimum(grid.rng.pareto(grid.each(1.0, 4.0), grid.shape) + 0.2, 100.0)
     height *= grid.rng.random(grid.shape) < chance
@@ -173,7 +173,7 @@ def shifts(grid: Grid) -> Float64:
 
 
 def held(grid: Grid, per_day_S1: Array) -> Float64:
-    """Piecewise constant standard normal levels, redrawn at random moments."""
+    """Piecewise constant standard normal levels, redrawn at random times."""
     chance = np.minimum(per_day_S1 * grid.step_seconds / DAY_SECONDS, 1.0)
     change = grid.rng.random(grid.shape) < chance
     return _drawn_at(grid, change)
@@ -196,7 +196,7 @@ CRON_SECONDS = (900.0, 1800.0, 3600.0, 7200.0, 21600.0, 43200.0, 86400.0)
 
 
 def cron(grid: Grid) -> Float64:
-    """Spikes of unit height that recur on the clock, one to several steps wide, every run a little different."""
+    """Scheduled spikes of about unit height, one to several steps wide, each run slightly different."""
     period = grid.rng.choice(CRON_SECONDS if grid.outliers else CRON_SECONDS[:3], (grid.count, 1))
     width = np.minimum(np.maximum(grid.each_log(60, 1800), grid.step_seconds), 0.4 * period)
     phase = (grid.times_T[None, :] - grid.each(0, 1) * period) % period
@@ -207,14 +207,14 @@ def cron(grid: Grid) -> Float64:
 
 
 def walk(grid: Grid) -> Float64:
-    """Random walk of unit size a day."""
+    """Random walk of unit size per day."""
     size = np.sqrt(grid.step_seconds / DAY_SECONDS)
     path: Float64 = np.cumsum(grid.rng.standard_normal(grid.shape), axis=1) * size
     return path
 
 
 def ramps(grid: Grid, hours_S1: Float64) -> Float64:
-    """Sawtooth in [0, 1]: fills over about `hours`, then starts anew; every cycle a little different."""
+    """Sawtooth in [0, 1]: fills up over about `hours_S1`, then starts over; each cycle is slightly different."""
     speed = grid.step_seconds / (3600.0 * hours_S1) * np.exp(0.3 * held(grid, 24 / hours_S1))
     filled: Float64 = np.cumsum(speed, axis=1) + grid.each(0, 1)
     return filled % 1.0

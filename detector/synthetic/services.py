@@ -1,7 +1,7 @@
-"""What the instances of a web service report of themselves while all is well: five metrics, in their units.
+"""Five metrics that instances of a web service report while all is well, in their natural units.
 
-Without surprises on purpose: what stands out in these streams was put there. None can be negative, and ratios not
-above 1. Shape legend: S streams, T steps.
+They are deliberately free of surprises: anything that stands out was injected. None can be negative, and ratios cannot
+exceed 1. Shape legend: S streams, T steps.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from detector.synthetic.parts import Float64, Grid, autoregressive, daily
 
 
 def requests(grid: Grid) -> Float64:
-    """Requests a second: many by day, few at night, noise in proportion."""
+    """Requests per second: many by day, few at night, with noise in proportion."""
     load = 1 + grid.each(0.1, 0.6) * daily(grid)
     return grid.each_log(20, 2_000) * load * np.exp(grid.each(0.02, 0.06) * grid.rng.standard_normal(grid.shape))
 
 
 def duration(grid: Grid) -> Float64:
-    """Mean seconds a request: slower when there is more to do."""
+    """Mean seconds per request: slower in busy hours."""
     load = 1 + grid.each(0, 0.3) * daily(grid) + 0.05 * autoregressive(grid, grid.each_log(10, 60))
     return grid.each_log(0.01, 0.3) * load * np.exp(grid.each(0.03, 0.1) * grid.rng.standard_normal(grid.shape))
 
@@ -39,7 +39,7 @@ def memory(grid: Grid) -> Float64:
 
 
 def queue(grid: Grid) -> Float64:
-    """Jobs that wait: a whole number."""
+    """Waiting jobs, a whole number."""
     return grid.rng.poisson(grid.each_log(40, 400) * (1 + grid.each(0, 0.3) * daily(grid))).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Seeded synthetic streams: families, units, rounding and gaps drawn at random per stream.
+"""Seeded synthetic streams of several families, with units, rounding and gaps drawn at random per stream.
 
 Shape legend: S streams, T steps.
 """
@@ -14,7 +14,7 @@ from detector.synthetic.families import FAMILIES
 from detector.synthetic.parts import Float64, Grid
 
 START = 1_760_000_000.0
-"""Unix time of the first step when nothing else is said (a Thursday in October 2025)."""
+"""Default unix time of the first step (a Thursday in October 2025)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Streams:
     values_ST: Float64
     """NaN where a sample is missing."""
     families: tuple[str, ...]
-    """[S] name of each stream's family."""
+    """[S] family name of each stream."""
 
 
 def streams(
@@ -43,8 +43,8 @@ def streams(
     """Draw `count` streams of `steps` samples; the same arguments give the same streams.
 
     Families take turns. `events=False` leaves out everything that an operator might call an anomaly (bursts, level
-    shifts, regime switches), `outliers=False` heavy-tailed noise and jobs that come less than hourly as well: for
-    fleets whose only anomalies are the injected ones. `gaps` is the share of streams that have gaps.
+    shifts, regime switches); `outliers=False` leaves out heavy-tailed noise and jobs that run less than hourly. Use
+    both for fleets whose only anomalies are injected. `gaps` is the share of streams that have gaps.
 
     >>> drawn = streams(seed=1, count=3, steps=5, step_seconds=60, families=["daily", "counts"])
     >>> drawn.values_ST.shape, drawn.families
@@ -65,7 +65,7 @@ def streams(
 
 
 def _in_units(grid: Grid, values_ST: Float64) -> Float64:
-    """Another unit for half of the streams, and readings rounded to a hundredth or a tenth of their spread for some."""
+    """Put half of the streams in another unit, and round some to a hundredth or a tenth of their spread."""
     unit = np.where(grid.some(0.5), grid.each_log(1e-3, 1e6), 1.0)
     spread = np.maximum(values_ST.std(axis=1, keepdims=True), 1e-9)
     tick = spread * np.where(grid.some(0.5), 0.1, 0.01)
@@ -74,7 +74,7 @@ def _in_units(grid: Grid, values_ST: Float64) -> Float64:
 
 
 def _with_gaps(grid: Grid, values_ST: Float64, share: float) -> Float64:
-    """Single samples and whole stretches missing."""
+    """Remove single samples and whole stretches from a share of the streams."""
     if share <= 0:
         return values_ST
     single = grid.rng.random(grid.shape) < grid.each_log(1e-4, 0.03)
