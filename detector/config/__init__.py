@@ -1,4 +1,4 @@
-"""Configuration: `config.yaml` read, checked as a whole, and handed out section by section."""
+"""Configuration: reads `config.yaml`, checks it as a whole, and hands it out section by section."""
 
 from detector.config.load import checked, load, parse
 from detector.config.schema import Config

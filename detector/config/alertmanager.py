@@ -15,7 +15,7 @@ BoardName = Literal["alertmanager"]
 
 
 class Alertmanager(Section):
-    """Open alerts, repeated to Alertmanagers. Secrets come by reference, never in the file itself."""
+    """Alertmanagers to which open alerts are repeated. Secrets are given by reference, never in the file itself."""
 
     enabled: bool = False
     urls: list[str] = []

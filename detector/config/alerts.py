@@ -32,7 +32,7 @@ class Recovery(Section):
 
 
 class Alerts(Section):
-    """Life of an alert."""
+    """When an alert fires and resolves, how it is labelled, and when it is held back."""
 
     trigger: Trigger = Trigger()
     recovery: Recovery = Recovery()
@@ -67,7 +67,7 @@ class Alerts(Section):
 
 
 def _label_fault(name: str, value: str) -> str | None:
-    """Prometheus takes any name in UTF-8, as the names of streams' labels are, and keeps two underscores for itself."""
+    """What is wrong with a label. Prometheus accepts any UTF-8 name, but reserves those that begin with `__`."""
     if name in ("alertname", "severity", "metric"):
         return "is set by every alert itself, choose another name"
     if not name or not name.isprintable():

@@ -16,7 +16,7 @@ SchemaId = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class Registry(Section):
-    """A schema registry with Confluent's API. Secrets come by reference, never in the file itself."""
+    """A schema registry with Confluent's API. Secrets are given by reference, never in the file itself."""
 
     urls: list[str] = []
     timeout_seconds: PositiveSeconds = 10.0
@@ -39,7 +39,7 @@ class Registry(Section):
 
 
 class AvroDecoder(Section):
-    """Where schemas come from, and where a sample's parts lie in a record."""
+    """Where schemas come from, and where the parts of a sample are in a record."""
 
     registry: Registry = Registry()
     schemas: dict[SchemaId, FilePath] = {}
@@ -48,7 +48,7 @@ class AvroDecoder(Section):
     timestamp_unit: Unit = "auto"
 
     def require_schemas(self) -> None:
-        """Raises ValueError unless it is said in one way where schemas come from."""
+        """Raises ValueError unless exactly one key says where schemas come from."""
         ways = [bool(self.registry.urls), bool(self.schemas), self.schema_file is not None]
         if sum(ways) != 1:
             raise ValueError(

@@ -16,26 +16,26 @@ DecoderName = Literal[
 
 
 class JsonDecoder(Section):
-    """One sample an object; objects, arrays and newline-delimited objects."""
+    """One sample per object; a record is one object, an array, or one object per line."""
 
     fields: Fields = Fields()
     timestamp_unit: Unit = "auto"
 
 
 class CollectdDecoder(Section):
-    """What collectd's records do not say themselves."""
+    """What collectd's records do not say."""
 
     store_rates: bool = True
 
 
 class OtlpDecoder(Section):
-    """What of an OTLP record makes a series."""
+    """Which attributes of an OTLP record identify a series."""
 
     ignore_resource_attributes: list[str] = ["telemetry.*"]
 
 
 class MetricbeatDecoder(Section):
-    """What of an event of Metricbeat makes a series, beside what is built in; dotted paths with * and ?."""
+    """Which fields of a Metricbeat event are labels or ignored, beyond the built-in ones; dotted paths with * and ?."""
 
     labels: list[str] = []
     ignore: list[str] = []

@@ -1,4 +1,4 @@
-"""Where the parts of a sample lie, in formats whose records may have any shape."""
+"""Where the parts of a sample are, for formats whose records may have any shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from detector.config.values import Section
 
 Unit = Literal["auto", "s", "ms", "us", "ns"]
-"""Of numbers that are times."""
+"""Unit of numeric timestamps."""
 
 
 def _path(text: str) -> str:
@@ -25,7 +25,7 @@ FieldPath = Annotated[str, AfterValidator(_path)]
 
 
 class Fields(Section):
-    """Dotted paths to what a sample is made of."""
+    """Dotted paths to the parts of a sample."""
 
     name: FieldPath = "name"
     labels: FieldPath = "labels"

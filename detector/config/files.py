@@ -1,4 +1,4 @@
-"""Which of the files that a configuration names cannot be read on this machine."""
+"""Finds the files that a configuration names but this machine cannot read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_TOKENS = ("token_file", "client_secret_file", "ca_file")
 
 
 def unreadable(config: Config) -> list[str]:
-    """A line for each; empty where a worker that starts here, as this user, finds all of them."""
+    """One line per file or environment variable that a worker started here, as this user, could not read."""
     lines = [f"{key}: {path}: {trouble}" for key, path in _named(config) if (trouble := _trouble(path))]
     variable = config.kafka.sasl.password_env
     if variable is not None and variable not in os.environ:

@@ -1,4 +1,4 @@
-"""What sections have in common whose owners speak HTTP: addresses and credentials that can be used."""
+"""Checks shared by the sections of HTTP clients: addresses and credentials."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 
 class Access(Protocol):
-    """The keys of a section that say how to reach the other side."""
+    """The keys of a section that say how to reach a server and log in to it."""
 
     @property
     def timeout_seconds(self) -> float:
-        """Of a request as a whole, from connecting to the last byte of the answer."""
+        """Limit for a whole request, from connecting to the last byte of the response."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class Access(Protocol):
 
 
 def address_trouble(url: str, keys: str = "bearer_token_file, or username and password_file") -> str | None:
-    """What is wrong with an address, without its text; `keys` hold the credentials that are needed there.
+    """What is wrong with an address, without quoting it; `keys` are those where credentials belong.
 
     >>> address_trouble("https://ali:opensesame@example.com")
     'holds credentials, which come by reference: bearer_token_file, or username and password_file'
@@ -36,7 +36,7 @@ def address_trouble(url: str, keys: str = "bearer_token_file, or username and pa
     try:
         parts = urlsplit(url)
         named = bool(parts.hostname) and parts.port != 0
-    except ValueError as exc:  # of other trouble it repeats a part of the text
+    except ValueError as exc:  # other messages quote a part of the address
         return f"is no address ({exc})" if str(exc).startswith("Port out of range") else "is no address"
     if parts.scheme not in ("http", "https"):
         return "is neither http:// nor https://"
@@ -48,9 +48,9 @@ def address_trouble(url: str, keys: str = "bearer_token_file, or username and pa
 
 
 def base_addresses(urls: Sequence[str], example: str, server: str, trouble: Callable[[str], str | None]) -> list[str]:
-    """The addresses without a slash at their end; `trouble` says what else may be wrong with one. Raises ValueError.
+    """The addresses without trailing slashes; `trouble` finds further faults of one. Raises ValueError.
 
-    The list is judged as a whole: of a single value that is wrong the error shows all, a password too.
+    The list is checked as a whole, because an error about a single value would show all of it, passwords included.
     """
     for number, url in enumerate(urls, 1):
         if found := address_trouble(url) or ("has a query" if "?" in url else trouble(url)):
@@ -62,7 +62,7 @@ def base_addresses(urls: Sequence[str], example: str, server: str, trouble: Call
 
 
 def require_access(section: Access, urls: Iterable[str]) -> None:
-    """Raises ValueError where credentials are not whole, or would be sent to one of these addresses readably."""
+    """Raises ValueError if credentials are incomplete, ambiguous, or would be sent to one of `urls` in clear text."""
     if (section.username is None) != (section.password_file is None):
         raise ValueError("username and password_file go together")
     if section.bearer_token_file is not None and section.username is not None:

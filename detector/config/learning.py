@@ -10,12 +10,12 @@ from detector.config.values import PositiveSeconds, Section
 
 
 def _word(value: object) -> object:
-    """YAML reads an unquoted `off` as false."""
+    """Accept false for `off`: YAML 1.1 reads an unquoted `off` as false."""
     return "off" if value is False else value
 
 
 class Learning(Section):
-    """Whether the shared network goes on learning from the streams that it forecasts."""
+    """Whether and how the shared network keeps learning from the streams that it forecasts."""
 
     mode: Annotated[Literal["off", "continual"], BeforeValidator(_word)] = "off"
     interval_seconds: PositiveSeconds = 3_600.0

@@ -1,4 +1,4 @@
-"""From a YAML file to a `Config`, or to one error that lists everything that is wrong with it."""
+"""Turns a YAML file into a `Config`, or into one error that lists everything wrong with it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
-"""Of the key `<<`: the keys of another mapping, where the mapping has none of its own."""
+"""Tag of the key `<<`, which merges in the keys of another mapping; the mapping's own keys take precedence."""
 _OCTAL = re.compile("[-+]?0[0-7_]+")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error instead of the last one winning."""
+    """Safe YAML in which a duplicate key is an error; PyYAML would silently use the last."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-        """What YAML 1.2 has as text is text: 1:30, to YAML 1.1 the number 90, and no, to it false.
+        """Read as text what is text in YAML 1.2: 1:30, which is 90 in YAML 1.1, and no, which is false there.
 
-        Keys that are true or false take the words yes, no, on and off all the same.
+        Keys that are true or false still accept the words yes, no, on and off.
         """
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         number_of_base_60 = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
@@ -41,17 +41,17 @@ class _StrictLoader(yaml.SafeLoader):
         return f"{_TAG}str" if number_of_base_60 or word else tag
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The 30th of February looks like a date and is none: an error of the text, with its place."""
+        """Report a value that only looks valid, such as the 30th of February, as a YAML error with its position."""
         try:
             return super().construct_object(node, deep)
         except ValueError as exc:
             raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {exc}", node.start_mark) from exc
-        except (AttributeError, IndexError) as exc:  # what PyYAML has for a text that is nothing of its tag's kind
+        except (AttributeError, IndexError) as exc:  # PyYAML's errors for a text that does not fit its tag
             problem = f"{node.value!r} is not what its tag says"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Refuses 0100, which is 64 to YAML and hundred to whoever writes it."""
+        """Reject 0100, which YAML reads as 64 but its author means as 100."""
         if _OCTAL.fullmatch(node.value):
             raise ValueError("a number that begins with 0 is octal to YAML; write it without")
         return super().construct_yaml_int(node)
@@ -76,11 +76,11 @@ _StrictLoader.add_constructor(f"{_TAG}int", _StrictLoader.construct_yaml_int)
 
 
 INSTANCE_VARIABLE = "DETECTOR_GROUP_INSTANCE_ID"
-"""Stands in for `source.kafka.group_instance_id`, so that the pods of one configuration can tell their names."""
+"""Overrides `source.kafka.group_instance_id`, so that pods with the same configuration can have different names."""
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
-    """Configuration from `path`, or every default where there is no path. Raises ConfigError."""
+    """Configuration from `path`, or all defaults without a path. Raises ConfigError."""
     config = Config() if path is None else _read(path)
     instance = environment.get(INSTANCE_VARIABLE)
     if not instance:
@@ -109,7 +109,7 @@ def parse(text: str, where: str) -> Config:
 
 
 def mapping(text: str, where: str) -> dict[Any, Any]:
-    """What YAML text holds, nothing where it is empty; `where` names it in errors. Raises ConfigError."""
+    """The mapping in a YAML text, empty if the text is; `where` names the text in errors. Raises ConfigError."""
     try:
         raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
@@ -124,7 +124,7 @@ def mapping(text: str, where: str) -> dict[Any, Any]:
 
 
 def checked(model: type[Model], given: Mapping[Any, Any], where: str) -> Model:
-    """What `given` is as a `model`; `where` names it in errors. Raises ConfigError with every finding at once."""
+    """`given` as a `model`; `where` names it in errors. Raises ConfigError with every finding at once."""
     try:
         return model.model_validate(given)
     except ValidationError as exc:
@@ -138,7 +138,7 @@ def _one_line(exc: yaml.YAMLError) -> str:
 
 
 _ADDRESSES = ("url", "urls", "token_url")
-"""Keys whose values are not repeated: people put passwords and tokens into addresses."""
+"""Keys whose values errors never quote: people put passwords and tokens into addresses."""
 
 
 def _finding(error: Any, root: type[BaseModel]) -> str:
@@ -167,7 +167,7 @@ def _finding(error: Any, root: type[BaseModel]) -> str:
 
 
 def _suggestion(path: list[str], root: type[BaseModel]) -> str:
-    """The nearest key of the same section, else the section that has a key of this very name."""
+    """A hint at the nearest key of the section, else at a key of that name elsewhere, else at all known keys."""
     names = _keys_of(path[:-1], root)
     if not names:
         return ""
@@ -186,7 +186,7 @@ def _keyless(path: list[str], root: type[BaseModel]) -> str:
 
 
 def _keys_of(path: list[str], root: type[BaseModel]) -> list[str]:
-    """What may stand in this section; nothing where it is none, or one of a list."""
+    """The keys of this section; none if it is no section, or one in a list."""
     model: type[BaseModel] | None = root
     for part in path:
         model = _section(model, part)

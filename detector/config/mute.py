@@ -1,7 +1,7 @@
-"""The keys `alerts.time_intervals` and `alerts.mute`: when what is known to be unusual is no alert.
+"""The keys `alerts.time_intervals` and `alerts.mute`: when alerts are held back because anomalies are expected.
 
-The shape is Alertmanager's own (`time_interval`, `mute_time_intervals`, `matchers`). Values are parsed here, once, so
-that what is wrong with them is reported like any other key.
+The format is Alertmanager's (`time_interval`, `mute_time_intervals`, `matchers`). Values are parsed here, once, so that
+their errors are reported like those of any other key.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MONTHS = (
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 DAY_OF = {name: number for number, name in enumerate(_WEEKDAYS)}
-"""Weekday -> number; a week begins on Sunday, as Alertmanager's does."""
+"""Weekday -> number; weeks begin on Sunday, as in Alertmanager."""
 MONTH_OF = {name: number for number, name in enumerate(_MONTHS, start=1)}
 DAY_MINUTES = 24 * 60
 
 Span = tuple[int, int]
-"""First and last of a range, both of them in it."""
+"""First and last value of a range, both inclusive."""
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 _MATCHER = re.compile(
@@ -37,17 +37,17 @@ _ESCAPED = re.compile(r'\\(["\\n])')
 
 
 class Matcher(NamedTuple):
-    """A condition on one label of an alert; a label that is missing counts as empty."""
+    """A condition on one label of an alert; a missing label counts as empty."""
 
     label: str
     pattern: re.Pattern[str]
-    """Of the whole value."""
+    """Has to match the whole value."""
     wanted: bool
-    """False where the value must not be like the pattern."""
+    """False if the value must not match."""
 
 
 def matcher(given: object) -> Matcher:
-    """A matcher from its text.
+    """Parse a matcher.
 
     >>> matcher('host=~"db-.*"').label
     'host'
@@ -83,7 +83,7 @@ def minute_of_day(given: object) -> int:
 
 
 def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Span:
-    """`first:last`, or a single one, as numbers or names."""
+    """Parse `first:last`, or a single value, given as numbers or names."""
     if isinstance(given, tuple | list) and len(given) == 2:
         given = f"{given[0]}:{given[1]}"
     if isinstance(given, bool) or not isinstance(given, str | int):
@@ -158,7 +158,7 @@ Years = Annotated[Span, BeforeValidator(years)]
 
 
 class TimeRange(Section):
-    """From `start_time` up to, and without, `end_time`, by the clock on the wall."""
+    """From `start_time` up to but excluding `end_time`, in local time."""
 
     start_time: Annotated[int, BeforeValidator(minute_of_day)]
     end_time: Annotated[int, BeforeValidator(minute_of_day)]
@@ -171,7 +171,7 @@ class TimeRange(Section):
 
 
 class TimeInterval(Section):
-    """Times that fit one of each list; an empty list fits always."""
+    """Times that match one entry of each list; an empty list matches any time."""
 
     times: list[TimeRange] = []
     weekdays: list[Weekdays] = []
@@ -182,14 +182,14 @@ class TimeInterval(Section):
 
 
 class NamedIntervals(Section):
-    """Times under a name; it is a label of a metric."""
+    """Intervals under a name, which is also the value of a metric's label."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     time_intervals: Annotated[list[TimeInterval], Field(min_length=1)]
 
 
 class Mute(Section):
-    """Alerts that fit all `matchers` are not told within any of these intervals."""
+    """Alerts that match all `matchers` are held back during these intervals."""
 
     matchers: list[Annotated[Any, BeforeValidator(matcher)]] = []
     time_intervals: Annotated[list[str], Field(min_length=1)]

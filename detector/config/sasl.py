@@ -13,11 +13,11 @@ from detector.config.values import FilePath, PositiveSeconds, Section
 EXAMPLE = "https://login.example/oauth2/token"
 _EXTENSION_NAME = re.compile("[A-Za-z]+")
 _EXTENSION_VALUE = re.compile(r"[\x21-\x7e \t\r\n]*")
-"""What RFC 7628 (section 3.1) lets stand in a value."""
+"""The characters that RFC 7628 (section 3.1) allows in a value."""
 
 
 class OAuth(Section):
-    """Where tokens come from: a file that something else keeps fresh, or an OAuth 2.0 token endpoint."""
+    """Where tokens come from: a file that another program refreshes, or an OAuth 2.0 token endpoint."""
 
     token_file: FilePath | None = None
     token_url: str | None = None
@@ -32,17 +32,17 @@ class OAuth(Section):
 
     @property
     def username(self) -> str | None:
-        """What HTTP calls the client."""
+        """The client's id, in HTTP's terms."""
         return self.client_id
 
     @property
     def password_file(self) -> str | None:
-        """What HTTP calls its secret."""
+        """The client's secret, in HTTP's terms."""
         return self.client_secret_file
 
     @property
     def bearer_token_file(self) -> str | None:
-        """A token is what is asked for."""
+        """None: the token is what we request."""
         return None
 
     @field_validator("token_url")
@@ -82,7 +82,7 @@ class OAuth(Section):
 
 
 class Sasl(Section):
-    """Who we are to the broker. Secrets come by reference, never in the file itself."""
+    """How we log in to the broker. Secrets are given by reference, never in the file itself."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     username: str | None = None

@@ -1,4 +1,4 @@
-"""The schema of `config.yaml`, key for key. Units are in the names; each component receives its own section only."""
+"""The schema of `config.yaml`, key for key. Units are in the names; each component receives only its own section."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tls(Section):
 
 
 class Kafka(Section):
-    """The cluster that source, alert sink and dead letters share."""
+    """The cluster that source, alert sink, dead letters and state store share."""
 
     bootstrap_servers: Annotated[list[HostPort], Field(min_length=1)] = ["localhost:9092"]
     client_id: Annotated[str, Field(min_length=1, max_length=200)] = "detector"
@@ -76,7 +76,7 @@ class KafkaSource(Section):
 
 
 class FileSource(Section):
-    """Files on this machine; `csv` is one stream a file, `json` any number."""
+    """Files on this machine; a `csv` file is one stream, a `json` file any number of them."""
 
     paths: list[str] = []
     follow: bool = False
@@ -98,7 +98,7 @@ class Source(Section):
 
 
 class Streams(Section):
-    """How many streams are kept and what counts as one in order."""
+    """How many streams are kept and for how long; how far ahead samples may be; how counters are read."""
 
     max_streams_per_partition: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
     evict_idle_seconds: PositiveSeconds = 90_000.0
@@ -108,14 +108,14 @@ class Streams(Section):
 
 
 class Readout(Section):
-    """What each stream learns of its own, on top of the network that all share."""
+    """What each stream learns for itself, on top of the shared network."""
 
     enabled: bool = True
     freeze_seconds: PositiveSeconds = 21_600.0
 
 
 class Model(Section):
-    """The forecaster, and how much is kept of a stream."""
+    """The forecaster, and how much state a stream has."""
 
     profile: Literal["full", "compact"] = "full"
     weights: FilePath | None = None
@@ -152,7 +152,7 @@ class Groups(Section):
 
 
 class DeadLetter(Section):
-    """Where records go that cannot be decoded; without a topic they are only counted."""
+    """Where records that cannot be decoded go; without a topic they are only counted."""
 
     topic: TopicName | None = None
     max_value_bytes: Annotated[int, Field(ge=0, le=1 << 24)] = 65_536
@@ -171,7 +171,7 @@ class KafkaState(Section):
 
 
 class State(Section):
-    """Where the state of streams survives the process; used with `source.type: kafka`."""
+    """Where the state of streams outlives the process; used with `source.type: kafka`."""
 
     type: StateName = "directory"
     on_foreign: Literal["refuse", "rewarm", "adopt"] = "refuse"
@@ -188,14 +188,14 @@ class Checkpoint(Section):
 
 
 class Watchdog(Section):
-    """What ends a process that hangs."""
+    """When a hanging process is ended."""
 
     stall_seconds: PositiveSeconds = 120.0
     partition_seconds: PositiveSeconds = 300.0
 
 
 class ShownStreams(Section):
-    """Streams that have metrics of their own."""
+    """Streams that are exported as individual metrics."""
 
     match: list[str] = []
     most: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -233,11 +233,11 @@ class Config(Section):
 
     @property
     def longest_flush_seconds(self) -> float:
-        """What the loop may wait for acknowledgements of one sink, or of the state store."""
+        """The longest that the loop may wait for acknowledgements from one sink, or from the state store."""
         return max(self.state.flush_timeout_seconds, self.sinks.longest_delivery_seconds)
 
     def _topics(self) -> Iterator[tuple[str, str]]:
-        """(key, topic) of all that are in use."""
+        """(key, topic) for every topic in use."""
         kafka = self.source.kafka
         if self.source.type == "kafka":
             yield from (("source.kafka.topics", topic) for topic in kafka.topics)
@@ -252,7 +252,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _each_topic_has_one_use(self) -> Config:
-        """What is written to a topic that is read would go in circles."""
+        """A topic that is both read and written would feed our output back to us."""
         uses: dict[str, str] = {}
         for key, topic in self._topics():
             if (first := uses.setdefault(topic, key)) != key:
@@ -260,7 +260,7 @@ class Config(Section):
         return self
 
     def _require_decoder_of_source(self) -> None:
-        """Raises ValueError where every record would be refused, or all would be of one stream."""
+        """Raises ValueError if every record would be rejected, or all would belong to one stream."""
         source, decoder = self.source.type, self.decoder.type
         if source == "host" and decoder != "json":
             raise ValueError(f"decoder.type: {decoder} does not read what source.type: host makes, which is json")

@@ -38,6 +38,6 @@ class Sinks(Section):
 
     @property
     def longest_delivery_seconds(self) -> float:
-        """What an acknowledgement may take; the dead-letter topic's too, which the sink for Kafka also writes to."""
+        """The longest that an acknowledgement may take. Kafka's always counts: its sink also writes dead letters."""
         webhook = self.webhook.given_up_after_seconds if self.webhook.enabled else 0.0
         return max(self.kafka.delivery_timeout_seconds, webhook)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 STDIN = "-"
-"""In place of a file's path."""
+"""Stands for standard input in place of a file's path."""
 _KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _INTERNAL_TOPICS = (
     "__cluster_metadata",
@@ -27,11 +27,11 @@ _INTERNAL_TOPICS = (
     "__share_group_state",
     "__transaction_state",
 )
-"""Any other name that begins like these may be a topic of the user's."""
+"""Listed one by one: any other name that begins with two underscores may be a user's topic."""
 
 
 def _kafka_name(text: str) -> str:
-    """Kafka has one rule for topics and members of groups."""
+    """Check a name by Kafka's rule, which is the same for topics and group members."""
     if not _KAFKA_NAME.fullmatch(text) or text in (".", ".."):
         raise ValueError(
             "is no name for Kafka: it takes 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
@@ -49,7 +49,7 @@ InstanceName = Annotated[str, AfterValidator(_kafka_name)]
 TopicName = Annotated[InstanceName, AfterValidator(_not_internal)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
-"""Brokers take milliseconds in 32 bits."""
+"""Bounded, because brokers take milliseconds in 32 bits."""
 
 
 def _host_port(text: str) -> str:
@@ -67,7 +67,7 @@ def _known_port(text: str) -> str:
 
 
 ListenAddress = Annotated[str, AfterValidator(_host_port)]
-"""host:port; port 0 takes a free one, which the log names."""
+"""host:port; port 0 picks a free port, which the log names."""
 HostPort = Annotated[str, AfterValidator(_host_port), AfterValidator(_known_port)]
 
 
@@ -84,7 +84,7 @@ def _start(given: object) -> object:
 
 
 StartPoint = Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator(_start)]
-"""An end of the log, or the first record at a time or later."""
+"""An end of the log, or a time, which means the first record at or after it."""
 
 
 def _file(text: str) -> str:
@@ -104,7 +104,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, given: object, info: ValidationInfo) -> object:
-        """Refuse what Python would take: true as the number 1, and text at whose NUL a path or a host name ends."""
+        """Reject what Python would accept: true as the number 1, and a NUL, which ends a path or host name early."""
         field = cls.model_fields[info.field_name or ""]
         reads_itself = any(isinstance(part, BeforeValidator) for part in field.metadata)
         if isinstance(given, bool) and field.annotation in (int, float) and not reads_itself:

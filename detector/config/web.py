@@ -1,4 +1,4 @@
-"""The file that `telemetry.web_config_file` names: TLS and passwords, in the form that Prometheus' own programs read.
+"""The file that `telemetry.web_config_file` names: TLS and passwords, in the format of Prometheus' own programs.
 
 https://prometheus.io/docs/prometheus/latest/configuration/https/
 """
@@ -18,12 +18,12 @@ from detector.errors import ConfigError
 Version = Literal["TLS12", "TLS13"]
 
 _HASH = re.compile(r"\$2[abxy]\$(0[4-9]|1\d|2[0-4])\$[./A-Za-z0-9]{53}")
-"""A higher cost than 24 takes minutes to compare."""
+"""Above a cost of 24, a comparison takes minutes."""
 _NO_FIELD = re.compile(r"[^\x20-\x7e]")
 
 
 class TlsServer(Section):
-    """Our certificate, and whether a client needs one. Files are relative to the folder of the file that names them."""
+    """Our certificate, and whether clients need one. Paths are relative to the folder of the file that names them."""
 
     cert_file: FilePath
     key_file: FilePath
@@ -42,7 +42,7 @@ class TlsServer(Section):
 
 
 class HttpServer(Section):
-    """What else is said with every answer. `http2` changes nothing: answers are HTTP/1.0."""
+    """Headers of every response. `http2` has no effect: responses are HTTP/1.0."""
 
     http2: bool = True
     headers: dict[str, str] = {}
@@ -57,7 +57,7 @@ class HttpServer(Section):
 
 
 class Web(Section):
-    """All of the file."""
+    """The whole file."""
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = HttpServer()
@@ -76,7 +76,7 @@ class Web(Section):
 
 
 def load_web(path: Path) -> Web:
-    """Raises ConfigError with every finding at once. Files that are named there are not opened."""
+    """Read the file, without opening those it names. Raises ConfigError with every finding at once."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:

@@ -13,7 +13,7 @@ EXAMPLE = "https://receiver.example/alerts"
 
 
 class Webhook(Section):
-    """Every change of an alert, posted to one address. Secrets come by reference; the address may be one."""
+    """Posts every change of an alert to one address. Secrets are given by reference; the address may be one."""
 
     enabled: bool = False
     url: str | None = None
@@ -30,7 +30,7 @@ class Webhook(Section):
 
     @property
     def given_up_after_seconds(self) -> float:
-        """The last request begins when `delivery_timeout_seconds` have passed."""
+        """The last request begins when `delivery_timeout_seconds` have passed, at the latest."""
         return self.delivery_timeout_seconds + self.timeout_seconds
 
     @field_validator("url")
