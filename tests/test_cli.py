@@ -29,13 +29,13 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
         (("produce", "--topic", "t", "--bootstrap", "broker"), 2, "'broker' is not host:port"),
         (("produce", "--topic", "t", "--bootstrap", "a:9092,b"), 2, "bootstrap_servers.1: 'b' is not host:port"),
         (("produce", "--topic", "t", "--output", "f"), 2, "say where to: --topic or --output, one of them"),
-        (("produce", "--output", "-", "--start", "soon"), 2, "'soon' is no time like 2026-11-01T00:00Z or 2026-11-01"),
-        (("produce", "--output", "-", "--start", "inf"), 2, "'inf' is no time like"),
+        (("produce", "--output", "-", "--start", "soon"), 2, "'soon' is not a time like 2026-11-01T00:00Z or 2026-11-01"),
+        (("produce", "--output", "-", "--start", "inf"), 2, "'inf' is not a time like"),
         (("demo", "--listen", "9464"), 2, "telemetry.listen: '9464' is not host:port"),
         (("demo", "--duration", "nan"), 2, "duration: at least 20 s"),
         (("replay", "/dev", "--scores", "s", "-c", "/nowhere/c.yaml"), 2, "/nowhere/c.yaml: 1 error"),
-        (("train", "--topic", "t", "--output", "/tmp/w"), 2, "say from when on the topic is to be read"),
-        (("train", "--synthetic", "--output", "/tmp"), 2, "/tmp is a folder; name the file of weights"),
+        (("train", "--topic", "t", "--output", "/tmp/w"), 2, "with --topic, give the time to read from"),
+        (("train", "--synthetic", "--output", "/tmp"), 2, "/tmp is a folder; give the path of a weights file"),
         (("train", "--synthetic", "--compare", "lstmx8", "--output", "/dev/null/x"), 1, "detector: /dev/null/x"),
     ],
 )
@@ -255,4 +255,4 @@ def test_a_configuration_without_its_option_is_told_how_to_give_it(command: str)
     ran = CliRunner().invoke(app, [command, "some.yaml"])
     assert ran.exit_code == 2
     assert f"Usage: detector {command} [OPTIONS]\n" in ran.stderr.replace("root", "detector")
-    assert "a configuration file is given as an option: -c some.yaml" in ran.stderr
+    assert "pass the configuration file as an option: -c some.yaml" in ran.stderr

@@ -1,4 +1,4 @@
-"""The console script. It imports the commands when it runs, so that Ctrl-C ends it quietly from the first moment on."""
+"""The console script. It imports the commands only when called, so that Ctrl-C exits quietly even while they load."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ from types import FrameType
 
 
 def main() -> None:
-    """Run a command; 130 where a person broke it off, 143 where its container was stopped before it had begun."""
+    """Run a command. Exits with 130 after Ctrl-C, and 143 if its container is stopped while it loads."""
     if os.getpid() == 1:
-        # A container's first process is spared the signals that it does not handle, also while it still imports.
+        # The kernel drops signals that a container's first process (PID 1) has no handler for, also during the imports.
         signal.signal(signal.SIGTERM, _end)
     try:
         from detector.cli import commands

@@ -1,4 +1,4 @@
-"""`detector admin`: what a configuration needs of the cluster."""
+"""`detector admin`: prepares the cluster for a configuration."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def group() -> None:
 
 
 @admin.command(
-    short_help="Create the topics that are missing and check the others.",
+    short_help="Create missing topics and check existing ones.",
     epilog=examples(
         "detector admin init -c config.yaml --dry-run",
         "detector admin init -c config.yaml --input-partitions 4",
@@ -24,18 +24,18 @@ def group() -> None:
 )
 def init(
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, without doing it.")] = False,
     replication_factor: Annotated[
-        int, typer.Option(metavar="N", min=-1, max=32, help="Copies of a new topic; -1: what the brokers are set to.")
+        int, typer.Option(metavar="N", min=-1, max=32, help="Replicas of each new topic; -1: the brokers' default.")
     ] = -1,
     input_partitions: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=10_000, help="Create the input topics too, where they are missing, with so many."
+            metavar="N", min=1, max=10_000, help="Also create missing input topics, with this many partitions."
         ),
     ] = None,
 ) -> None:
-    """Create the topics that are missing and check the others, which are never changed. May be repeated."""
+    """Create missing topics and check existing ones, which are never changed. Safe to repeat."""
     from detector.admin import init as prepare
     from detector.config import load
     from detector.kafka.admin import KafkaAdmin

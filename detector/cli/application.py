@@ -1,4 +1,4 @@
-"""What all commands share: the application itself, its options, and how errors leave it."""
+"""What all commands share: the application, common options, and how errors reach the user."""
 
 import math
 import sys
@@ -13,11 +13,11 @@ from detector import __version__
 from detector.errors import ConfigError, DetectorError
 
 IN_ORDER = ("run", "check-config", "admin", "inspect", "state", "demo", "replay", "backtest", "produce", "train")
-"""The commands as help lists them, those of every day first."""
+"""The order in which help lists the commands: everyday ones first."""
 
 
 class InOrder(TyperGroup):
-    """Lists its commands as `IN_ORDER` has them."""
+    """Lists its commands in the order of `IN_ORDER`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=IN_ORDER.index)
@@ -34,12 +34,12 @@ app = typer.Typer(
 )
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file; every default where none is given.", metavar="FILE"),
+    typer.Option("--config", "-c", help="Configuration file; without one, every key has its default.", metavar="FILE"),
 ]
 
 
 class WithoutArguments(TyperCommand):
-    """A command with a `MisplacedConfig`, of which its usage does not speak."""
+    """A command whose usage line does not show its `MisplacedConfig`."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return super().collect_usage_pieces(ctx)[:1]
@@ -47,23 +47,23 @@ class WithoutArguments(TyperCommand):
 
 def _misplaced(file: str | None) -> None:
     if file is not None:
-        raise typer.BadParameter(f"a configuration file is given as an option: -c {file}", param_hint=repr(file))
+        raise typer.BadParameter(f"pass the configuration file as an option: -c {file}", param_hint=repr(file))
 
 
 MisplacedConfig = Annotated[str | None, typer.Argument(hidden=True, metavar="", callback=_misplaced)]
-"""For commands that take no argument: whoever gives them the configuration as one is told how to."""
+"""For commands without arguments: if the configuration is passed as one, the error names the option for it."""
 PartitionOption = Annotated[
-    str | None, typer.Option("--partition", help="One partition of the input, TOPIC/NUMBER.", metavar="PARTITION")
+    str | None, typer.Option("--partition", help="Only this partition of the input: TOPIC/NUMBER.", metavar="PARTITION")
 ]
 
 
 def examples(*lines: str) -> str:
-    """What stands at the end of a command's help: a line for each way to use it, none of them wrapped."""
+    """The end of a command's help: one unwrapped line per example."""
     return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def partition_of(text: str | None) -> tuple[str, int] | None:
-    """`TOPIC/NUMBER` as topic and number."""
+    """Parse `TOPIC/NUMBER`. Raises BadParameter."""
     if text is None:
         return None
     topic, _, number = text.rpartition("/")
@@ -73,7 +73,7 @@ def partition_of(text: str | None) -> tuple[str, int] | None:
 
 
 def instant(text: str, option: str) -> float:
-    """Unix seconds of what was given for `option`: a number of them, or a time, which is UTC without an offset."""
+    """Parse the value of `option` into unix seconds: either such a number, or a time, in UTC if it has no offset."""
     try:
         number = float(text)
     except ValueError:
@@ -84,13 +84,13 @@ def instant(text: str, option: str) -> float:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no time like 2026-11-01T00:00Z or 2026-11-01", param_hint=option
+            f"{text!r} is not a time like 2026-11-01T00:00Z or 2026-11-01", param_hint=option
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def main() -> None:
-    """Console script: errors of ours and of the system are a message and an exit code, not a traceback."""
+    """Run the command line. Our own errors and the system's end as a message and an exit code, not a traceback."""
     try:
         app()
     except ConfigError as exc:
@@ -121,4 +121,4 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that come before a command."""
+    """Options that precede a command."""

@@ -1,4 +1,4 @@
-"""`detector backtest`: recorded series against known anomalies."""
+"""`detector backtest`: which alerts recorded series would have raised, compared with known anomalies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,19 +14,19 @@ from detector.cli.application import ConfigOption, app, examples
         "detector backtest series/",
         "detector backtest series/ --labels windows.json --report july",
         "detector backtest cpu.csv --alerts-per-stream-week 0.1 --alerts-per-stream-week 1",
-        "detector backtest query_range.json     # what Prometheus answered",
+        "detector backtest query_range.json     # a query result from Prometheus",
     ),
 )
 def backtest(
     data: Annotated[
         list[Path],
-        typer.Argument(help="Series: CSV files or answers of Prometheus, or folders of them.", metavar="SERIES"),
+        typer.Argument(help="Series: CSV files or Prometheus query results, or folders of them.", metavar="SERIES"),
     ],
     labels: Annotated[
         Path | None,
         typer.Option(
-            help='Known anomalies, JSON: {"relative/path.csv": [[start, end], ...]}. '
-            "Without them alerts are shown, and none is called true or false.",
+            help='Known anomalies as JSON: {"relative/path.csv": [[start, end], ...]}. '
+            "Without labels, alerts are listed but not called true or false.",
             metavar="FILE",
         ),
     ] = None,
@@ -39,12 +39,12 @@ def backtest(
             metavar="NUMBER",
             min=1e-6,
             max=10_000,
-            help="Alarm budget in place of the configuration's; may be repeated.",
+            help="Alert budget, instead of the configuration's; may be repeated.",
         ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Replay recorded series and show the alerts, held against what is known to have been wrong."""
+    """Replay recorded series and report their alerts, compared with known anomalies where labels name them."""
     from detector.backtest.labels import read_labels
     from detector.backtest.run import BacktestOptions, alert_lines, summary, write_report
     from detector.backtest.run import backtest as run_backtest

@@ -1,4 +1,4 @@
-"""`detector check-config`: every error of a configuration at once."""
+"""`detector check-config`: reports all errors in a configuration at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @app.command("check-config", cls=WithoutArguments)
 def check_config(misplaced: MisplacedConfig = None, config: ConfigOption = None) -> None:
-    """Check a configuration file and report every error in it, and in files that it names, without connecting anywhere.
+    """Report every error in a configuration and its files. Connects to nothing.
 
-    Files that are not on this machine are named, which is no error: it may be meant for another one.
+    Files missing on this machine are listed but are not errors: the configuration may be meant for another one.
     """
     from detector.config import load
     from detector.config.files import unreadable
@@ -26,7 +26,7 @@ def check_config(misplaced: MisplacedConfig = None, config: ConfigOption = None)
     where = str(config or "the defaults")
     missing = unreadable(loaded)
     for line in missing:
-        typer.echo(f"{where}: not on this machine, for this user: {line}", err=True)
+        typer.echo(f"{where}: missing on this machine, or unreadable to this user: {line}", err=True)
     told = {_key(line) for line in missing}
     if wrong := [line for line in _wrong_files(loaded) if _key(line) not in told]:
         raise ConfigError(where, wrong)
@@ -34,7 +34,7 @@ def check_config(misplaced: MisplacedConfig = None, config: ConfigOption = None)
 
 
 def _wrong_files(config: Config) -> list[str]:
-    """What is wrong with files of addresses, secrets, tokens, certificates and schemas, a line each."""
+    """What is wrong with the files of addresses, secrets, tokens, certificates and schemas, one line per problem."""
     found = []
     if _to_kafka(config):
         from detector.kafka import files

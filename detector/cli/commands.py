@@ -1,4 +1,4 @@
-"""The command line with its commands, a module each. They import what they need when they run: `--help` is quick."""
+"""All commands, one module each. They import what they need only when they run, which keeps `--help` fast."""
 
 from detector.cli import admin, backtest, check_config, demo, inspect, produce, replay, run, state, train
 from detector.cli.application import app, main

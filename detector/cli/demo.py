@@ -1,4 +1,4 @@
-"""`detector demo`: a look at the product without any service."""
+"""`detector demo`: shows the product at work without any other service."""
 
 from typing import Annotated
 
@@ -8,16 +8,18 @@ from detector.cli.application import app, examples
 
 
 @app.command(
-    short_help="Watch faults being found; needs no service.",
+    short_help="Watch detector find injected faults; needs no broker.",
     epilog=examples("detector demo", "detector demo --duration 60 --json"),
 )
 def demo(
-    duration: Annotated[float, typer.Option(help="Seconds until it ends, 20 to 21600.", metavar="SECONDS")] = 300.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Only the summary, as one JSON object.")] = False,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another fleet, other faults.")] = 1,
-    listen: Annotated[str | None, typer.Option(help="host:port of /metrics.", metavar="ADDRESS")] = None,
+    duration: Annotated[float, typer.Option(help="How long to run, 20 to 21600 seconds.", metavar="SECONDS")] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the summary, as one JSON object.")] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Each seed gives a different fleet and different faults.")
+    ] = 1,
+    listen: Annotated[str | None, typer.Option(help="Serve /metrics on this host:port.", metavar="ADDRESS")] = None,
 ) -> None:
-    """Watch faults being found: this machine and a simulated fleet through the real worker. Needs no service."""
+    """Watch the real worker find faults in a simulated fleet, next to this machine's own metrics. Needs no broker."""
     import json
     from dataclasses import asdict
 

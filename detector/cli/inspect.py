@@ -1,4 +1,4 @@
-"""`detector inspect`: what is stored, while a worker may be at work."""
+"""`detector inspect`: shows stored state, even while workers run."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from detector.cli.application import ConfigOption, PartitionOption, app, example
 
 
 @app.command(
-    short_help="Show what is stored, down to what one stream's state means.",
+    short_help="Show stored state, down to what it means for a single stream.",
     epilog=examples(
         "detector inspect -c config.yaml",
         "detector inspect -c config.yaml --match 'cpu*'",
@@ -24,13 +24,14 @@ def inspect(
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(help="Streams whose `name{label=...}` fits, with * and ?, one a line.", metavar="PATTERN"),
+        typer.Option(help="List streams whose `name{label=...}` matches; * and ? are wildcards.", metavar="PATTERN"),
     ] = None,
-    firing: Annotated[bool, typer.Option("--firing", help="Only streams whose alert fires, one a line.")] = False,
+    firing: Annotated[bool, typer.Option("--firing", help="List only streams with a firing alert.")] = False,
     offset: Annotated[
-        int | None, typer.Option(metavar="OFFSET", min=0, help="Another snapshot than the newest, for --stream.")
+        int | None,
+        typer.Option(metavar="OFFSET", min=0, help="With --stream: the snapshot at this offset instead of the newest."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all details.")] = False,
 ) -> None:
     """Show the state in the configured store: snapshots, the blocks of a partition, or streams. Writes nothing."""
     import time
@@ -40,9 +41,9 @@ def inspect(
     from detector.state.survey import Survey
 
     if offset is not None and stream is None:
-        raise typer.BadParameter("is for looking at one stream: add --stream", param_hint="--offset")
+        raise typer.BadParameter("applies to a single stream: add --stream", param_hint="--offset")
     if stream is not None and (match is not None or firing):
-        raise typer.BadParameter("is one stream; --match and --firing list many", param_hint="--stream")
+        raise typer.BadParameter("selects one stream; --match and --firing list many", param_hint="--stream")
     loaded = load(config)
     wanted = partition_of(partition)
     surveys: list[Survey] = []

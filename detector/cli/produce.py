@@ -1,4 +1,4 @@
-"""`detector produce`: load to test with."""
+"""`detector produce`: generates test load."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 def produce(
     topic: Annotated[str | None, typer.Option(help="Kafka topic to write to.", metavar="TOPIC")] = None,
     output: Annotated[
-        str | None, typer.Option(help="File for JSON lines instead; - is standard output.", metavar="FILE")
+        str | None, typer.Option(help="Write JSON lines to this file instead; - is standard output.", metavar="FILE")
     ] = None,
     bootstrap: Annotated[
         str | None,
-        typer.Option(help="Brokers, separated by commas; otherwise the configuration's.", metavar="HOST:PORT"),
+        typer.Option(help="Comma-separated brokers; default: the configuration's.", metavar="HOST:PORT"),
     ] = None,
     config: ConfigOption = None,
-    labels: Annotated[Path | None, typer.Option(help="File for the truth about the faults.", metavar="FILE")] = None,
-    streams: Annotated[int, typer.Option(help="Streams.", metavar="N")] = 100,
-    steps: Annotated[int, typer.Option(help="Samples a stream.", metavar="N")] = 1000,
+    labels: Annotated[Path | None, typer.Option(help="File for the labels of the faults.", metavar="FILE")] = None,
+    streams: Annotated[int, typer.Option(help="Number of streams.", metavar="N")] = 100,
+    steps: Annotated[int, typer.Option(help="Samples per stream.", metavar="N")] = 1000,
     step_seconds: Annotated[
-        float, typer.Option(help="Event time between two samples of a stream.", metavar="SECONDS")
+        float, typer.Option(help="Event time between samples of a stream.", metavar="SECONDS")
     ] = 60.0,
     start: Annotated[
         str | None,
-        typer.Option(help="Time of the first sample, 2026-11-01T00:00Z; else the last one is of now.", metavar="TIME"),
+        typer.Option(help="Time of the first sample, 2026-11-01T00:00Z; default: series end now.", metavar="TIME"),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Samples a second; all at once without.", metavar="NUMBER")] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed makes the same streams and faults.")] = 1,
-    faults: Annotated[int, typer.Option(help="Labelled faults, each in a stream of its own.", metavar="N")] = 0,
+    rate: Annotated[float | None, typer.Option(help="Samples per second; default: no limit.", metavar="NUMBER")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same streams and faults.")] = 1,
+    faults: Annotated[int, typer.Option(help="Number of labelled faults, at most one per stream.", metavar="N")] = 0,
     kinds: Annotated[
-        str, typer.Option(help="Kinds of fault, separated by commas; all usual ones without.", metavar="KINDS")
+        str, typer.Option(help="Comma-separated kinds of fault; default: the usual ones.", metavar="KINDS")
     ] = "",
     fault_after: Annotated[
-        int | None, typer.Option(help="First step of a fault; half of all without.", metavar="STEP")
+        int | None, typer.Option(help="First step at which a fault may begin; default: halfway.", metavar="STEP")
     ] = None,
-    gaps: Annotated[float, typer.Option(help="Share of streams that miss samples, 0 to 1.", metavar="SHARE")] = 0.0,
+    gaps: Annotated[float, typer.Option(help="Share of streams with missing samples, 0 to 1.", metavar="SHARE")] = 0.0,
 ) -> None:
-    """Generate load: realistic streams with labelled faults, to Kafka or a file."""
+    """Generate load with labelled faults, to Kafka or a file."""
     from detector.produce import ProduceOptions
     from detector.produce import produce as send
     from detector.progress import count_progress
@@ -77,7 +77,7 @@ def produce(
         done = send(options, advance)
     typer.echo(
         f"{done.samples} samples of {done.streams} streams with {done.faults} faults, "
-        f"{done.samples_per_second:.0f} a second",
+        f"{done.samples_per_second:.0f} per second",
         err=True,
     )
 

@@ -1,4 +1,4 @@
-"""`detector replay`: recorded series through the pipeline."""
+"""`detector replay`: scores recorded series."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,13 +17,15 @@ from detector.cli.application import ConfigOption, app, examples
 def replay(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Series: CSV files or answers of Prometheus, or folders of them.", metavar="INPUT"),
+        typer.Argument(help="Series: CSV files or Prometheus query results, or folders of them.", metavar="INPUT"),
     ],
-    scores: Annotated[Path, typer.Option(help="Folder for one scored file an input.", metavar="DIR")],
-    alerts: Annotated[Path | None, typer.Option(help="File for alerts as JSON lines.", metavar="FILE")] = None,
+    scores: Annotated[Path, typer.Option(help="Folder for scored files, one per series.", metavar="DIR")],
+    alerts: Annotated[
+        Path | None, typer.Option(help="Write alerts to this file, as JSON lines.", metavar="FILE")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Score recorded series with the very pipeline that `run` uses."""
+    """Score recorded series with the same pipeline as `run`."""
     from detector.config import load
     from detector.progress import byte_progress
     from detector.replay import demand_rows, find_files

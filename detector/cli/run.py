@@ -5,11 +5,11 @@ from detector.cli.application import ConfigOption, MisplacedConfig, WithoutArgum
 
 @app.command(
     cls=WithoutArguments,
-    short_help="The worker: runs until SIGTERM.",
-    epilog=examples("detector run -c config.yaml", "kill -HUP PID      # the worker reads its configuration again"),
+    short_help="Run a worker until SIGTERM.",
+    epilog=examples("detector run -c config.yaml", "kill -HUP PID      # reload the configuration"),
 )
 def run(misplaced: MisplacedConfig = None, config: ConfigOption = None) -> None:
-    """Run the worker until SIGTERM, or until its files are read to their end. SIGHUP reads the configuration again."""
+    """Run a worker until SIGTERM or, if it reads files, until their end. SIGHUP reloads the configuration."""
     from detector.config import load
 
     found = load(config)

@@ -1,4 +1,4 @@
-"""`detector state`: move stored state, or go back to an earlier snapshot."""
+"""`detector state`: moves stored state, returns to an earlier snapshot, or starts from history."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,23 +8,23 @@ import typer
 from detector.cli.application import ConfigOption, PartitionOption, app, examples, partition_of
 
 state = typer.Typer(
-    help="Move stored state to another store, or go back to an earlier snapshot. Stop the workers first.",
+    help="Export, import, revert or pre-warm stored state. Stop the workers first, except for export.",
     no_args_is_help=True,
 )
 app.add_typer(state, name="state")
 WhileRunning = Annotated[
-    bool, typer.Option("--while-running", help="Do not ask whether workers of the group are running.")
+    bool, typer.Option("--while-running", help="Skip the check that no worker of the group is running.")
 ]
 
 
 @state.command("export", epilog=examples("detector state export before.tar -c config.yaml"))
 def export_(
-    archive: Annotated[Path, typer.Argument(help="File to write; a tar archive.", metavar="ARCHIVE")],
+    archive: Annotated[Path, typer.Argument(help="Tar archive to write.", metavar="ARCHIVE")],
     config: ConfigOption = None,
     partition: PartitionOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write the whole snapshots of the configured store to a file. Workers may be running."""
+    """Write every whole snapshot in the configured store to a file. Workers may keep running."""
     from detector.config import load
     from detector.inspect import move
 
@@ -33,17 +33,19 @@ def export_(
 
 @state.command("import", epilog=examples("detector state import before.tar -c config.yaml --force"))
 def import_(
-    archive: Annotated[Path, typer.Argument(help="What `detector state export` wrote.", metavar="ARCHIVE")],
+    archive: Annotated[Path, typer.Argument(help="Archive written by `detector state export`.", metavar="ARCHIVE")],
     config: ConfigOption = None,
     partition: PartitionOption = None,
     at: Annotated[
         int | None,
-        typer.Option(metavar="OFFSET", min=0, help="The snapshot at this offset, not the newest. Needs --partition."),
+        typer.Option(
+            metavar="OFFSET", min=0, help="Resume from the snapshot at this offset, not the newest. Needs --partition."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace state already in the store.")] = False,
     while_running: WhileRunning = False,
 ) -> None:
-    """Put the snapshots of a file into the configured store. Everything is checked before anything is written."""
+    """Import snapshots from a file into the configured store. Checks everything before it writes anything."""
     from detector.config import load
     from detector.inspect import move
 
@@ -53,7 +55,7 @@ def import_(
 
 
 @state.command(
-    short_help="Go back to the snapshot before the newest.",
+    short_help="Return to the snapshot before the newest.",
     epilog=examples(
         "detector state revert -c config.yaml", "detector state revert -c config.yaml --partition metrics/0 --at 1200"
     ),
@@ -63,13 +65,11 @@ def revert(
     partition: PartitionOption = None,
     at: Annotated[
         int | None,
-        typer.Option(
-            metavar="OFFSET", min=0, help="The snapshot at this offset, not the one before. Needs --partition."
-        ),
+        typer.Option(metavar="OFFSET", min=0, help="Return to the snapshot at this offset instead. Needs --partition."),
     ] = None,
     while_running: WhileRunning = False,
 ) -> None:
-    """Go back to the snapshot before the newest: newer ones are deleted, and records since are read again."""
+    """Return to the snapshot before the newest: deletes newer ones, so workers read the records since then again."""
     from detector.config import load
     from detector.inspect import move
 
@@ -79,19 +79,19 @@ def revert(
 
 
 @state.command(
-    short_help="Play history into the store, so that streams start warm.",
+    short_help="Load history into the store, so that streams start warm.",
     epilog=examples("detector state warm history.jsonl -c config.yaml"),
 )
 def warm(
     history: Annotated[
         list[Path],
-        typer.Argument(help="Files of records, one a line, as the topic's, or folders of them.", metavar="HISTORY"),
+        typer.Argument(help="Files of records as on the topic, one per line, or folders of them.", metavar="HISTORY"),
     ],
     config: ConfigOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the state that is in the store.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace state already in the store.")] = False,
     while_running: WhileRunning = False,
 ) -> None:
-    """Play history into the configured store, so that streams start warm. Its alerts are held back."""
+    """Load history into the configured store, so that streams start warm. Its alerts are held back."""
     import logging
     import sys
 
@@ -115,7 +115,7 @@ def warm(
 
 def _require_partition(at: int | None, partition: tuple[str, int] | None) -> None:
     if at is not None and partition is None:
-        raise typer.BadParameter("an offset is of one partition: name it with --partition", param_hint="--at")
+        raise typer.BadParameter("an offset belongs to one partition: add --partition", param_hint="--at")
 
 
 def _tell(lines: list[str]) -> None:

@@ -114,10 +114,10 @@ def test_one_name_on_two_partitions_is_two_series() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--topic", "m", "--from", "yesterday"], "is no time"),
+        (["--topic", "m", "--from", "yesterday"], "is not a time"),
         (["--topic", "m", "--from", "2026-11-02", "--to", "2026-11-01T00:00Z"], "is not before"),
-        (["--topic", "m", "--synthetic"], "say what to learn from"),
-        ([], "say what to learn from"),
+        (["--topic", "m", "--synthetic"], "choose what to learn from"),
+        ([], "choose what to learn from"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_said_at_once(arguments: list[str], complaint: str) -> None:
