@@ -1,6 +1,6 @@
-# make, Python 3.11 or newer and its venv module are all that `make demo` needs; `make test` says what else it wants.
+# `make demo` needs only make and Python 3.11 or newer with its venv module; `make test` lists what else it needs.
 
-# .venv keeps the Python that it was made with until another one is named.
+# .venv keeps the Python it was made with until you name another.
 PYTHON ?= $(shell test -x .venv/bin/python -a -e .venv/installed.json && echo .venv/bin/python || echo python3)
 TORCH ?=
 ARGS ?=
@@ -20,40 +20,40 @@ MAKE_VENV = $(PYTHON) tools/venv.py
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo 'PYTHON=python3.13            the Python that .venv is made with'
-	@echo 'TORCH="torch --index-url U"  pip arguments that bring torch, say its CPU build (remembered in .venv)'
-	@echo 'ARGS="--duration 60"         arguments for the command that the target runs'
+	@echo 'PYTHON=python3.13            the Python to make .venv with'
+	@echo 'TORCH="torch --index-url U"  pip arguments that install torch, for example its CPU build (remembered in .venv)'
+	@echo 'ARGS="--duration 60"         arguments for the command behind the target'
 
-setup: ## make .venv with everything, or bring it up to date
+setup: ## create .venv with everything, or update it
 	@$(MAKE_VENV) dev --torch '$(TORCH)'
 
-runtime: ## make .venv with what detector itself needs
+runtime: ## create .venv with only what detector needs
 	@$(MAKE_VENV) runtime --torch '$(TORCH)'
 
-demo: runtime ## watch detector find faults, with no service needed (ARGS="--duration 60")
+demo: runtime ## watch detector find faults; needs no broker (ARGS="--duration 60")
 	@$(BIN)/detector demo $(ARGS)
 
 test: lint types bootstrap ## everything that CI runs: lint, types, tests (ARGS="-k alerts")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff: check rules and format
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-format: setup ## ruff: put into format, fix what can be fixed
+format: setup ## ruff: format, and fix what it can
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-types: setup ## mypy
+types: setup ## check types with mypy
 	$(BIN)/mypy $(wildcard $(filter-out deploy,$(CODE)))
 
-bootstrap: setup ## what the tests need beside Python: Java, Maven, promtool and others
+bootstrap: setup ## install what the tests need besides Python, or list it: Java, Maven, promtool and others
 	@tests/bootstrap
 
-bench: setup ## the benchmarks, all or some (BENCH=throughput ARGS="--json FILE")
+bench: setup ## run all or some benchmarks (BENCH=throughput ARGS="--json FILE")
 	@set -e; for name in $(BENCH); do echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
-peers: setup ## other detectors beside this one (ARGS="nab cloud"); brings them into build/peers
+peers: setup ## compare with other detectors (ARGS="nab cloud"); installs them into build/peers
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --upgrade --target build/peers \
 		--requirement benchmarks/peers/requirements.txt
 	PYTHONPATH=build/peers $(BIN)/python -m benchmarks.peers $(ARGS)
@@ -61,16 +61,16 @@ peers: setup ## other detectors beside this one (ARGS="nab cloud"); brings them 
 soak: setup bootstrap ## break everything for MINUTES=10 and compare with the oracle (SEED=1)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-mutations: setup ## break each guarantee in a copy and see its test fail (ARGS="G10 S4", ARGS=--all)
+mutations: setup ## break each guarantee in a copy and check that its test fails (ARGS="G10 S4", ARGS=--all)
 	$(BIN)/python -m tools.mutations $(ARGS)
 
 image-check: setup bootstrap ## build the image and run it as pods do (ENGINE=podman IMAGE=name BUILD="--secret ...")
 	$(BIN)/python -m pytest tests/deploy/image_check.py $(ARGS)
 
-unit-check: setup bootstrap ## run the systemd unit in a Debian of its own in build/, 7 GB; as root
+unit-check: setup bootstrap ## run the systemd unit in a separate Debian in build/, 7 GB; as root
 	$(BIN)/python -m pytest tests/deploy/unit_check.py $(ARGS)
 
-lock: setup ## write requirements/*.txt anew (ARGS=--upgrade)
+lock: setup ## regenerate requirements/*.txt (ARGS=--upgrade)
 	$(BIN)/python tools/lock.py $(ARGS)
 
 dist: setup ## build the wheel and the source archive into dist/
@@ -80,5 +80,5 @@ clean: ## remove what building and testing leave behind
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## the same, and .venv
+distclean: clean ## clean, and remove .venv
 	rm -rf .venv
