@@ -1,4 +1,4 @@
-"""What an operator sees: Prometheus metrics, health, logs, and the word to systemd."""
+"""What an operator sees: Prometheus metrics, health, logs, and notifications to systemd."""
 
 from detector.telemetry.detection_metrics import StreamCounts
 from detector.telemetry.health import Health

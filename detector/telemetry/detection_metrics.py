@@ -1,4 +1,4 @@
-"""Metrics of what becomes of samples: outcomes, scores, alerts, and the streams behind them."""
+"""Metrics of detection: the outcomes of samples, scores, alerts, and the streams behind them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class StreamCounts:
 
     tracked: int
     limit: int
-    """Streams that there may be in the partitions that are owned."""
+    """Streams that the owned partitions may have together."""
     fullest: float
     """Share of its limit that the fullest partition has reached."""
     warmup: int
     fallback: int
-    """Streams whose forecast is a naive one because the model does worse."""
+    """Streams that are forecast naively because the model does worse."""
     firing: int
     pending: int
     blocks: int
@@ -41,15 +41,15 @@ class StreamCounts:
     evicted: int
     """Since the process started."""
     split: int = 0
-    """Streams whose series has one on another partition, too, since the process started."""
+    """Streams that began while their series had one on another partition; since the process started."""
     partitions: Mapping[Partition, tuple[float, int]] = field(default_factory=dict)
-    """(event time, unix seconds, -inf before the first sample; streams) of each."""
+    """Partition -> (event time in unix seconds, -inf before the first sample; number of streams)."""
     skill: Float64 = field(default_factory=lambda: np.empty(0))
-    """[streams] forecast error over the last-value forecast's; NaN where not known yet."""
+    """[streams] forecast error divided by the last-value forecast's; NaN while unknown."""
 
 
 class SampleMetrics:
-    """Accounting: consumed is the sum of the outcomes whenever no batch is under way."""
+    """Accounting: between batches, consumed equals the sum of the outcomes."""
 
     def __init__(self, make: Families) -> None:
         self.consumed = make.counter(
@@ -69,17 +69,17 @@ class SampleMetrics:
             self.discarded.labels(reason.name.lower())
 
     def observe_decoded(self, batch: SampleBatch) -> None:
-        """A batch was decoded. A record that could not be counts as one sample, so that it is missing nowhere."""
+        """Count a decoded batch. A record that could not be decoded counts as one sample, so that none goes missing."""
         self.consumed.inc(len(batch))
         self.observe_rejects(len(batch.rejects))
 
     def observe_rejects(self, count: int) -> None:
-        """So many records could not be decoded."""
+        """Count records that could not be decoded."""
         self.consumed.inc(count)
         self.outcomes.labels("dead_lettered").inc(count)
 
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
-        """The batch got its verdicts at `now`, unix seconds."""
+        """Count a batch whose verdicts were reached at `now`, in unix seconds."""
         counts = np.bincount(scored.outcomes, minlength=len(Outcome)).tolist()
         for outcome in Outcome:
             word = outcome.name.lower()
@@ -91,16 +91,16 @@ class SampleMetrics:
         self.anomalous.inc(int(np.count_nonzero(scores > 1.0)))
         self.scores.observe(scores)
         judged = is_scored | (scored.outcomes == Outcome.WARMUP)
-        self.delay.observe(np.maximum(now - batch.times[judged], 0.0))  # a clock may be ahead, a sum only rises
+        self.delay.observe(np.maximum(now - batch.times[judged], 0.0))  # a clock may be ahead, but a sum must not fall
 
     def totals(self) -> dict[str, int]:
-        """Samples since the process began, by outcome: the words of the counter's label, without those of no sample."""
+        """Samples since the process started, by outcome as in the counter's label; zeros are left out."""
         samples = (sample for family in self.outcomes.collect() for sample in family.samples)
         return {one.labels["outcome"]: int(one.value) for one in samples if one.value}
 
 
 class AlertMetrics:
-    """Alerts, and their rate per stream against the budget. A stream is watched while event time moves on."""
+    """Alerts, and their rate per stream against the budget. A stream is watched while event time advances."""
 
     def __init__(self, make: Families) -> None:
         self.alerts = make.counter(
@@ -134,7 +134,7 @@ class AlertMetrics:
             self.muted.labels(interval).inc()
 
     def observe_counts(self, now: StreamCounts) -> None:
-        """What fires now, and the event time that was watched since the last call."""
+        """Set what fires now, and add the event time watched since the last call."""
         self.firing.set(now.firing)
         self.pending.set(now.pending)
         for partition, (newest, streams) in now.partitions.items():
@@ -149,11 +149,11 @@ class AlertMetrics:
             self.rate.set(self._fired * WEEK_SECONDS / self._watched)
 
     def observe_delivered(self, times: Float64, now: float) -> None:
-        """Alerts changed by samples at `times` were acknowledged at `now`, all unix seconds."""
+        """Note alerts changed by samples at `times` and acknowledged at `now`, all in unix seconds."""
         self.delay.observe(np.maximum(now - times, 0.0))
 
     def forget(self, partitions: frozenset[Partition]) -> None:
-        """These partitions are somebody else's now."""
+        """Drop the series of partitions that this worker no longer owns."""
         for partition in partitions:
             if self._newest.pop(partition, None) is not None:
                 self.newest.remove_by_labels(partition_labels(partition))
@@ -188,7 +188,7 @@ class StreamMetrics:
         self._evicted = 0
 
     def observe_counts(self, now: StreamCounts) -> None:
-        """What the table holds."""
+        """Set what the stream table holds."""
         self.tracked.set(now.tracked)
         self.limit.set(now.limit)
         self.fullest.set(now.fullest)

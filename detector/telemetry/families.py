@@ -1,4 +1,4 @@
-"""How this daemon's metrics are made: one prefix, one registry, labels that cannot grow."""
+"""Makes the daemon's metrics: one prefix, one registry, labels with a bounded number of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detector.telemetry.histogram import ColumnDistribution, ColumnHistogram
 PREFIX = "detector_"
 PARTITION = ("topic", "partition")
 MAX_WORDS = 32
-"""Words that an open-ended label takes before the rest becomes `other`."""
+"""Values that an open-ended label takes before any further ones become `other`."""
 
 
 class Families:
@@ -30,20 +30,20 @@ class Families:
         return Gauge(PREFIX + name, documentation, labels, registry=self.registry)
 
     def histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> Histogram:
-        """A distribution of rare things."""
+        """A distribution of rare events."""
         return Histogram(PREFIX + name, documentation, buckets=bounds, registry=self.registry)
 
     def column_histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> ColumnHistogram:
-        """A distribution of things that come in columns."""
+        """A distribution of values that come in columns."""
         return ColumnHistogram(PREFIX + name, documentation, bounds, self.registry)
 
     def column_distribution(self, name: str, documentation: str, bounds: Sequence[float]) -> ColumnDistribution:
-        """How what is there now is spread, set as a column."""
+        """A distribution of the current values, set as a column."""
         return ColumnDistribution(PREFIX + name, documentation, bounds, self.registry)
 
 
 class BoundedWords:
-    """Lets the first `MAX_WORDS` words through, so that a label stays bounded whoever invents the words.
+    """Lets the first `MAX_WORDS` words through, to keep a label bounded whoever invents the words.
 
     >>> words = BoundedWords()
     >>> len({words(f"reason {n}") for n in range(1000)})

@@ -1,4 +1,4 @@
-"""Whether the worker lives and whether it works: two questions, and neither asks Kafka."""
+"""Whether the worker is healthy and whether it is ready: two separate questions, neither of which asks Kafka."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from threading import Lock
 class Health:
     """Written by the worker, read by the telemetry server's threads.
 
-    Ready is what the worker says. Healthy means that its loop came round lately: an unreachable broker does not make it
-    unhealthy, since a restart would not bring the broker back.
+    The worker itself says when it is ready. Healthy means that its loop has recently come round: an unreachable broker
+    does not make it unhealthy, because a restart would not bring the broker back.
     """
 
     def __init__(self, stall_seconds: float, monotonic: Callable[[], float]) -> None:
@@ -22,20 +22,20 @@ class Health:
         self._at_first: Callable[[], None] | None = None
 
     def progress(self) -> None:
-        """The processing loop came round."""
+        """Note that the processing loop came round."""
         self._progress_at = self._monotonic()
 
     @property
     def progress_at(self) -> float:
-        """When the loop last came round, on the clock that was given."""
+        """When the loop last came round, by the clock passed in."""
         return self._progress_at
 
     def when_first_ready(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, where the worker gets ready."""
+        """Call `tell` once, when the worker first gets ready."""
         self._at_first = tell
 
     def set_ready(self) -> None:
-        """The worker has its share of the partitions, which may be none, and their state."""
+        """The worker has its share of the partitions (possibly none) and their state."""
         with self._lock:
             self._waiting_for = None
         tell, self._at_first = self._at_first, None
@@ -43,7 +43,7 @@ class Health:
             tell()
 
     def set_not_ready(self, reason: str) -> None:
-        """Not now, and why in a few words that operators read: starting, restoring 3 partitions, stopping."""
+        """The worker is not ready; `reason` tells operators why: starting, restoring 3 partitions, stopping."""
         with self._lock:
             self._waiting_for = reason
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 
 class _Buckets(Collector, ABC):
-    """Counts per bucket of arrays, one call a batch; `prometheus_client.Histogram` takes one value a call."""
+    """Bucket counts of whole arrays, one call per batch; `prometheus_client.Histogram` takes one value per call."""
 
     def __init__(self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
         self.name = name
@@ -29,10 +29,10 @@ class _Buckets(Collector, ABC):
 
     @abstractmethod
     def _family(self, buckets: list[tuple[str, int]] | None = None, total: float | None = None) -> Metric:
-        """This metric, with its samples if there are any."""
+        """This metric, with its samples if given."""
 
     def describe(self) -> Iterator[Metric]:
-        """Name and kind, so that two metrics of one name are refused."""
+        """Name and kind, so that the registry rejects duplicate names."""
         yield self._family()
 
     def collect(self) -> Iterator[Metric]:
@@ -44,15 +44,15 @@ class _Buckets(Collector, ABC):
         yield self._family(list(zip(names, cumulative, strict=True)), total)
 
     def _count(self, values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
-        """Counts and sum of every finite value; NaN stands for "none", and an infinity would spoil the sum for ever."""
+        """Counts and sum of the finite values: NaN means "none", and an infinity would spoil the sum for good."""
         known = values[np.isfinite(values)]
-        # A bucket includes its upper bound, so a value that equals one belongs to that bucket.
+        # A bucket includes its upper bound.
         buckets = np.searchsorted(self._bounds, known, side="left")
         return np.bincount(buckets, minlength=len(self._counts)), float(known.sum())
 
 
 class ColumnHistogram(_Buckets):
-    """A histogram: what was ever observed."""
+    """A histogram of everything observed so far."""
 
     def observe(self, values: npt.NDArray[np.float64]) -> None:
         """Count every finite value."""
@@ -66,13 +66,13 @@ class ColumnHistogram(_Buckets):
 
 
 class ColumnDistribution(_Buckets):
-    """A gauge histogram: how what is there now is spread over the buckets.
+    """A gauge histogram: the distribution of the current values.
 
-    Its counts fall as well as rise. Buckets of several workers add up, which quantiles would not.
+    Its counts may fall as well as rise. Buckets of several workers can be added up; quantiles could not.
     """
 
     def set(self, values: npt.NDArray[np.float64]) -> None:
-        """Every finite value, in the place of all that was there before."""
+        """Count every finite value, in place of all earlier ones."""
         counts, total = self._count(values)
         with self._lock:
             self._counts, self._sum = counts, total

@@ -1,4 +1,4 @@
-"""Metrics of continual learning: its rounds, what they found and cost, and the weights in use."""
+"""Metrics of continual learning: its rounds, their results and cost, and the weights proposed last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JUDGED = ("running", "candidate")
 
 
 class LearningMetrics:
-    """All zero where `learning.mode` is off."""
+    """All zero while `learning.mode` is off."""
 
     def __init__(self, make: Families) -> None:
         self.rounds = make.counter("learning_rounds", "Rounds of learning by what came of them.", "result")
@@ -30,7 +30,7 @@ class LearningMetrics:
             self.loss.labels(weights)
 
     def observe_round(self, result: str, loss: Mapping[str, float], cpu_seconds: float) -> None:
-        """A round ended."""
+        """Count a round that ended."""
         self.rounds.labels(result).inc()
         for weights in JUDGED:
             if weights in loss:

@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on stderr, whatever a text contains, and no more lines than somebody can read.
+"""Logs: one JSON object per line on stderr, whatever a text contains, and no more lines than a person can read.
 
-structlog's loggers and those of the standard library (the Kafka client's) take the same way: level, repeat limit,
-rendering. JSON is written in ASCII, so no control character, line separator or lone surrogate breaks a line.
+structlog's loggers and those of the standard library (such as the Kafka client's) pass the same steps: level, repeat
+limit, rendering. JSON is written in ASCII, so no control character, line separator or lone surrogate breaks a line.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from detector.telemetry.plain import plain
 REPEATS = 10
 REPEAT_SECONDS = 60.0
 MAX_EVENTS = 1_000
-"""Different events that the repeat limit remembers."""
+"""Distinct events that the repeat limit remembers."""
 DROPPED = "dropped_repeats"
 CHATTY = "kafka"
-"""The Kafka client tells at INFO what helps to debug: it does so at our debug. At DEBUG it writes passwords: never."""
+"""The Kafka client logs debugging detail at INFO, so we show that at debug. At DEBUG it logs passwords: never shown."""
 
 OnLine = Callable[[str, bool], None]
-"""(level, written or dropped)."""
+"""(level, whether the line was written)."""
 
 
 class RepeatLimit(logging.Filter):
-    """Lets some lines of an event through per interval; the first one after says how many were dropped.
+    """Lets a few lines of each event through per interval; the next line after that says how many were dropped.
 
-    An event is a logger, a level and a text before its values are filled in. Errors are limited like the rest: a
-    million of them say no more than ten and a number.
+    An event is a logger, a level and a text without its values filled in. Errors are limited, too: a million of them
+    say no more than ten and a count.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RepeatLimit(logging.Filter):
         on_line: OnLine | None = None,
         allowed: Mapping[str, int] | None = None,
     ) -> None:
-        """`allowed` are the lines of some events; of all others there are `REPEATS`."""
+        """`allowed` maps an event's text to its lines per interval; all other events get `REPEATS`."""
         super().__init__()
         self._allowed = allowed or {}
         self._monotonic = monotonic
@@ -62,7 +62,7 @@ class RepeatLimit(logging.Filter):
         return dropped is not None
 
     def _admit(self, key: tuple[str, int, str], allowed: int) -> int | None:
-        """None to drop; else how many were dropped since the last line of this event."""
+        """None to drop the line; else how many of its event were dropped since the last one."""
         now = self._monotonic()
         with self._lock:
             entry = self._seen.setdefault(key, [now, 0, 0])
@@ -81,7 +81,7 @@ class RepeatLimit(logging.Filter):
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """A line that cannot be made or written costs a line, not a traceback in the midst of the JSON."""
+    """Never prints a traceback amid the JSON: reports a line that cannot be rendered, drops one it cannot write."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
@@ -104,7 +104,7 @@ def configure_logging(
 ) -> None:
     """Send every log line of the process to `stream` as `style`, json or console. May be called again.
 
-    Of an event there are at most `REPEATS` lines a minute, or as many as `allowed` says for its text.
+    Each event gets at most `REPEATS` lines a minute, or as many as `allowed` has for its text.
     """
     common: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_logger]
     handler = _Handler(stream)

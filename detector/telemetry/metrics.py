@@ -1,7 +1,8 @@
-"""Every metric of the daemon, built from an injected registry; docs/metrics.md lists them and a test compares.
+"""Every metric of the daemon, built on an injected registry; docs/metrics.md lists them, and a test compares.
 
 Updates are per batch and take whole columns. No label grows with the number of streams or with what producers write:
-only (topic, partition) of what is assigned, and words from short lists. One thread updates while others scrape.
+labels are the (topic, partition) of assigned partitions, words from short lists, and the names of a bounded number of
+streams (`shown_streams`). One thread updates while others scrape.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the metrics of this process. Nothing is ever put into the library's global one."""
-    # Creation times would double the number of series; process_start_time_seconds tells of a restart.
+    """A registry with the metrics of this process. The library's global one is never used."""
+    # Creation times would double the number of series; process_start_time_seconds reveals a restart.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
@@ -41,7 +42,7 @@ def new_registry() -> CollectorRegistry:
 
 
 class Metrics:
-    """All metrics, by what they are about. The methods here are for what concerns several of the groups."""
+    """All metrics, grouped by subject. The methods here are for events that concern several groups."""
 
     def __init__(self, registry: CollectorRegistry, seconds: Callable[[], float] = perf_counter) -> None:
         make = Families(registry)
@@ -57,52 +58,52 @@ class Metrics:
         self._seconds = seconds
 
     def observe_decoded(self, batch: SampleBatch) -> None:
-        """A batch was decoded."""
+        """Count a decoded batch."""
         self.samples.observe_decoded(batch)
         self.source.observe_rejects(batch.rejects)
 
     def observe_rejects(self, rejects: Sequence[Reject]) -> None:
-        """Records could not be decoded, and whoever decodes the samples beside them does so elsewhere."""
+        """Count records that the router could not decode; samples are counted by the worker that unpacks them."""
         self.samples.observe_rejects(len(rejects))
         self.source.observe_rejects(rejects)
 
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
-        """The batch got its verdicts at `now`, unix seconds."""
+        """Count a batch whose verdicts were reached at `now`, in unix seconds."""
         self.samples.observe_scored(batch, scored, now)
         self.alerts.observe_scored(scored)
 
     def observe_streams(self, now: StreamCounts) -> None:
-        """What the stream table holds; worth a call every few seconds, not every batch."""
+        """Set what the stream table holds; worth a call every few seconds, not every batch."""
         self.streams.observe_counts(now)
         self.alerts.observe_counts(now)
 
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
-        """The assignment may have changed and is `assigned` partitions now."""
+        """Note changes of the assignment, if any; it now has `assigned` partitions."""
         self.source.observe_changes(changes, assigned)
         self.alerts.forget((changes.revoked | changes.lost) - changes.assigned)
 
     def observe_checkpoint(self, seconds: float, now: float, offsets: Mapping[Partition, int]) -> None:
-        """A checkpoint is through since `now`, unix seconds."""
+        """Note a checkpoint that succeeded at `now`, in unix seconds, after `seconds`."""
         self.worker.checkpoint_seconds.observe(seconds)
         self.worker.checkpoint_time.set(now)
         self.source.observe_commit(offsets)
 
     def observe_delivered(self, sample_times: Float64, now: float) -> None:
-        """Alerts changed by samples at these times were acknowledged at `now`, all unix seconds."""
+        """Note alerts changed by samples at these times and acknowledged at `now`, all in unix seconds."""
         self.alerts.observe_delivered(sample_times, now)
 
     def watch(self, health: Health) -> None:
-        """Let `detector_ready` say what /-/ready says."""
+        """Make `detector_ready` report what /-/ready does."""
         self.worker.ready.set_function(lambda: float(health.ready))
 
     def watch_reloads(self, successful: Callable[[], bool], succeeded_at: Callable[[], float]) -> None:
-        """Let `detector_config_last_reload_*` say what these say; without, nothing was ever reloaded."""
+        """Make `detector_config_last_reload_*` report these; without this call they show no reload."""
         self.worker.reload_successful.set_function(lambda: float(successful()))
         self.worker.reload_time.set_function(succeeded_at)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Book the time that the body takes under one of `STAGES`."""
+        """Add the time that the body takes to the stage `name`, one of `STAGES`."""
         counter = self.worker.stage_seconds.labels(name)
         started = self._seconds()
         try:
@@ -142,7 +143,7 @@ class WorkerMetrics:
             self.log_lines.labels(level)
 
     def observe_log_line(self, level: str, written: bool) -> None:
-        """A line was logged, or held back."""
+        """Count a log line that was written, or held back."""
         (self.log_lines.labels(level) if written else self.log_dropped).inc()
 
 

@@ -1,4 +1,4 @@
-"""systemd's notify protocol: a datagram to the socket named in the environment, and nothing where there is none."""
+"""systemd's notify protocol: datagrams to the socket named in the environment, if there is one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Monotonic = Callable[[], float]
 
 
 class Notifier:
-    """Tells the service manager how the worker fares. Never raises: a deaf manager must not stop the worker."""
+    """Reports the worker's status to the service manager. Never raises: a deaf manager must not stop the worker."""
 
     def __init__(self, environment: Mapping[str, str], monotonic: Monotonic) -> None:
         path = environment.get("NOTIFY_SOCKET", "")
-        # A leading @ is how an abstract socket is written in an environment variable.
+        # In the variable, a leading @ marks an abstract socket.
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
         self._monotonic = monotonic
         self.watchdog_seconds = _watchdog_seconds(environment)
         self._pinged_at = float("-inf")
 
     def ready(self) -> None:
-        """The worker has what it needs and reads."""
+        """The worker is ready and reading."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """The worker is on its way out."""
+        """The worker is shutting down."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
@@ -33,7 +33,7 @@ class Notifier:
         self._send("STATUS=" + " ".join(text.split()))
 
     def progress(self) -> None:
-        """The processing loop came round; pings the watchdog, four times in its interval at most."""
+        """The processing loop came round: ping the watchdog, at most four times per interval."""
         now = self._monotonic()
         if self.watchdog_seconds and now - self._pinged_at >= self.watchdog_seconds / 4:
             self._pinged_at = now
@@ -51,7 +51,7 @@ class Notifier:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
-    """Interval that the manager expects pings in, 0 where it expects none of this process."""
+    """Interval within which the manager expects a ping; 0 if it expects none from this process."""
     text = environment.get("WATCHDOG_USEC", "")
     meant_for = environment.get("WATCHDOG_PID", "")
     if not text.isdigit() or (meant_for and meant_for != str(os.getpid())):

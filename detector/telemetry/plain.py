@@ -1,4 +1,4 @@
-"""Anything at all as something that JSON can hold."""
+"""Turns any value into one that JSON can hold."""
 
 from __future__ import annotations
 

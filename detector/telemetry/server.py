@@ -1,7 +1,7 @@
 """The HTTP server: /metrics, /-/healthy, /-/ready.
 
-It runs beside the worker and takes nothing from it but a scrape's share of the interpreter. Connections are few: when
-one more arrives than allowed, the oldest is cut, so neither idle nor slow clients keep a scraper out.
+It runs in threads beside the worker and costs it only a scrape's share of the interpreter. When there are too many
+connections, the oldest is cut, so neither idle nor slow clients can keep a scraper out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Answer = tuple[HTTPStatus, dict[str, str], bytes]
 
 
 class TelemetryServer:
-    """Listens from `start` to `close`, both idempotent. Without `web_config_file` it answers whoever can connect."""
+    """Listens from `start` to `close`, both idempotent. Without `web_config_file` it answers anyone who can connect."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry, health: Health) -> None:
         self._listen = settings.listen
@@ -50,14 +50,14 @@ class TelemetryServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that it really listens at. Only while started."""
+        """Host and port that it actually listens on. Only while started."""
         if self._server is None:
             raise RuntimeError("the telemetry server is not started")
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
     def start(self) -> None:
-        """Begin to answer. Raises ConfigError where the address cannot be had, or a file cannot be used."""
+        """Start answering. Raises ConfigError if the address or a file cannot be used."""
         if self._server is not None:
             return
         access = WebAccess(self._web_config_file) if self._web_config_file else None
@@ -73,7 +73,7 @@ class TelemetryServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop to answer and cut what is open; takes at most a second."""
+        """Stop answering and cut open connections; takes about a second at most."""
         server, thread = self._server, self._thread
         self._server = self._thread = None
         if server is None or thread is None:
@@ -85,7 +85,7 @@ class TelemetryServer:
 
 
 class _Server(socketserver.TCPServer):
-    """A thread a connection, `MAX_CONNECTIONS` at most."""
+    """One thread per connection, at most `MAX_CONNECTIONS`."""
 
     allow_reuse_address = True
     request_queue_size = 64
@@ -103,7 +103,7 @@ class _Server(socketserver.TCPServer):
         super().__init__(found[0][4], _Handler)  # type: ignore[arg-type]
 
     def get_request(self) -> tuple[Any, Any]:
-        """The next client. TLS begins in its own thread."""
+        """Accept the next client. Its TLS handshake takes place in its own thread."""
         request, address = super().get_request()
         context = self.access.context() if self.access else None
         if context is None:
@@ -111,7 +111,7 @@ class _Server(socketserver.TCPServer):
         return context.wrap_socket(request, server_side=True, do_handshake_on_connect=False), address
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Hand over to a thread. Where all are taken the oldest connection is cut, which ends its thread at once."""
+        """Hand over to a thread. If all are taken, cut the oldest connection, which ends its thread at once."""
         while not self._slots.acquire(blocking=False):
             self._cut_oldest()
             if self._slots.acquire(timeout=0.05):
@@ -120,7 +120,7 @@ class _Server(socketserver.TCPServer):
             self._open[request] = None
         try:
             Thread(target=self._serve, args=(request, client_address), name="telemetry-client", daemon=True).start()
-        except RuntimeError:  # the machine has no thread to give: this client is not answered, the next one may be
+        except RuntimeError:  # no thread available: this client gets no answer, the next one may
             self._done(request)
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
@@ -145,7 +145,7 @@ class _Server(socketserver.TCPServer):
             oldest = next(iter(self._open), None)
             if oldest is not None:
                 _cut(oldest)
-                # To the end of the line, so that the next call cuts another one.
+                # Move it to the end, so that the next call cuts another one.
                 self._open[oldest] = self._open.pop(oldest)
 
     def cut_all(self) -> None:
@@ -156,14 +156,14 @@ class _Server(socketserver.TCPServer):
 
 def _cut(request: socket.socket) -> None:
     try:
-        # An SSLSocket's own would take from its thread what it is reading with.
+        # SSLSocket.shutdown would drop the TLS state with which the connection's thread is still reading.
         socket.socket.shutdown(request, socket.SHUT_RDWR)
     except OSError:
-        return  # it is closed already
+        return  # already closed
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request a connection (HTTP/1.0), so that no client holds a thread between scrapes."""
+    """One request per connection (HTTP/1.0), so that no client holds a thread between scrapes."""
 
     server: _Server
     timeout = CLIENT_TIMEOUT_SECONDS
@@ -212,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _metrics(registry: CollectorRegistry, headers: Any) -> Answer:
     try:
         encode, content_type = choose_encoder(headers.get("Accept", ""))
-    except (TypeError, ValueError):  # a version that is none: the library compares what it could not read
+    except (TypeError, ValueError):  # an invalid version in Accept, which the library fails to compare
         encode, content_type = choose_encoder("")
     body = encode(registry)
     answer = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

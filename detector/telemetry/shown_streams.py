@@ -1,6 +1,6 @@
-"""Gauges of the streams that were asked for by name: the newest value, what was expected of it, and its score.
+"""Gauges of streams chosen by name: the newest value, what was expected, and the score.
 
-No other metric has a label that names a stream. How many are shown is bounded, whatever there is.
+No other metric has a label that names a stream. The number of streams shown is bounded.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ QUANTITIES = {
     "stream_sample_timestamp_seconds": "The time of that value.",
 }
 LABELS = ("stream", "fingerprint", *PARTITION)
-"""Names of two streams may read the same: `cpu{host="a"}` may be a name without labels, too."""
+"""With the fingerprint, because two names may read the same: `cpu{host="a"}` may also be a name without labels."""
 LEAST_SECONDS = 10.0
-"""Between two choices."""
+"""Pause between two choices, at least."""
 LARGEST_SHARE = 0.01
-"""Of the time that choosing takes, where there are very many streams."""
+"""Share of the time that choosing may take; it lengthens the pause when there are very many streams."""
 
 Named = tuple[Partition, int, SeriesKey]
 """A stream, with the row that holds its state."""
@@ -46,7 +46,7 @@ class _Shown(NamedTuple):
 
 
 class ShownStreams(Collector):
-    """Chosen from time to time; in between the worker's thread tells of samples, and others read."""
+    """Chooses streams from time to time; in between, the worker's thread reports samples while other threads read."""
 
     def __init__(self, make: Families) -> None:
         """Nothing is shown until `follow`."""
@@ -60,12 +60,12 @@ class ShownStreams(Collector):
         make.registry.register(self)
 
     def follow(self, settings: Settings) -> bool:
-        """Show the streams that these patterns match; whether there can be any."""
+        """Show the streams that these patterns match; returns whether there are patterns at all."""
         self._settings = settings
         return bool(settings.match)
 
     def choose(self, streams: Callable[[], Iterable[Named]], version: object, now: Callable[[], float]) -> None:
-        """Look for streams to show, if `version` of what there is differs from the last time and that was long ago."""
+        """Choose the streams anew if the `version` of the set has changed and the last choice was long enough ago."""
         began = now()
         if not self._settings.match or version == self._chosen_of or began < self._choose_at:
             return
@@ -81,7 +81,7 @@ class ShownStreams(Collector):
         self._choose_at = now() + max(LEAST_SECONDS, (now() - began) / LARGEST_SHARE)
 
     def see(self, rows: Rows, quantities: tuple[Float64, ...], key_of: Callable[[int], SeriesKey]) -> None:
-        """The streams of these rows have each got a sample; `quantities` are [B], in the order of `QUANTITIES`."""
+        """Note a sample of each of these rows' streams; `quantities` are [B], in the order of `QUANTITIES`."""
         picked = np.flatnonzero(rows < len(self._is_shown))
         picked = picked[self._is_shown[rows[picked]]]
         if not len(picked):
@@ -90,11 +90,11 @@ class ShownStreams(Collector):
         with self._lock:
             for row, *numbers in found:
                 shown = self._by_row[row]
-                if shown.key == key_of(row):  # the row may be another stream's by now
+                if shown.key == key_of(row):  # the row may belong to another stream by now
                     self._newest[shown] = tuple(numbers)
 
     def describe(self) -> Iterator[Metric]:
-        """Names, so that two metrics of one name are refused."""
+        """Names, so that the registry rejects duplicates."""
         return iter(self._families())
 
     def collect(self) -> Iterator[Metric]:

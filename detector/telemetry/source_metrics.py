@@ -1,4 +1,4 @@
-"""Metrics of what comes in: records, assignment, lag, offsets."""
+"""Metrics of the input: records, assignment, lag, offsets."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class SourceMetrics:
             self.changes.labels(change)
 
     def observe_records(self, batch: RawBatch) -> None:
-        """Records were read."""
+        """Count records that were read."""
         self.records.inc(len(batch))
         self.record_bytes.inc(sum(map(len, filter(None, batch.values))))
 
     def observe_rejects(self, rejects: Iterable[Reject]) -> None:
-        """Records could not be decoded."""
+        """Count records that could not be decoded."""
         for reject in rejects:
             self.rejected.labels(self._reject_words(reject.reason)).inc()
 
     def observe_skipped(self, ranges: Iterable[SkippedRange]) -> None:
-        """The source stepped past offsets."""
+        """Count offsets that the source stepped past."""
         for gap in ranges:
             self.skipped.labels(self._skip_words(gap.reason)).inc(gap.last - gap.first + 1)
 
     def observe_error(self, reason: str) -> None:
-        """A call failed; `reason` is the error's."""
+        """Count a failed call; `reason` is the error's."""
         self.errors.labels(self._error_words(reason)).inc()
 
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
-        """The assignment may have changed and is `assigned` partitions now; what is gone takes its series along."""
+        """Note changes of the assignment, if any; it now has `assigned` partitions. Drop the series of those gone."""
         if not (changes.assigned or changes.revoked or changes.lost):
             return
         self.rebalances.inc()
@@ -61,17 +61,17 @@ class SourceMetrics:
         self.forget((changes.revoked | changes.lost) - changes.assigned)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """These partitions are somebody else's now."""
+        """Drop the series of partitions that this worker no longer owns."""
         for partition in partitions:
             self.lag.remove_by_labels(partition_labels(partition))
             self.committed.remove_by_labels(partition_labels(partition))
 
     def observe_lag(self, lag: Mapping[Partition, int]) -> None:
-        """How far behind each partition is."""
+        """Set how far behind each partition is."""
         for partition, records in lag.items():
             self.lag.labels(*partition).set(records)
 
     def observe_commit(self, offsets: Mapping[Partition, int]) -> None:
-        """These offsets are durable."""
+        """Note that these offsets are durable."""
         for partition, offset in offsets.items():
             self.committed.labels(*partition).set(offset)

@@ -21,13 +21,13 @@ class StateMetrics:
         self._damaged = 0
 
     def observe_restored(self, seconds: float, damaged: int) -> None:
-        """A partition was restored; `damaged` snapshots were passed over since the start."""
+        """Note that a partition was restored; `damaged` snapshots were skipped since the start."""
         self.restore_seconds.set(seconds)
         self.damaged.inc(damaged - self._damaged)
         self._damaged = damaged
 
     def observe_written(self, blocks: int, size_bytes: int) -> None:
-        """What has been written since the start."""
+        """Count what was written; both numbers are totals since the start."""
         self.blocks.inc(blocks - self._blocks)
         self.bytes.inc(size_bytes - self._bytes)
         self._blocks, self._bytes = blocks, size_bytes

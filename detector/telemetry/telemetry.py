@@ -1,4 +1,4 @@
-"""What the worker says of itself goes to everybody who listens."""
+"""The worker's reports about itself, passed to all channels at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detector.telemetry.notify import Notifier
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Everything through which the worker says how it fares."""
+    """Every channel through which the worker reports its state."""
 
     metrics: Metrics
     health: Health
@@ -22,22 +22,22 @@ class Telemetry:
     log: FilteringBoundLogger
 
     def progress(self) -> None:
-        """Something was done: the watchdogs may rest."""
+        """Report progress, which satisfies the watchdogs."""
         self.health.progress()
         self.notifier.progress()
 
     def ready(self) -> None:
-        """It has what it needs and reads."""
+        """The worker is ready and reading."""
         self.health.set_ready()
         self.notifier.ready()
 
     def not_ready(self, reason: str) -> None:
-        """It does not read, for this reason."""
+        """The worker is not reading, for this reason."""
         self.health.set_not_ready(reason)
         self.notifier.status(reason)
 
     def observe_streams(self, now: StreamCounts) -> None:
-        """What the stream table holds now. While it does not read, why not is what matters."""
+        """Report what the stream table holds. While the worker is not ready, its status keeps saying why."""
         self.metrics.observe_streams(now)
         if self.health.ready:
             self.notifier.status(f"{len(now.partitions)} partitions, {now.tracked} streams, {now.firing} alerts firing")

@@ -1,4 +1,4 @@
-"""TLS and passwords of the HTTP server, as its file says at the moment: certificates are replaced while we run."""
+"""TLS and passwords of the HTTP server, reread when a file changes: certificates are replaced while we run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CLIENTS = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 _NOBODY = "$2b$10$" + "." * 53
-"""Compared where there is no such user, so that an answer takes as long."""
+"""Compared for an unknown user, so that the answer takes just as long."""
 
 log = logging.getLogger(__name__)
 
 
 class _Read(NamedTuple):
-    """What the files held, and which files they were."""
+    """The contents of the files, and marks that tell when they change."""
 
     web: Web
     context: ssl.SSLContext | None
@@ -37,10 +37,10 @@ class _Read(NamedTuple):
 
 
 class WebAccess:
-    """Who may talk to the server, and how. Any thread may ask."""
+    """Who may talk to the server, and how. Thread-safe."""
 
     def __init__(self, path: str) -> None:
-        """Raises ConfigError where the file, or one that it names, cannot be used."""
+        """Raises ConfigError if the file, or one that it names, cannot be used."""
         self._path = Path(path)
         self._lock = Lock()
         self._comparing = Lock()
@@ -48,32 +48,32 @@ class WebAccess:
         self._read = _read(self._path)
 
     def context(self) -> ssl.SSLContext | None:
-        """What the next connection is encrypted with; None where none is."""
+        """TLS context of the next connection; None without TLS."""
         return self._now().context
 
     def headers(self) -> dict[str, str]:
-        """What is said with every answer."""
+        """Headers of every response."""
         return self._now().web.http_server_config.headers
 
     def admits(self, authorization: str | None) -> bool:
-        """Whether a request may be answered that says this of who sends it."""
+        """Whether a request with this Authorization header may be answered."""
         users: dict[str, str] = self._now().web.basic_auth_users
         if not users:
             return True
         name, password = _login(authorization or "")
         hashed = users.get(name)
-        # Whoever was let in comes again every few seconds, and to compare takes a tenth of one.
+        # Clients that were admitted return every few seconds, and a comparison takes a tenth of one.
         mark = hashlib.sha256(repr((name, password, hashed)).encode()).digest()
         if mark in self._admitted:
             return True
-        with self._comparing:  # one at a time, so that guesses cannot take more than one core
+        with self._comparing:  # one at a time, so that guessing cannot occupy more than one core
             right = _matches(password, hashed or _NOBODY) and hashed is not None
         if right:
             self._admitted.add(mark)
         return right
 
     def _now(self) -> _Read:
-        """What the files hold now, or held when they could be used last."""
+        """What the files hold now, or held when they were last usable."""
         with self._lock:
             marks = _marks(self._path, self._read.web)
             if marks != self._read.marks:
@@ -87,7 +87,7 @@ class WebAccess:
 
 
 def troubles(path: str) -> list[str]:
-    """What is wrong with the file, and with those that it names."""
+    """What is wrong with the file and with those that it names."""
     try:
         _read(Path(path))
     except ConfigError as exc:
@@ -107,7 +107,7 @@ def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
     context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
     certificate, key = path.parent / tls.cert_file, path.parent / tls.key_file
     try:
-        context.load_cert_chain(certificate, key, password="")  # an encrypted key would ask the terminal
+        context.load_cert_chain(certificate, key, password="")  # without it, an encrypted key prompts on the terminal
     except (OSError, ValueError) as exc:
         raise ConfigError(str(path), [f"tls_server_config: {certificate} and {key} cannot be used: {exc}"]) from exc
     context.verify_mode = _CLIENTS[tls.client_auth_type]
@@ -122,7 +122,7 @@ def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
 
 
 def _marks(path: Path, web: Web) -> tuple[object, ...]:
-    """Changes whenever a file is written anew or replaced."""
+    """A value that changes whenever a file is rewritten or replaced."""
     tls = web.tls_server_config
     named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
     return tuple(_mark(path.parent / name) for name in (path.name, *named) if name is not None)
@@ -137,7 +137,7 @@ def _mark(path: Path) -> object:
 
 
 def _login(authorization: str) -> tuple[str, bytes]:
-    """Name and password of HTTP's basic authentication; empty where there are none."""
+    """Name and password from HTTP basic authentication; empty if there are none."""
     kind, _, told = authorization.partition(" ")
     if kind.casefold() != "basic":
         return "", b""
@@ -151,5 +151,5 @@ def _login(authorization: str) -> tuple[str, bytes]:
 def _matches(password: bytes, hashed: str) -> bool:
     try:
         return bcrypt.checkpw(password, hashed.encode("ascii"))
-    except ValueError:  # longer than bcrypt takes, or with a NUL
+    except ValueError:  # too long for bcrypt, or with a NUL
         return False
