@@ -1,4 +1,4 @@
-"""Lines of files as records: one partition a file, the topic is the file's name, offsets are line numbers."""
+"""Lines of files as records: one partition per file, the topic is the file's name, offsets are line numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detector.sources.lines import FileTape, Lines, StdinTape
 LINES_PER_POLL = 16_384
 OPEN_FILES = 256
 FOLLOW_SECONDS = 0.25
-"""How often a followed file is looked at."""
+"""How often a followed file is checked."""
 
 _JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -34,18 +34,18 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "remote_write": (),
     "routed": (),
 }
-"""Decoder -> the files that are taken from a folder; none where a record is no line of a file."""
+"""Decoder -> suffixes of the files to read in a folder; none if its records are not lines."""
 
 _USUAL_LINE_BYTES = 32
 
 
 class FileSource:
-    """Reads many files side by side, a few lines of each a poll, so that their streams advance together.
+    """Reads many files side by side, a few lines of each per poll, so that their streams advance together.
 
-    `paths` are files, folders (walked, in sorted order, for files that end in one of `suffixes`), or `-` for standard
-    input. A file's topic is its path below the given folder, or its last part where it is given by itself, without the
-    suffix. Nothing is ever committed: a new run reads from the first line. Raises SourceError for what is missing,
-    unreadable, or there twice.
+    `paths` are files, folders (walked in sorted order for files that end in one of `suffixes`), or `-` for standard
+    input. A file's topic is its path below the given folder, or its name if the file itself is given, without the
+    suffix. Nothing is ever committed: a new run reads from the first line. Raises SourceError for files that are
+    missing, unreadable, or of the same name.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FileSource:
         lines_per_poll: int = LINES_PER_POLL,
     ) -> None:
         self.files = find_files(paths, suffixes)
-        """Partition -> path, `-` for standard input; in the order in which they are read."""
+        """Partition -> path, `-` for standard input; in reading order."""
         self._clock = clock
         self._follow = follow
         self._lines_per_poll = lines_per_poll
@@ -91,7 +91,7 @@ class FileSource:
         self._resumed -= partitions
 
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
-        """Line `offset` is next. Standard input only goes forward."""
+        """Continue with line `offset`. Standard input can only move forward."""
         lines = self._open.get(partition)
         if lines is None or offset < lines.next_number:
             if self.files[partition] == STDIN and partition not in self._waiting:
@@ -107,10 +107,10 @@ class FileSource:
         return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Files remember nothing."""
+        """Nothing to do: a file keeps no position."""
 
     def lag(self) -> Mapping[Partition, int]:
-        """Lines that are left, estimated from the bytes that are left."""
+        """Lines left, estimated from the bytes left."""
         line_bytes = max(1.0, self._read_bytes / self._read_lines) if self._read_lines else _USUAL_LINE_BYTES
         unopened = {partition: int(self._sizes[partition] / line_bytes) for partition in self._waiting}
         return unopened | {
@@ -119,7 +119,7 @@ class FileSource:
         }
 
     def ends(self) -> Mapping[Partition, int]:
-        """Estimated as `lag` is."""
+        """Estimated, like `lag`."""
         return {
             partition: left + (self._open[partition].next_number if partition in self._open else 0)
             for partition, left in self.lag().items()
@@ -127,7 +127,7 @@ class FileSource:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes read, and bytes there were when the source was made."""
+        """Bytes read, and bytes that the files had when the source was created."""
         return self._read_bytes, sum(self._sizes.values())
 
     @property
@@ -141,7 +141,7 @@ class FileSource:
         self._open.clear()
 
     def _collect(self) -> list[RawBatch]:
-        """Lines of every file that is open and resumed; where these turn out to be over, of those that wait."""
+        """Lines of every file that is open and resumed; if all of these have ended, of files not opened yet."""
         batches: list[RawBatch] = []
         left = -1
         while not batches and left != len(self._open) + len(self._waiting):
@@ -190,7 +190,7 @@ class FileSource:
 
 
 def find_files(paths: Iterable[str], suffixes: tuple[str, ...]) -> dict[Partition, str]:
-    """Partition -> path of every file, folders walked. Raises SourceError with everything that is wrong."""
+    """Partition -> path of every file, with folders walked. Raises SourceError with all faults at once."""
     found: dict[Partition, str] = {}
     faults: list[str] = []
     for given in paths:

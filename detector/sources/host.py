@@ -1,6 +1,6 @@
-"""This machine's own metrics as JSON records, about 50 series, every interval.
+"""This machine's own metrics as JSON records, about 50 series per interval.
 
-Running totals of the operating system become rates per second here, so every series is a gauge. A rate needs two
+The operating system's running totals become rates per second here, so every series is a gauge. A rate needs two
 readings, so the first records come one interval after the start.
 """
 
@@ -24,7 +24,7 @@ _Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class HostSource:
-    """One record a series and interval, in the form that the JSON decoder reads. Offsets count records from 0."""
+    """One record per series and interval, in the format of the JSON decoder. Offsets count records from 0."""
 
     exhausted = False
 
@@ -47,7 +47,7 @@ class HostSource:
             now = self._clock.monotonic()
         if now < self._due or not self._resumed:
             return []
-        # After a pause one reading stands for the whole of it.
+        # After a pause, one reading covers all of it.
         self._due += self._interval_seconds * (1 + (now - self._due) // self._interval_seconds)
         samples = self._rates(self._readings(), now - self._read_at)
         self._read_at = now
@@ -67,14 +67,14 @@ class HostSource:
         self._resumed = self._resumed and PARTITION not in partitions
 
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
-        """The past cannot be read again; only the numbering follows."""
+        """Only the numbering follows: the past cannot be read again."""
         self._next_offset = max(0, offset)
 
     def lineage(self, partition: Partition) -> Lineage:
         return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """The machine remembers nothing."""
+        """Nothing to do: the machine keeps no position."""
 
     def lag(self) -> Mapping[Partition, int]:
         return {}
@@ -86,7 +86,7 @@ class HostSource:
         self._resumed = False
 
     def _readings(self) -> list[Reading]:
-        """Of every group that works here; one that fails is left out from now on."""
+        """Readings of every group that works here; one that fails is left out from then on. Raises SourceError."""
         found: list[Reading] = []
         working = []
         for group in self._groups:
@@ -101,7 +101,7 @@ class HostSource:
         return found
 
     def _rates(self, readings: list[Reading], seconds: float) -> list[Reading]:
-        """Readings with running totals replaced by rates; nothing for a total that is new or was set back."""
+        """Readings with running totals replaced by rates; a total that is new or was reset is left out."""
         samples = []
         for reading in readings:
             if not reading.is_running:

@@ -13,22 +13,22 @@ from detector.errors import SourceError
 
 CHUNK_BYTES = 65_536
 MAX_LINE_BYTES = 1 << 20
-"""Of a longer line one byte more than this is delivered, for the decoder to refuse; the rest is not kept."""
+"""A longer line is cut to one byte more than this, for the decoder to reject; the rest is not kept."""
 
 
 class Tape(Protocol):
-    """Bytes in order."""
+    """A sequence of bytes, read in order."""
 
     def read(self) -> bytes | None:
-        """The next bytes; None when there are none at the moment, nothing when there will never be any."""
+        """The next bytes; None if there are none at the moment, empty if there will never be any."""
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait for bytes where the system can tell of them; False at once where it cannot."""
+        """Wait for bytes if the system can signal them; otherwise return False at once."""
         ...
 
     def remaining_bytes(self) -> int:
-        """Between the position and the end, as far as that is known."""
+        """Bytes between the position and the end, as far as known."""
         ...
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class Tape(Protocol):
 
 
 class FileTape:
-    """A file; with `follow` also what is appended to it, and the file that takes its place when logs are rotated."""
+    """A file; with `follow`, also what is appended to it, and the file that replaces it when logs are rotated."""
 
     def __init__(self, path: Path, follow: bool) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class FileTape:
         self._fd = self._open()
         self._position = 0
         self._within_line = False
-        """The last line read so far may go on."""
+        """The last line read so far may be incomplete."""
 
     def read(self) -> bytes | None:
         try:
@@ -80,9 +80,9 @@ class FileTape:
         return fd
 
     def _end_of_file(self) -> bytes | None:
-        """Go on with the file that replaced this one, or at the start where it was cut; else wait for either.
+        """Move on to the file that replaced this one, or to the start of this one if it was truncated.
 
-        With both the line is over that the old file never ended.
+        Both end a line that the old file left unfinished: its newline is returned. Otherwise None, to try again later.
         """
         if not self._has_next_file():
             return None
@@ -100,14 +100,14 @@ class FileTape:
                 os.lseek(self._fd, 0, os.SEEK_SET)
             return was_cut
         if os.fstat(self._fd).st_size > self._position:
-            return False  # written to since it was read
+            return False  # the old file has grown since it was read
         self.close()
         self._fd = self._open()
         return True
 
 
 class StdinTape:
-    """Standard input, read as it comes."""
+    """Standard input, read as it arrives."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno()
@@ -131,9 +131,9 @@ class StdinTape:
 
 
 class Lines:
-    """Complete lines of a tape. The last one counts without its newline once the tape has ended for ever.
+    """Complete lines of a tape. Once the tape has ended for good, the last line counts without a newline.
 
-    A file that is followed goes on counting when another takes its place, so that line numbers only grow.
+    When another file replaces one that is followed, the count continues: line numbers only grow.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -154,11 +154,11 @@ class Lines:
 
     @property
     def waiting(self) -> int:
-        """Lines that are read already but not taken."""
+        """Lines read but not yet taken."""
         return len(self._lines) - self._taken
 
     def take(self, limit: int) -> tuple[list[int], list[bytes]]:
-        """Numbers and bytes of lines that are there now, without empty ones, out of the next `limit`."""
+        """Numbers and bytes of the lines available now, among the next `limit`; empty lines are left out."""
         while self.waiting < limit and self._fill():
             pass
         lines = self._lines[self._taken : self._taken + limit]
@@ -175,7 +175,7 @@ class Lines:
         return numbers, lines
 
     def skip_to(self, number: int) -> None:
-        """Leave out the lines before `number`, as far as they are there."""
+        """Skip the lines before `number`, as far as available."""
         while self._number < number and not self.ended:
             before = self._number
             self.take(min(number - self._number, 4_096))
@@ -183,7 +183,7 @@ class Lines:
                 break
 
     def _fill(self) -> bool:
-        """Read on; False when there is nothing to read now."""
+        """Read more; False if there is nothing to read now."""
         if self._over:
             return False
         chunk = self.tape.read()
