@@ -1,4 +1,4 @@
-"""Records of Kafka topics: as a member of a consumer group (`source.py`), or a range of a topic once (`range.py`)."""
+"""Reads Kafka topics: as a member of a consumer group (`source.py`), or a range of one topic once (`range.py`)."""
 
 from detector.sources.kafka.source import KafkaSource
 

@@ -1,7 +1,7 @@
-"""What one poll waits for, and takes of the records that the client holds: as many of one partition as of the other.
+"""How long a fetch waits, and what one poll takes of the fetched records: as many of each partition.
 
-The library hands out all that it holds of one partition before it goes on to the next. A worker that is behind would
-then work at one partition at a time, at twice the cost of working at several together.
+The library hands out all records it holds of one partition before it moves to the next. A worker that lags would then
+process one partition at a time, at twice the cost of processing several together.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _FULL_FETCH_BYTES = 1 << 20
 _IDLE_FETCH_SECONDS = 0.5
 
 Taken = dict[Any, list[Row]]
-"""Partition -> records in the order of their offsets."""
+"""Partition -> records in offset order."""
 
 
 def waits(longest_seconds: float, most_bytes: int, timeout_seconds: float) -> dict[str, int]:
-    """Options of a consumer whose broker answers a fetch at once where many records wait, else after `longest_seconds`.
+    """Consumer options: the broker answers a fetch at once if many records wait, otherwise after `longest_seconds`.
 
-    With 0 it answers as soon as there is one. `timeout_seconds` is that of a request, which a fetch must not come near.
+    With 0 it answers as soon as there is one record. A fetch stays well below `timeout_seconds`, that of a request.
     """
     gathers = longest_seconds > 0
     return {
@@ -33,9 +33,9 @@ def waits(longest_seconds: float, most_bytes: int, timeout_seconds: float) -> di
 
 
 def drain(consumer: Any, taken: Taken, timeout_ms: int, most: int) -> None:
-    """Wait for records, and add up to `most` of those that have come to `taken`, which is to be empty.
+    """Wait for records, then add up to `most` of those fetched to `taken`, which must be empty.
 
-    Where it raises, what is in `taken` by then has been handed out and comes no more.
+    If this raises, the client has already handed out the records in `taken` and will not return them again.
     """
     share = max(1, most // max(1, len(consumer.assignment())))
     _in_line(consumer)
@@ -57,7 +57,7 @@ def drain(consumer: Any, taken: Taken, timeout_ms: int, most: int) -> None:
             if not more:
                 if not held:
                     return
-                # All that have records left had their share: they have another one.
+                # Every partition with records left has had its share: give each another one.
                 _let_go(consumer, held)
                 since.clear()
     finally:
@@ -75,6 +75,6 @@ def _let_go(consumer: Any, held: list[Any]) -> None:
 
 
 def _in_line(consumer: Any) -> None:
-    """The library hands out what it kept of a paused partition where this is None, but not where it is empty."""
+    """Clear the current records if drained: only then does the library return to those of a partition it had parked."""
     if not consumer._fetcher._next_partition_records:
         consumer._fetcher._next_partition_records = None

@@ -1,4 +1,4 @@
-"""A position that is of no use any more: what happened to it, and where to go on if the policy allows it."""
+"""A position that is lost: what happened to it, and where to continue if the policy allows it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class LostPosition:
     end: int
 
     def target(self, policy: str) -> int:
-        """Where to go on: `earliest` is the oldest record that was not read. Raises OffsetLost where it is `stop`."""
+        """Where to continue: for `earliest`, at the oldest unread record. Raises OffsetLost for `stop`."""
         if policy == "stop":
             raise self.error()
         return self.oldest if policy == "earliest" else self.end
 
     def skipped(self, target: int) -> SkippedRange | None:
-        """What going on there leaves out."""
+        """The range left out by continuing at `target`, if any."""
         if target <= self.unread:
             return None
         return SkippedRange(self.topic, self.partition, self.unread, target - 1, self.error().reason)
 
     @property
     def oldest(self) -> int:
-        """The oldest record that is there and was not read, as far as that is known."""
+        """The oldest record that exists and was not read, as far as is known."""
         return self.first
 
     @property
     def unread(self) -> int:
-        """Where what was not read begins, whether it is there or not."""
+        """Where the unread offsets begin, whether or not their records still exist."""
         return self.position
 
     def error(self) -> OffsetLost:
-        """What happened, and how to go on."""
+        """What happened, and how to continue."""
         return OffsetLost(
             f"{self._where}: offset {self.position} is not in the log, which holds [{self.first}, {self.end}). "
             f"Records were deleted before they were read, or the topic was created anew. {_MEND}"
@@ -54,7 +54,7 @@ class LostPosition:
 
 @dataclass(frozen=True, slots=True)
 class PositionOfAnotherTopic(LostPosition):
-    """The topic was deleted and created again: nothing of it was read."""
+    """The topic was deleted and recreated; nothing has been read from the new one."""
 
     @property
     def unread(self) -> int:
@@ -69,10 +69,10 @@ class PositionOfAnotherTopic(LostPosition):
 
 @dataclass(frozen=True, slots=True)
 class PositionCutOff(LostPosition):
-    """The log was cut below the position; records that nobody read may have taken the place of the old ones."""
+    """The log was truncated below the position; unread records may have replaced the old ones."""
 
     parted: int
-    """Up to here it is the log that was read."""
+    """Up to this offset, the log is the one that was read."""
 
     @property
     def oldest(self) -> int:

@@ -1,4 +1,4 @@
-"""A member's place in its group: what the client library knows of it and neither says nor waits with."""
+"""A member's place in its group: what the client library knows of it but does not report, or acts on too early."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ from typing import Any
 
 
 class Membership:
-    """Holds a rebalance back for one turn of the worker, and notices when the group has shut this member out.
+    """Delays joining a rebalance by one turn of the worker, and notices when the group has shut this member out.
 
-    The library joins a rebalance in the midst of a poll, and once it has, offsets cannot be committed any more. The
-    broker waits for its members, though, and takes their commits meanwhile: so a poll that learns of a rebalance ends
-    first, and only the next one joins. Heartbeats go on, on the library's own thread.
+    The library joins a rebalance in the middle of a poll, and from then on offsets cannot be committed. But the broker
+    waits for its members and accepts their commits meanwhile. So a poll that learns of a rebalance ends first, and only
+    the next one joins. Heartbeats continue on the library's own thread.
 
-    The library also throws a share away that the group gave between two polls, and joins anew: members that poll in
-    turns, none while another one does, would make generation after generation. It is kept for the next poll.
+    The library also discards an assignment that arrives between two polls, and joins again. Members that never poll at
+    the same time would cause one generation after another. So the assignment is kept for the next poll.
     """
 
     def __init__(self, coordinator: Any) -> None:
-        """Puts itself in the place of the coordinator's `need_rejoin`, and before its `join_group_async`."""
+        """Replaces the coordinator's `need_rejoin` and wraps its `join_group_async`."""
         self._coordinator = coordinator
         self._rejoin_is_due = coordinator.need_rejoin
         self._may_join = True
         self.announced = False
-        """The next poll joins a rebalance: until then, offsets can be committed."""
+        """The next poll joins a rebalance; until then, offsets can be committed."""
         coordinator.need_rejoin = self._need_rejoin
         self._join = coordinator.join_group_async
         coordinator.join_group_async = self._join_with_what_came
 
     def poll_begins(self) -> None:
-        """What was announced has been heard."""
+        """Let this poll join the rebalance that was announced, if any."""
         if self.announced:
             self.announced, self._may_join = False, True
 
     def poll_ended(self, owns_partitions: bool) -> None:
-        """Decide about the next poll. Who has nothing to make durable may join at once."""
+        """Decide whether the next poll may join. A member with nothing to make durable may join at once."""
         settled = self._coordinator.stable()
         if self._coordinator.rejoining and not self._rejoin_is_due():
-            # The library forgets a join that it began for the topics' sake once it sees them as they were, and reads
-            # nothing from then on.
+            # The library drops a join that it began for a change of topics once they are as before, and then reads
+            # nothing more.
             self._coordinator.request_rejoin()
         due = self._rejoin_is_due()
-        # Also after a poll that could have joined: its records came behind the last checkpoint.
+        # Also after a poll that was free to join: its records came after the last checkpoint.
         self.announced = due and settled and owns_partitions
         self._may_join = not settled or (due and not owns_partitions)
 
     @property
     def generation(self) -> int:
-        """The group's, as of the last answer to a join."""
+        """The group's generation, as of the last answer to a join."""
         return int(self._coordinator._generation.generation_id)
 
     @property
     def fenced(self) -> bool:
-        """Heartbeats stopped for good, which the library only logs: another process is a member under our name."""
+        """Whether heartbeats have ended for good, which the library only logs: another process took our member name."""
         coordinator = self._coordinator
         return coordinator.stable() and not coordinator._heartbeat_enabled and not self._rejoin_is_due()
 
@@ -66,5 +66,5 @@ class Membership:
             async def share() -> bytes:
                 return bytes(answer.value)
 
-            coordinator._join_task = coordinator._manager.call_soon(share)  # not done yet: so it is waited for
+            coordinator._join_task = coordinator._manager.call_soon(share)  # not done yet, so the library waits for it
         return bool(await self._join(timeout_ms=timeout_ms))

@@ -1,4 +1,4 @@
-"""Where to read on: committed offsets, first starts, new partitions, and positions that are of no use any more."""
+"""Where reading begins or resumes: committed offsets, first starts, new partitions, and lost positions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TOPIC_ID = "topic-id:"
 
 
 def committed_form(offset: int, lineage: Lineage) -> Any:
-    """An offset as the group keeps it, so that a later reader can tell whether it is of the log that there is then."""
+    """An offset as it is committed: a later reader can tell whether it belongs to the log of that time."""
     return OffsetAndMetadata(offset, f"{_TOPIC_ID}{lineage.topic_id}" if lineage.topic_id else "", lineage.leader_epoch)
 
 
 def committed_lineage(found: Any) -> Lineage:
-    """The lineage that was committed with an offset; unknown where another program committed it."""
+    """The lineage committed with an offset; unknown if another program committed it."""
     _, _, topic_id = (found.metadata or "").partition(_TOPIC_ID)
     return Lineage(topic_id, found.leader_epoch if found.leader_epoch is not None else -1)
 
@@ -47,7 +47,7 @@ class Offsets:
         lineages: Lineages,
         quarantine: Quarantine,
     ) -> None:
-        """What is stepped past is noted in `quarantine`."""
+        """Skipped ranges are recorded in `quarantine`."""
         self._consumer = consumer
         self._kafka = kafka
         self._section = section
@@ -55,18 +55,18 @@ class Offsets:
         self._quarantine = quarantine
         self._timeout_ms = milliseconds(kafka.request_timeout_seconds)
         self._read_as: dict[str, str] = {}
-        """Topic -> its id when this process last placed a position in it."""
+        """Topic -> its id when this process last set a position in it."""
 
     def seek(self, tp: Any, offset: int, lineage: Lineage) -> None:
-        """With the epoch, which the public `seek` does not take, the client asks the leader where that epoch ended."""
+        """Also pass the epoch, which the public `seek` cannot: the client then asks the leader where it ended."""
         self._consumer._subscription.seek(tp, OffsetAndMetadata(offset, "", lineage.leader_epoch))
         self._lineages.sought(tuple(tp), lineage)
         self._read_as[tp.topic] = lineage.topic_id or self._topic_id(tp)
 
     def place(self, partitions: Collection[Any]) -> None:
-        """Go on at the committed offsets; where there is none, begin.
+        """Resume at the committed offsets; begin where there is none.
 
-        The library would do it too, but forget the epoch, and not know a new partition from a first start.
+        The library could do this, but it would lose the epoch and could not tell a new partition from a first start.
         """
         topics = {tp.topic for tp in partitions}
         every = [TopicPartition(topic, number) for topic in sorted(topics) for number in self._numbers(topic)]
@@ -83,7 +83,7 @@ class Offsets:
         self._begin_first([tp for tp in new if tp.topic not in of_known_topics])
 
     def name_forgotten(self, sought: Mapping[Any, int]) -> None:
-        """Say where the group has no offset for what state was restored of: expired, deleted, or never committed."""
+        """Log restored partitions for which the group has no offset: expired, deleted or never committed."""
         group = self._section.group_id
         try:
             known = self._committed(sought)
@@ -105,7 +105,7 @@ class Offsets:
             raise translate(exc, f"asking for the {end} offsets", self._kafka) from exc
 
     def find_lost(self, positions: Mapping[Any, int], cause: Exception | None, parted: Mapping[Any, int]) -> None:
-        """Move positions that are of no use, as the policy says. `parted` says where a log was cut, where known."""
+        """Move lost positions according to the policy. `parted` says where a log was truncated, if known."""
         first, end = (self.bounds(positions, side) for side in ("earliest", "latest"))
         recreated = self._lineages.recreated([tuple(tp) for tp in positions])
         for tp, position in positions.items():
@@ -129,10 +129,10 @@ class Offsets:
                 self._lineages.adopt(tuple(tp))
 
     def _begin_first(self, partitions: Collection[Any]) -> None:
-        """The group has no offset of these partitions' topics: it never read them, or they were created anew.
+        """Begin in topics for which the group has no offset: it never read them, or they were recreated.
 
-        Where it begins is committed at once and for every partition, ours or not: an early crash skips nothing, and
-        a partition that has no offset later on is known to be new. Those whose state was restored go on where it ends.
+        The first offsets are committed at once, for every partition, ours or not. So an early crash skips nothing, and
+        a partition without an offset later on is known to be new. Partitions with restored state resume where it ends.
         """
         topics = sorted({tp.topic for tp in partitions})
         every = [TopicPartition(topic, number) for topic in topics for number in self._numbers(topic)]
@@ -154,11 +154,11 @@ class Offsets:
         except kafka_errors.KafkaError as exc:
             if isinstance(exc, kafka_errors.AuthorizationError):
                 raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
-            # A rebalance under way, or a broker that is slow: the next checkpoint commits, too.
+            # A rebalance is under way, or the broker is slow: the next checkpoint commits as well.
             log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
 
     def _starts(self, partitions: Collection[Any]) -> dict[Any, int]:
-        """Where the configuration says to begin; at the end of a log that has no record since that time."""
+        """Where the configuration says to begin; if it is a time, at the end of a log with no record since then."""
         start = self._section.start
         if not isinstance(start, datetime):
             return self.bounds(partitions, start)
@@ -171,9 +171,9 @@ class Offsets:
         return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
 
     def _of_new_logs(self, partitions: Collection[Any], ours: Collection[Any]) -> dict[Any, int]:
-        """Where to begin in topics that this process has read before they were deleted and created again.
+        """Where to begin in topics that were deleted and recreated after this process had read them.
 
-        What is left out of `ours` is noted.
+        Ranges left out of `ours` are recorded.
         """
         if not partitions:
             return {}
@@ -192,7 +192,7 @@ class Offsets:
         return self._lineages.topic_id(tuple(tp))
 
     def _begin_new(self, partitions: Collection[Any]) -> None:
-        """The group knows the topic, and not these partitions of it."""
+        """Begin partitions that are new to the group, in topics that it has read."""
         if not partitions:
             return
         policy, names = self._section.on_new_partition, ", ".join(f"{tp.topic}/{tp.partition}" for tp in partitions)

@@ -1,4 +1,4 @@
-"""How the client library is told to be a member of a consumer group."""
+"""The client library's options for a member of a consumer group."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def member_options(kafka: Kafka, section: KafkaSource) -> dict[str, Any]:
         "session_timeout_ms": session_ms,
         "max_poll_interval_ms": milliseconds(section.max_poll_interval_seconds),
         "heartbeat_interval_ms": min(_MAX_HEARTBEAT_MS, session_ms // 3),
-        # Eager: the library's cooperative assignor lets an evicted member reclaim partitions that are another's by now.
+        # Eager: the library's cooperative assignor lets an evicted member reclaim partitions that are now another's.
         "partition_assignment_strategy": [StickyPartitionAssignor, RangePartitionAssignor],
     }

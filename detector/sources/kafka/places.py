@@ -1,4 +1,4 @@
-"""Where a consumer group would begin to read, asked from outside while it has no members."""
+"""Where a consumer group would begin to read, found out from outside while it has no members."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from detector.sources.kafka.topics import without
 
 
 def places(kafka: Kafka, section: KafkaSourceSection, topic: str) -> dict[Partition, tuple[int, Lineage]]:
-    """Partition -> (offset of the next record that the group reads, of which log).
+    """Partition -> (offset of the next record that the group would read, lineage of its log).
 
-    By the very rules of a worker's start; where the group begins for the first time is committed, as there. Raises
+    The rules are those of a worker's start, including that the first offsets of a new group are committed. Raises
     BrokerUnreachable, AccessDenied, TopicMissing, PartitionsChanged.
     """
     options = {

@@ -1,4 +1,4 @@
-"""Where a consumer stands in its logs and where they end, as last heard. Nothing here asks a broker or waits."""
+"""A consumer's positions and the ends of its logs, as last reported. Nothing here asks a broker or waits."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from detector.records import Partition
 
 
 class Positions:
-    """Of the partitions that a consumer is assigned at the time."""
+    """Positions in the partitions currently assigned to a consumer."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
 
     def assigned(self, partitions: Collection[Partition]) -> list[Any]:
-        """Those of them that are ours, as the library names them."""
+        """Those of `partitions` that are assigned, as the library names them."""
         assigned = self._consumer.assignment()
         return [tp for tp in (TopicPartition(*partition) for partition in partitions) if tp in assigned]
 
     def at(self, tp: Any) -> int | None:
-        """Offset of the next record to be fetched."""
+        """Offset of the next record to hand out, if known."""
         try:
             position: int | None = self._consumer.position(tp, timeout_ms=0)
         except kafka_errors.KafkaError:
-            return None  # not settled yet, or not ours any more
+            return None  # not settled yet, or no longer ours
         return position
 
     def epoch(self, tp: Any) -> int:
-        """Of the leader that wrote what was fetched last."""
+        """Leader epoch of the last record fetched."""
         epoch: int = self._consumer._subscription.assignment[tp].position.leader_epoch
         return epoch
 
     def lags(self) -> Mapping[Partition, int]:
-        """Records between position and end; partitions of which nothing was heard yet are left out."""
+        """Records between position and end, without partitions not heard of yet."""
         lags: dict[Partition, int] = {}
         for tp in self._consumer.assignment():
             position, end = self.at(tp), self._end(tp)
@@ -45,7 +45,7 @@ class Positions:
         return lags
 
     def ends(self) -> Mapping[Partition, int]:
-        """Offset behind the last record of each; partitions of which nothing was heard yet are left out."""
+        """Offset after the last record of each partition, without partitions not heard of yet."""
         ends = {(tp.topic, tp.partition): self._end(tp) for tp in self._consumer.assignment()}
         return {partition: end for partition, end in ends.items() if end is not None}
 

@@ -1,4 +1,4 @@
-"""Silence is not health: partitions that are not read on, and brokers that have not answered for long."""
+"""Silence is not health: detects partitions that make no progress, and brokers that have long not answered."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from detector.errors import BrokerUnreachable, PartitionStalled
 from detector.records import Partition
 
 SILENCE_SECONDS = 60.0
-"""Metadata may be this much older than it ever is while brokers answer."""
+"""How much older metadata may be than it ever gets while brokers answer."""
 _CHECKS = 10
 
 
 class Progress:
-    """Finds partitions whose position stands still although records wait behind it."""
+    """Finds partitions whose position does not move although records wait."""
 
     def __init__(self, limit_seconds: float, now: Callable[[], float] = monotonic) -> None:
         self._limit_seconds = limit_seconds
@@ -23,16 +23,16 @@ class Progress:
         self._looked_at = now()
         self._positions: dict[Partition, int] = {}
         self._since: dict[Partition, float] = {}
-        """When a partition was first seen to have records that did not come."""
+        """When a partition was first seen with records that did not arrive."""
 
     def due(self) -> bool:
         """Whether it is time for another look."""
         return self._now() - self._looked_at >= self._interval_seconds
 
     def standing(self, positions: Mapping[Partition, int | None]) -> Collection[Partition]:
-        """Those that did not move since the last look, of the partitions that are to be read; None: not known yet."""
+        """The partitions that have not moved since the last look. A position of None is not known yet."""
         now = self._now()
-        if now - self._looked_at > 3 * self._interval_seconds:  # nobody has polled meanwhile
+        if now - self._looked_at > 3 * self._interval_seconds:  # nobody polled meanwhile
             self._since.clear()
         self._looked_at = now
         known = {partition: at for partition, at in positions.items() if at is not None}
@@ -42,7 +42,7 @@ class Progress:
         return standing
 
     def judge(self, ends: Mapping[Partition, int]) -> None:
-        """The ends of the partitions that stand. Raises PartitionStalled, retriable for the first half of the time."""
+        """Compare with the ends. Raises PartitionStalled from half of the limit on, retriable until the limit."""
         now = self._now()
         for partition, end in ends.items():
             position = self._positions[partition]
@@ -62,7 +62,7 @@ class Progress:
 
 
 def require_answers(metadata_age_seconds: float, max_age_seconds: float, where: str) -> None:
-    """Raises BrokerUnreachable where what is known of the cluster is older than it can be while a broker answers."""
+    """Raises BrokerUnreachable if the cluster metadata is older than it can get while a broker answers."""
     if metadata_age_seconds > max_age_seconds + SILENCE_SECONDS:
         raise BrokerUnreachable(
             f"no broker at {where} has answered for {metadata_age_seconds:.0f} s; check that its brokers are up"

@@ -1,4 +1,4 @@
-"""A range of a topic's records by time, read once and without a consumer group: nothing is committed."""
+"""Reads a time range of a topic's records, once and without a consumer group; nothing is committed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _POLL_MS = 500
 _MAX_RECORDS = 20_000
 _FETCH_BYTES = 4 << 20
 Report = Callable[[int, int], None]
-"""(offsets done, offsets in all)."""
+"""(offsets done, offsets in total)."""
 
 
 class KafkaRange:
-    """Records that were written to a topic in [first, last), unix seconds by the records' own time.
+    """Records written to a topic in [first, last), in unix seconds of the records' own time.
 
-    Raises BrokerUnreachable, AccessDenied, TopicMissing, and SourceError where there is no record in the range.
+    Raises BrokerUnreachable, AccessDenied, TopicMissing, and SourceError if the range has no records.
     """
 
     def __init__(self, kafka: Kafka, topic: str, first: float, last: float) -> None:
@@ -36,7 +36,7 @@ class KafkaRange:
         self._topic = topic
         self._timeout_ms = milliseconds(kafka.request_timeout_seconds)
         self.quarantine = Quarantine()
-        """What was stepped past, because no client can read it."""
+        """What was skipped because no client can read it."""
         self._consumer: Any = connect(KafkaConsumer, _consumer_options(kafka), f"topic {topic}", kafka)
         self._consumer._fetcher.PartitionRecords = partial(PartitionRows, quarantine=self.quarantine)
         try:
@@ -49,7 +49,7 @@ class KafkaRange:
             raise
 
     def batches(self, report: Report | None = None) -> Iterator[RawBatch]:
-        """In order: one partition after the other, each from its first offset on. Raises SourceError."""
+        """Batches of one partition after the other, each in offset order. Raises SourceError."""
         total = sum(end - start for start, end in self._spans.values())
         done = 0
         for number, (start, end) in self._spans.items():
@@ -66,7 +66,7 @@ class KafkaRange:
             self._consumer.close(timeout_ms=1_000)
 
     def _find(self, first: float, last: float) -> dict[int, tuple[int, int]]:
-        """Partition -> [start, end) of offsets, of those that hold a record of the range."""
+        """Partition -> offsets [start, end), for partitions that have records in the range."""
         numbers = self._consumer.partitions_for_topic(self._topic)
         if not numbers:
             raise TopicMissing(
@@ -93,7 +93,7 @@ class KafkaRange:
         return spans
 
     def _partition(self, number: int, start: int, end: int) -> Iterator[tuple[RawBatch | None, int]]:
-        """(records, if some came; the position behind them)."""
+        """Yields (records, if any came; the position after them)."""
         place = TopicPartition(self._topic, number)
         self._consumer.assign([place])
         self._consumer.seek(place, start)

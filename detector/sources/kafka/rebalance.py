@@ -1,4 +1,4 @@
-"""What a rebalance did, noted on the client's own thread and asked for on the worker's."""
+"""What a rebalance changed: noted on the client's own thread, read on the worker's."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from detector.records import Partition
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the library ships no types
     """Notes net changes. Runs on the thread that sends heartbeats, so it only marks and pauses.
 
-    Every eager rebalance revokes everything and mostly gives it back: only what does not come back is reported, and
-    what stays keeps its position. A new partition is paused before its first record can be fetched.
+    An eager rebalance revokes all partitions and usually gives most of them back. Only those that do not come back are
+    reported; those that stay keep their position. A new partition is paused before its first record can be fetched.
 
-    A member that was too slow to take its share of a generation, and gets the same one of the next, cannot know who
-    read it meanwhile: nothing stays, everything is lost and assigned anew.
+    A member that was too slow to take its share of one generation, and gets the same share in the next, cannot know who
+    read it meanwhile. So nothing stays: every partition is lost and newly assigned.
     """
 
     def __init__(self, pause: Callable[..., None], generation: Callable[[], int]) -> None:
-        """`generation` is the group's, of which partitions are being assigned; the broker counts them one by one."""
+        """`generation` returns the group generation being assigned; the broker increments it by one each time."""
         self._pause = pause
         self._generation = generation
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         self._changes = AssignmentChanges()
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        """Nothing yet: what was given up is known when the new assignment is."""
+        """Does nothing: what was given up is known only from the new assignment."""
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         now, generation = frozenset((tp.topic, tp.partition) for tp in assigned), self._generation()
@@ -59,7 +59,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             )
 
     def changes(self) -> AssignmentChanges:
-        """Since the last call; to be applied in the order lost, revoked, assigned."""
+        """Changes since the last call; to be applied in the order lost, revoked, assigned."""
         with self._lock:
             changes, self._changes = self._changes, AssignmentChanges()
         return changes

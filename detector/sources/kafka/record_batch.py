@@ -1,10 +1,10 @@
-"""Bytes of a Kafka record batch (message format 2) to records, in about a microsecond a record.
+"""Decodes the bytes of a Kafka record batch (message format 2), in about a microsecond per record.
 
-The client library builds two objects a record and decodes every header; that is 6 us of CPU, more than everything
-that the daemon then does with the sample. Here a record is a plain tuple, and headers are stepped over by length.
+The client library builds two objects per record and decodes every header. That takes 6 us of CPU, more than everything
+the daemon then does with the sample. Here a record is a plain tuple, and headers are skipped by length.
 
 Layout, as in Kafka's protocol guide, "Record Batch": `length, attributes, timestampDelta, offsetDelta, keyLength, key,
-valueLength, value, headers`, all integers zigzag varints but for `attributes` (one byte).
+valueLength, value, headers`. All integers are zigzag varints, except `attributes` (one byte).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = tuple[int, int, bytes | None, bytes | None]
 """(offset, timestamp in milliseconds, key, value)."""
 
 MAX_INFLATED_BYTES = 64 << 20
-"""What one batch may inflate to; 32 KiB of zstd can hold 1 GiB."""
+"""Limit on what one batch may inflate to; 32 KiB of zstd can hold 1 GiB."""
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _CODEC_PACKAGES = {"cramjam": "cramjam", "lz4.frame": "lz4", "zstandard": "zstandard"}
@@ -29,7 +29,7 @@ _XERIAL_HEADER_BYTES = 16
 
 
 class UnreadableBatch(Exception):
-    """No client can read this batch; the message says why, `reason` in one of a few words."""
+    """No client can read this batch. The message says why; `reason` is one of a few fixed words."""
 
     def __init__(self, detail: str, reason: str = "unreadable_batch") -> None:
         self.reason = reason
@@ -39,7 +39,7 @@ class UnreadableBatch(Exception):
 def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, append_time: int | None) -> list[Row]:
     """The `count` records of an inflated batch. Raises UnreadableBatch.
 
-    `append_time` replaces every record's own time where the broker stamped the batch.
+    If the broker stamped the batch, `append_time` replaces every record's own time.
     """
     try:
         rows, end = _rows(payload, count, first_offset, first_time)
@@ -55,7 +55,7 @@ def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, 
 
 
 def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tuple[list[Row], int]:
-    # Every varint is tried as the one byte that it mostly is: the calls saved are half of the cost.
+    # Most varints are a single byte, which is decoded inline: this saves calls, half of the cost.
     rows: list[Row] = []
     position, before = 0, first_offset - 1
     for _ in range(count):
@@ -94,7 +94,7 @@ def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tup
         if not raw & 1:
             value = payload[position : position + (raw >> 1)]
             position += raw >> 1
-        # One byte at least is left: the number of headers.
+        # At least one byte must be left: the number of headers.
         if position >= end:
             raise UnreadableBatch(f"the record at offset {offset} is longer than its length")
         position = end
@@ -103,7 +103,7 @@ def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tup
 
 
 def _raw_varint(payload: bytes, position: int, raw: int) -> tuple[int, int]:
-    """Go on with a varint whose first byte `raw` has its high bit set; the zigzag is not undone."""
+    """Decode the rest of a varint whose first byte `raw` has its high bit set; does not undo the zigzag."""
     value, shift = raw & 0x7F, 7
     while True:
         byte = payload[position]
@@ -117,7 +117,7 @@ def _raw_varint(payload: bytes, position: int, raw: int) -> tuple[int, int]:
 
 
 def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> bytes:
-    """The records' bytes, at most `limit` of them. Raises UnreadableBatch, or CodecMissing."""
+    """The records' bytes, at most `limit` of them. Raises UnreadableBatch or CodecMissing."""
     try:
         inflated: bytes = _INFLATE[codec](payload, limit)
     except KeyError as exc:
@@ -126,7 +126,7 @@ def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> byte
         raise CodecMissing(f"records are compressed with a codec that is not installed: {exc}") from exc
     except (UnreadableBatch, MemoryError):
         raise
-    except Exception as exc:  # each library has its own errors, and all mean the same
+    except Exception as exc:  # each library has its own errors, which all mean the same
         raise UnreadableBatch(f"it cannot be inflated: {exc}") from exc
     if len(inflated) > limit:
         raise _bomb(limit)
@@ -134,7 +134,7 @@ def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> byte
 
 
 def require_codecs() -> None:
-    """Raises CodecMissing unless topics of every compression can be read: to find out at start is better than later."""
+    """Raises CodecMissing unless every compression codec can be read; better found out at startup than later."""
     missing = []
     for module, package in _CODEC_PACKAGES.items():
         try:

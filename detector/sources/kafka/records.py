@@ -1,8 +1,8 @@
-"""Stands in for the part of kafka-python that turns fetched bytes into records.
+"""Replaces the part of kafka-python that turns fetched bytes into records.
 
-`Fetcher.PartitionRecords` is built for each partition of a fetch response and asked for records by `take`. This one
-gives plain tuples instead of `ConsumerRecord`s, which costs a fraction, and steps past a batch that no client can
-read, where the library's would stop the partition for ever.
+The library builds a `Fetcher.PartitionRecords` for each partition of a fetch response, and gets records with `take`.
+This version returns plain tuples instead of `ConsumerRecord`s, at a fraction of the cost, and skips a batch that no
+client can read, where the library's version would block the partition for ever.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _READ_COMMITTED = 1
 
 @dataclass(slots=True)
 class Quarantine:
-    """What was stepped past, and which batches are to be fetched once more before that."""
+    """What was skipped, and which batches to fetch once more before they are skipped."""
 
     ranges: list[SkippedRange] = field(default_factory=list)
     suspects: dict[Partition, int] = field(default_factory=dict)
-    """Offset of the batch that is fetched once more."""
+    """Offset of the batch to fetch once more."""
 
     def deserves_retry(self, partition: Partition, offset: int) -> bool:
-        """True the first time: a checksum may fail for the wire's sake, and then the next fetch is sound."""
+        """True the first time: if the checksum failed because of the network, the next fetch is sound."""
         if self.suspects.pop(partition, None) == offset:
             return False
         self.suspects[partition] = offset
@@ -60,7 +60,7 @@ class PartitionRows:
         on_drain: Callable[[Any], None] = lambda _: None,
         **_unused: Any,
     ) -> None:
-        """`epoch_at` is the leader epoch of the position, which the library would forget where nothing was fetched."""
+        """`epoch_at` returns the leader epoch of the position, which the library would lose if nothing was fetched."""
         self.topic_partition = tp
         self.next_fetch_offset = fetch_offset
         self.leader_epoch = epoch_at(tp)
@@ -83,7 +83,7 @@ class PartitionRows:
         return self._batches is not None
 
     def drain(self) -> None:
-        """Forget the rest."""
+        """Discard the rest."""
         if self._batches is not None:
             self._batches = None
             self._rows = []
@@ -91,7 +91,7 @@ class PartitionRows:
 
     def take(self, n: int) -> list[Row]:
         """Up to `n` rows in offset order; fewer only at the end of the response. Raises CodecMissing."""
-        if self._failure is not None:  # what lies behind must not be read as if nothing had been before it
+        if self._failure is not None:  # later records must not be read as if none were missing
             raise self._failure
         taken: list[Row] = []
         while self._batches is not None and len(taken) < n:
@@ -101,7 +101,7 @@ class PartitionRows:
             part = self._rows[self._cursor : self._cursor + n - len(taken)]
             self._cursor += len(part)
             taken += part
-            # Offsets behind the last record may be compacted away or belong to a control batch.
+            # Offsets after the last record may be compacted away or belong to a control batch.
             ended = self._cursor == len(self._rows)
             self.next_fetch_offset = self._behind_batch if ended else part[-1][0] + 1
         self.records_read += len(taken)
@@ -162,7 +162,7 @@ class PartitionRows:
         self._quarantine.ranges.append(skipped)
 
     def _is_wanted(self, batch: Any) -> bool:
-        """False for control batches and, when only committed records count, for those of aborted transactions."""
+        """False for control batches and, if only committed records count, for batches of aborted transactions."""
         if self._committed_only and batch.has_producer_id():
             while self._aborted and self._aborted[0].first_offset <= batch.last_offset:
                 self._aborted_producers.add(self._aborted.popleft().producer_id)
@@ -174,7 +174,7 @@ class PartitionRows:
 
 
 def raw_batch(tp: Any, rows: list[Row]) -> RawBatch:
-    """Rows of one partition as columns. A producer may leave the time out, which Kafka writes as -1."""
+    """Rows of one partition as columns. A producer may omit the time, which Kafka then stores as -1."""
     offsets, times, keys, values = zip(*rows, strict=True)
     milliseconds = np.array(times, dtype=np.float64)
     return RawBatch(

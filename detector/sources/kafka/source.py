@@ -1,4 +1,4 @@
-"""Records of Kafka topics, read as a member of a consumer group."""
+"""Reads Kafka topics as a member of a consumer group."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _REBALANCING = (
 
 
 class KafkaSource:
-    """A member of a consumer group that commits only what it is told to. One thread owns it.
+    """A member of a consumer group, owned by one thread. Commits first starts itself, all else only through `commit`.
 
-    Raises BrokerUnreachable, AccessDenied, TopicMissing or CodecMissing where it cannot even start.
+    Raises BrokerUnreachable, AccessDenied, TopicMissing or CodecMissing if it cannot start.
     """
 
     exhausted = False
 
     def __init__(self, kafka: Kafka, section: KafkaSourceSection, stall_seconds: float = 300.0) -> None:
-        """A partition that is not read on for `stall_seconds` although records wait in it is an error.
+        """It is an error if a partition makes no progress for `stall_seconds` although records wait in it.
 
-        So is a topic that is gone for so long.
+        So is a topic that is missing for that long.
         """
         require_codecs()
         self._kafka = kafka
@@ -63,16 +63,16 @@ class KafkaSource:
         self._committed: dict[Partition, int] = {}
         self._resumed: frozenset[Partition] = frozenset()
         self._unplaced: frozenset[Partition] = frozenset()
-        """Assigned, and nobody has said where to read on."""
+        """Assigned, but nothing has set their position yet."""
         self._sought: dict[Partition, int] = {}
-        """Where state goes on that was restored since the last poll."""
+        """Where partitions resume whose state was restored since the last poll."""
         self._taken: Taken = {}
-        """Records behind which the client's positions stand already: the next poll has them where this one fails."""
+        """Records that the client's positions have already passed: if a poll fails, the next one returns them."""
         self._progress = Progress(stall_seconds)
         self._closed = False
         self._consumer: Any = connect(KafkaConsumer, member_options(kafka, section), "source.kafka", kafka)
         self._positions = Positions(self._consumer)
-        # The seam that makes a record cost a fifth; the version of the library is pinned for its sake.
+        # This replacement cuts the cost of a record to a fifth; the library's version is pinned because of it.
         self._consumer._fetcher.PartitionRecords = partial(
             PartitionRows, quarantine=self._quarantine, epoch_at=self._positions.epoch
         )
@@ -84,15 +84,15 @@ class KafkaSource:
             self._membership = Membership(self._consumer._coordinator)
             self._rebalances = Rebalances(self._consumer.pause, lambda: self._membership.generation)
             self._consumer.subscribe(topics=section.topics, listener=self._rebalances)
-            self._refresh_metadata()  # a leader that learns of partitions after it shared them out does so again
+            self._refresh_metadata()  # a leader that learns of partitions after it assigned them assigns again
         except BaseException:
             self._consumer.close(autocommit=False, timeout_ms=1_000)
             raise
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
-        """Also settles where to start, and what to do where the position is not in the log any more."""
+        """Also decides where to start, and what to do if a position is no longer in the log."""
         self._find_what_is_wrong()
-        self._name_forgotten()  # before what begins is committed
+        self._name_forgotten()  # before first starts are committed
         unplaced = self._positions.assigned(self._unplaced & self._resumed)
         if unplaced:
             self._offsets.place(unplaced)
@@ -108,7 +108,7 @@ class KafkaSource:
             if not self._taken:
                 drain(self._consumer, self._taken, int(timeout_seconds * 1_000), self._section.max_poll_records)
         except kafka_errors.NoOffsetForPartitionError:
-            return []  # nobody has said yet where to read it
+            return []  # nothing has set its position yet
         except kafka_errors.OffsetOutOfRangeError as exc:
             self._offsets.find_lost(exc.args[0], exc, {})
             return []
@@ -134,7 +134,7 @@ class KafkaSource:
         return batches
 
     def changes(self) -> AssignmentChanges:
-        """The group's word, and whether the next poll joins a rebalance."""
+        """What the group changed, and whether the next poll joins a rebalance."""
         changes = self._rebalances.changes()
         concerned = changes.revoked | changes.lost | changes.assigned
         for partition in concerned:
@@ -167,7 +167,10 @@ class KafkaSource:
         return self._lineages.behind(partition)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Raises CommitRefused during a rebalance; commits of what moved on are repeated, to ask whether it is ours."""
+        """Raises CommitRefused during a rebalance.
+
+        An offset that was committed before is committed again if reading has moved on: this proves the partition ours.
+        """
         due = {
             tp: offset
             for tp in self._positions.assigned(offsets)
@@ -176,7 +179,7 @@ class KafkaSource:
         }
         if not due:
             return
-        self._name_forgotten()  # nobody could tell any more
+        self._name_forgotten()  # after the commit, nobody could tell
         try:
             forms = {tp: committed_form(offset, self._lineages.behind(tuple(tp))) for tp, offset in due.items()}
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
@@ -194,15 +197,15 @@ class KafkaSource:
             self._sought.clear()
 
     def lag(self) -> Mapping[Partition, int]:
-        """Partitions of which nothing was heard yet are left out."""
+        """Partitions not heard of yet are left out."""
         return self._positions.lags()
 
     def ends(self) -> Mapping[Partition, int]:
-        """Partitions of which nothing was heard yet are left out."""
+        """Partitions not heard of yet are left out."""
         return self._positions.ends()
 
     def close(self, timeout_seconds: float) -> None:
-        """A static member stays in the group until its session ends, so that a restart causes no rebalance."""
+        """A static member stays in the group until its session expires, so that a restart causes no rebalance."""
         if self._closed:
             return
         self._closed = True
@@ -212,7 +215,7 @@ class KafkaSource:
             log.warning("source_close_failed", error=f"{type(exc).__name__}: {exc}")
 
     def _find_what_is_wrong(self) -> None:
-        """What the library does not say by itself. Raises SourceError."""
+        """Look for problems that the library does not report by itself. Raises SourceError."""
         if self._membership.fenced:
             raise self._fenced()
         if not self._progress.due():

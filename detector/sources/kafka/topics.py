@@ -1,4 +1,4 @@
-"""The topics that are to be read: that there are such, at the start and ever after."""
+"""Checks that the topics to read exist, at startup and from then on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detector.kafka.client import translate
 
 
 class Topics:
-    """The topics of a group, as a consumer hears of them."""
+    """The topics of a group, as its consumer hears of them."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Topics:
         self._gone_since: dict[str, float] = {}
 
     def require(self) -> None:
-        """Ask for all of them. Raises TopicMissing, or another SourceError where nobody answers."""
+        """Ask for all topics. Raises TopicMissing, or another SourceError if no broker answers."""
         for topic in self._section.topics:
             try:
                 found = self._consumer.partitions_for_topic(topic)
@@ -43,9 +43,9 @@ class Topics:
                 raise TopicMissing(without(topic, self._kafka, self._section))
 
     def look(self) -> None:
-        """What was last heard of them. Raises TopicMissing, retriable for as long as it may be created anew.
+        """Check what was last heard of the topics. Raises TopicMissing, retriable until the limit: it may be recreated.
 
-        The library takes a topic that is gone for one without partitions, which the group has shared out.
+        The library reports nothing: to it, a missing topic is one without partitions, all of them assigned.
         """
         now = self._now()
         gone = [topic for topic in self._section.topics if not self._consumer._cluster.partitions_for_topic(topic)]
@@ -62,7 +62,7 @@ class Topics:
 
 
 def without(topic: str, kafka: Kafka, section: KafkaSourceSection) -> str:
-    """That a topic to read is not there, and how to mend it."""
+    """Error text: a topic to read does not exist, and how to fix that."""
     internal = section.partitioning == "repartition" and topic == section.repartition_topic
     key, mend = ("repartition_topic", "`detector admin init` creates it") if internal else ("topics", "create it")
     return (
