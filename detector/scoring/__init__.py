@@ -1,4 +1,4 @@
-"""Residual and memory to tail probability to `anomaly_score`; more than 1 is anomalous. Streams, and groups of them."""
+"""From residual and memory to tail probability to `anomaly_score`, for streams and groups; above 1 is anomalous."""
 
 from detector.scoring.group import GroupScorer
 from detector.scoring.score import Score, ScorerSettings

@@ -1,11 +1,11 @@
-"""A stream that is calmer than it ever was: noise that dies away, a season or jobs that do not come.
+"""Streams calmer than ever before: noise that dies away, a season or jobs that fail to come.
 
-The activity of a stream is the mean size of its residuals over a window of two hours of event time, but of at least 16
-and at most 64 samples. Its level is the logarithm of that, clipped to a range in deviations of the residuals (the level
-itself is not in these deviations, which an outage inflates for good). Novelty is how far the level is below the lowest
-so far, in deviations of the level. It counts less than whole, because neighbouring levels share their samples. A level
-enters the record a window late, so that a calm does not excuse itself. Repeats of a value count nothing here:
-`flatline.py` judges them.
+The activity of a stream is the mean size of its residuals over two hours of event time, but over at least 16 and at
+most 64 samples. Its level is the logarithm of the activity, clipped to a range in deviations of the residuals. (The
+level itself is not in these deviations, which an outage inflates for good.) Novelty is how far the level is below the
+lowest so far, in deviations of the level. It has a weight below 1 because neighbouring levels share samples. A level
+enters the record one window late, so a calm does not excuse itself. Repeated values do not count here: `flatline.py`
+judges them.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ Float64 = npt.NDArray[np.float64]
 
 WINDOW_SECONDS = 7_200.0
 FEWEST, MOST = 16, 64
-"""Samples of the window, whatever their interval."""
+"""Limits of the window in samples, whatever their interval."""
 PLACES = FEWEST
-"""Levels on their way into the record, spread over a window."""
+"""Levels waiting to enter the record, spread over a window."""
 FIRST = 100.0
-"""Samples before levels count, and before they are judged."""
+"""Samples before levels are recorded; after twice as many, levels are judged."""
 LEAST_LEVEL, LARGEST_LEVEL = np.log(1e-3), 3.0
 LEAST_DEVIATION = 0.1
 WEIGHT = 0.7
 NONE_YET = 1000.0
-"""A lowest level that every level is below."""
+"""Stands for a lowest level that is not known yet; greater than every level."""
 
 
 class Level(NamedTuple):
-    """What `learn` needs to know again; all [B]."""
+    """Result of `Calm.level`; all [B]."""
 
     activity: Float64
-    """Mean size of the last residuals, this one included, in the stream's units."""
+    """Mean size of the last residuals, including this one, in the stream's units."""
     level: Float64
-    """Its logarithm."""
+    """Logarithm of the activity, clipped."""
     novelty: Float64
-    """Weighted deviations below the lowest level on record; 0 before there is one."""
+    """Weighted deviations below the lowest level on record; 0 until there is one."""
 
 
 class Calm:
@@ -59,7 +59,7 @@ class Calm:
     def level(
         self, state: Columns, rows: Rows, residual_B: Float64, deviation_B: Float64, interval_seconds_B: Float64
     ) -> Level:
-        """How active the streams are with these residuals; changes nothing. Deviations are positive."""
+        """Activity, level and novelty with these residuals; changes nothing. Deviations are positive."""
         seen_B = state["calm_seen"][rows].astype(np.float64)
         activity_B = state["calm_activity"][rows]
         rate_B = np.maximum(1.0 / _window(interval_seconds_B), 1.0 / (seen_B + 1.0))
@@ -74,7 +74,7 @@ class Calm:
         return Level(activity_B, level_B, novelty_B)
 
     def update(self, state: Columns, rows: Rows, level: Level, interval_seconds_B: Float64) -> None:
-        """Take in what `level` said of this round."""
+        """Take in the results of `level` for this round."""
         seen_B = state["calm_seen"][rows]
         counts_B = seen_B >= FIRST
         apart_B = _window(interval_seconds_B).astype(np.int64) // PLACES
@@ -91,5 +91,5 @@ class Calm:
 
 
 def _window(interval_seconds_B: Float64) -> Float64:
-    """[B] samples of the window."""
+    """[B] length of the window in samples."""
     return np.clip(WINDOW_SECONDS / interval_seconds_B, FEWEST, MOST)

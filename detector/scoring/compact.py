@@ -1,4 +1,4 @@
-"""Parts of the compact profile: a memory of few numbers, and those that keep nothing of a stream and say nothing."""
+"""Parts of the compact profile: a memory of few numbers, and stand-ins that keep no state and find nothing."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail
 
 VALUES, RESIDUALS = 9, 8
-"""Numbers that a stream remembers; together with all else it keeps they fit 1 KiB."""
+"""Numbers that a stream remembers, chosen so that all of its state fits in 1 KiB."""
 TAIL = PooledTail(threshold=0.1, rate=0.002, mean_excess=0.237)
-"""Of quiet synthetic streams, as the full profile's: a coarse memory finds less that is new."""
+"""Measured on quiet synthetic streams, as the full profile's tail; a coarse memory finds less that is new."""
 ALONE = 0.8
-"""Most that one recurrence is worth, in deviations: less than an alarm takes where samples are minutes apart. A new
-level is told when it comes, not with each sample until it is established, a day later."""
+"""Most that one recurrence is worth, in deviations: too little for an alarm if samples are minutes apart. So a new
+level alerts when it begins, not with each sample until it is established a day later."""
 
 
 class CoarseMemory(FewNumbers):
-    """Few numbers lie far apart: what is nearer to one of them than the closest two are to each other is not new.
+    """A memory of few numbers far apart: one nearer to any than the closest two are to each other is not new.
 
-    Beyond the smallest and the largest of them, which are always kept, a distance counts in full.
+    Beyond the smallest and the largest number, which are always kept, distances count in full.
     """
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
@@ -72,7 +72,7 @@ class NoHabit(DailyHabit):
 
 
 class NoMemory(NoveltyMemory):
-    """Nothing is remembered, and nothing is new."""
+    """Nothing is remembered, and no number is new."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -108,7 +108,7 @@ class NoCalm(Calm):
 
 
 class NoRecurrence(Recurrence):
-    """What lasts is worth no more than one sample, and an outage that comes again no alarm by itself."""
+    """A lasting recurrence is worth no more than a single sample, and a repeated outage by itself is no alarm."""
 
     alone = ALONE
 

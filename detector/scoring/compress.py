@@ -9,7 +9,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def compressed(ratio_B: Float64) -> Float64:
-    """[B] beyond 1, 1 + log: tails are heavier than exponential out there.
+    """[B] the ratio, above 1 replaced by 1 + its logarithm: far out, tails are heavier than exponential.
 
     >>> compressed(np.array([0.5, 1.0, np.e])).tolist()
     [0.5, 1.0, 2.0]

@@ -1,12 +1,12 @@
-"""A stuck value: how improbable the present run of repeats is under the stream's own habit of repeating.
+"""Stuck values: how improbable the current run of repeats is, given how often the stream repeats itself.
 
-A step is a repeat when the value moves by less than `STILL` of its usual step. Two chances are learnt from the stream,
-each from a prior by pseudo-counts: that a run of repeats begins, and that it goes on. -log P(run >= k) = -log begin -
-(k - 1) log go_on. A stream that stands still for hours by habit has both chances near 1 and is never surprised; one
-that never repeated is surprised by the tenth repeat, or sooner where samples are far apart. Past `LONGEST` steps the
-run is the new normal. Two equal values are a coincidence, and a stream that hardly ever moved has no habit of moving:
-neither is judged. The three longest runs are set aside: the habit is learnt from all others, so that an outage excuses
-neither its second nor its third coming.
+A step is a repeat if the value moves by at most `STILL` of its usual step. Two probabilities are learned per stream,
+each with a prior as pseudo-counts: that a run of repeats begins, and that it continues. -log P(run >= k) = -log begin -
+(k - 1) log go_on. For a stream that often stands still for hours, both are near 1 and no run is a surprise; for one
+that never repeated, the tenth repeat is, or an earlier one if samples are far apart. Past `LONGEST` steps, the run is
+the new normal. Two equal values are a coincidence, and a stream that hardly ever moved has no habit of moving: neither
+is judged. The habit is learned from all runs but the three longest, so an outage excuses neither the second nor the
+third of its kind.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Float64 = npt.NDArray[np.float64]
 
 STILL = 0.001
 SHORTEST, LONGEST = 2.0, 16.0
-"""Repeats in a row that are judged."""
+"""Range of run lengths that are judged, in repeats."""
 FIRST_MOVES = 60.0
 BEGIN_PRIOR, BEGIN_WEIGHT = 0.02, 20.0
 GO_ON_PRIOR, GO_ON_WEIGHT = 0.4, 20.0
 UNHEARD = 3.0
-"""Times the shortest of the runs set aside that a run must exceed."""
+"""A run must be longer than this many times the shortest of the runs set aside."""
 ASIDE = 3
 STEP_RATE = 1.0 / 256.0
 
@@ -45,13 +45,13 @@ class FlatLine:
     )
 
     def run(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
-        """[B] repeats in a row, this sample included; 0 where the value moved."""
+        """[B] repeats in a row, including this sample; 0 if the value moved."""
         step_B = np.abs(values_B - state["flat_last"][rows])
         repeat_B = step_B <= STILL * state["flat_step"][rows]
         return np.where(repeat_B, state["flat_run"][rows] + 1.0, 0.0)
 
     def surprise(self, state: Columns, rows: Rows, run_B: Float64) -> Float64:
-        """[B] -log P(a run this long) under the habit; 0 for a run much like one before, and once accepted."""
+        """[B] -log P(a run this long) under the habit; 0 for a run similar to an earlier one, and once accepted."""
         surprise_B = np.zeros(len(rows))
         judged_B = (run_B >= SHORTEST) & (run_B <= LONGEST) & (state["flat_moving"][rows] >= FIRST_MOVES)
         repeats = np.flatnonzero(judged_B)
@@ -68,7 +68,7 @@ class FlatLine:
         return np.where(run_B > UNHEARD * state["flat_longest"][rows, -1], surprise_B, 0.0)
 
     def update(self, state: Columns, rows: Rows, values_B: Float64, run_B: Float64) -> None:
-        """Learn this round's steps; a run counts towards the habit when it has ended and is not set aside."""
+        """Learn this round's steps; a run counts towards the habit once it has ended, unless it is set aside."""
         before_B = state["flat_run"][rows]
         repeat_B = run_B > 0.0
         state["flat_moving"][rows] += before_B == 0.0
@@ -79,18 +79,18 @@ class FlatLine:
         self._learn_step(state, rows, values_B, repeat_B)
 
     def _learn_run(self, state: Columns, rows: Rows, runs_B: Float64) -> None:
-        """Set these runs aside, longest first; learn those that make room."""
+        """Keep the `ASIDE` longest runs aside; learn from the one left over."""
         longest_BK = np.concatenate([state["flat_longest"][rows], runs_B[:, None]], axis=1)
         longest_BK = -np.sort(-longest_BK, axis=1)
         state["flat_longest"][rows] = longest_BK[:, :ASIDE]
         run_B = longest_BK[:, ASIDE]
-        # A run of k had k - 1 chances to go on that it took, and one that it did not.
+        # A run of k repeats continued k - 1 times and stopped once.
         state["flat_begun"][rows] += run_B > 0.0
         state["flat_still"][rows] += run_B
         state["flat_gone_on"][rows] += np.maximum(run_B - 1.0, 0.0)
 
     def _learn_step(self, state: Columns, rows: Rows, values_B: Float64, repeat_B: npt.NDArray[np.bool_]) -> None:
-        """The usual step is the mean over steps that were no repeats, a single one capped at eight times the mean."""
+        """Follow the usual step: the mean over steps that were not repeats, each capped at eight times the mean."""
         step_B = np.fmax(np.abs(values_B - state["flat_last"][rows]), 0.0)
         usual_B = state["flat_step"][rows]
         moved_B = np.where(usual_B > 0.0, np.minimum(step_B, 8.0 * usual_B), step_B)

@@ -1,19 +1,21 @@
-"""One score for the streams that belong together: the metrics of a host, the hosts of a service.
+"""One score for streams that belong together: the metrics of a host, the hosts of a service.
 
-A group is judged once a tick of event time, from what its members showed in that tick. Its statistic has four parts:
+A group is judged once per tick of event time, from its members' samples in that tick. Its statistic has four parts:
 
-- novelty, the root mean square over the members, smoothed: many that are each a little unlike their past;
-- size of the residuals, as logarithms, root mean square, smoothed: many that are hard to forecast;
-- reach, how far members are from where they usually are, root mean square, smoothed longer: an outage that has
-  happened before;
-- jump, the three largest residuals beyond what is ordinary for them, held for some ticks: a few, however briefly.
+- novelty: root mean square over the members, smoothed. Finds many members that each differ a little from their past.
+- size: root mean square of the logarithms of the residuals' sizes, smoothed. Finds many members that are hard to
+  forecast.
+- reach: root mean square of the members' distances from where they usually are, smoothed longer. Finds outages of a
+  kind that has happened before.
+- jump: excess of the three largest residuals over what is ordinary for them, held for some ticks. Finds a few members,
+  however briefly.
 
-The latter three count by what they exceed their own mean, with one weight; of size and reach, which often tell of the
-same, the larger. Members move together, so nothing here counts them as independent: one pooled tail for each profile,
-measured on groups whose members share what moves them, turns the statistic into a probability, and the group has an
-alarm budget of its own.
+The last three count by how far they exceed their own means, with the same weight. Size and reach often show the same
+event, so only the larger one counts. Members move together, so they are never treated as independent: one pooled tail
+per profile, measured on groups whose members share causes, turns the statistic into a probability. A group has its own
+alarm budget.
 
-Shape legend: F members of all groups of a call, one group after the other; G groups.
+Shape legend: N samples of members; F members of all groups in a call, group after group; G groups.
 """
 
 from __future__ import annotations
@@ -35,52 +37,52 @@ Bools = npt.NDArray[np.bool_]
 SMOOTHING = 1.0 / 8.0
 REACH_SMOOTHING = 1.0 / 16.0
 RELEASE = 1.0 / 8.0
-"""A jump counts at once and is let go at this rate: incidents of three ticks are incidents."""
+"""A jump counts at once and decays at this rate, so an incident of only three ticks is found."""
 USUAL_RATE = 1.0 / 5_000.0
 WEIGHT = 0.5
-"""Of jump, and of the larger of size and reach, against novelty."""
+"""Weight of the jump, and of the larger of size and reach, relative to novelty."""
 LARGEST = 3
 ORDINARY_JUMP = 1.0
-"""What the logarithm of the largest residuals may exceed its mean by."""
+"""Amount by which the logarithm of the largest residuals may exceed its mean without counting."""
 NOVELTY_CAP = 50.0
-"""What one member's novelty counts at most, in deviations."""
+"""Most that one member's novelty counts, in deviations."""
 REACH_CAP = 20.0
-"""The same of its distance from where it usually is."""
+"""The same for a member's distance from where it usually is."""
 HALF_TRUST_TICKS = 500.0
-"""History at which a group's statistic counts half: its usual level is not known yet."""
+"""History at which a group's statistic has half weight; a younger group's usual level is uncertain."""
 TAIL = PooledTail(threshold=0.05, rate=0.0039, mean_excess=0.074)
-"""Of quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet` measures others."""
+"""Measured on quiet synthetic groups at 1, 5 and 60 minutes; `python -m benchmarks.detection fleet` measures others."""
 COMPACT_TAIL = PooledTail(threshold=0.05, rate=0.001, mean_excess=0.05)
-"""The same of streams of the compact profile, whose coarse memories find less that is new."""
+"""The same for streams of the compact profile, whose coarse memories find less that is new."""
 
 
 class GroupScore(NamedTuple):
-    """What a tick says of each group; all [G]."""
+    """Verdict on one tick of each group; all [G]."""
 
     statistic: Float64
     expected: Float64
-    """What is usual for the statistic: its running mean."""
+    """Running mean of the statistic."""
     limit: Float64
-    """The statistic that is worth an alarm."""
+    """The statistic that would be worth an alarm."""
     anomaly_score: Float64
-    """More than 1 is anomalous; 0 while the group warms up."""
+    """Above 1 is anomalous; 0 during warmup."""
     surprise: Float64
     parts: Parts
 
 
 class Parts(NamedTuple):
-    """Of the statistic; all [G]."""
+    """Parts of the statistic; all [G]."""
 
     novelty: Float64
     size: Float64
     reach: Float64
     largest: Float64
-    """Mean logarithm of the largest sizes in the tick."""
+    """Mean logarithm of the tick's largest sizes."""
     jump: Float64
 
 
 class Seen(NamedTuple):
-    """What members' samples showed; all [N]."""
+    """Scores of members' samples; all [N]."""
 
     novelty: Float64
     size: Float64
@@ -92,13 +94,13 @@ class Members(NamedTuple):
     """The members of G groups."""
 
     rows: Rows
-    """[F] members, one group after the other."""
+    """[F] members, group after group."""
     starts: Int64
-    """[G] where each group's begin; each has at least one."""
+    """[G] where each group's members begin; each group has at least one."""
 
 
 class GroupScorer:
-    """Columns `group.*`: of a member what it showed in the present tick, of a group's own row what it was judged by."""
+    """Columns `group.*`: in a member's row its evidence of the current tick, in a group's own row its statistics."""
 
     fields = (
         Field("group.seen", dtype="float64", initial=-1.0),
@@ -120,13 +122,13 @@ class GroupScorer:
     )
 
     def __init__(self, alerts_per_group_week: float = 0.5, warmup_ticks: int = 60, *, compact: bool = False) -> None:
-        """`compact` where the members' own scores are of that profile."""
+        """Set `compact` if the members are scored with the compact profile."""
         self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(alerts_per_group_week)
         self.warmup_ticks = warmup_ticks
 
     def take(self, state: Columns, rows_N: Rows, ticks_N: Float64, seen: Seen) -> None:
-        """Members' samples of a group's present tick; of several samples of one member the largest count."""
+        """Take in members' samples of a group's current tick; of several of one member, the largest scores count."""
         fresh = rows_N[state["group.seen"][rows_N] != ticks_N]
         for name, values_N in seen._asdict().items():
             column = state[f"group.{name}"]
@@ -135,7 +137,7 @@ class GroupScorer:
         state["group.seen"][rows_N] = ticks_N
 
     def score(self, state: Columns, groups: Rows, members: Members) -> GroupScore:
-        """Judge the tick that ends, `group.tick` of each; changes nothing."""
+        """Judge the tick that ends, `group.tick` of each group; changes nothing."""
         parts = self._parts(state, groups, members)
         size_G = parts.size - state["group.usual_size"][groups]
         reach_G = np.log1p(parts.reach) - state["group.usual_reach"][groups]
@@ -155,7 +157,7 @@ class GroupScorer:
         )
 
     def _parts(self, state: Columns, groups: Rows, members: Members) -> Parts:
-        """What the members that were seen in the tick show, smoothed or held."""
+        """Parts of the statistic, from the members seen in the tick; smoothed or held."""
         counts_G = np.diff(np.append(members.starts, len(members.rows)))
         seen_F = state["group.seen"][members.rows] == np.repeat(state["group.tick"][groups], counts_G)
         present_G = np.maximum(np.add.reduceat(seen_F.astype(np.float64), members.starts), 1.0)
@@ -180,7 +182,7 @@ class GroupScorer:
         )
 
     def learn(self, state: Columns, groups: Rows, times_G: Float64, said: GroupScore) -> None:
-        """Take in the tick that `score` judged; it ends at `times_G`."""
+        """Take in the tick that `score` judged, which ends at `times_G`."""
         ticks_G = state["group.ticks"][groups] + 1.0
         rate_G = np.maximum(1.0 / ticks_G, USUAL_RATE)
         parts = said.parts
@@ -201,7 +203,7 @@ class GroupScorer:
         self._budget.update(state, groups, times_G, said.surprise)
 
     def remember_peaks(self, state: Columns, groups: Rows, members: Members, fresh_G: Bools) -> None:
-        """Each member's largest score of the episode; anew where the group has no open alert before this tick."""
+        """Keep each member's largest score of the episode; groups in `fresh_G` had no open alert and start anew."""
         counts_G = np.diff(np.append(members.starts, len(members.rows)))
         seen_F = state["group.seen"][members.rows] == np.repeat(state["group.tick"][groups], counts_G)
         score_F = np.where(seen_F, state["group.score"][members.rows], np.float32(0.0))

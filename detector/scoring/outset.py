@@ -1,8 +1,8 @@
-"""A warm-up that one absurd value rules: what a gauge says before its first measurement, an overflow, another unit.
+"""A warmup dominated by one absurd value: a gauge before its first measurement, an overflow, another unit.
 
-Nothing is judged in the warm-up, and all is learnt. But deviations forget nothing, so one value far beyond all others
-would hide these for good. Where the smallest or the largest number of the warm-up is so far from the next one, the
-stream begins anew behind it.
+During warmup nothing is judged and everything is learned. But deviations never forget, so one value far beyond all
+others would hide those for good. If the smallest or the largest number of the warmup is that far from the next one, the
+stream starts again after it.
 
 Shape legend: B rows of one call, K numbers of a stream.
 """
@@ -17,10 +17,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 def is_ruled(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
-    """[B] whether one number is further from all others than `absurd` times what these span.
+    """[B] whether one number is further from all others than `absurd` times the span of these.
 
-    Numbers are in ascending order, infinity behind them where there are fewer than K. A span is at least the share
-    `floor` of the numbers' size, and that size where the others are all the same.
+    Numbers ascend, padded with infinity if there are fewer than K. The span is at least the share `floor` of the
+    numbers' size; if the others are all equal, it is that size itself.
 
     >>> is_ruled(np.array([[1.0, 1.0, 2.0, 900.0], [-9e3, 3.0, 3.0, np.inf], [1.0, 2.0, 3.0, 900.0]]), 500.0, 1e-4)
     array([ True,  True, False])
@@ -36,7 +36,7 @@ def is_ruled(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
 
 
 def _span(first_B: Float64, last_B: Float64, floor: float) -> Float64:
-    """[B] from one number to the other; infinite where both are nought, of which nothing is far."""
+    """[B] span of two numbers, with the floor of `is_ruled`; infinite if both are 0: nothing is far from them."""
     size_B = np.maximum(np.abs(first_B), np.abs(last_B))
     span_B = np.where(last_B > first_B, np.maximum(last_B - first_B, floor * size_B), size_B)
     return np.where(span_B > 0.0, span_B, np.inf)

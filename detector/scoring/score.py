@@ -1,4 +1,4 @@
-"""What a scorer is told, and what it says of a round."""
+"""Settings of a scorer, and its result for a round."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ScorerSettings:
-    """The `scoring` section of the configuration, by the same names."""
+    """The `scoring` section of the configuration, with the same names."""
 
     alerts_per_stream_week: float = 0.1
     warmup_samples: int = 60
@@ -29,32 +29,33 @@ class ScorerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one round of samples is worth, and what `learn` needs to know again. All [B]."""
+    """Scores of one round of samples, and the intermediate results that `learn` needs. All [B]."""
 
     raw: Float64
+    """The largest novelty, weighted by trust, in deviations."""
     anomaly_score: Float64
-    """More than 1 is anomalous; 0 while the stream warms up."""
+    """Above 1 is anomalous; 0 during warmup."""
     lower: Float64
     upper: Float64
     warming: Bools
     surprise: Float64
-    """-log p of the more surprising part; 0 while the stream warms up."""
+    """-log p of the more surprising part; 0 during warmup."""
     believed: Float64
-    """What is to be learnt: the values, but the expectation in the place of an absurd one with which alarms begin."""
+    """Values to learn from: the given ones, except that an absurd value that starts an alarm becomes the forecast."""
     residual: Float64
-    """Value less forecast; after a pause, what is left of it."""
+    """Value minus forecast; after a pause, reduced as `Scorer._residual` describes."""
     size: Float64
-    """The residual without its sign, in deviations of the residuals so far."""
+    """Absolute residual, in deviations of the residuals so far."""
     reach: Float64
-    """Distance of the value from the mean of all before it, or from its daily habit where that is nearer, in deviations
+    """Distance of the value from the mean of all earlier ones, or from the daily habit if that is nearer, in deviations
     of the values."""
     rare: Bools
-    """The value is far from all that is established."""
+    """The value is far from every established one."""
     value_distance: Distance
     residual_distance: Distance
     departure: Departure
     habit_distance: Distance
-    """Of the rows whose habit is open, in their order."""
+    """Only of the rows whose daily habit counts (`departure.is_open`), in their order."""
     flat_run: Float64
     level: Level
-    """Of the rows whose value moved, in their order."""
+    """Only of the rows whose value moved, in their order."""

@@ -1,15 +1,16 @@
 """From a sample and its forecast to an anomaly score, and the learning that follows.
 
-raw = the largest of up to four novelties: of the value, of the residual, of a calm like none before, and, where a
-stream has a daily habit, of the departure from it. Each is in its own standard deviations over the whole history; a
-value's are those of its side of the mean where they are less. With a history of n samples each is multiplied by
+raw is the largest of up to four novelties: of the value, of the residual, of a calm, and, if the stream has a daily
+habit, of the departure from it. Each is in its own standard deviations over the whole history; for a value, the
+deviation of its side of the mean is used if that is smaller. With a history of n samples, each novelty is multiplied by
 n / (n + 500), and the part that is a recurrence by n / (n + 300).
 
-p is the tail probability of raw, or that of a plain alarm where that is smaller: of a run of repeats, and of a residual
-far from all that is established, even if it happened before (`PLAIN_WORTH`). anomaly_score = log p / log p_budget, so
-more than 1 is rarer than the alarm budget allows; beyond 1 it grows with the logarithm of that ratio.
-`score` reads, `learn` writes; both are elementwise over rows, so a result does not depend on which rows share a call.
-Finite for every finite |value| <= 1e30.
+p is the tail probability of raw, or that of a plain alarm if that is smaller: a run of repeats, or a residual far from
+every established one, even if it happened before (`PLAIN_WORTH`). anomaly_score = log p / log p_budget, so above 1 a
+sample is rarer than the alarm budget allows; beyond 1, the score grows with the logarithm of that ratio.
+
+`score` reads, `learn` writes. Both are elementwise over rows, so a result does not depend on which rows share a call.
+Results are finite for every finite |value| <= 1e30.
 """
 
 from __future__ import annotations
@@ -40,34 +41,35 @@ Bools = npt.NDArray[np.bool_]
 
 LARGEST = 1e31
 NOISE_FLOOR = 1e-4
-"""Least deviation as a share of the value's magnitude: a stream without noise must not explode."""
+"""Minimum deviation as a share of the values' magnitude: scores of a stream without noise must not explode."""
 HALF_TRUST_SAMPLES = 500.0
 """History at which a novelty counts half: much is new to a short memory."""
 HALF_TRUST_RETURNS = 300.0
-"""The same for a recurrence: that a value was there before is known sooner than that none was."""
+"""The same for a recurrence: it takes less history to know that a value was seen before than that it was not."""
 LEAST_SHARE = 0.1
-"""Least deviation of residual and departure as a share of the value's: a perfect forecast must not make scores
-explode."""
+"""Minimum deviation of residuals and departures as a share of the values' deviation: a perfect forecast must not make
+scores explode."""
 ABSURD = 500.0
-"""Deviations of the values from their mean beyond which a value may be no measurement: an overflow, another unit.
-Deviations forget nothing: after one that was learnt nothing else would be rare again."""
+"""Deviations from the mean beyond which a value may not be a measurement: an overflow, another unit. Deviations never
+forget, so after learning one such value nothing else would be rare again."""
 PAUSE = 2.5
-"""Usual intervals between two samples beyond which the forecast was for another moment; one missing sample is none."""
+"""Usual intervals between two samples beyond which the forecast was for another moment; one missing sample is not a
+pause."""
 HABIT_SIZE = 32
 PLAIN_WORTH = 1.05
-"""What a plain alarm is worth, in prices of an alarm: good for one, but not for one that outranks what is new. A run of
-repeats is worth no more, because its probability is extrapolated from the stream's habit of repeating; an outage that
-happened before is worth as much, as long as the stream has hardly overspent its budget."""
+"""Worth of a plain alarm, as a multiple of the price: enough for an alarm, but never to outrank what is new. A run of
+repeats is worth at most this, because its probability is extrapolated from the stream's habit of repeating. An outage
+that happened before is worth this much as long as the stream has hardly overspent its budget."""
 TAIL = PooledTail(threshold=0.1, rate=0.01, mean_excess=0.228)
-"""Of quiet synthetic streams, seed 72, at 1, 5 and 60 minutes in equal shares, so that budgets of 0.1 to 0.5 alerts a
-stream and week are kept over all; `python -m benchmarks.detection quiet` measures others."""
+"""Fitted to quiet synthetic streams (seed 72; 1, 5 and 60 minutes in equal shares), to keep budgets of 0.1 to 0.5
+alerts per stream and week on the whole; `python -m benchmarks.detection quiet` measures others."""
 
 
 class Scorer:
     """All scoring state of a stream."""
 
     def __init__(self, settings: ScorerSettings | None = None, *, compact: bool = False) -> None:
-        """A `compact` one remembers fewer numbers, and judges neither daily habit nor calm."""
+        """A `compact` scorer remembers fewer numbers, and judges neither daily habit nor calm."""
         self.settings = settings or ScorerSettings()
         self._values = CoarseMemory("value", VALUES) if compact else NoveltyMemory("value")
         self._residuals = CoarseMemory("residual", RESIDUALS) if compact else NoveltyMemory("residual")
@@ -87,7 +89,7 @@ class Scorer:
         self.fields = tuple(field for part in (*memories, *others) for field in part.fields)
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
-        """Judge one round against the forecasts made before it. A `loc` that is not finite counts as the value."""
+        """Judge one round against the forecasts made before it. Where `loc` is not finite, the value replaces it."""
         expected_B = _expected(values, loc)
         interval_B = self._budget.interval(state, rows)
         residual_B = self._residual(state, rows, times, values - expected_B, interval_B)
@@ -104,7 +106,7 @@ class Scorer:
         moved = run_B == 0.0
         level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved], interval_B[moved])
         count_B = self._moments.count(state, rows)
-        # The residuals of a stream that never moved are rounding errors of its forecaster.
+        # Residuals of a stream that never moved are rounding errors of the forecaster.
         alone = self._recurrence.alone
         residual_novelty_B = _novelty(residual_distance, residual_deviation_B, count_B, alone)
         calm_B = level.novelty * _trust(count_B[moved])
@@ -150,7 +152,7 @@ class Scorer:
     def learn(
         self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64, score: Score
     ) -> None:
-        """Take in the round that `score` judged; the arguments are the same."""
+        """Take in the round that `score` judged, given the same arguments."""
         inside_B = (values >= score.lower) & (values <= score.upper)
         given, run_B = values, score.flat_run
         if (score.believed != values).any():
@@ -173,7 +175,7 @@ class Scorer:
         self._band.update(state, rows, inside_B)
 
     def began_absurdly(self, state: Columns, rows: Rows) -> Bools:
-        """[B] whose warm-up has ended, ruled by one absurd value; see `outset.py`. No stream twice."""
+        """[B] whether one absurd value ruled the warmup that just ended (see `outset.py`); at most once per stream."""
         found_B = np.asarray(self._moments.count(state, rows) == self.settings.warmup_samples)
         ended = np.flatnonzero(found_B)
         if len(ended):
@@ -182,15 +184,15 @@ class Scorer:
         return found_B
 
     def begin_anew(self, state: Columns, rows: Rows) -> None:
-        """Forget these streams, but for the alarm that the value they began with would have been."""
+        """Forget these streams, except for the alarm that their absurd value would have been."""
         reset(self.fields, state, rows)
         self._budget.book(state, rows)
 
     def _residual(self, state: Columns, rows: Rows, times: Float64, missed_B: Float64, interval_B: Float64) -> Float64:
-        """[B] what forecasts missed; after a pause less what the habit explains of it, over the root of its length.
+        """[B] residuals; after a pause, minus what the habit explains, divided by the root of the pause in intervals.
 
-        A forecast was made for one interval after the last sample. Like those of a random walk, its errors grow with
-        the root of the intervals that it is to reach.
+        A forecast is for one interval after the last sample. Like those of a random walk, its errors grow with the root
+        of the number of intervals that it has to span.
         """
         since_B = self._budget.since(state, rows, times)
         paused = np.flatnonzero(since_B > PAUSE * interval_B)
@@ -201,9 +203,9 @@ class Scorer:
         return missed_B
 
     def _is_absurd(self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64) -> Bools:
-        """[B] where alarms begin with a value that is none; not once that is the way of the stream.
+        """[B] whether an absurd value starts an alarm; false for streams that have clearly overspent their budget.
 
-        Of a stream that never moved, the unit is its value.
+        For a stream that never moved, the unit is its value.
         """
         mean_B = self._moments.mean(state, rows)
         unit_B = np.where(self._moments.varies(state, rows), deviation_B, np.abs(mean_B))
@@ -221,15 +223,15 @@ class Scorer:
         return np.minimum(away_B / deviation_B, LARGEST)
 
     def usual_change(self, state: Columns, rows: Rows, since: Float64, now: Float64) -> Float64:
-        """[B] how much the stream's daily habit has values rise from one moment to the other; 0 without one."""
+        """[B] change of the value from one moment to another under the stream's daily habit; 0 without one."""
         return self._habit.change(state, rows, since, now)
 
     def warming(self, state: Columns, rows: Rows) -> Bools:
-        """[B] whose next sample is not judged yet."""
+        """[B] whether the stream is in warmup: its next sample will not be judged."""
         return self._moments.count(state, rows) < self.settings.warmup_samples
 
     def _floored(self, anomaly_B: Float64, values: Float64, expected_B: Float64) -> Float64:
-        """Scores of deviations that the operator does not care for are held at the threshold."""
+        """[B] scores, capped at the threshold for deviations whose size or side the settings exclude."""
         settings = self.settings
         away_B = values - expected_B
         small_B = np.abs(away_B) < settings.min_dev_from_expected
@@ -242,17 +244,17 @@ class Scorer:
 
 
 def _novelty(distance: Distance, deviation_B: Float64, count_B: Float64, bound_B: Float64 | float) -> Float64:
-    """[B] distance from all that was seen, plus a bounded part of the distance from all that was seen often."""
+    """[B] distance to the nearest remembered number, plus the bounded excess of that to the nearest established one."""
     rare_B = (distance.established - distance.any) / deviation_B
     returned_B = np.minimum(rare_B, bound_B) * _trust(count_B, HALF_TRUST_RETURNS)
     return distance.any / deviation_B * _trust(count_B) + returned_B
 
 
 def _trust(count_B: Float64, half: float = HALF_TRUST_SAMPLES) -> Float64:
-    """[B] weight of a novelty by how much there was to be seen."""
+    """[B] weight of a novelty by the length of the history."""
     return count_B / (count_B + half)
 
 
 def _expected(values: Float64, loc: Float64) -> Float64:
-    """[B] the forecast, and the value itself where there is none."""
+    """[B] the forecast, or the value itself where there is none."""
     return np.clip(np.where(np.isfinite(loc), loc, values), -LARGEST, LARGEST)

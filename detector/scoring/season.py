@@ -1,10 +1,10 @@
-"""The daily habit: how far the last hour or so is from what this stream does at this time of day.
+"""The daily habit: how far the last hour or so departs from what this stream usually does at this time of day.
 
-A profile of 96 quarters of an hour follows the stream with a memory of a week; what is left of each value is smoothed
-over an hour of event time, but over at least 8 and at most 64 samples. The unit of this departure is its own standard
+A profile of 96 quarters of an hour follows the stream with a memory of a week. The errors it leaves are smoothed over
+an hour of event time, but over at least 8 and at most 64 samples. The unit of this departure is its own standard
 deviation: noise around the profile leaves little of it, days that differ leave much. The view is open only while the
-profile explains more than half of the stream's variance, measured on values that it had not seen yet; for all other
-streams it says nothing.
+profile explains more than half of the stream's variance, measured on values that it had not seen yet; while closed, it
+contributes nothing.
 
 Shape legend: B rows of one call, H bins of a day.
 """
@@ -28,28 +28,29 @@ BIN_SECONDS = DAY_SECONDS / BINS
 MEMORY_DAYS = 7.0
 SMOOTHING_SECONDS = 3_600.0
 FEWEST, MOST = 8.0, 64.0
-"""Samples of the smoothing, whatever their interval."""
+"""Limits of the smoothing in samples, whatever their interval."""
 FIRST_DAYS = 1.0
 """History before the profile is judged."""
 ERROR_MEMORY_DAYS = 4.0
 EXPLAINED = 0.5
-"""Share of the variance that opens the view."""
+"""Share of the variance that the profile must explain to open the view."""
 CAP = 16.0
-"""A single square counts at most this many times its mean."""
+"""A single square counts as at most this many times the mean square, after `CAP_AFTER` samples."""
 CAP_AFTER = 50
 MOST_COUNTED = 30_000
 
 
 class Departure(NamedTuple):
-    """What `learn` needs to know again; all [B]."""
+    """Result of `DailyHabit.departure`; all [B]."""
 
     error: Float64
-    """Value less profile; 0 where the profile has a hole."""
+    """Value minus profile; 0 where the profile has no value yet."""
     smoothed: Float64
-    """Mean of the last errors, this one included."""
+    """Mean of the last errors, including this one."""
     judged: Bools
-    """The profile is old enough and has no hole here."""
+    """The profile is old enough and has a value here."""
     is_open: Bools
+    """Judged, and the profile explains enough of the variance to count."""
 
 
 class DailyHabit:
@@ -70,7 +71,7 @@ class DailyHabit:
     def departure(
         self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64, interval_seconds_B: Float64
     ) -> Departure:
-        """How far the values are from the habit; changes nothing."""
+        """Departure of the values from the habit; changes nothing."""
         bin_B = _bin(times_B)
         known_B = state["habit_counts"][rows, bin_B] > 0
         error_B = np.where(known_B, values_B - state["habit_profile"][rows, bin_B], 0.0)
@@ -81,7 +82,7 @@ class DailyHabit:
         return Departure(error_B, smoothed_B, judged_B, judged_B & self._explains(state, rows))
 
     def change(self, state: Columns, rows: Rows, since_B: Float64, now_B: Float64) -> Float64:
-        """[B] how much the habit has values rise from one moment to the other; 0 while the view is not open."""
+        """[B] change of the profile from one moment to another; 0 where it explains too little or has no value."""
         profile, counts = state["habit_profile"], state["habit_counts"]
         then_B, here_B = _bin(since_B), _bin(now_B)
         known_B = (counts[rows, then_B] > 0) & (counts[rows, here_B] > 0) & self._explains(state, rows)
@@ -120,7 +121,7 @@ class DailyHabit:
     def _judge(
         self, state: Columns, rows: Rows, values_B: Float64, interval_seconds_B: Float64, departure: Departure
     ) -> None:
-        """Running variance of the values, of what the profile leaves of them, and of that smoothed."""
+        """Update the running variances of the values, of the profile's errors, and of the smoothed errors."""
         judged_B = departure.judged
         count_B = state["habit_judged"][rows] + judged_B
         state["habit_judged"][rows] = np.minimum(count_B, MOST_COUNTED)
@@ -128,7 +129,7 @@ class DailyHabit:
         rate_B = np.where(judged_B, np.maximum(1.0 / np.maximum(count_B, 1), slowest_B), 0.0)
         away_B = values_B - state["habit_mean"][rows]
         state["habit_mean"][rows] += rate_B * away_B
-        # The first value has no deviation from itself (Welford's form), so that no view opens on one.
+        # In Welford's form the first value has no deviation, so a single one cannot open the view.
         variance_B = (1.0 - rate_B) * away_B**2
         squares = (variance_B, departure.error**2, departure.smoothed**2)
         for name, square_B in zip(("habit_variance", "habit_error", "habit_departure"), squares, strict=True):
@@ -138,5 +139,5 @@ class DailyHabit:
 
 
 def _bin(times_B: Float64) -> npt.NDArray[np.int64]:
-    """[B] which quarter of an hour of its day a moment lies in."""
+    """[B] quarter of an hour of the (UTC) day."""
     return np.floor(times_B / BIN_SECONDS).astype(np.int64) % BINS
