@@ -1,6 +1,6 @@
 """Exponentially weighted statistics over many streams at once.
 
-Every function is elementwise, so that the result for a stream never depends on which others share the call.
+Every function is elementwise, so a stream's result never depends on which others share the call.
 All arithmetic keeps the dtype of its inputs. Shape legend: any shape that broadcasts; usually [B] or [K, B].
 """
 
@@ -14,13 +14,13 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 UNCAPPED_RATE = 0.125
-"""Above it a rate is one of the first samples', and nothing is capped: there is nothing to compare with yet."""
+"""Rates above this belong to a stream's first samples; nothing is capped, for lack of anything to compare with."""
 
 
 def warm_rate(age: Array, rate: float | Array) -> Array:
-    """Learning rate that averages the first 1 / `rate` samples evenly and forgets at `rate` from then on.
+    """Learning rate that averages the first 1 / `rate` samples evenly, then forgets at `rate`.
 
-    `age` counts the samples including the present one, at least 1.
+    `age` counts the samples, including the current one; at least 1.
 
     >>> warm_rate(np.array([1.0, 2.0, 100.0]), 0.1).tolist()
     [1.0, 0.5, 0.1]
@@ -41,11 +41,11 @@ def follow_capped(error: Array, value: Array, rate: Array, limit: Array) -> Arra
 
 
 def follow_robust(mean: Array, deviation: Array, value: Array, rate: Array, limit: Array) -> tuple[Array, Array]:
-    """Slow mean and mean absolute deviation that a spike barely moves and a sustained shift does.
+    """Slow mean and mean absolute deviation that follow a sustained shift but barely react to a spike.
 
-    A sample counts with at most a distance of `limit` (clipped influence, Huber 1964), some multiple of the deviation.
-    Distance that persists keeps pushing the mean and widens the deviation, so the pace of adaptation grows until the
-    shift is inside.
+    A sample's distance counts as at most `limit`, some multiple of the deviation (clipped influence, Huber 1964). A
+    distance that persists keeps pushing the mean and widens the deviation, so adaptation speeds up until the shift is
+    inside.
     """
     distance = value - mean
     clipped = np.where(rate > UNCAPPED_RATE, distance, np.clip(distance, -limit, limit))

@@ -1,6 +1,6 @@
-"""A memory of few numbers: the same to the bit, but numbers enter along the streams, one remembered number at a time.
+"""`NoveltyMemory` for few numbers: the same bits, but computed across streams, one remembered number at a time.
 
-Rows of eight or nine numbers are too short for operations along them.
+Rows of eight or nine numbers are too short for efficient operations along them.
 
 Shape legend: B rows of one call, K remembered numbers.
 """
@@ -14,7 +14,7 @@ from detector.stats.novelty import Bools, Float32, Int16, Int64, NoveltyMemory, 
 
 
 class FewNumbers(NoveltyMemory):
-    """One remembered quantity a stream; `name` prefixes its columns."""
+    """One remembered quantity per stream; `name` prefixes its columns."""
 
     def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
         memory_KB = np.ascontiguousarray(state[self._memory].take(rows, axis=0).T)
@@ -47,7 +47,7 @@ def _inserted(stamps_KB: Int16, place_B: Int64, stamp_B: Int16) -> Int16:
 
 
 def _thinned(wide_KB: Float32, stamps_KB: Int16, crowded_B: Bools) -> Bools:
-    """[K, B] which places take over the next one's number, as the most redundant makes room; its stamp is merged."""
+    """[K, B] which places take over the next one's number to drop the most redundant one; merges its stamp."""
     with np.errstate(invalid="ignore"):
         gaps_KB = np.diff(wide_KB, axis=0)
     gaps_KB[np.isnan(gaps_KB)] = np.inf

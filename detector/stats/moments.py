@@ -1,4 +1,4 @@
-"""Mean and standard deviation of all that a stream has shown (Welford 1962), of either side of the mean as well."""
+"""Mean and standard deviation of a stream's whole history (Welford 1962), also for either side of the mean."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Moments:
 
 
 class SidedMoments(Moments):
-    """Moments that tell the values below the mean from those above it, and know the mean magnitude.
+    """Moments with separate deviations below and above the mean, and the mean magnitude.
 
-    A skewed stream swings less on one side.
+    Skewed streams vary less on one side.
     """
 
     def __init__(self, name: str) -> None:
@@ -70,12 +70,12 @@ class SidedMoments(Moments):
         )
 
     def floored_deviation(self, state: Columns, rows: Rows, floor_of_magnitude: float) -> Float64:
-        """[B] standard deviation, at least this share of the mean magnitude; positive."""
+        """[B] standard deviation, at least `floor_of_magnitude` times the mean magnitude; positive."""
         magnitude_B = state[self._magnitude][rows].astype(np.float64)
         return np.maximum(self.deviation(state, rows), floor_of_magnitude * magnitude_B)
 
     def side_deviation(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
-        """[B] root mean square distance from the mean of all that lay on the same side of it as these values."""
+        """[B] root mean square distance from the mean of all earlier values on the same side as `values_B`."""
         low_B, low_squares_B = state[self._low_count][rows], state[self._low_squares][rows]
         high_B = state[self._count][rows] - low_B
         high_squares_B = np.maximum(state[self._squares][rows] - low_squares_B, 0.0)

@@ -1,13 +1,13 @@
-"""How far a number is from all that a stream has shown: distance to the nearest of K remembered numbers.
+"""How far a number is from everything a stream has shown: its distance to the nearest of K remembered numbers.
 
-A number enters `DELAY` samples after it was seen, so that an anomaly does not excuse its own next sample. The extremes
-stay; when the memory is full, one of the two closest neighbours makes room, so that what is remembered spreads over all
-that was seen. A number closer to the memory than its two closest neighbours are to each other would itself be the
-redundant one and is not entered, which makes most updates free.
+A number enters `DELAY` samples after it was seen, so an anomaly does not excuse its own next sample. The extremes stay;
+when the memory is full, one of the two closest neighbours makes room, so the remembered numbers spread over the whole
+range seen. A number closer to the memory than these two neighbours are to each other would itself be the redundant one.
+It is not entered, which makes most updates free.
 
-Seen once is not seen often: a remembered number is *established* when the stream came near it again a day of event
-time, or more, after it was first met (`APART` units of the stamps), whatever the sampling interval. The distance to the
-nearest established number says how far a recurrence of a rare event is from the usual.
+A remembered number is *established* once the stream has come near it again a day of event time, or more, after it was
+first seen (`APART` units of the stamps), whatever the sampling interval. The distance to the nearest established number
+tells how far a recurring rare event is from the usual.
 
 Shape legend: B rows of one call, K remembered numbers, D numbers on their way in.
 """
@@ -31,14 +31,14 @@ Stamps = TypeVar("Stamps", Int16, npt.NDArray[np.int32])
 DELAY = 5
 SIZE = 64
 CHUNK_NUMBERS = 1 << 16
-"""Remembered numbers that stay in the second-level cache while others enter among them."""
+"""Remembered numbers processed at a time, few enough to stay in the second-level cache."""
 VISIT_SECONDS = 10_800.0
 """Event time in one unit of the visit stamps."""
 APART = 8
-"""Units between the first and the establishing visit."""
+"""Minimum units between the first and the establishing visit."""
 ESTABLISHED = -1
 STAMPS = 1 << 14
-"""Stamps go round, 2,048 days apart."""
+"""Stamps wrap around, every 2,048 days."""
 
 
 class Distance(NamedTuple):
@@ -47,13 +47,13 @@ class Distance(NamedTuple):
     any: Float64
     """To the nearest remembered number; 0 while nothing is remembered."""
     established: Float64
-    """To the nearest established one, at least `any`; the same as `any` while there is none."""
+    """To the nearest established one, at least `any`; equal to `any` while there is none."""
     is_return: Bools
-    """The nearest is not established, and was first met long enough ago for this visit to establish it."""
+    """The nearest number is not established, and was first seen long enough ago for this visit to establish it."""
 
 
 class NoveltyMemory:
-    """One remembered quantity a stream; `name` prefixes its columns."""
+    """One remembered quantity per stream; `name` prefixes its columns."""
 
     def __init__(self, name: str, size: int = SIZE) -> None:
         self.size = size
@@ -77,15 +77,15 @@ class NoveltyMemory:
         return np.asarray(state[self._seen][rows], dtype=np.float64)
 
     def numbers(self, state: Columns, rows: Rows) -> Float64:
-        """[B, K + D] what is remembered and what is on its way in, ascending; infinity where there is nothing.
+        """[B, K + D] numbers remembered and on their way in, ascending, padded with infinity.
 
-        Of rows that have seen `DELAY` numbers or more.
+        Only for rows that have seen `DELAY` numbers or more.
         """
         both_BK = np.concatenate((state[self._memory][rows], state[self._waiting][rows]), axis=1)
         return np.sort(both_BK.astype(np.float64), axis=1)
 
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
-        """Distances of the numbers of this round, seen at unix `times_B`; changes nothing."""
+        """Distances of this round's numbers, seen at unix `times_B`; changes nothing."""
         memory, stamps = state[self._memory], state[self._stamps]
         number_B = numbers_B.astype(np.float32)
         behind_B = _count(memory.take(rows, axis=0) < number_B[:, None])
@@ -106,7 +106,7 @@ class NoveltyMemory:
         return Distance(any_B, established_B, is_rare_B & (_age(_stamp(times_B), stamp_B) >= APART) & ~empty_B)
 
     def _established(self, state: Columns, rows: Rows, number_B: Float32, any_B: Float64) -> Float64:
-        """[B] distances to the nearest established numbers; `any_B` where there is none."""
+        """[B] distance to the nearest established number; `any_B` where there is none."""
         is_usual_BK = state[self._stamps].take(rows, axis=0) == ESTABLISHED
         some = np.flatnonzero(_count(is_usual_BK))
         if not len(some):
@@ -118,7 +118,7 @@ class NoveltyMemory:
         return found_B
 
     def update(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64, distance: Distance) -> None:
-        """Take in the numbers of this round; `distance` is what `distance` said of them."""
+        """Take in the numbers of this round; `distance` is the result of the method for them."""
         seen_B = state[self._seen].take(rows)
         at_B = rows * DELAY + seen_B % DELAY
         waiting, welcome = state[self._waiting].reshape(-1), state[self._welcome].reshape(-1)
@@ -131,12 +131,12 @@ class NoveltyMemory:
                 part = slice(first, first + chunk_rows)
                 self._enter(state, chosen[part], entering_B[part], stamp_B[part])
         waiting[at_B] = numbers_B
-        # A second visit enters whatever its distance, to establish its neighbour.
+        # A second visit enters at any distance, to establish its neighbour.
         welcome[at_B] = np.where(distance.is_return, np.inf, distance.any)
         state[self._seen][rows] = np.where(seen_B == np.iinfo(np.int32).max, 2 * DELAY, seen_B + 1)
 
     def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
-        """Put numbers in their sorted place; a full memory, or one that has the number, loses the most redundant."""
+        """Insert numbers in order; a memory that is full, or has the number already, drops its most redundant one."""
         memory_BK, stamps_BK = state[self._memory].take(rows, axis=0), state[self._stamps].take(rows, axis=0)
         place_B = _count(memory_BK <= numbers_B[:, None])
         full_B = np.isfinite(memory_BK[:, -1])
@@ -163,17 +163,17 @@ def _count(yes_BK: Bools) -> Int64:
 
 
 def _least(numbers_BK: Float32) -> Float32:
-    """[B] smallest of each row: numpy finds where it is four times faster than what it is."""
+    """[B] smallest of each row; numpy's argmin is four times faster than its min."""
     return np.asarray(numbers_BK[np.arange(len(numbers_BK)), numbers_BK.argmin(axis=1)])
 
 
 def _inserted(
     memory_BK: Float32, stamps_BK: Int16, place_B: Int64, numbers_B: Float32, stamp_B: Int16
 ) -> tuple[Float32, Int16]:
-    """Sorted memories and their stamps, [B, K + 1], with the numbers and theirs at `place_B`.
+    """Sorted memories and their stamps, [B, K + 1], with the new numbers and stamps inserted at `place_B`.
 
-    Rows lie one behind the other, so that all are moved up by one in a single step: what comes over from the row before
-    lands in place 0, and is overwritten there.
+    Rows are contiguous, so all move up by one in a single step. What crosses over from the row before lands in place 0,
+    where it is overwritten.
     """
     count, width = len(memory_BK), memory_BK.shape[1] + 1
     wide, stamps = np.empty((count, width), np.float32), np.empty((count, width), np.int16)
@@ -181,7 +181,7 @@ def _inserted(
     stamps[:, :-1], stamps[:, -1] = stamps_BK, 0
     after = (np.arange(width, dtype=np.uint8) > place_B.astype(np.uint8)[:, None]).reshape(-1)
     flat, flat_stamps = wide.reshape(-1), stamps.reshape(-1)
-    # Between its neighbours once it is moved up, a sorted number is the middle one of itself, the next, and the new.
+    # Each place gets the median of its own number, the one before it, and the new one.
     moved = np.empty_like(flat)
     np.maximum(flat[:-1], np.repeat(numbers_B, width)[1:], out=moved[1:])
     moved[::width] = numbers_B
@@ -194,7 +194,7 @@ def _inserted(
 
 
 def _thin_out(wide_BK: Float32, stamps_BK: Int16, crowded: Int64) -> None:
-    """Of these rows the most redundant number makes room, and its stamp is merged with its heir's."""
+    """Drop the most redundant number of these rows, and merge its stamp with its heir's."""
     numbers_BK, kept_BK = wide_BK[crowded], stamps_BK[crowded]
     gaps_BK = _gaps(numbers_BK)
     drop_B, heir_B = most_redundant(gaps_BK)
@@ -210,7 +210,7 @@ def _stamp(times_B: Float64) -> Int16:
 
 
 def _age(now_B: Stamps, then_B: Stamps) -> Stamps:
-    """[B] units that went by between two stamps, the second of which is the older one."""
+    """[B] units between two stamps, the second being the older one."""
     return (now_B - then_B) & (STAMPS - 1)
 
 
@@ -223,9 +223,9 @@ def _gaps(sorted_BK: Float32) -> Float32:
 
 
 def most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
-    """Of the closest pair ([B] the number with the nearer other neighbour, [B] the one that stays).
+    """Of the closest pair: ([B] the number whose other neighbour is nearer, [B] the one that stays).
 
-    An extreme stays: beyond it there is no neighbour.
+    Extremes stay, because they have no other neighbour.
     """
     index_B = np.arange(len(gaps_BK))
     first_B = gaps_BK.argmin(axis=1)
@@ -237,7 +237,7 @@ def most_redundant(gaps_BK: Float32) -> tuple[Int64, Int64]:
 
 
 def merge_stamps(stamps_BK: Int16, rows: Int64, drop_B: Int64, heir_B: Int64) -> None:
-    """What is dropped of `rows` leaves its visits to its heir: established, or the stamp of the first visit."""
+    """Dropped numbers of `rows` leave their visits to their heirs: established, or the stamp of the first visit."""
     dropped_B = stamps_BK[rows, drop_B].astype(np.int32)
     inherited_B = stamps_BK[rows, heir_B].astype(np.int32)
     behind_B = _age(inherited_B, dropped_B)

@@ -1,7 +1,7 @@
-"""The width that covers a stated share of errors, learnt one error at a time.
+"""The width that covers a given share of errors, learned one error at a time.
 
 Robbins-Monro on the logarithm of the width: it grows by step x coverage after an error outside and shrinks by
-step x (1 - coverage) after one inside, so the share inside converges to the coverage whatever the errors' distribution
+step x (1 - coverage) after one inside. The share inside converges to the coverage whatever the errors' distribution
 (Gibbs and Candes 2021, equation 2, in log units).
 """
 
@@ -20,7 +20,7 @@ NARROWEST, WIDEST = np.log(1e-3), np.log(1e3)
 
 
 class CoverageFactor:
-    """One factor a stream, in units of the caller's scale; `name` prefixes the columns."""
+    """One factor per stream, in units of the caller's scale; `name` prefixes the columns."""
 
     def __init__(self, name: str, coverage: float, initial: float = 1.645) -> None:
         self.coverage = coverage
@@ -36,11 +36,11 @@ class CoverageFactor:
         return np.exp(state[self._log_factor][rows].astype(np.float64))
 
     def update(self, state: Columns, rows: Rows, inside_B: npt.NDArray[np.bool_]) -> None:
-        """Learn whether the values of this round lay inside the band."""
+        """Learn from whether this round's values lay inside the band."""
         step_B = state[self._step][rows]
         move_B = np.where(inside_B, np.float32(self.coverage - 1.0), np.float32(self.coverage))
         moved_B = state[self._log_factor][rows] + step_B * move_B
         state[self._log_factor][rows] = np.clip(moved_B, NARROWEST, WIDEST)
-        # step = 1 / (1 / step + 1 / 20): harmonic decay, as stochastic approximation asks, down to a floor that keeps
-        # it awake.
+        # step = 1 / (1 / step + 1 / 20): the harmonic decay that stochastic approximation requires, down to a floor
+        # that keeps it adapting.
         state[self._step][rows] = np.maximum(step_B / (1.0 + step_B / 20.0), np.float32(LAST_STEP))

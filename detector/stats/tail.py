@@ -1,8 +1,7 @@
 """Tail probability of a non-negative score under a pooled tail, the same for every stream.
 
 Above a threshold u the tail is exponential, P(S > s) = rate x exp(-(s - u) / mean_excess): peaks over threshold
-(Pickands 1975) with shape 0. Below it, -log P grows in proportion to the score, so the order of scores is kept
-everywhere.
+(Pickands 1975) with shape 0. Below it, -log P is proportional to the score, so scores keep their order everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PooledTail:
-    """The tail of scores of quiet streams.
+    """The tail of the scores of quiet streams.
 
     >>> tail = PooledTail(threshold=1.0, rate=0.01, mean_excess=0.5)
     >>> np.exp(-tail.surprise(np.array([0.0, 1.0, 2.0]))).round(5).tolist()
