@@ -1,1 +1,1 @@
-"""What the pipeline would have done on recorded series, held against what was wrong in them."""
+"""Backtest: the alerts that recorded series would have raised, compared with their known anomalies."""

@@ -1,4 +1,4 @@
-"""The report of a backtest without labels, as one HTML file: which alerts there would have been, and no verdict."""
+"""The report of a backtest without labels, as one HTML file: the alerts, without verdicts on them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from detector.replay import plural
 
 WEEK_SECONDS = 7 * 86_400.0
 MOST_PICTURES = 100
-"""Of the series with the most alerts."""
-_HEADINGS = ("series", "alerts", "a week", "firing in all", "longest", "highest score", "rows")
+"""Only the series with the most alerts have a picture."""
+_HEADINGS = ("series", "alerts", "per week", "firing in all", "longest", "highest score", "rows")
 _KEY = (
     ("var(--ink)", "value"),
     ("#bcd5ee", "expected band"),
@@ -26,21 +26,21 @@ _KEY = (
     ("#a9b5c1", "anomaly_score"),
 )
 _WORDS = {
-    "alert": "One message, however long it fires. Without labels nobody says which of them are right: look at the "
-    "pictures, and give what was truly wrong as labels next time.",
-    "a week": "Alerts per stream and week, from the first judged sample to the last sample.",
+    "alert": "One message, however long it fires. Without labels, nothing says which alerts are right: look at the "
+    "pictures, and label what was really wrong for the next run.",
+    "per week": "Alerts per stream and week, from the first judged sample to the last sample.",
 }
 
 
 def alert_page(report: Report) -> str:
-    """The whole file. Series stand in the order of their alerts, most first."""
+    """The whole file, with the series that have most alerts first."""
     run = report.runs[0]
     order = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))
     return frame(report, _body(report, run, order), _KEY, _WORDS, _pictures(order))
 
 
 def rate(series: tuple[Judgement, ...] | list[Judgement]) -> float | None:
-    """Alerts per stream and week of these series; None where no sample was judged."""
+    """Alerts per stream and week of these series; None if no sample was judged."""
     seconds = sum(one.history.scored_seconds for one in series)
     return WEEK_SECONDS * count(series) / seconds if seconds else None
 
@@ -63,12 +63,12 @@ def _body(report: Report, run: Run, order: list[Judgement]) -> Iterator[str]:
         (
             (str(count(order)), "alerts"),
             (number(rate(order), 2), f"alerts per stream and week; the budget was {run.alerts_per_stream_week:g}"),
-            (f"{len(alerted)} of {len(order)}", "series had one"),
+            (f"{len(alerted)} of {len(order)}", "series had an alert"),
         )
     )
     if len(report.runs) > 1:
-        yield "<h2>Alarm budgets</h2><p>The same series at other budgets. All that follows is at the first one.</p>"
-        yield from heading(("alerts asked per stream and week", "alerts", "a week"))
+        yield "<h2>Alert budgets</h2><p>The same series at other budgets. Everything below is for the first one.</p>"
+        yield from heading(("budget per stream and week", "alerts", "per week"))
         for other in report.runs:
             yield f"<tr><td>{other.alerts_per_stream_week:g}</td><td>{count(other.unlabelled)}</td>"
             yield f"<td>{number(rate(other.unlabelled), 2)}</td></tr>"

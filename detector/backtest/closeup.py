@@ -1,4 +1,4 @@
-"""Close-ups: the rows around single events and alerts of a series that is too long to show them in one picture."""
+"""Close-ups: the rows around single events and alerts, for series too long to show them in one picture."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from detector.backtest.labels import Window, iso
 
 MOST = 3
 LONG_ROWS = 2000
-"""A series of fewer rows is told apart well enough on a whole picture."""
+"""A picture of fewer rows shows enough detail without close-ups."""
 ROWS_AROUND = 40
 
 
 def close_ups(judged: Judgement) -> list[tuple[str, Judgement]]:
-    """Up to `MOST` stretches with what they show: what was missed, false and caught, in turn, or the alerts."""
+    """Up to `MOST` captioned stretches: missed, false and caught in turn or, without labels, the alerts."""
     if len(judged.history.times) < LONG_ROWS:
         return []
     turns = chain.from_iterable(zip_longest(_missed(judged), _false(judged), _caught(judged), _unjudged(judged)))
@@ -41,7 +41,7 @@ def _unjudged(judged: Judgement) -> Iterator[tuple[str, Window]]:
 
 
 def _alerts(judged: Judgement, verdict: bool | None, word: str) -> Iterator[tuple[str, Window]]:
-    """The most certain first."""
+    """Highest scores first."""
     pairs = zip(judged.history.episodes, judged.false, strict=True)
     for episode in sorted((one for one, false in pairs if false is verdict), key=lambda one: -one.anomaly_score):
         end = episode.until(float(judged.history.times[-1]))

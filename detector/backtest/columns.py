@@ -1,4 +1,4 @@
-"""Long series as one column of pixels after the other, with the least and the greatest value of each kept.
+"""Long series reduced to columns of pixels, each of which keeps its least and greatest value.
 
 T rows, C columns that hold a value. Coordinates are whole tenths of a pixel, which keeps a path's text short.
 """
@@ -15,7 +15,7 @@ from detector.records import Float64, Int64
 
 TENTHS = 10
 GAP_STEPS = 5.0
-"""A line breaks where that many rows are missing, and the hole is wider than a few pixels."""
+"""A line breaks at a hole that is longer than this many steps and at least `GAP_PIXELS` wide."""
 GAP_PIXELS = 3
 
 
@@ -31,14 +31,14 @@ class Columns:
     last: Float64
     mean: Float64
     breaks: npt.NDArray[np.bool_]
-    """True where no line leads here from the column before."""
+    """True if no line leads here from the previous column."""
 
     def __len__(self) -> int:
         return len(self.x)
 
 
 def in_columns(times: Float64, values: Float64, start: float, end: float, pixels: int) -> Columns:
-    """The finite ones of `values` [T], at `times` [T] that never fall, from `start` to `end` on `pixels` columns.
+    """Reduce the finite `values` [T] at non-decreasing `times` [T], from `start` to `end`, to `pixels` columns.
 
     >>> found = in_columns(np.arange(6.0), np.array([1, 9, 2, 3, 0, 4.0]), 0.0, 5.0, 2)
     >>> found.least.tolist(), found.greatest.tolist()
@@ -68,7 +68,7 @@ def in_columns(times: Float64, values: Float64, start: float, end: float, pixels
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From a value to a height, in tenths of a pixel from the top."""
+    """Maps values to heights, in tenths of a pixel from the top."""
 
     low: float
     high: float
@@ -78,7 +78,7 @@ class Scale:
     def __call__(self, values: Float64) -> Int64:
         share = (values - self.low) / (self.high - self.low)
         tenths = TENTHS * (self.bottom - share * (self.bottom - self.top))
-        # What lies far outside is cut off by the picture's edge; a browser need not know how far.
+        # The picture's edge cuts off values far outside; a browser need not know how far.
         return np.rint(np.clip(tenths, -1e5, 1e5)).astype(np.int64)
 
 
@@ -91,7 +91,7 @@ def line(columns: Columns, scale: Scale) -> str:
     for x, *heights, breaks in zip(xs, *marks, columns.breaks.tolist(), strict=True):
         parts.append(f"M{x} {heights[0]}" if breaks else f"l{x - at_x} {heights[0] - at_y}")
         steps = [f"v{b - a}" for a, b in pairwise(heights) if a != b]
-        # A stroke of no length still shows as a dot, so that a lonely value is seen.
+        # A stroke without length shows as a dot, which keeps an isolated value visible.
         parts += steps or (["h0"] if breaks else [])
         at_x, at_y = x, heights[-1]
     return "".join(parts)
@@ -112,7 +112,7 @@ def area(lower: Columns, upper: Columns, scale: Scale) -> str:
 
 
 def bars(columns: Columns, scale: Scale, above: float) -> str:
-    """An upright stroke from the bottom to the greatest value of each column where that is more than `above`."""
+    """For each column whose greatest value exceeds `above`, a vertical stroke from the bottom to that value."""
     bottom = int(scale.bottom * TENTHS)
     chosen = columns.greatest > above
     pairs = zip((TENTHS * columns.x[chosen]).tolist(), scale(columns.greatest[chosen]).tolist(), strict=True)

@@ -1,8 +1,8 @@
-"""Alerts held against labelled windows: what was caught, how soon, and what was false.
+"""Compares alerts with labelled windows: what was caught, how soon, and what was false.
 
-A window is an event. An event is caught when an alert fires at some moment from its first row to `GRACE_ROWS` rows
-behind its last; an alert is false when it touches no event in that sense. An event that ends before the stream's first
-judged row, or that holds no row, is not judged: no detector could have caught it.
+A window is an event. An event is caught if an alert fires at any moment from its first row to `GRACE_ROWS` rows after
+its last; an alert is false if it touches no event in this sense. An event that ends before the stream's first judged
+row, or contains no row, is not judged: no detector could have caught it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One series held against its labels."""
+    """One series compared with its labels."""
 
     history: History
     events: tuple[Event, ...]
     false: tuple[bool | None, ...]
-    """For each episode of the history; None where no labels say so."""
+    """For each episode of the history; None if the series has no labels."""
     series: Series
-    """The same for the scorers that sweep a threshold; windows without a row are left out."""
+    """Input of the scorers that sweep a threshold; windows without a row are left out."""
 
 
 def judge(history: History, windows: Sequence[Window] | None) -> Judgement:
-    """Hold a history against its windows; None where it has no labels, which is not the same as no windows."""
+    """Compare a history with its windows. None means no labels, which is not the same as no windows."""
     times = history.times
     if windows is None:
         nothing = Series(history.name, times, history.values, np.zeros((0, 2), np.int64))
@@ -76,7 +76,7 @@ def _first(times: Float64, moment: float) -> int:
 def _touches(history: History, episode: Episode, first: int, last: int) -> bool:
     times = history.times
     behind = times[min(last + GRACE_ROWS, len(times) - 1)]
-    # The sample that resolves an alert is a normal one: an event that begins with it is not caught by that alert.
+    # The sample that resolves an alert is normal: the alert does not catch an event that begins with it.
     resolved = np.inf if episode.resolved_at is None else episode.resolved_at
     return bool(episode.fired_at <= behind and resolved > times[first])
 

@@ -1,10 +1,10 @@
-"""Labelled events against days of false alerts, at every threshold: what operators of many events a series count.
+"""Labelled events against days with false alerts, at every threshold: what counts if series have many events.
 
-The rules of Microsoft's cloud monitoring data set as the benchmarks use it.
+These are the rules of Microsoft's cloud monitoring data set, as the benchmarks use it.
 
-An event counts as caught when a row in [first, last + 3] is above the threshold; rows above it elsewhere are false,
-one false alert a series and calendar day. The first max(15% of rows, 48) rows do not count. One threshold for all
-series.
+An event counts as caught if a row in [first, last + 3] is above the threshold; rows above it elsewhere are false, one
+false alert per series and calendar day. The first max(15% of rows, 48) rows do not count. All series share one
+threshold.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def peaks(series: Series, scores: Float64) -> Peaks:
 
 
 def f1(caught: Float64, false: Float64, events: int) -> Float64:
-    """Harmonic mean of precision and recall over events; NaN where there is none.
+    """Harmonic mean of precision and recall over events; NaN without events.
 
     >>> f1(np.array([3.0]), np.array([1.0]), 4).tolist()
     [0.75]
@@ -71,7 +71,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Best F1, events caught at a false-alert budget, and both at the product's own threshold (score > it).
 
-    NaN where a figure has no meaning: without an event that counts, or without time.
+    NaN where a figure is undefined: without an event that counts, or without time.
     """
     parts = [peaks(series, score) for series, score in zip(collection, scores, strict=True)]
     events = np.concatenate([part.events for part in parts])

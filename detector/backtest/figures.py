@@ -12,24 +12,24 @@ from detector.backtest.count import Event, Judgement, Verdict
 
 DAY_SECONDS = 86_400.0
 OWN_THRESHOLD = 1.0
-"""Of anomaly_score."""
+"""The product's own threshold on anomaly_score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What an operator wants to know; None where a figure has no meaning, such as recall without an event.
+    """What an operator wants to know; None where a figure is undefined, such as recall without an event.
 
-    The last four are those of scorers that look at scores row by row, not at alerts: see `daily` and `nab`.
+    The last four come from scorers that look at scores row by row, not at alerts: see `daily` and `nab`.
     """
 
     series: int
     events: int
-    """That could have been caught: `caught + missed`."""
+    """Those that could have been caught: `caught + missed`."""
     caught: int
     missed: int
     not_judged: int
     caught_by_open_alert: int
-    """Of those caught, by an alert that had fired before the event began."""
+    """How many of those caught were caught by an alert that had fired before the event began."""
     alerts: int
     false_alerts: int
     precision: float | None
@@ -40,12 +40,12 @@ class Figures:
     median_delay_samples: float | None
     median_delay_seconds: float | None
     stream_days: float
-    """Time that was judged, of all series together."""
+    """Judged time of all series together."""
     alerts_per_stream_week: float | None
     false_alerts_per_stream_day: float | None
     false_alerts_per_stream_week: float | None
     best_f1: float | None
-    """F1 of events against days with a false row, at the threshold where it is best."""
+    """F1 of events against days with a false row, at the best threshold."""
     best_f1_threshold: float | None
     f1_at_own_threshold: float | None
     """The same at the product's own threshold."""
@@ -90,7 +90,7 @@ def figures(judged: Sequence[Judgement]) -> Figures:
 
 
 def harmonic(precision: float, recall: float) -> float:
-    """Harmonic mean, 0 where both are.
+    """Harmonic mean; 0 if both are 0.
 
     >>> harmonic(0.5, 1.0)
     0.6666666666666666
@@ -107,7 +107,7 @@ def _median(caught: Sequence[Event], name: str) -> float | None:
 
 
 def _swept(judged: Sequence[Judgement]) -> dict[str, float]:
-    """Empty where there is no event to be found at any threshold."""
+    """Empty if no event can be found at any threshold."""
     some = [one for one in judged if len(one.series.times)]
     found = daily.evaluate([one.series for one in some], [one.history.scores for one in some]) if some else {}
     return found if found.get("events") and np.isfinite(found["best_threshold"]) else {}

@@ -1,4 +1,4 @@
-"""What the pipeline said of each row of each series, gathered while a replay runs. T rows of a series."""
+"""The pipeline's verdicts on the rows of each series, recorded during a replay. T rows of a series."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WITHOUT_VALUE = (Outcome.GAP, Outcome.NOT_FINITE, Outcome.OUT_OF_RANGE)
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One alert, from the message that says firing to the one that says resolved."""
+    """One alert, from its firing message to its resolved message."""
 
     id: str
     fired_at: float
     resolved_at: float | None
-    """None while it fires at the end of the series."""
+    """None if it still fires at the end of the series."""
     anomaly_score: float
     """Of its worst sample, as last reported."""
     direction: str
@@ -34,11 +34,11 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One series after a replay. Late and repeated rows are left out, rows without a value stay as NaN."""
+    """One series after a replay. Late and duplicate rows are left out; rows without a value stay as NaN."""
 
     name: str
     times: Float64
-    """[T] never falls."""
+    """[T] non-decreasing."""
     values: Float64
     expected: Float64
     lower: Float64
@@ -51,23 +51,23 @@ class History:
 
     @property
     def step_seconds(self) -> float:
-        """Usual time between two rows; 0 for a series of fewer than two."""
+        """Median time between two rows; 0 for a series of fewer than two."""
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     @property
     def first_scored(self) -> int:
-        """The first row that the pipeline judged; T where there is none."""
+        """The first row that the pipeline judged; T if there is none."""
         return int(np.argmax(self.scored)) if self.scored.any() else len(self.times)
 
     @property
     def scored_seconds(self) -> float:
-        """Time from the first row that was judged to the last row."""
+        """Time from the first judged row to the last row."""
         first = self.first_scored
         return float(self.times[-1] - self.times[first]) if first < len(self.times) else 0.0
 
 
 class Recorder:
-    """Observer of a replay: keeps all verdicts of all files."""
+    """Replay observer that keeps all verdicts on all files."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
@@ -82,7 +82,7 @@ class Recorder:
             self._alerts.setdefault(alert.series.name, []).append(alert)
 
     def history(self, file: ReplayFile) -> History:
-        """All that was seen of one file."""
+        """Everything recorded about one file."""
         parts = self._rows.get(file.stream, [])
         table = np.concatenate(parts, axis=1) if parts else np.zeros((7, 0))
         times, values, expected, lower, upper, scores, outcomes = table[:, _in_order(table[0], table[-1])]

@@ -1,7 +1,7 @@
 """Labels: which stretches of which series are known to be anomalous.
 
-A JSON object of `{"relative/path.csv": [[start, end], ...]}`, both times inclusive: RFC 3339 (a space for the `T` and a
-missing offset are fine) or unix seconds. An empty list says that nothing is wrong in a series.
+A JSON object `{"relative/path.csv": [[start, end], ...]}`, both times inclusive: RFC 3339 (a space instead of the `T`
+and a missing offset are fine) or unix seconds. An empty list states that nothing is wrong in a series.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SHAPE = 'an object of {"relative/path.csv": [[start, end], ...]}'
 
 
 def read_labels(path: Path, files: list[ReplayFile], complain: Callable[[str], None]) -> dict[str, list[Window]]:
-    """Windows in order of time for each labelled file of `files`.
+    """Read the windows of each labelled file of `files`, in order of time.
 
-    Labels of series that are not there and windows outside of their series are left out, and `complain` is told of
-    each. Raises LabelError with everything that is wrong, also where all labels or all windows would be left out.
+    Leaves out labels of missing series and windows outside their series, and reports each to `complain`. Raises
+    LabelError with everything that is wrong, also if all labels or all windows would be left out.
     """
     raw = _load(path)
     by_name = {file.name: file for file in files}
@@ -60,7 +60,7 @@ def read_labels(path: Path, files: list[ReplayFile], complain: Callable[[str], N
 
 
 def _at_most(findings: list[str], most: int = 20) -> list[str]:
-    """One wrong folder makes every name wrong."""
+    """Keep the list short: one wrong folder makes every name wrong."""
     return findings if len(findings) <= most else [*findings[:most], f"and {len(findings) - most} more"]
 
 
@@ -72,22 +72,22 @@ def _load(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise LabelError(str(path), [f"is not JSON: {exc}"]) from exc
     if not isinstance(raw, dict):
-        raise LabelError(str(path), [f"holds no labels: expected {_SHAPE}"])
+        raise LabelError(str(path), [f"contains no labels: expected {_SHAPE}"])
     return raw
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} appears twice")
     return dict(pairs)
 
 
 def _unknown(name: str, by_name: dict[str, ReplayFile]) -> str:
-    """What to say of a label without its file: the folder above, the folder below, or a slip of the pen."""
+    """The message for a label without its file, with the folder or the name that may be meant."""
     deeper = next((known for known in by_name if known.endswith(f"/{name}")), None)
     if deeper is not None:
-        return f"{name}: no such file, but {deeper} is there: is {deeper[: -len(name) - 1]}/ the folder you mean?"
+        return f"{name}: no such file, but {deeper} exists: did you mean to replay {deeper[: -len(name) - 1]}/?"
     near = get_close_matches(name, by_name, n=1)
     return f"{name}: no such file among the series" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -109,7 +109,7 @@ def _windows(name: str, pairs: list[Any], span: Window, wrong: list[str], apart:
             wrong.append(f"{where}: ends ({pair[1]}) before it starts ({pair[0]})")
         elif start > last or end < first:
             apart.append(
-                f"{where}: {pair[0]} to {pair[1]} is outside the series, which is from {iso(first)} to {iso(last)}"
+                f"{where}: {pair[0]} to {pair[1]} is outside the series, which spans {iso(first)} to {iso(last)}"
             )
         else:
             windows.append((start, end))
@@ -125,7 +125,7 @@ def _moment(given: object) -> float:
 
 
 def file_span(file: ReplayFile) -> Window | None:
-    """Earliest and latest time near a file's two ends, without reading what lies between; None without a sample there.
+    """Earliest and latest time near a file's two ends, without reading the rest; None if there is no sample.
 
     Raises SourceError.
     """
@@ -136,7 +136,7 @@ def file_span(file: ReplayFile) -> Window | None:
         handle.seek(tail_at)
         tail = handle.read()
     lines = head.splitlines()
-    if size > _EDGE_BYTES:  # a line that the cut goes through could be read as another time
+    if size > _EDGE_BYTES:  # a line cut in two could be read as another time
         lines = lines[:-1] + tail.splitlines()[1:]
     count = len(lines)
     batch = RawBatch(file.stream, 0, np.arange(1, count + 1), np.full(count, np.nan), list(lines), [None] * count)
@@ -146,7 +146,7 @@ def file_span(file: ReplayFile) -> Window | None:
 
 
 def iso(time: float) -> str:
-    """A moment as people read it, UTC.
+    """A time as people read it, in UTC.
 
     >>> iso(1.7e9)
     '2023-11-14 22:13:20'

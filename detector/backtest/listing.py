@@ -10,13 +10,13 @@ MOST = 12
 
 
 def alert_list(judged: Judgement) -> str:
-    """An `<ul>` in order of time, empty without an alert; of more than `MOST` those with the highest scores."""
+    """A `<ul>` in order of time, empty without an alert; of more than `MOST`, those with the highest scores."""
     pairs = list(zip(judged.history.episodes, judged.false, strict=True))
     highest = sorted(pairs, key=lambda pair: -pair[0].anomaly_score)[:MOST]
     items = []
     for episode, false in sorted(highest, key=lambda pair: pair[0].fired_at):
         lasted = duration(episode.until(float(judged.history.times[-1])) - episode.fired_at)
-        open_still = " and on" if episode.resolved_at is None else ""
+        open_still = ", still firing" if episode.resolved_at is None else ""
         verdict = {True: ", false", False: "", None: ""}[false]
         items.append(
             f'<li class="{"false" if false else "true"}">{iso(episode.fired_at)} for {lasted}{open_still}, '

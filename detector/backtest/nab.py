@@ -1,8 +1,8 @@
 """The Numenta Anomaly Benchmark's score (Lavin and Ahmad 2015, section II), at the best single threshold and at 1.
 
 A window's earliest detection earns its scaled sigmoid; a missed window costs the miss weight; every detection outside
-costs the false-positive weight by its distance behind the last window. 100 is one detection at each window's first
-row, 0 none.
+costs the false-positive weight, scaled by its distance from the window before. 100 is one detection at each window's
+first row, 0 is none at all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROFILES = {"standard": Profile(1.0, 0.11), "low_fp": Profile(1.0, 0.22), "low_f
 
 
 class Events(NamedTuple):
-    """What a falling threshold adds, in no order: [E] score, [E] window reward, [E] false cost, [E] window found."""
+    """What a falling threshold adds, in any order: [E] score, [E] window reward, [E] false cost, [E] window found."""
 
     scores: Float64
     rewards: Float64
@@ -79,7 +79,7 @@ def false_costs(rows: int, windows: Int64) -> Float64:
 
 
 def events(series: Series, scores: Float64) -> Events:
-    """All that detections in one series can earn or cost."""
+    """Everything that detections in one series can earn or cost."""
     start = probation(len(scores))
     windows = counted_windows(series)
     costs = false_costs(len(scores), windows)
@@ -96,7 +96,7 @@ def events(series: Series, scores: Float64) -> Events:
 
 
 def evaluate(collection: Sequence[Series], scores: Sequence[Float64], own_threshold: float = 1.0) -> dict[str, float]:
-    """Score of each profile at its best threshold and at the product's own (score > it); NaN where no window counts."""
+    """Score of each profile at its best threshold and at the product's own (score > it); NaN if no window counts."""
     everything = Events(*(np.concatenate(c) for c in zip(*map(events, collection, scores), strict=True)))
     shown = everything.scores > 0.0  # a row that was not judged is no detection at any threshold
     total = sum(len(counted_windows(series)) for series in collection)

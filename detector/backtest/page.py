@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing beside it: no script, no font, no picture from elsewhere."""
+"""A report as one self-contained HTML file: no script, and no font or picture from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detector.replay import plural
 
 CLOSE_UP_WIDTH = 346
 _HEADINGS = (
-    "series", "caught of events", "missed", "alerts", "false", "false a week", "precision", "recall", "F1",
+    "series", "caught of events", "missed", "alerts", "false", "false per week", "precision", "recall", "F1",
     "median delay", "best F1", "NAB",
 )  # fmt: skip
 _KEY = (
@@ -35,22 +35,22 @@ _KEY = (
 )
 _WORDS = {
     "event": "A labelled window. Events that end before the detector has seen enough samples to judge are left out.",
-    "caught": "An alert fires at some moment from the event's first sample to 3 samples behind its last.",
-    "delay": "From the event's first sample to the one that fired the alert; 0 where an alert was open already.",
+    "caught": "An alert fires at any moment from the event's first sample to 3 samples after its last.",
+    "delay": "From the event's first sample to the one that fired the alert; 0 if an alert was already open.",
     "false alert": "An alert that touches no event. One alert is one message, however long it fires.",
-    "false a week": "False alerts per stream and week of the time that was judged.",
+    "false per week": "False alerts per stream and week of judged time.",
     "precision, recall, F1": "Share of alerts that touch an event, share of events caught, and their harmonic mean.",
-    "best F1": "Of events against days with a sample above a threshold outside events, at the threshold on "
-    "anomaly_score that suits best: what another budget could give at most. The first 15% of each series, at least 48 "
+    "best F1": "F1 of events against days with a sample above the threshold outside events, at the best threshold on "
+    "anomaly_score: the most that another budget could give. The first 15% of each series, at least 48 "
     "samples, do not count.",
     "NAB": "Score of the Numenta Anomaly Benchmark, standard profile, at the best threshold: 0 for silence, 100 for "
-    "one detection at each window's beginning; report.json has all three profiles, also at the threshold in use. Every "
-    "sample above the threshold outside windows counts as false, also within one alert.",
+    "one detection at each window's start; report.json has all three profiles, also at the threshold in use. Every "
+    "sample above the threshold outside windows counts as false, even within one alert.",
 }
 
 
 def page(report: Report) -> str:
-    """The whole file. Series stand in the order of what went wrong, worst first."""
+    """The whole file, with the worst series first."""
     run = report.runs[0]
     order = sorted(range(len(run.judged)), key=lambda at: _trouble(run.each[at]), reverse=True)
     body = (
@@ -119,15 +119,15 @@ def _head(report: Report, run: Run) -> Iterator[str]:
 
 
 def cards(shown: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Figures in large type, each with what it means."""
+    """Figures in large type, each with its meaning."""
     yield '<div class="cards">'
     yield from (f'<div class="card"><b>{value}</b><span>{meaning}</span></div>' for value, meaning in shown)
     yield "</div>"
 
 
 def _budgets(report: Report) -> Iterator[str]:
-    yield "<h2>Alarm budgets</h2><p>The same series at other budgets. All that follows is at the first one.</p>"
-    yield from heading(("alerts asked per stream and week", *_HEADINGS[1:]))
+    yield "<h2>Alert budgets</h2><p>The same series at other budgets. Everything below is for the first one.</p>"
+    yield from heading(("budget per stream and week", *_HEADINGS[1:]))
     for run in report.runs:
         yield f"<tr><td>{run.alerts_per_stream_week:g}</td>{_cells(run.in_all)}</tr>"
     yield "</tbody></table>"
@@ -168,7 +168,7 @@ def _cells(found: Figures) -> str:
 
 
 def breakable(name: str) -> str:
-    """A name that may break behind its separators rather than anywhere."""
+    """A name that may wrap after its separators rather than anywhere."""
     return re.sub("([/_])", r"\1<wbr>", escape(name))
 
 
@@ -184,7 +184,7 @@ def _unlabelled(run: Run) -> Iterator[str]:
     rate = f", {alerts / weeks:.2f} per stream and week" if weeks else ""
     yield (
         f"<p>{len(run.unlabelled)} more series have no labels and are not in these figures; they had {alerts} alerts"
-        f"{rate}. Most of them: "
+        f"{rate}. Series with the most: "
     )
     most = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))[:10]
     yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + ".</p>"
@@ -200,7 +200,7 @@ def _figure(run: Run, at: int) -> str:
 
 
 def close_up_pictures(judged: Judgement) -> str:
-    """The close-ups of a long series, side by side; nothing of a short one."""
+    """The close-ups of a long series, side by side; nothing for a short one."""
     parts = [
         f"<div><small>{words}</small>{picture(part, CLOSE_UP_WIDTH, 'close-up')}</div>"
         for words, part in close_ups(judged)
@@ -220,13 +220,13 @@ def _caption(judged: Judgement, found: Figures) -> str:
 
 
 def extent(history: History) -> str:
-    """How many rows, and how far apart where there are several."""
+    """How many rows and, if several, how far apart."""
     rows = len(history.times)
     return f"{rows:,} row{'s' * (rows != 1)}" + (f", one every {duration(history.step_seconds)}" if rows > 1 else "")
 
 
 def number(value: float | None, digits: int) -> str:
-    """With that many decimals, or a dash where there is no value."""
+    """With that many decimals, or a dash if there is no value."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 

@@ -85,7 +85,7 @@ class _Picture:
         for time, text in time_ticks(self.start, self.end, max(self.width // 115, 2)):
             x = round(self._x(time), 1)
             yield f'<path class="grid" d="M{x} {VALUE_TOP}V{VALUE_BOTTOM}M{x} {SCORE_TOP}V{SCORE_BOTTOM}"/>'
-            # Centred under its mark, but for the last one, which would reach over the edge.
+            # Centred under its mark, except for a last one that would reach over the edge.
             yield f'<text class="x" x="{min(x, self.width - 35)}" y="{HEIGHT - 6}">{text}</text>'
         for text, y in (("labels" if self.judged.events else "", LABEL_LANE + 8), ("alerts", ALERT_LANE + 8)):
             yield f'<text class="y" x="{LEFT - 5}" y="{y}">{text}</text>'
@@ -104,7 +104,7 @@ class _Picture:
         for event in self.judged.events:
             words = event.verdict.replace("_", " ")
             if event.verdict == Verdict.CAUGHT:
-                words += " by an alert that was open" if event.was_open else f" after {event.delay_samples} samples"
+                words += " by an alert already open" if event.was_open else f" after {event.delay_samples} samples"
             title = f"<title>labelled {iso(event.start)} to {iso(event.end)}: {words}</title>"
             span = self._span(event.start, event.end)
             yield f'<rect class="window" {span} y="{VALUE_TOP}" height="{VALUE_BOTTOM - VALUE_TOP}">{title}</rect>'
@@ -124,7 +124,7 @@ class _Picture:
 
 
 def _range(values: Columns) -> tuple[float, float]:
-    """Least and greatest value with some air, also for a series that never changes."""
+    """Least and greatest value with a margin, even for a series that never changes."""
     low, high = float(values.least.min()), float(values.greatest.max())
     air = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     return low - air, high + air

@@ -17,21 +17,21 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All series replayed at one alarm budget."""
+    """All series replayed at one alert budget."""
 
     alerts_per_stream_week: float
-    """The budget that was asked."""
+    """The requested budget."""
     judged: tuple[Judgement, ...]
-    """Series that the labels name, in the order of names."""
+    """Series that the labels name, in order of name."""
     unlabelled: tuple[Judgement, ...]
-    """The others: their alerts are counted and called neither true nor false."""
+    """The others: their alerts are counted but called neither true nor false."""
     in_all: Figures
     each: tuple[Figures, ...]
     """For each of `judged`."""
 
     @classmethod
     def of(cls, budget: float, judged: Sequence[Judgement], unlabelled: Sequence[Judgement]) -> Run:
-        """With all figures worked out."""
+        """With all figures computed."""
         each = tuple(figures([one]) for one in judged)
         return cls(budget, tuple(judged), tuple(unlabelled), figures(judged), each)
 
@@ -48,7 +48,7 @@ class Report:
     runs: tuple[Run, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Of plain JSON types; times are RFC 3339 text."""
+        """The report in plain JSON types; times are RFC 3339 text."""
         return {
             "schema_version": SCHEMA_VERSION,
             "detector_version": __version__,

@@ -1,4 +1,4 @@
-"""The command: replay at each alarm budget, hold against the labels, write the report."""
+"""The command: replays at each alert budget, compares with the labels, writes the report."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from detector.replay.output import whole, writing
 
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
-    """What is replayed, and against what."""
+    """What to replay, and what to compare it with."""
 
     data: Sequence[Path]
     labels_file: Path | None
-    """None where nothing is labelled: alerts are shown, and none is judged."""
+    """None without labels: alerts are then shown but not judged."""
     files: list[ReplayFile]
     labels: dict[str, list[Window]]
     """By relative path, as `read_labels` gives them."""
@@ -39,9 +39,9 @@ def backtest(
     complain: Callable[[str], None],
     progress: Callable[[int], None],
 ) -> Report:
-    """Replay once for each budget, in a pipeline of that budget.
+    """Replay once for each budget, in a pipeline with that budget.
 
-    `complain` is told of malformed rows, once; `progress` the number of bytes read. Raises SourceError.
+    `complain` receives what is wrong with rows, only once; `progress` the number of bytes read. Raises SourceError.
     """
     runs: list[Run] = []
     rows = malformed = 0
@@ -78,7 +78,7 @@ def _windows(options: BacktestOptions, file: ReplayFile) -> list[Window] | None:
 
 
 def alert_lines(report: Report, most: int = 20) -> list[str]:
-    """Alerts at the first budget, a line each, for a terminal: the `most` with the highest scores, highest first."""
+    """Alerts at the first budget for a terminal, one line each: the `most` with the highest scores, highest first."""
     run = report.runs[0]
     found = [
         (episode, false, one.history)
@@ -98,7 +98,7 @@ def alert_lines(report: Report, most: int = 20) -> list[str]:
 
 
 def summary(report: Report) -> str:
-    """A line for each alarm budget, for a terminal."""
+    """One line per alert budget, for a terminal."""
     lines = []
     for run in report.runs:
         if report.labels is None:
@@ -107,9 +107,9 @@ def summary(report: Report) -> str:
         found = run.in_all
         rate = found.false_alerts_per_stream_week
         lines.append(
-            f"budget {run.alerts_per_stream_week:g} a stream and week: {found.caught} of {found.events} events caught, "
-            f"{plural(found.alerts, 'alert')}, {found.false_alerts} false"
-            + (f" ({rate:.2f} a stream and week)" if rate is not None else "")
+            f"budget {run.alerts_per_stream_week:g} per stream and week: {found.caught} of {found.events} events "
+            f"caught, {plural(found.alerts, 'alert')}, {found.false_alerts} false"
+            + (f" ({rate:.2f} per stream and week)" if rate is not None else "")
             + (f", F1 {found.f1:.2f}" if found.f1 is not None else "")
         )
     return "\n".join(lines)
@@ -118,14 +118,14 @@ def summary(report: Report) -> str:
 def _unjudged(run: Run) -> str:
     weekly = rate(run.unlabelled)
     return (
-        f"budget {run.alerts_per_stream_week:g} a stream and week: {plural(count(run.unlabelled), 'alert')} in "
+        f"budget {run.alerts_per_stream_week:g} per stream and week: {plural(count(run.unlabelled), 'alert')} in "
         f"{sum(bool(one.history.episodes) for one in run.unlabelled)} of {len(run.unlabelled)} series"
-        + (f" ({weekly:.2f} a stream and week)" if weekly is not None else "")
+        + (f" ({weekly:.2f} per stream and week)" if weekly is not None else "")
     )
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """`report.json` and `report.html` into `folder`. Raises SourceError; an earlier report stays as it is then."""
+    """Write `report.json` and `report.html` to `folder`. If it raises SourceError, an earlier report stays."""
     text = json.dumps(report.as_json(), indent=1, allow_nan=False) + "\n"
     made = alert_page(report) if report.labels is None else page(report)
     with whole(folder / "report.json") as data, whole(folder / "report.html") as shown:

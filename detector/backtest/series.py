@@ -1,4 +1,4 @@
-"""A series and what is known to be wrong in it. T rows, W windows."""
+"""A series and its known anomalies. T rows, W windows."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from detector.records import Float64
 
 
 class Curve(NamedTuple):
-    """A sum as a step function of the threshold, one entry for each distinct score, from the highest down."""
+    """A sum as a step function of the threshold, with one entry per distinct score, highest first."""
 
     thresholds: Float64
     """Rows with score >= threshold are detections."""

@@ -1,4 +1,4 @@
-"""Round marks for the axes of pictures, and short words for numbers and times."""
+"""Round ticks for the axes of pictures, and short text for numbers and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIME_STEPS = [
 
 
 def value_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """At most `most` round values between two, with their text: as many digits as tell them apart, up to `MOST_DIGITS`.
+    """At most `most` round values between two, as text with enough digits to tell them apart, up to `MOST_DIGITS`.
 
     >>> value_ticks(0.0, 10.0, 3), value_ticks(1.7501e9, 1.7503e9, 3)[0]
     ([(0.0, '0'), (5.0, '5'), (10.0, '10')], (1750100000.0, '1.7501G'))
@@ -37,7 +37,7 @@ def value_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
 
 
 def short(number: float, digits: int = 4) -> str:
-    """A number in few characters, with so many digits that count.
+    """A number in few characters, with `digits` significant digits.
 
     >>> short(1500.0), short(2.5e7), short(0.0123456), short(-3.0)
     ('1500', '25M', '0.01235', '-3')
@@ -49,7 +49,7 @@ def short(number: float, digits: int = 4) -> str:
 
 
 def time_ticks(start: float, end: float, most: int) -> list[tuple[float, str]]:
-    """At most `most` round moments between two, UTC, with their text: a date, a time of day, or both."""
+    """At most `most` round times between two, in UTC, with their text: a date, a time of day, or both."""
     step = next((step for step in _TIME_STEPS if (end - start) / step < most), max(int(end - start), 1))
     moments = np.arange(math.ceil(start / step), math.floor(end / step) + 1) * step
     return [(float(moment), _moment(float(moment), step)) for moment in moments]
@@ -61,7 +61,7 @@ def _moment(moment: float, step: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Seconds as people write them.
 
     >>> duration(0.0), duration(90.0), duration(5400.0), duration(200_000.0)
     ('0', '1.5 min', '1.5 h', '2.3 d')

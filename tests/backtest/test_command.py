@@ -29,8 +29,8 @@ def test_it_reports_at_each_budget(folder: Path) -> None:
     ran = CliRunner().invoke(app, [*arguments, "--alerts-per-stream-week", "0.5", "--alerts-per-stream-week", "2"])
     assert ran.exit_code == 0, ran.output
     first, second, alert, *_ = ran.stdout.splitlines()
-    assert first.startswith("budget 0.5 a stream and week: 1 of 1 events caught, ")
-    assert second.startswith("budget 2 a stream and week: 1 of 1 events caught, ")
+    assert first.startswith("budget 0.5 per stream and week: 1 of 1 events caught, ")
+    assert second.startswith("budget 2 per stream and week: 1 of 1 events caught, ")
     assert alert.startswith("  cpu.csv: 2020-09-14 13:26:40 UTC for ")
     assert alert.endswith(", true")
     written = json.loads((folder / "report" / "report.json").read_text())
@@ -42,7 +42,7 @@ def test_it_reports_at_each_budget(folder: Path) -> None:
 def test_it_needs_no_labels(folder: Path) -> None:
     ran = CliRunner().invoke(app, ["backtest", str(folder), "--report", str(folder / "report")])
     assert ran.exit_code == 0, ran.output
-    assert ran.stdout.startswith("budget 0.1 a stream and week: 1 alert in 1 of 1 series (")
+    assert ran.stdout.startswith("budget 0.1 per stream and week: 1 alert in 1 of 1 series (")
     assert [line.partition(" UTC")[0] for line in ran.stdout.splitlines()[1:]] == ["  cpu.csv: 2020-09-14 13:26:40"]
     assert json.loads((folder / "report" / "report.json").read_text())["labels"] is None
 

@@ -76,15 +76,15 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
             "cpu/a.csv: window 3: true is neither an RFC 3339 time nor unix seconds",
             "cpu/a.csv: window 4: ends (1600000000) before it starts (1600000060)",
             "cpu/c.csv: no such file among the series; did you mean cpu/",
-            "a.csv: no such file, but cpu/a.csv is there: is cpu/ the folder you mean?",
+            "a.csv: no such file, but cpu/a.csv exists: did you mean to replay cpu/?",
             "cpu/a.csv: window 5: 1599999900 to 1599999999 is outside the series",
-            "cpu/a.csv: window 6: 2021-01-01 00:00:00 to 2021-01-02 00:00:00 is outside the series, which is from",
+            "cpu/a.csv: window 6: 2021-01-01 00:00:00 to 2021-01-02 00:00:00 is outside the series, which spans",
             "empty.csv: labelled, but it holds no sample",
         ],
         strict=True,
     ):
         assert finding.startswith(expected)
-    assert found[-2].endswith("which is from 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
+    assert found[-2].endswith("which spans 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
 
 
 def test_what_fits_no_series_is_left_out_and_told(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_wrong_folder_does_not_flood(folder: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("[]", "expected an object of"),
         ("{}", "no series is labelled"),
-        ('{"cpu/a.csv": [], "cpu/a.csv": []}', "'cpu/a.csv' is there twice"),
+        ('{"cpu/a.csv": [], "cpu/a.csv": []}', "'cpu/a.csv' appears twice"),
     ],
 )
 def test_a_file_that_holds_no_labels(folder: Path, content: str, expected: str) -> None:

@@ -12,7 +12,7 @@ def test_each_alert_has_its_time_and_what_became_of_it() -> None:
     text = alert_list(judged(100, [(20, 30), (90, None)], [(25, 26)]))
     assert re.findall(r"<li.*?</li>", text) == [
         '<li class="true">2020-09-13 12:46:40 for 10 min, above, warning, score 1.5</li>',
-        '<li class="false">2020-09-13 13:56:40 for 9 min and on, above, warning, score 1.5, false</li>',
+        '<li class="false">2020-09-13 13:56:40 for 9 min, still firing, above, warning, score 1.5, false</li>',
     ]
     assert ", false" not in alert_list(judge(history(100, [(90, None)]), None))
     assert alert_list(judged(100, [], [])) == ""

@@ -180,7 +180,7 @@ def test_without_labels_alerts_are_shown_and_none_is_judged(report: Report, unju
     assert not {"labels", "false"} & set(read.words)
     total = sum(map(len, alerts.values()))
     assert (
-        summary(unjudged).splitlines()[0].startswith(f"budget 0.1 a stream and week: {total} alerts in 4 of 5 series")
+        summary(unjudged).splitlines()[0].startswith(f"budget 0.1 per stream and week: {total} alerts in 4 of 5 series")
     )
 
 
@@ -216,7 +216,7 @@ def test_short_series_have_their_picture_too(rows: int) -> None:
 def test_the_summary_says_the_main_figures(report: Report) -> None:
     lines = summary(report).splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("budget 0.1 a stream and week: 3 of 3 events caught, ")
+    assert lines[0].startswith("budget 0.1 per stream and week: 3 of 3 events caught, ")
 
 
 def test_alerts_are_listed_highest_score_first_up_to_so_many(report: Report, unjudged: Report) -> None:
