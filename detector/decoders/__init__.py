@@ -1,4 +1,4 @@
-"""Decoders: bytes of records to columns of samples."""
+"""Decoders: turn the bytes of records into columns of samples."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ Factory = Callable[[Settings], Decoder]
 
 
 def make_decoder(settings: Settings, meanwhile: Meanwhile = lambda trouble: None) -> Decoder:
-    """The decoder of a configuration; `meanwhile` hears of it where it waits. Raises SchemaUnavailable."""
+    """The configured decoder; while it waits for a registry, it calls `meanwhile`. Raises SchemaUnavailable."""
     return _avro(settings, meanwhile) if settings.type == "avro" else DECODERS[settings.type](settings)
 
 
@@ -43,7 +43,7 @@ DECODERS: dict[str, Factory] = {
     "csv": lambda settings: CsvDecoder(Kinds(settings.counters, settings.gauges, suffixes=())),
     "routed": lambda settings: RoutedDecoder(),
 }
-"""`decoder.type` -> its maker."""
+"""`decoder.type` -> factory."""
 
 __all__ = [
     "DECODERS",

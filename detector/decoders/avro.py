@@ -1,18 +1,18 @@
-"""Avro records: a record is a sample, or an array of records are samples; fields lie where the configuration says.
+"""Avro: each record is one sample, or an array of samples; the configuration says where their parts are.
 
 A record begins with a zero and the id of its schema, as Confluent's serializers write it, and the schema is looked up
-once (`schema_registry.py`); or all records are of one schema, and begin with the datum. What is read of a sample means
-what it means in JSON. A long that is a timestamp has its schema's unit; a null value is a gap. A record is decoded
-whole or refused whole.
+once (`schema_registry.py`). Or all records have the same schema and begin with the datum. The parts of a sample mean
+what they mean in JSON. Timestamp types have their schema's unit; a null value is a gap. A record is decoded or rejected
+as a whole.
 
 Reasons of a `Reject`:
-    tombstone        no bytes at all, the mark of a deleted key in a compacted topic
-    empty            an array of nothing
+    tombstone        no value, as for a deleted key in a compacted topic
+    empty            an array without elements
     oversize         larger than MAX_RECORD_BYTES
     framing          does not begin with a zero and the id of a schema
-    schema_unknown   there is no schema of this id
+    schema_unknown   there is no schema with this id
     schema           the schema is not Avro, or not one that can be read
-    syntax           not what the schema says: bytes are missing, or left over
+    syntax           does not match the schema: bytes are missing, left over, or invalid
     nesting          nested too deeply
     encoding         a name or label that is not UTF-8
     shape            neither a record nor an array of records
@@ -46,12 +46,12 @@ from detector.series import SeriesIndex
 KNOWN_SCHEMAS = 1_000
 KNOWN_UNKNOWN = 4_096
 UNKNOWN_SECONDS = 60.0
-"""For so long a registry is not asked again for an id that it does not know."""
+"""How long a registry is not asked again for an id that it does not know."""
 
 _FRAME, _FRAME_BYTES = b"\x00", 5
 
 log = logging.getLogger(__name__)
-"""Of the standard library, as that of `schema_registry`."""
+"""From the standard library, like that of `schema_registry`."""
 
 
 class AvroDecoder:
@@ -73,9 +73,9 @@ class AvroDecoder:
         self._planner = Planner(settings.fields, per_second)
         self._now = now
         self._plans: dict[bytes, Plan] = {}
-        """By what a record begins with."""
+        """By the first `_FRAME_BYTES` of a record."""
         self._unknown: dict[bytes, float] = {}
-        """Until when nobody asks for it again."""
+        """By the same, ids without a schema: the time before which we do not ask again."""
         self._only: Plan | None = None
         self._lookup: Lookup = in_no_file
         if settings.schema_file is not None:
@@ -87,7 +87,7 @@ class AvroDecoder:
             registry.check()
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
-        """Also raises SchemaUnavailable, before anything is decided about the batch, and what `meanwhile` raises."""
+        """Also raises SchemaUnavailable, with nothing decided about the batch, and whatever `meanwhile` raises."""
         columns = Columns()
         take, rows, values = self._taking(columns, series), columns.rows, columns.values
         plans, only = self._plans, self._only
@@ -112,7 +112,7 @@ class AvroDecoder:
         return columns.finish(batch, self._unit)
 
     def _taking(self, columns: Columns, series: SeriesIndex) -> Take:
-        """What adds a sample to the columns, but for its row. It raises DecodeError and `BROKEN`."""
+        """A function that adds a sample to the columns, except its row. It raises DecodeError and `BROKEN`."""
         tags, times, values, gaps = columns.tags, columns.times, columns.values, columns.gaps
         tag_of, time_of = series.by_raw.get, self._times
         no_value = f"nothing lies at {self._fields.value!r} (decoder.avro.fields.value)"
@@ -147,7 +147,7 @@ class AvroDecoder:
         return remember(series, spelling, key, self._kinds(key))
 
     def _learn(self, payload: bytes) -> Plan:
-        """The plan of a schema that was not met yet. Raises DecodeError, SchemaUnavailable."""
+        """The plan for a schema not seen before. Raises DecodeError, SchemaUnavailable."""
         frame = payload[:_FRAME_BYTES]
         if payload[:1] != _FRAME or len(frame) < _FRAME_BYTES:
             raise DecodeError("framing", f"begins with {frame.hex() or 'nothing'}, not with 00 and a schema's id")
@@ -190,7 +190,7 @@ class AvroDecoder:
 
 
 def troubles(settings: Settings) -> list[str]:
-    """What is wrong with the files that are named, a line each; fields that lead nowhere in a schema are logged."""
+    """What is wrong with the files that are named, one line each; logs fields that lead nowhere in a schema."""
     alone: list[dict[str, object]] = [{"schemas": {number: path}} for number, path in settings.schemas.items()]
     if settings.schema_file is not None:
         alone.append({"schema_file": settings.schema_file})

@@ -1,7 +1,7 @@
-"""How the samples of one Avro schema are read: where each part of a sample lies, found once, when the schema is met.
+"""How to read the samples of one Avro schema: where each part of a sample is, worked out once per schema.
 
-A plan steps over what no sample needs. Stream, name and labels stay the bytes that they are: bytes that were seen
-before, under the same type, are the same series and need not be taken apart.
+A plan skips what no sample needs. Stream, name and labels are kept as raw bytes: bytes seen before, under the same
+type, mean the same series and need not be decoded.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from detector.errors import DecodeError
 
 STREAM, NAME, LABELS = 0, 1, 2
 IDENTITY = 3
-"""So many parts of a sample are its identity: their bytes come first, then the functions that read them."""
+"""Number of parts that identify a sample's series: their bytes come first, then the functions that read them."""
 TIME, VALUE = 6, 7
 FIELDS = {STREAM: "stream", NAME: "name", LABELS: "labels", TIME: "timestamp", VALUE: "value"}
-"""The keys of the configuration that say where they lie."""
+"""Part -> the configuration key that says where it is."""
 MISSING: Any = object()
 """A part that the record does not have."""
 
 Parts = list[Any]
-"""A sample: the bytes of its stream, name and labels, and what reads each; its time, its value."""
+"""A sample: the bytes of its stream, name and labels; the functions that read these; its time; its value."""
 Take = Callable[[Parts], None]
 Plan = Callable[[bytes, int, Take], int]
-"""(bytes, place of the datum, what takes each sample) -> the place behind it. Raises DecodeError and `BROKEN`."""
+"""(bytes, position of the datum, what takes each sample) -> position after it. Raises DecodeError and `BROKEN`."""
 _Step = Callable[[bytes, int, Parts], int]
 
 
 @dataclass
 class _Wanted:
-    """What of a value is wanted: itself, as these parts of a sample, and what lies in it."""
+    """What is wanted of a value: the value itself, as these parts of a sample, and values nested in it."""
 
     parts: list[int] = field(default_factory=list)
     inner: dict[str, _Wanted] = field(default_factory=dict)
 
 
 class Planner:
-    """Makes plans for samples whose parts lie at the same paths in every schema."""
+    """Makes plans for samples whose parts are at the same paths in every schema."""
 
     def __init__(self, fields: Fields, per_second: float) -> None:
-        """Moments come as numbers of which there are `per_second`."""
+        """Timestamps are read as numbers, `per_second` of them to a second."""
         self._per_second = per_second
         self._wanted = _Wanted()
         for part, key in FIELDS.items():
@@ -55,7 +55,7 @@ class Planner:
             wanted.parts.append(part)
 
     def plan(self, kind: Type) -> tuple[Plan, set[int]]:
-        """(the one for data of this type, a record or an array of records; the parts whose paths lead somewhere)."""
+        """(plan for data of this type, a record or an array of records; the parts whose paths lead somewhere)."""
         skips = Skips()
         steps = _Steps(skips, Reads(skips), Reads(skips, self._per_second))
         return self._several(kind, steps), steps.found
@@ -109,7 +109,7 @@ def _no_record(data: bytes, at: int, take: Take) -> int:
 
 
 class _Steps:
-    """Makes functions that step over a value and note parts of a sample that lie in it."""
+    """Makes functions that step over a value and note the parts of a sample in it."""
 
     def __init__(self, skips: Skips, reads: Reads, times: Reads) -> None:
         self._skips = skips
@@ -118,7 +118,7 @@ class _Steps:
         self.found: set[int] = set()
         """Parts of a sample that the type may have."""
         self._records: dict[tuple[Record, int], _Step] = {}
-        """Many fields and branches may name the same one: by record, and what is wanted in it."""
+        """By record and what is wanted in it: many fields and branches may name the same record."""
 
     def of(self, kind: Type, wanted: _Wanted) -> _Step:
         steps = [self._note(kind, part) for part in wanted.parts]
@@ -127,7 +127,7 @@ class _Steps:
         return steps[0] if len(steps) == 1 else _all_at_one_place(steps)
 
     def inside(self, kind: Type, inner: dict[str, _Wanted]) -> _Step:
-        """Notes what lies under these names, of a value that has names."""
+        """A step that notes what is under these names, if the value has names."""
         match kind:
             case Record():
                 if (kind, id(inner)) not in self._records:
@@ -177,7 +177,7 @@ def _note_bytes(part: int, skip: Skip, look: Read) -> _Step:
 
 
 def _note_text(part: int, look: Read) -> _Step:
-    """The same for a text, and quicker."""
+    """The same for a text, but faster."""
     reader = part + IDENTITY
 
     def note(data: bytes, at: int, parts: Parts) -> int:
@@ -219,7 +219,7 @@ def _all_at_one_place(steps: list[_Step]) -> _Step:
 
 
 def _entries(named: dict[bytes, _Step], other: _Step, least: int) -> _Step:
-    """Over a map."""
+    """A step over a map."""
 
     def walk(data: bytes, at: int, parts: Parts) -> int:
         count, at = items(data, at, least)

@@ -1,7 +1,7 @@
-"""Avro's binary encoding, read: for each type a function from the place of a value to the value.
+"""Reads Avro's binary encoding: for each type, a function from the position of a value to the value.
 
-Only what a sample needs is read. In place of what holds others there comes an empty list or dict, but for a map or
-record of labels: so what a record takes in memory is bounded by the bytes that it has.
+Only what a sample needs is read. Containers are read as an empty list or dict, except a map or record of labels, so the
+memory that a record takes is bounded by its size in bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from detector.decoders.avro_skip import Skip, Skips, enough, items, number, size
 from detector.decoders.timestamps import END_OF_TIME
 
 Read = Callable[[bytes, int], tuple[Any, int]]
-"""(bytes, place of a value) -> (the value, the place behind it). Raises what `avro_skip` does."""
+"""(bytes, position of a value) -> (value, position after it). Raises what `avro_skip` does."""
 
 _DOUBLE = struct.Struct("<d").unpack_from
 _FLOAT = struct.Struct("<f").unpack_from
@@ -27,13 +27,13 @@ class Reads:
     """Makes functions that read values."""
 
     def __init__(self, skips: Skips, per_second: float = 0.0) -> None:
-        """A moment is read as a float, of which there are `per_second`; with 0, as the integer that it is."""
+        """Timestamps are read as floats, `per_second` of them to a second; with 0, as plain integers."""
         self._skips = skips
         self._per_second = per_second
         self._records: dict[Record, Read] = {}
 
     def of(self, kind: Type) -> Read:
-        """The one for this type. In place of what holds others there comes an empty list or dict."""
+        """The function for this type. It reads containers as an empty list or dict."""
         match kind:
             case Primitive():
                 return self._primitive(kind)
@@ -53,7 +53,7 @@ class Reads:
                 return found
 
     def mapping(self, kind: Type) -> Read:
-        """The same, but a map or record is read, one level deep."""
+        """The same, except that a map or record is read, one level deep."""
         match kind:
             case Map(values=inner, least_bytes=least):
                 return _map(self.of(inner), least)
@@ -68,7 +68,7 @@ class Reads:
                 return self.of(kind)
 
     def _record(self, record: Record) -> Read:
-        """Without its nulls, of which a few bytes could have any number."""
+        """Leaves out nulls: a few bytes could hold any number of them."""
         parts = [(name, self.of(kind)) for name, kind in record.fields if not _is_null(kind)]
         return lambda data, at: _record(data, at, parts)
 
@@ -86,7 +86,7 @@ def _moment(factor: float, divisor: float, per_second: float) -> Read:
     def read(data: bytes, at: int) -> tuple[float, int]:
         value, at = number(data, at)
         seconds = value * factor / divisor
-        # Where units are told by magnitude, a time that is too late to be one would be taken for another unit.
+        # If units are told by magnitude, a time beyond the end of time would be taken for one in another unit.
         return seconds * per_second if seconds < END_OF_TIME else math.inf, at
 
     return read

@@ -1,9 +1,9 @@
-"""Avro schemas: from their JSON to types whose names are resolved.
+"""Avro schemas: parses their JSON into types with all names resolved.
 
-After the Avro specification 1.12. What says nothing about the bytes (defaults, aliases, documentation) is passed over,
-and so is a logical type that is unknown or does not fit its type, as the specification asks. A text is not trusted: how
-deep it is and how many types it has are bounded, and an array whose items take no bytes, of which a few bytes could
-promise any number, is refused.
+Follows the Avro specification 1.12. Attributes that do not affect the bytes (defaults, aliases, documentation) are
+ignored. So are logical types that are unknown or do not fit their type, as the specification demands. Schemas are not
+trusted: their depth and number of types are bounded, and an array whose items take no bytes is rejected, because a few
+bytes could promise any number of items.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Primitive:
 
     name: str
     moment: tuple[float, float] | None = None
-    """Of a number that is a moment: seconds since 1970 are the number times the first, by the second."""
+    """(factor, divisor) of a number that is a timestamp: seconds since 1970 are number * factor / divisor."""
     scale: int | None = None
-    """Of bytes that hold a decimal: its digits behind the point."""
+    """Of bytes that hold a decimal: the number of digits after the point."""
 
 
 @dataclass(eq=False)
 class Fixed:
-    """So many bytes."""
+    """A fixed number of bytes."""
 
     size: int
     scale: int | None = None
@@ -47,51 +47,51 @@ class Fixed:
 
 @dataclass(eq=False)
 class Enum:
-    """One of some words."""
+    """One of several words."""
 
     symbols: list[str]
 
 
 @dataclass(eq=False)
 class Array:
-    """Any number of one type."""
+    """Any number of values of one type."""
 
     items: Type
     least_bytes: int = 0
-    """That an item takes."""
+    """Smallest size of an item."""
 
 
 @dataclass(eq=False)
 class Map:
-    """Any number of one type, each under a text."""
+    """Any number of values of one type, each under a text."""
 
     values: Type
     least_bytes: int = 1
-    """That a value and its text take."""
+    """Smallest size of a value and its text."""
 
 
 @dataclass(eq=False)
 class Union:
-    """One of some types."""
+    """One of several types."""
 
     branches: list[Type]
 
 
 @dataclass(eq=False)
 class Record:
-    """Named fields in their order. It may hold itself, by way of a union, array or map."""
+    """Named fields in their order. It may contain itself, through a union, array or map."""
 
     name: str
     fields: list[tuple[str, Type]] = field(default_factory=list)
     least_bytes: int = 0
-    """That all fields take; where it is 0 they never take any."""
+    """Smallest size of all fields together; if it is 0, they never take any bytes."""
 
 
 Type = Primitive | Fixed | Enum | Array | Map | Union | Record
 
 
 def parse(text: str, references: Iterable[str] = ()) -> Type:
-    """The type that a schema describes; what `references` define, in an order that resolves them, it may name.
+    """The type that a schema describes. It may name types from `references`, which come in an order that resolves them.
 
     Raises DecodeError with the reason `schema`.
 
@@ -124,7 +124,7 @@ def _measure(kind: Array | Map | Record, known: dict[Record, int]) -> None:
 
 
 def _least(kind: Type, known: dict[Record, int]) -> int:
-    """So many bytes every value takes at least."""
+    """Smallest size of a value, in bytes."""
     match kind:
         case Primitive(name="null"):
             return 0
@@ -136,7 +136,7 @@ def _least(kind: Type, known: dict[Record, int]) -> int:
             return size
         case Record(fields=fields):
             if kind not in known:
-                known[kind] = 1  # for one that holds itself by no union, array or map, which has no end
+                known[kind] = 1  # for a record that contains itself directly and so has no end
                 known[kind] = sum(_least(inner, known) for _, inner in fields)
             return known[kind]
         case _:
@@ -144,7 +144,7 @@ def _least(kind: Type, known: dict[Record, int]) -> int:
 
 
 class _Reading:
-    """What is known by name so far."""
+    """The types known by name so far, while schemas are parsed."""
 
     def __init__(self) -> None:
         self.containers: list[Array | Map | Record] = []
@@ -152,7 +152,7 @@ class _Reading:
         self._types = 0
 
     def type(self, given: Any, space: str = "", depth: int = 0) -> Type:
-        """Names without a dot are of the namespace `space`."""
+        """Parse a type. Names without a dot belong to the namespace `space`."""
         self._types += 1
         if self._types > _MOST_TYPES or depth > _DEEPEST:
             raise _wrong(f"more than {_MOST_TYPES} types" if depth <= _DEEPEST else "nested too deeply")
@@ -231,7 +231,7 @@ class _Reading:
 
 
 def type_name(given: Any) -> str:
-    """Of Python, for errors."""
+    """Name of a value's Python type, for errors."""
     return type(given).__name__
 
 
@@ -241,7 +241,7 @@ def _json(text: str) -> Any:
     except RecursionError:
         raise _wrong("nested too deeply") from None
     except ValueError:
-        # As registries keep them: the name of a primitive type may stand without its quotes.
+        # Registries may keep the name of a primitive type without its quotes.
         if text.strip() in _PRIMITIVES:
             return text.strip()
         raise _wrong("is not JSON") from None
@@ -270,7 +270,7 @@ def _logical(name: str, given: dict[str, Any]) -> Primitive:
 
 
 def _scale(given: dict[str, Any]) -> int | None:
-    """Digits behind the point; None where it is no decimal."""
+    """Digits after the point; None if the type is no decimal."""
     precision, scale = given.get("precision"), given.get("scale", 0)
     if given.get("logicalType") != "decimal" or not isinstance(precision, int) or not isinstance(scale, int):
         return None

@@ -1,8 +1,8 @@
-"""Avro's binary encoding, stepped over: for each type a function from the place of a value to the place behind it.
+"""Skips values in Avro's binary encoding: for each type, a function from the position of a value to the one after it.
 
-After the Avro specification 1.12. The place behind may lie behind the end of the bytes: whoever called last compares.
-Bytes that are not of the type raise one of `BROKEN`; a block that promises more items than there are bytes is refused
-before the first of them, so the work is bounded by the bytes there are.
+Follows the Avro specification 1.12. The position after a value may be beyond the end of the bytes: the outermost caller
+compares. Bytes that do not fit the type raise one of `BROKEN`. A block that promises more items than the bytes can hold
+is rejected before the first item, so the work is bounded by the number of bytes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from detector.decoders.avro_schema import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 
 Skip = Callable[[bytes, int], int]
-"""(bytes, place of a value) -> the place behind it."""
+"""(bytes, position of a value) -> position after it."""
 
 BROKEN = (ValueError, IndexError, struct.error, RecursionError)
-"""What bytes raise that are not of the type; UnicodeDecodeError is a ValueError."""
+"""The errors of bytes that do not fit the type; UnicodeDecodeError is a ValueError."""
 
 _LONGEST_SHIFT = 63
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
-    """A zigzag varint, as int and long, lengths and counts are.
+    """(value, position after it) of a zigzag varint, the encoding of ints, longs, lengths and counts.
 
     >>> number(bytes.fromhex("ac02"), 0), number(bytes.fromhex("01"), 0)
     ((150, 2), (-1, 1))
@@ -47,7 +47,7 @@ def number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def sized(data: bytes, at: int) -> int:
-    """Over bytes that begin with their length."""
+    """Skip bytes that begin with their length."""
     size = data[at]
     at += 1
     if size >= 0x80:
@@ -59,25 +59,25 @@ def sized(data: bytes, at: int) -> int:
 
 
 def sized_bytes(data: bytes, at: int) -> tuple[bytes, int]:
-    """(bytes that begin with their length, the place behind them)."""
+    """(bytes behind their length, position after them)."""
     end = sized(data, at)
     enough(data, end, 0)
     return data[at + 1 if data[at] < 0x80 else over_number(data, at) : end], end
 
 
 def enough(data: bytes, at: int, needed: int) -> None:
-    """Raises ValueError where there are fewer bytes than needed from a place on."""
+    """Raises ValueError if fewer bytes than needed follow from `at` on."""
     if needed > len(data) - at:
         raise ValueError(f"{needed - len(data) + at} bytes are missing")
 
 
 def over_number(data: bytes, at: int) -> int:
-    """Over a zigzag varint."""
+    """Skip a zigzag varint."""
     return number(data, at)[1]
 
 
 def items(data: bytes, at: int, least: int) -> tuple[int, int]:
-    """(items in the block that begins here, place of the first); 0 behind the last block."""
+    """(number of items in the block at `at`, position of the first); 0 items after the last block."""
     count = data[at]
     if count < 0x80 and not count & 1:
         count, at = count >> 1, at + 1
@@ -91,13 +91,13 @@ def items(data: bytes, at: int, least: int) -> tuple[int, int]:
 
 
 class Skips:
-    """Makes functions that step over values."""
+    """Makes functions that skip values."""
 
     def __init__(self) -> None:
         self._records: dict[Record, Skip] = {}
 
     def of(self, kind: Type) -> Skip:
-        """The one for this type."""
+        """The function for this type."""
         match kind:
             case Primitive(name=name):
                 return _PRIMITIVE_SKIPS[name]
@@ -120,14 +120,14 @@ class Skips:
                 return self._record(kind)
 
     def _record(self, record: Record) -> Skip:
-        """Of what takes no bytes no step is left, nor of a record around one thing: a step then costs a byte."""
+        """Drops steps over fields without bytes, and unwraps a record of a single step: each step then costs a byte."""
         if not record.least_bytes:
             return over_nothing
         if record not in self._records:
             parts: list[Skip] = []
 
             def skip(data: bytes, at: int) -> int:
-                # What a few types name twice each would otherwise be walked through, however little there is of it.
+                # Else types that each name the next one twice would be walked in full, however few bytes there are.
                 enough(data, at, record.least_bytes)
                 for part in parts:
                     at = part(data, at)
@@ -141,12 +141,12 @@ class Skips:
 
 
 def over_nothing(data: bytes, at: int) -> int:
-    """Over what takes no bytes."""
+    """Skip a value that takes no bytes."""
     return at
 
 
 def truth(data: bytes, at: int) -> int:
-    """Over a boolean."""
+    """Skip a boolean."""
     if data[at] > 1:
         raise ValueError("a boolean that is neither 0 nor 1")
     return at + 1
@@ -177,7 +177,7 @@ def _blocks(item: Skip, least: int) -> Skip:
 
 
 def _texts(least: int) -> Skip:
-    """Over a map of texts, which labels are: the same as the general way, and twice as fast."""
+    """Skips a map of texts, such as labels: the same as the general way, but twice as fast."""
 
     def skip(data: bytes, at: int) -> int:
         count, at = items(data, at, least)
@@ -196,7 +196,7 @@ def _pair(value: Skip) -> Skip:
 
 
 def symbol(data: bytes, at: int, symbols: list[str]) -> tuple[str, int]:
-    """(which of the symbols, the place behind it)."""
+    """(the symbol, position after it)."""
     index, at = number(data, at)
     return symbols[_index(index)], at
 
@@ -208,7 +208,7 @@ def _index(index: int) -> int:
 
 
 def union(branches: list[Any]) -> Any:
-    """What does with a value of a union what the function of its branch does."""
+    """A function that applies to a value of a union the function of its branch."""
 
     def chosen(data: bytes, at: int) -> Any:
         index = data[at]
@@ -221,7 +221,7 @@ def union(branches: list[Any]) -> Any:
 
 
 def union_for(branches: list[Any]) -> Any:
-    """The same for functions that are told a third thing."""
+    """The same for functions with a third argument."""
 
     def chosen(data: bytes, at: int, told: Any) -> Any:
         index = data[at]

@@ -1,11 +1,11 @@
-"""collectd's JSON (`write_kafka` or `write_http` with `Format JSON`): an array of value lists, one series a value.
+"""collectd's JSON (`write_kafka` or `write_http` with `Format JSON`): an array of value lists, one series per value.
 
-A series is named as by collectd's own Prometheus output, without its prefix: plugin, type where it differs, data source
-unless it is `value`, joined by `_`. Its labels are `host`, `plugin_instance` and `type_instance`. null is a gap.
+A series is named as by collectd's own Prometheus output, without its prefix: plugin, type if it differs, data source
+unless it is `value`, joined by `_`. Its labels are `host`, `plugin_instance` and `type_instance`. A null is a gap.
 
-With `StoreRates true`, collectd's default, the values of its `derive` and `counter` types are rates already, and the
-record does not say so: `decoder.collectd.store_rates` must be what `StoreRates` is. An `absolute` value counts since
-the read before, so it is divided by the interval.
+With `StoreRates true`, collectd's default, values of the types `derive`, `counter` and `absolute` are already rates.
+The record does not say so: `decoder.collectd.store_rates` must match `StoreRates`. Without it, `derive` and `counter`
+are counters, and an `absolute` value, which counts since the previous read, is divided by the interval.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `syntax`, `nesting`, `shape` (JSON, but no
 value lists), `identity`, `labels`, `no_numbers` (lists without values).
@@ -88,7 +88,7 @@ def _value_lists(payload: bytes) -> list[_ValueList]:
     try:
         found = _PARSE(payload)
     except NOT_PARSED as exc:
-        documents(payload)  # says what is wrong, unless it is sound JSON
+        documents(payload)  # raises what is wrong, unless the JSON is valid
         raise DecodeError("shape", str(exc)) from exc
     if not found:
         raise DecodeError("empty", "an array without elements")

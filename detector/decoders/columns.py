@@ -15,15 +15,15 @@ from detector.records import RawBatch, Reject, SampleBatch
 
 MAX_RECORD_BYTES = 1 << 20
 LABELS_PER_BYTE, LEAST_LABELS = 4, 4_096
-"""Of a record: where samples share their labels, a few bytes would mean any number of them."""
+"""Bounds the labels of a record: samples may share labels, so a few bytes could mean any number of them."""
 NO_NUMBERS = "no_numbers"
-"""Reason of a record that is sound but holds no number, say one of texts only."""
+"""Reason for a record that is valid but holds no number, only texts for example."""
 
 _DETAIL_CHARACTERS = 200
 
 
 class Columns:
-    """Lists that grow by one entry a sample; `finish` makes arrays of them."""
+    """Lists that grow by one entry per sample; `finish` turns them into arrays."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -36,17 +36,17 @@ class Columns:
         self._labels = self._most_labels = 0
 
     def begin_record(self, size: int) -> None:
-        """What comes next is of another record, which has so many bytes."""
+        """Start the next record, which has `size` bytes."""
         self._labels, self._most_labels = 0, LEAST_LABELS + LABELS_PER_BYTE * size
 
     def share(self, labels: int, samples: int) -> None:
-        """So many samples of the record have so many labels in common. Raises DecodeError where that is too much."""
+        """Count `labels` shared by so many `samples` of the record. Raises DecodeError if the record has too many."""
         self._labels += labels * samples
         if self._labels > self._most_labels:
             raise DecodeError("labels", f"its samples have more than {self._most_labels} labels together")
 
     def cut(self, size: int) -> None:
-        """Take back every sample behind the first `size`."""
+        """Remove all samples after the first `size`."""
         for column in (self.rows, self.tags, self.times, self.values):
             del column[size:]
         while self.gaps and self.gaps[-1] >= size:
@@ -78,7 +78,7 @@ class Columns:
         )
 
     def finish(self, batch: RawBatch, unit: Unit) -> SampleBatch:
-        """The samples, with their records' times where they have none of their own."""
+        """The samples; those without a time get their record's."""
         rows = np.array(self.rows, dtype=np.int64)
         record_times = batch.record_times[rows]
         numbers = np.array(self.times, dtype=np.float64)
@@ -103,7 +103,7 @@ class Columns:
 
 
 def checked(payload: bytes | None) -> bytes:
-    """The record's bytes. Raises DecodeError where there are none, or too many."""
+    """The record's bytes. Raises DecodeError if there are none, or too many."""
     if payload is None:
         raise DecodeError("tombstone", "a record without a value")
     if len(payload) > MAX_RECORD_BYTES:
@@ -112,7 +112,7 @@ def checked(payload: bytes | None) -> bytes:
 
 
 def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, bytes], None]) -> SampleBatch:
-    """Samples of all records: `read` adds those of one, or raises DecodeError, and then none of them counts."""
+    """Samples of all records. `read` adds those of one record; if it raises DecodeError, none of these counts."""
     columns = Columns()
     for row, payload in enumerate(batch.values):
         size = len(columns.values)

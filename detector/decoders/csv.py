@@ -1,12 +1,13 @@
-"""Lines `timestamp,value`: one stream a file, named as its file (`RawBatch.topic`). An empty value is a gap.
+"""Lines `timestamp,value`: one stream per file, named after the file (`RawBatch.topic`). An empty value is a gap.
 
-The timestamp is an RFC 3339 time (a space for the `T` and a missing offset are fine) or a number of unix seconds,
-milliseconds, microseconds or nanoseconds by magnitude. A first line whose first cell has no digit is a header and holds
-no sample, nor does a later line that repeats it; columns behind the second are not read. A file whose header has the
-time elsewhere than in the first column, or the value elsewhere than in the second, is refused as a whole: its rows may
-look sound. Semicolons or tabs may stand for the commas; numbers may then have decimal commas. `null`, `none`, `na` and
-`n/a` in any case are empty, too. A file's name says nothing of its kind: values are levels, unless `decoder.counters`
-names the file.
+The timestamp is an RFC 3339 time (a space instead of the `T` and a missing offset are fine) or a number: unix seconds,
+milliseconds, microseconds or nanoseconds, told by magnitude. Columns after the second are not read. Semicolons or tabs
+may replace the commas; numbers may then have decimal commas. `null`, `none`, `na` and `n/a`, in any case, also count as
+empty. A file's name does not tell its kind: values are levels unless `decoder.counters` names the file.
+
+A first line whose first cell has no digit is a header, without a sample; so is any later copy of it. A file whose
+header has the time elsewhere than in the first column, or the value elsewhere than in the second, is rejected as a
+whole, because its rows may look valid.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `columns` (only one, or in another order by the
 header), `timestamp`, `value`, and `identity` or `labels` for a file name that cannot name a stream.
@@ -26,11 +27,11 @@ from detector.series import SeriesIndex, SeriesKey
 MAX_LINE_BYTES = 65_536
 
 _AROUND = ' "\t\r\n\ufeff'
-"""What may stand around a cell: white space, quotes, the mark that some editors put before the first line."""
+"""Stripped from cells: white space, quotes, and the byte order mark that some editors put before the first line."""
 _TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time", "@timestamp"})
-"""What a header calls the column of times."""
+"""Names of the time column in a header."""
 _NOTHING = frozenset({"", "null", "none", "na", "n/a"})
-"""How programs write that there is no value."""
+"""How programs spell a missing value."""
 _WITH_UNIT = re.compile(r"[-+]?\d[\d.,]*\s*(?:[^\W\d_]|[%°]).*")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -42,9 +43,9 @@ class CsvDecoder:
         self._kinds = kinds or Kinds(suffixes=())
         self._times = Times(per_second=1.0)
         self._headers: dict[str, bytes] = {}
-        """File -> its header, which a file that takes its place, or was appended to it, has again."""
+        """File -> its header, which recurs if another file replaces it or is appended to it."""
         self._refused: set[str] = set()
-        """Files whose header says that their columns are others."""
+        """Files that have other columns, by their header."""
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         columns = Columns()
@@ -87,7 +88,7 @@ def is_header(first_line: bytes) -> bool:
 
 
 def split(line: str) -> tuple[str, str, str]:
-    """The first cell, what separates cells, and the second; with one cell only, that and nothing.
+    """The first cell, the separator and the second cell; the last two are empty if there is only one cell.
 
     Cells are separated by whichever of comma, semicolon and tab comes first.
 
@@ -102,7 +103,7 @@ def split(line: str) -> tuple[str, str, str]:
 
 
 def _check(header: bytes) -> None:
-    """Raises DecodeError for UTF-16, and for columns in another order: rows could be read as if it were not so."""
+    """Raises DecodeError for UTF-16, and for columns in another order, whose rows could be misread silently."""
     if header.startswith(_UTF_16):
         raise DecodeError("encoding", "the file is UTF-16; save it as UTF-8")
     text = header.decode(errors="replace")
@@ -143,5 +144,5 @@ def _cells(line: bytes | None) -> tuple[str, str]:
         raise DecodeError("columns", f"{stamp[:60]!r} is one column: it holds no comma, semicolon or tab")
     if value.lstrip().startswith('"') and not value.rstrip().endswith('"'):
         raise DecodeError("value", f"{value[:60]!r} has a comma behind it, within the quotes")
-    # Where semicolons or tabs separate, a comma is that of a decimal number.
+    # If semicolons or tabs separate the cells, a comma is a decimal comma.
     return stamp.strip(_AROUND), (value if separator == "," else value.replace(",", ".")).strip(_AROUND)

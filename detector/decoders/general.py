@@ -1,4 +1,4 @@
-"""The general way through a JSON record: any shape that means samples, fields anywhere, values in odd spellings."""
+"""The general way to read a JSON record: any shape that means samples, fields anywhere, values in odd spellings."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from detector.series import SeriesIndex
 
 _KNOWN_TIMES = 4_096
 _LONGEST_KNOWN_TIME = 64
-"""In characters; longer ones are no date, or padded."""
+"""In characters; longer texts are no dates, or padded."""
 _MISSING: Any = object()
 _TEXT = {str, type(_MISSING)}
 
 NOT_PARSED = (msgspec.MsgspecError, RecursionError, ValueError)
-"""What the quick parser raises."""
+"""The errors of the fast parser."""
 
 Read = Callable[[Any], Any]
 Item = TypeVar("Item")
 
 
 Sample = tuple[int, float, float | None]
-"""(tag, see `identity`; time in the decoder's unit, NaN where there is none; value, None for a gap)."""
+"""(tag, see `identity`; time in the decoder's unit, NaN if missing; value, None for a gap)."""
 
 
 class Times:
-    """Timestamps to numbers of one unit. Scrapes share their time, so texts are parsed once."""
+    """Converts timestamps to numbers in one unit. Samples of a scrape share their time, so texts are parsed once."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         self._known: dict[str, float] = {}
 
     def __call__(self, stamp: Any) -> float:
-        """The number; NaN where there is no stamp. Raises DecodeError."""
+        """The number; NaN if there is no timestamp. Raises DecodeError."""
         if stamp.__class__ is str:
             number = self._known.get(stamp)
             return self._of_text(stamp) if number is None else number
@@ -61,7 +61,7 @@ class Times:
 
 
 def number_of(value: Any) -> float | None:
-    """A sample's value; None is a gap. What float64 cannot hold is infinite. Raises DecodeError."""
+    """A sample's value, None for a gap; infinite if float64 cannot hold it. Raises DecodeError."""
     if value.__class__ is str:
         try:
             return parse_number(value)
@@ -75,7 +75,7 @@ def number_of(value: Any) -> float | None:
 
 
 def _float(number: float) -> float:
-    """The nearest one; infinite for an integer that none is near."""
+    """The nearest float; infinite for an integer beyond all of them."""
     try:
         return float(number)
     except OverflowError:
@@ -83,9 +83,9 @@ def _float(number: float) -> float:
 
 
 def first_of(ways: Sequence[Callable[[bytes], list[Item]]], payload: bytes, name: str) -> list[Item]:
-    """What the first way makes of a record that makes something of it: one object, an array of them, one a line.
+    """Read a record in the first way that finds something in it: one object, an array of them, one per line, ...
 
-    Raises DecodeError: what is wrong with the JSON or, if it is sound, why it is no `name` in the first way.
+    Raises DecodeError: what is wrong with the JSON or, if it is valid, why it is no `name` read in the first way.
     """
     why: Exception | None = None
     for way in ways:
@@ -100,17 +100,17 @@ def first_of(ways: Sequence[Callable[[bytes], list[Item]]], payload: bytes, name
 
 
 def misshapen(payload: bytes, name: str, why: Exception | None) -> DecodeError:
-    """Sound JSON that is no `name`. Raises DecodeError where it is not even that."""
+    """The error for valid JSON that is no `name`. Raises DecodeError if it is not even valid."""
     documents(payload)
     return DecodeError("shape", f"no {name}: {why}")
 
 
 def documents(payload: bytes) -> list[Any]:
-    """The JSON values of a record: the elements of an array, the lines of a text of lines, or the one there is."""
+    """The JSON values of a record: the elements of an array, one per line, or a single one. Raises DecodeError."""
     try:
         return _elements(msgspec.json.decode(payload))
     except NOT_PARSED:
-        pass  # the standard library also reads NaN, and says better what is wrong
+        pass  # the standard library also reads NaN, and has better error messages
     try:
         text = payload.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as exc:
@@ -174,7 +174,7 @@ class GeneralDecoder:
         time, number = self._times(stamp), number_of(value)
         spelling = None
         if isinstance(labels, dict) and {type(stream), type(name), *map(type, labels.values())} <= _TEXT:
-            # Only texts are told apart by comparing: to a dictionary the labels 1, 1.0 and true are one.
+            # Only texts make safe keys: to a dictionary the labels 1, 1.0 and true are the same.
             spelling = stream, name, tuple(labels.items())
             tag = series.by_raw.get(spelling)
             if tag is not None:

@@ -1,6 +1,6 @@
-"""From what a record says about its series to the series' handle, looked up by the raw spelling.
+"""Finds the handle of a series from what a record says about it, looked up by the raw spelling.
 
-`SeriesIndex.by_raw` maps a spelling to a *tag*: handle and kind packed into one number, so that one look-up gives both.
+`SeriesIndex.by_raw` maps a spelling to a *tag*: handle and kind packed into one number, so one look-up gives both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detector.records import Int64, Kind, Uint8
 from detector.series import GROUP_LABEL, KIND_BITS, SeriesIndex, SeriesKey
 
 MAX_LABEL_CHARACTERS = 16_384
-"""In names and values of one series together: every label stays in memory."""
+"""In names and values of one series together; limited because every label stays in memory."""
 
 _SPELLINGS_PER_SERIES = 4
 _LEAST_SPELLINGS = 65_536
@@ -27,7 +27,7 @@ _SPELLED_BYTES_PER_CHARACTER = 2
 _LEAST_SPELLED_BYTES = 64 << 20
 _LONGEST_INTEGER = 64
 _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
-"""As Prometheus uses suffixes."""
+"""The suffixes of running totals in Prometheus."""
 
 
 def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
@@ -37,7 +37,7 @@ def unpack(tags: list[int]) -> tuple[Int64, Uint8]:
 
 
 class Kinds:
-    """Kind of a series: by the configured patterns, then what the record says, then the suffix of its name."""
+    """Tells the kind of a series: by the configured patterns, else by the record, else by the suffix of its name."""
 
     def __init__(
         self, counters: Iterable[str] = (), gauges: Iterable[str] = (), suffixes: tuple[str, ...] = _RUNNING_TOTALS
@@ -47,7 +47,7 @@ class Kinds:
         self._suffixes = suffixes
 
     def __call__(self, key: SeriesKey, said: Kind | None = None) -> Kind:
-        """A name that both lists match is a gauge's; `said` is None where the record says nothing of it.
+        """A name that matches both lists is a gauge; `said` is None if the record does not tell the kind.
 
         >>> kinds = Kinds(counters=["net_bytes_*"], gauges=["process_count"])
         >>> [kinds(SeriesKey.of(name)).name for name in ("http_requests_total", "net_bytes_recv", "process_count")]
@@ -64,14 +64,14 @@ class Kinds:
 
 
 def matching(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Matches what one of the shell patterns does; nothing where there are none."""
+    """A pattern that matches whatever one of the shell patterns does; nothing if there are none."""
     return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
 
 
 def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind) -> int:
     """Tag of `key` and `kind`, found again under `spelling` from now on.
 
-    Raises DecodeError for a key that nobody should keep.
+    Raises DecodeError for a key that must not be kept: empty, of a group, too long, or not encodable.
     """
     if not key.labels:
         raise DecodeError("identity", "neither a name nor a label")
@@ -97,14 +97,14 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
 
 
 def _size(spelling: Hashable) -> int:
-    """Bytes of the texts in it, which is what may be large."""
+    """Size of the texts in it, the only part that may be large."""
     if isinstance(spelling, tuple):
         return sum(map(_size, spelling))
     return len(spelling) if isinstance(spelling, str | bytes) else 0
 
 
 def key_of(stream: Any, name: Any, labels: Any) -> SeriesKey:
-    """Key from parsed JSON; None and empty texts stand for what is missing. Raises DecodeError."""
+    """Key from parsed JSON; None and empty texts count as missing. Raises DecodeError."""
     stream, name = (None if text == "" else text for text in (stream, name))
     if stream is not None and name is not None:
         raise DecodeError("identity", "both a stream and a name")
@@ -124,12 +124,12 @@ _DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 def parse_json(text: str) -> Any:
-    """Any JSON, and the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
+    """Parse JSON, including the NaN and Infinity that many producers write. Raises ValueError, RecursionError."""
     return _DECODER.decode(text)
 
 
 def raw_labels(raw: bytes) -> Any:
-    """What stands in a piece of JSON that the parser has not looked into. Raises DecodeError."""
+    """Parse labels that the fast parser left as raw JSON. Raises DecodeError."""
     try:
         return parse_json(raw.decode())
     except UnicodeDecodeError as exc:
@@ -141,7 +141,7 @@ def raw_labels(raw: bytes) -> Any:
 
 
 def most_labels(raw: bytes) -> int:
-    """That a piece of JSON can be, without a look into it: each has a colon, and quotes around its name.
+    """Upper bound on the labels in a piece of raw JSON: each has a colon, and quotes around its name.
 
     >>> most_labels(b'{"a": "b", "c": "::"}')
     4
@@ -150,7 +150,7 @@ def most_labels(raw: bytes) -> int:
 
 
 def _label_text(label: str, value: Any) -> str:
-    """One text for one meaning: 1, 1.0 and "1" are the same label value, and so are true and "true"."""
+    """One text per meaning: 1, 1.0 and "1" are the same label value, and so are true and "true"."""
     if isinstance(value, str):
         return value
     if value is None:

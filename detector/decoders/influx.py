@@ -1,19 +1,19 @@
-r"""InfluxDB line protocol, one or many lines a record: `name,tag=value field=1,other=2i 1700000000000000000`.
+r"""InfluxDB line protocol, one or more lines per record: `name,tag=value field=1,other=2i 1700000000000000000`.
 
 A series is named `name_field` and labelled with the tags. Floats, integers (`i`, `u`) and booleans (0 and 1) are
-samples, texts are none. Times are nanoseconds; coarser ones are told by their magnitude; a line without one has the
-record's. Written after InfluxDB's line protocol reference: a backslash escapes comma, equals sign and space in names,
-tags and field keys, quote and backslash in texts, and stands for itself elsewhere; a text may hold line breaks.
+samples; texts are not. Times are nanoseconds, coarser units are told by magnitude, and a line without a time has its
+record's. Follows InfluxDB's line protocol reference: a backslash escapes comma, equals sign and space in names, tags
+and field keys, quote and backslash in texts, and stands for itself elsewhere; a text may hold line breaks.
 
-The format carries no type: see `telegraf.py` for what counts as a counter.
+The format carries no types: see `telegraf.py` for what counts as a counter.
 
 Reasons of a `Reject`:
-    tombstone   no bytes at all
+    tombstone   no value
     empty       white space and comments only
     oversize    larger than MAX_RECORD_BYTES
     encoding    not UTF-8
-    syntax      a line that is none
-    labels      a tag without name or value, or too many of them, or of all samples together
+    syntax      a line that is not line protocol
+    labels      a tag without name or value, labels too long, or too many of all samples together
     value       a field that is neither number, boolean nor text
     no_numbers  only texts
 """
@@ -30,7 +30,7 @@ from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex, SeriesKey
 
-# Possessive: no line, however broken, costs more than one look at each of its bytes.
+# Possessive: no line, however broken, costs more than one look at each byte.
 _KEY = rb"(?:[^\\,= \n]|\\[^\n]?)++"
 _VALUE = rb'(?:"(?:[^"\\]|\\.)*+"|[^," \n\r]++)'
 _FIELD = re.compile(b"(%s)=(%s)(?:,|$)" % (_KEY, _VALUE), re.DOTALL)
@@ -122,7 +122,7 @@ def _number(text: bytes) -> float:
     if known is not None:
         return known
     try:
-        if b"_" not in text:  # which Python takes for a grouping of digits
+        if b"_" not in text:  # which Python accepts as digit grouping
             return float(int(text[:-1])) if text[-1] in b"iu" else float(text)
     except (ValueError, OverflowError):
         pass

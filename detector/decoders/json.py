@@ -1,20 +1,20 @@
-"""JSON records: `{"name", "labels": {}, "timestamp", "value"}`, one object, an array of them, or one a line.
+"""JSON records: `{"name", "labels": {}, "timestamp", "value"}`, one object, an array of them, or one per line.
 
-`stream` may stand in place of `name`. A record is decoded whole or rejected whole, so that a dead letter can be
-replayed as it is. What Confluent's serializers put before the JSON is passed over. A record that is one object of the
-usual form costs one call of the parser and one look-up; the general way (`general.py`) reads everything else, and reads
-the usual form to the same samples.
+`stream` may replace `name`. A record is decoded or rejected as a whole, so that a dead letter can be replayed as it is.
+The prefix that Confluent's serializers put before the JSON is skipped. A record that is one object of the usual form
+costs one parser call and one look-up. The general way (`general.py`) reads everything else, and would read the usual
+form to the same samples.
 
 Reasons of a `Reject`:
-    tombstone   no bytes at all, the mark of a deleted key in a compacted topic
-    empty       white space, or an array of nothing
+    tombstone   no value, as for a deleted key in a compacted topic
+    empty       white space, or an array without elements
     oversize    larger than MAX_RECORD_BYTES
     encoding    not UTF-8
     syntax      not JSON
     nesting     nested too deeply
     shape       JSON, but not objects
-    identity    neither name nor labels, a name that is no text, or both a name and a stream
-    labels      no flat object, too long, or one of them is `__group__`
+    identity    neither name nor labels, a name that is not a text, or both a name and a stream
+    labels      not a flat object, too long, or one of them is `__group__`
     timestamp   neither a number nor an RFC 3339 time
     value       missing, or not a number
 """
@@ -38,9 +38,9 @@ from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
 _FRAME, _FRAME_BYTES = b"\x00", 5
-"""Confluent's serializers put a zero and the number of a schema before the JSON."""
+"""Confluent's serializers put a zero and the id of a schema before the JSON."""
 _NOT_USUAL = (msgspec.MsgspecError, RecursionError, ValueError, DecodeError, TypeError)
-"""What the quick way raises where the general way reads the record, or knows what is wrong with it."""
+"""The errors of the fast way, after which the general way reads the record or tells what is wrong with it."""
 
 
 class JsonDecoder:
@@ -61,7 +61,7 @@ class JsonDecoder:
         parse: Callable[[Any], Any] = self._one.decode if self._one else _never
         tag_of = series.by_raw.get
         for row, payload in enumerate(batch.values):
-            # Up to `continue` everything is paid for every sample: no call and no object that is not needed.
+            # Everything up to `continue` is paid for every sample: no unnecessary calls or objects.
             size = len(values)
             try:
                 if len(payload) <= MAX_RECORD_BYTES:  # type: ignore[arg-type]  # a tombstone is a TypeError
@@ -100,9 +100,9 @@ class JsonDecoder:
             columns.extend(row, self._general(payload, series))
 
     def _usual(self, payload: bytes, *, single: bool) -> list[Any]:
-        """Objects of the usual form in an array or in lines; nothing where the record is something else.
+        """Objects of the usual form in an array or in lines; empty if the record is something else.
 
-        A `single` one was not tried yet.
+        `single`: a lone object has not been tried yet.
         """
         if self._one is None or self._many is None:
             return []
@@ -113,7 +113,7 @@ class JsonDecoder:
         return found if len(found) == lines else []
 
     def _take(self, columns: Columns, row: int, found: list[Any], series: SeriesIndex) -> None:
-        """Add samples of the usual form; may raise one of _NOT_USUAL after having added some."""
+        """Add samples of the usual form; may raise one of _NOT_USUAL after adding some."""
         tag_of, number_at = series.by_raw.get, self._times
         for sample in found:
             time, value = sample.timestamp, sample.value

@@ -1,25 +1,25 @@
-"""Metricbeat's JSON, as its Kafka output writes it: an event, nested, `{"@timestamp", "host": {}, "system": {}, ...}`.
+"""Metricbeat's JSON, as its Kafka output writes it: nested events, `{"@timestamp", "host": {}, "system": {}, ...}`.
 
-A number, or a boolean as 0 or 1, is a sample of the series of its dotted path, such as `system.network.in.bytes`;
-`metricbeat_fields` says which are none. The series' labels are what identifies: host and service, what is called a name
-or an id, and what modules tell their series apart by. Texts that are no labels, null and arrays are passed over. One
-event a record, an array of them, or one a line.
+A record is one event, an array of events, or one event per line. A number, or a boolean as 0 or 1, is a sample; its
+series is named by the dotted path, such as `system.network.in.bytes`; `metricbeat_fields` lists the exceptions. Labels
+are the fields that identify a series: host and service, names and ids, and what modules tell their series apart by.
+Other texts, nulls and arrays are ignored.
 
-Metricbeat does not say what is a counter. Known fields are, those that end in `_total`, and of its Prometheus modules
-also those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others, `decoder.gauges` exceptions.
+Metricbeat does not say what is a counter. Counters are known fields, those that end in `_total` and, in its Prometheus
+modules, those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others, `decoder.gauges` exceptions.
 
 Reasons of a `Reject`:
-    tombstone   no bytes at all
+    tombstone   no value
     empty       white space, or an array without elements
     oversize    larger than MAX_RECORD_BYTES
     encoding    not UTF-8
-    syntax      no JSON
+    syntax      not JSON
     nesting     nested too deeply
-    shape       JSON, but no event of Metricbeat: it has no `metricset`
-    identity    a number under an empty name, and no label
-    labels      too long, or the path of a field is, or too many of all samples together
-    timestamp   no RFC 3339 time
-    no_numbers  no sample in it, as in an event that says what failed
+    shape       JSON, but not a Metricbeat event: it has no `metricset`
+    identity    a number under an empty name, without labels
+    labels      labels or the path of a field too long, or too many labels of all samples together
+    timestamp   neither a number nor an RFC 3339 time
+    no_numbers  no sample, as in an event that reports a failure
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TIME, _METRICSET = "@timestamp", "metricset"
 _PROMETHEUS = ("prometheus.", "openmetrics.")
 _MOST_CONSTANT_BYTES = 32 << 20
 _ENTRY_BYTES = 512
-"""What an entry takes beside its JSON."""
+"""Memory that an entry takes in addition to its JSON."""
 
 Event = dict[str, msgspec.Raw]
 
@@ -52,7 +52,7 @@ _PARSE = msgspec.json.Decoder().decode
 
 
 class MetricbeatDecoder:
-    """Decoder of Metricbeat's events."""
+    """Decoder of Metricbeat events."""
 
     def __init__(self, settings: Settings, counters: list[str], gauges: list[str]) -> None:
         known = [*COUNTERS, *counters]
@@ -61,7 +61,7 @@ class MetricbeatDecoder:
         self._times = Times(per_second=1.0)
         self._fields = Fields(settings.labels, settings.ignore)
         self._constant: dict[tuple[str, bytes], list[Label]] = {}
-        """(name, JSON) of a field without values -> its labels: what is said of a host is long, and does not change."""
+        """(name, JSON) of a field without values -> its labels: a host's description is long and does not change."""
         self._constant_bytes = 0
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:

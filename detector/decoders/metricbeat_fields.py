@@ -1,7 +1,7 @@
-"""What the fields of Metricbeat's events are: a value, a label, or neither.
+"""What the fields of Metricbeat events are: values, labels, or neither.
 
-Written after Metricbeat's reference of exported fields, by the dotted path of a field: what Elastic's schema has for
-host, container, cloud and so on, and what modules tell their series apart by. `*` in a pattern matches dots, too.
+Follows Metricbeat's reference of exported fields, by dotted path: what Elastic's schema has for host, container, cloud
+and so on, and what modules tell their series apart by. A `*` in a pattern also matches dots.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ LABELS = (
     "windows.perfmon.instance",
     "windows.perfmon.object",
 )
-"""Beside what is called `name` or `id`."""
+"""In addition to fields called `name` or `id`."""
 PASSED_OVER = (
     "@*",
     "agent.*",
@@ -94,7 +94,7 @@ PASSED_OVER = (
     "kubernetes.*labels.*",
     "system.process.cgroup.*id",
 )
-"""Unless it is one of LABELS or VALUES."""
+"""Neither values nor labels, unless listed in LABELS or VALUES."""
 VALUES = (
     "container.cpu.*",
     "container.disk.*",
@@ -179,11 +179,11 @@ _MOST_FIELDS = 65_536
 _MOST_CHARACTERS = 1 << 24
 
 Label = tuple[str, str | float]
-"""(path, text, or a number that means one)"""
+"""(path, text or a number used as one)"""
 
 
 class Role(Enum):
-    """What a number in a field is; a text is a label, or nothing."""
+    """What a number in a field is; a text is a label or nothing."""
 
     VALUE = auto()
     LABEL = auto()
@@ -200,7 +200,7 @@ class _Field:
 
 
 class Fields:
-    """The fields that were seen, as a tree, so that what one is has to be found out once."""
+    """The fields seen so far, as a tree, so that the role of each is determined once."""
 
     def __init__(self, labels: list[str], ignore: list[str]) -> None:
         self._asked, self._ignored = matching(labels), matching(ignore)
@@ -212,7 +212,7 @@ class Fields:
         self._count = self._characters = 0
 
     def read(self, name: str, content: Any, labels: list[Label], values: list[tuple[str, float]]) -> None:
-        """Add what the field `name` of an event holds. Raises DecodeError, RecursionError."""
+        """Add the labels and values in the field `name` of an event. Raises DecodeError, RecursionError."""
         if self._count > _MOST_FIELDS or self._characters > _MOST_CHARACTERS:  # ever new names
             self._forget()
         self._read({name: content}, self._known, "", labels, values)
@@ -261,10 +261,10 @@ class Fields:
         return Role.LABEL if path.endswith(_IDENTIFIES) else Role.VALUE
 
     def identity(self, labels: list[Label]) -> Mapping[str, str | float]:
-        """Those of the labels that a series is known by.
+        """The labels that identify a series.
 
-        A name that has an id beside it goes on when the thing is made anew. What a cloud says of a host is not always
-        there when an agent starts, and its host has a name.
+        Of a name and an id side by side only the name counts, because it survives when the thing is recreated. Cloud
+        fields count only in events of cloud modules: they may be missing when an agent starts, and its host has a name.
         """
         found = dict(labels)
         of_cloud = str(found.get("event.dataset", "")).startswith(_CLOUDS)
@@ -282,6 +282,6 @@ class Fields:
 
 
 def _writable(number: Any) -> float:
-    """A number that fits into JSON and numpy: of an integer beyond 64 bits, the nearest float64."""
+    """The number as JSON and numpy can hold it: an integer beyond 64 bits becomes the nearest float64."""
     is_large = number.__class__ is int and not -_LARGEST <= number <= _LARGEST
     return (number_of(number) or 0.0) if is_large else number

@@ -1,21 +1,21 @@
 """OTLP metrics, as the OpenTelemetry Collector's Kafka exporter writes them: `otlp_proto` or `otlp_json`, told apart.
 
-A series has the labels of its resource, of its points' attributes, and the scope's name. Running totals (monotonic
-cumulative sums) count as counters; a delta is divided by its own interval, so both come to a rate per second. Of
-histograms and summaries the count and the sum are series, `_count` and `_sum`, and a summary's quantiles.
-`decoder.counters` and `decoder.gauges` are not asked: the format says it.
+The labels of a series are its resource's attributes, its points' attributes, and the scope's name. Running totals
+(monotonic cumulative sums) are counters; a delta is divided by its own interval, so both become a rate per second.
+Histograms and summaries yield series for the count and the sum, `_count` and `_sum`, and summaries for each quantile.
+`decoder.counters` and `decoder.gauges` do not apply: the format says what is a counter.
 
 Reasons of a `Reject`:
-    tombstone    no bytes at all
+    tombstone    no value
     oversize     larger than MAX_RECORD_BYTES
-    syntax       neither such a message nor JSON
-    shape        JSON, but no such metrics
+    syntax       neither an OTLP message nor JSON
+    shape        JSON, but not OTLP metrics
     nesting      an attribute nested too deeply
     encoding     a name or text that is not UTF-8
     identity     a point without a name or label
     labels       too long, or too many of all samples together
-    timestamp    a time that ends before it begins to count
-    no_numbers   no point in it
+    timestamp    an interval that ends before it begins
+    no_numbers   no point
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from detector.records import Kind, RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
 _JSON_BEGINS = b"{"
-"""No `MetricsData` does."""
+"""No protobuf `MetricsData` begins like this."""
 _PER_SECOND = 1e9
 
 
 class OtlpDecoder:
-    """Decoder of both of OTLP's spellings."""
+    """Decoder of both encodings of OTLP."""
 
     def __init__(self, settings: Settings) -> None:
         self._ignored = matching(settings.ignore_resource_attributes)
@@ -93,7 +93,7 @@ class OtlpDecoder:
 
 
 def _interval(point: Point) -> float:
-    """Seconds that a delta counts; 1 where it does not say when it began."""
+    """Seconds that a delta covers; 1 if it does not say when it began. Raises DecodeError."""
     if not point.start or point.start == point.time:
         return 1.0
     if point.start > point.time:

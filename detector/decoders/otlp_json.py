@@ -1,6 +1,6 @@
-"""OTLP's JSON spelling: lowerCamelCase keys, 64-bit integers as texts, enumerations as numbers.
+"""OTLP's JSON encoding: lowerCamelCase keys, 64-bit integers as texts, enumerations as numbers.
 
-After the OTLP specification's "JSON Protobuf Encoding". Buckets and exemplars are passed over.
+Follows the OTLP specification's "JSON Protobuf Encoding". Buckets and exemplars are ignored.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Quantile(_Struct):
 
 
 class _Point(_Struct):
-    """Of any kind."""
+    """A data point of any kind."""
 
     attributes: msgspec.Raw = NOTHING
     start_time_unix_nano: int | str = 0
@@ -108,11 +108,11 @@ _READ_RESOURCE = msgspec.json.Decoder(_Resource | None)
 _READ_SCOPE = msgspec.json.Decoder(_Scope | None)
 _READ_ATTRIBUTES = msgspec.json.Decoder(list[_KeyValue] | None)
 _TEMPORALITIES = {f"AGGREGATION_TEMPORALITY_{each.name}": each for each in Temporality}
-"""Some write the names of enumerations, which the specification forbids."""
+"""Some producers write the names of enumerations, which the specification forbids."""
 
 
 def metrics(payload: bytes) -> Iterator[Metric]:
-    """All metrics of a record. Raises msgspec.MsgspecError, ValueError or RecursionError where it is no such record."""
+    """All metrics of a record. Raises msgspec.MsgspecError, ValueError or RecursionError if it is not OTLP."""
     for resource_metrics in _READ.decode(payload).resource_metrics:
         resource = bytes(resource_metrics.resource)
         shared, owner = _most_labels(resource), _owner(resource)
@@ -123,7 +123,7 @@ def metrics(payload: bytes) -> Iterator[Metric]:
 
 
 def _owner(resource: bytes) -> Callable[[], dict[str, Any]]:
-    """Its attributes, which are read once, and only where one of its series is new."""
+    """The resource's attributes, decoded once, and only if one of its series is new."""
     return cache(lambda: _pairs(((_READ_RESOURCE.decode(resource) if resource else None) or _Resource()).attributes))
 
 
@@ -181,7 +181,7 @@ def _with_time(point: _Point, parts: list[Part]) -> Point:
 
 
 def _most_labels(attributes: bytes) -> int:
-    """Each with a value has three colons at least, behind `key`, `value` and its type, and eight quotes."""
+    """Upper bound: each with a value has at least three colons, after `key`, `value` and its type, and eight quotes."""
     return min(attributes.count(b":") // 3, attributes.count(b'"') // 8)
 
 

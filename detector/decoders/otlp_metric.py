@@ -1,4 +1,4 @@
-"""A metric of OTLP, whichever of its two spellings it came in."""
+"""An OTLP metric, whichever of the two encodings it came in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 SCOPE_LABEL = "otel_scope_name"
-"""As the specification names it for Prometheus. The scope's version is left out: an upgrade begins no new stream."""
+"""The specification's name for Prometheus. The scope's version is left out, so that an upgrade begins no new stream."""
 NO_RECORDED_VALUE = 1
-"""Flag of a point that says that there is none."""
+"""Flag of a point without a value."""
 
 
 class Temporality(IntEnum):
-    """What a sum or histogram counts from."""
+    """Whether a sum or histogram counts since the previous point or since a fixed start."""
 
     UNSPECIFIED = 0
     DELTA = 1
@@ -23,12 +23,12 @@ class Temporality(IntEnum):
 
 
 class Part(NamedTuple):
-    """A number of a point; one but for histograms and summaries."""
+    """A number of a point; only histograms and summaries have more than one."""
 
     suffix: str
-    """Of the metric's name, as Prometheus has it: `_count`, `_sum`, or none."""
+    """Suffix of the metric's name, as in Prometheus: `_count`, `_sum`, or empty."""
     quantile: str
-    """Empty but for those of a summary."""
+    """Empty, except for the quantiles of a summary."""
     is_total: bool
     """It adds up over time, so its rate is what matters."""
     value: float | None
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What tells a series from others of its name."""
+    """What tells a series from others of the same name."""
 
     resource: dict[str, Any]
     scope: str
@@ -47,13 +47,13 @@ class Point(NamedTuple):
     """What was measured of one series at one time."""
 
     attributes: Hashable
-    """As spelled; `Metric.identity` reads them."""
+    """As encoded; `Metric.identity` reads them."""
     own: int
-    """Labels at most that they are; 0 for a point of one part, which shares them with no other."""
+    """Upper bound on the number of attributes; 0 for a point of one part, which does not share them."""
     start: int
-    """Begin of what was counted, nanoseconds since 1970; 0 where that is not said."""
+    """Start of the counting interval, in nanoseconds since 1970; 0 if not given."""
     time: int
-    """Nanoseconds since 1970; 0 where that is not said."""
+    """Nanoseconds since 1970; 0 if not given."""
     parts: list[Part]
 
 
@@ -61,18 +61,18 @@ class Metric(NamedTuple):
     """Points under one name from one scope of one resource."""
 
     origin: Hashable
-    """Resource and scope as spelled."""
+    """Resource and scope as encoded."""
     shared: int
-    """Labels at most that the resource gives to each of its series."""
+    """Upper bound on the labels that the resource gives to each of its series."""
     name: str
     temporality: int
     points: Iterable[Point]
     identity: Callable[[Any], Identity]
-    """Of a point's attributes as spelled. Raises ValueError, RecursionError."""
+    """Takes a point's attributes as encoded. Raises ValueError, RecursionError."""
 
 
 def labels(identity: Identity) -> dict[str, str]:
-    """Those of a series; where both use a name for different things, the resource's is `resource.NAME`.
+    """Labels of a series; if resource and point give a name different values, the resource's is `resource.NAME`.
 
     >>> labels(Identity({"host": "a", "zone": 1}, "", {"host": "b", "ok": True}))
     {'resource.host': 'a', 'zone': '1', 'host': 'b', 'ok': 'true'}
@@ -86,7 +86,7 @@ def labels(identity: Identity) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """An attribute's value as a label's: lists and maps as JSON, bytes as base64."""
+    """An attribute's value as a label value: lists and maps as JSON, bytes as base64."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):

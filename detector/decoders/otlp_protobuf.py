@@ -1,6 +1,6 @@
-"""OTLP's protobuf spelling: `MetricsData`, which on the wire is the same as `ExportMetricsServiceRequest`.
+"""OTLP's protobuf encoding: `MetricsData`, which on the wire is the same as `ExportMetricsServiceRequest`.
 
-Field numbers are those of opentelemetry/proto/metrics/v1/metrics.proto. Buckets and exemplars are passed over.
+Field numbers are those of opentelemetry/proto/metrics/v1/metrics.proto. Buckets and exemplars are ignored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _POINTS, _TEMPORALITY, _IS_MONOTONIC = 1, 2, 3
 _START, _TIME, _AS_DOUBLE, _AS_INT = 2, 3, 4, 6
 _COUNT, _TOTAL, _QUANTILES = 4, 5, 6
 _ANY_VALUES = {1: LENGTH, 2: VARINT, 3: VARINT, 4: FIXED64, 5: LENGTH, 6: LENGTH, 7: LENGTH}
-"""Fields of an `AnyValue`; one of another wire type is a field that is not known."""
+"""Field -> wire type in an `AnyValue`; a field of another wire type counts as unknown."""
 
 
 class _Layout(NamedTuple):
-    """Where a kind of point has what all have."""
+    """Field numbers of what all kinds of points have."""
 
     attributes: int
     flags: int
@@ -44,7 +44,7 @@ _LAYOUTS = {
 
 
 def metrics(payload: bytes) -> Iterator[Metric]:
-    """All metrics of a record. Raises ValueError or RecursionError where it is no such record."""
+    """All metrics of a record. Raises ValueError or RecursionError if it is not OTLP."""
     for resource_metrics in _messages(payload, 1):
         resource = b"".join(_messages(resource_metrics, 1))
         shared = len(_messages(resource, 1))
@@ -57,7 +57,7 @@ def metrics(payload: bytes) -> Iterator[Metric]:
 
 
 def _owner(resource: bytes) -> Callable[[], dict[str, Any]]:
-    """Its attributes, which are read once, and only where one of its series is new."""
+    """The resource's attributes, decoded once, and only if one of its series is new."""
     return cache(lambda: _pairs(_messages(resource, 1)))
 
 
@@ -146,7 +146,7 @@ def _quantile(message: bytes) -> Part:
 
 
 def _messages(message: bytes, number: int) -> list[bytes]:
-    """The field's values, in their order."""
+    """The values of the field `number`, in their order."""
     return [
         value for field, wire, value in fields(message)
         if field == number and wire == LENGTH and isinstance(value, bytes)
@@ -154,12 +154,12 @@ def _messages(message: bytes, number: int) -> list[bytes]:
 
 
 def _pairs(messages: tuple[bytes, ...] | list[bytes]) -> dict[str, Any]:
-    """Attributes of `KeyValue` messages."""
+    """Attributes in `KeyValue` messages."""
     return {b"".join(_messages(each, 1)).decode(): _any(b"".join(_messages(each, 2))) for each in messages}
 
 
 def _any(message: bytes) -> Any:
-    """What an `AnyValue` holds; the last of its fields counts."""
+    """The value in an `AnyValue`; the last of its fields counts."""
     found: Any = None
     for number, wire, value in fields(message):
         if _ANY_VALUES.get(number) != wire:

@@ -1,4 +1,4 @@
-"""What a decoder can already say about a sample: whether its time and its number are usable at all."""
+"""What a decoder can already tell about a sample: whether its time and value are usable at all."""
 
 from __future__ import annotations
 

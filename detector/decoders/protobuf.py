@@ -1,7 +1,7 @@
 """Protocol Buffers' wire format: the fields of a message one after the other, without a schema.
 
-Written after the encoding guide of Protocol Buffers. What a field means, and what its bytes hold, is up to the caller;
-so a part that was seen before, such as a series' labels, can be recognised by its bytes and need not be taken apart.
+Follows the encoding guide of Protocol Buffers. Interpreting the fields is left to the caller, who can recognise a part
+seen before, such as a series' labels, by its bytes and need not decode it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INT64 = 1 << 63
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
-    """(number, wire type, value): a number of a varint, the bytes of anything else. Raises ValueError.
+    """(number, wire type, value): the number in a varint, the bytes of anything else. Raises ValueError.
 
     >>> list(fields(bytes.fromhex("08960112027632")))
     [(1, 0, 150), (2, 2, b'v2')]
@@ -48,7 +48,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
 
 
 def varint(message: bytes, at: int) -> tuple[int, int]:
-    """The unsigned number at a place, and the place behind it. Raises ValueError."""
+    """(unsigned number at `at`, position after it). Raises ValueError."""
     value = shift = 0
     for place in range(at, min(len(message), at + _LONGEST_VARINT)):
         byte = message[place]
@@ -60,7 +60,7 @@ def varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def signed(value: int) -> int:
-    """What a varint means as int64.
+    """The value of a varint as int64.
 
     >>> signed(2**64 - 1), signed(7)
     (-1, 7)

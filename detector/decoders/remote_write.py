@@ -1,24 +1,25 @@
-"""Prometheus remote write 1.0 and 2.0: a request, as snappy block, a record; any number of series in each.
+"""Prometheus remote write 1.0 and 2.0: one request per record, as a snappy block, with any number of series.
 
-What bridges from HTTP to Kafka hand on, and Telegraf's `prometheusremotewrite` format. The header that says which
-version a body is stays behind with HTTP, and either read as the other is empty, without an error. So the fields say it:
-1.0 has its series in field 1 and metadata in 3, 2.0 has texts in field 4 and series in 5. A topic may hold both.
+HTTP bridges to Kafka write this, and so does Telegraf's `prometheusremotewrite` format. The HTTP header with the
+version is lost on the way, and each version read as the other is empty, without an error. The fields therefore tell
+them apart: 1.0 has series in field 1 and metadata in 3; 2.0 has texts in field 4 and series in 5. A topic may hold
+both.
 
-A stale marker, the NaN by which Prometheus says that a series ended, is a gap; any other NaN is discarded. Native
-histograms, exemplars and the times at which counters began are passed over. What is a counter is said by
-`decoder.counters` and `decoder.gauges`, then by a series' metadata (2.0 only), then by its name.
+A stale marker, the NaN with which Prometheus ends a series, is a gap; any other NaN is discarded. Native histograms,
+exemplars and the start times of counters are ignored. `decoder.counters` and `decoder.gauges` say what is a counter,
+else a series' metadata (2.0 only), else its name.
 
 Reasons of a `Reject`:
-    tombstone    no bytes at all
+    tombstone    no value
     oversize     larger than MAX_RECORD_BYTES, or than MAX_INFLATED_BYTES when inflated
-    compression  no snappy block
-    syntax       no such message
+    compression  not a snappy block
+    syntax       not a remote write message
     version      fields of 1.0 and of 2.0 in one message
     symbols      2.0: a table of texts that does not begin with "", or labels that do not refer to it in pairs
     encoding     a label that is not UTF-8
     identity     a series without labels
-    labels       too long, or, in 2.0, one of them twice, or too many of all samples together
-    no_numbers   no sample in it
+    labels       too long; in 2.0 also one name twice, or too many bytes in all series together
+    no_numbers   no sample
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both versions of remote write share: a sample, and texts."""
+"""What both versions of remote write share: samples and texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from detector.decoders.protobuf import FIXED64, VARINT, fields, signed, varint
 from detector.errors import DecodeError
 
 USUAL_SAMPLE = b"\x12\x10"
-"""Field 2 of a `TimeSeries`, 16 bytes long: a value, and milliseconds of our age."""
+"""Key and length of field 2 of a `TimeSeries`: 16 bytes for a value and the milliseconds of a present-day time."""
 USUAL_SAMPLE_BYTES = len(USUAL_SAMPLE) + 16
 
 _STALE = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
@@ -18,7 +18,7 @@ _DOUBLE = struct.Struct("<d").unpack_from
 
 
 def read_sample(message: bytes) -> tuple[float | None, float]:
-    """(value, None for a stale marker; milliseconds). What is 0 is not written. Raises ValueError."""
+    """(value, None for a stale marker; milliseconds). A field that is not written is 0. Raises ValueError."""
     if message[:1] == _VALUE_KEY and message[9:10] == _TIMESTAMP_KEY:
         moment, end = varint(message, 10)
         if end == len(message):

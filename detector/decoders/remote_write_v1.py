@@ -1,6 +1,6 @@
-"""Remote write 1.0: series of a `WriteRequest`, each with its labels written out.
+"""Remote write 1.0: the series of a `WriteRequest`, each with its labels written out.
 
-Field numbers are those of prompb/types.proto. Native histograms and exemplars are passed over.
+Field numbers are those of prompb/types.proto. Native histograms and exemplars are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LABELS, _SAMPLES = 1, 2
 
 def read_series(message: bytes, series: SeriesIndex, kinds: Kinds) -> tuple[int, list[bytes]]:
     """Tag and samples of a `TimeSeries`. Raises DecodeError, ValueError."""
-    # Nearly every series has one sample, at its end, of the same size: what is before it was seen before.
+    # Nearly every series ends with its only sample, always of the same size. What precedes it was mostly seen before.
     labels = message[:-USUAL_SAMPLE_BYTES]
     tag = series.by_raw.get(labels)
     if tag is not None and message.startswith(USUAL_SAMPLE, len(labels)):
@@ -24,7 +24,7 @@ def read_series(message: bytes, series: SeriesIndex, kinds: Kinds) -> tuple[int,
 
 
 def _unusual(message: bytes, usual: bytes, series: SeriesIndex, kinds: Kinds) -> tuple[int, list[bytes]]:
-    """The same of any `TimeSeries`; `usual` is where its labels stand if it is as usual after all."""
+    """The same for any `TimeSeries`; `usual` are the bytes of its labels if it has the usual form after all."""
     labels: list[bytes] = []
     samples: list[bytes] = []
     others, number = 0, 0

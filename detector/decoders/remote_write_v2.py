@@ -1,7 +1,7 @@
-"""Remote write 2.0: series of a `Request`, whose labels are references to a table of texts that they share.
+"""Remote write 2.0: the series of a `Request`, whose labels refer to a shared table of texts.
 
 Field numbers are those of prompb/io/prometheus/write/v2/types.proto. The table differs from request to request, so a
-series is known by the texts that its labels refer to.
+series is identified by the texts that its labels refer to.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _LABELS_KEY = b"\x0a"
 _TYPE = 1
 _UNSPECIFIED, _COUNTER, _GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET = 0, 1, 2, 4, 6, 7
 _KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _INFO, _STATE_SET), Kind.GAUGE)
-"""Of `MetricType`s; the series of histograms and summaries are told apart by their names."""
+"""By `MetricType`; the series of histograms and summaries are told apart by their names."""
 _SIZE_BYTES = 4
 _MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
-"""Of the texts of one series, in UTF-8."""
+"""Limit on the texts of one series, in UTF-8."""
 _LEAST_BYTES, _BYTES_PER_BYTE = 1 << 20, 64
-"""Of the texts of all series of a request, each counted with all of its own, by the bytes of the series."""
+"""Limit on the texts of all series of a request, each counted in full: the first, plus the second per byte."""
 _LARGEST_SHIFT = 63
-"""Of the last of a varint's ten bytes."""
+"""Shift of a varint's tenth and last byte."""
 
 Parts = tuple[bytes, list[bytes], int]
-"""(references as varints one after the other, samples, type of metric) of a `TimeSeries`."""
+"""(references as consecutive varints, samples, metric type) of a `TimeSeries`."""
 
 
 def read_request(
@@ -39,7 +39,7 @@ def read_request(
     """Tag and samples of each `TimeSeries` that has samples. Raises DecodeError, ValueError."""
     if not symbols or symbols[0]:
         raise DecodeError("symbols", f"the first of {len(symbols)} symbols is not empty" if symbols else "no symbols")
-    # With their sizes before them, texts that are joined can be told apart again.
+    # With its size before each text, joined texts cannot be confused.
     sized = [len(symbol).to_bytes(_SIZE_BYTES, "little") + symbol for symbol in symbols]
     text, types = sized.__getitem__, dict[bytes, int | None]()
     texts: dict[int, str] = {}
@@ -73,9 +73,9 @@ def read_request(
 
 
 def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
-    """Parts of a message of few labels, one sample of our age and what is said of the metric; None of any other.
+    """Parts of a message with few labels, one present-day sample and then metadata; None for any other.
 
-    `types` remembers what was said: series of one metric say the same.
+    `types` caches the metric type by the bytes after the sample, which are the same for all series of a metric.
     """
     if message[:1] != _LABELS_KEY or len(message) < 2 or message[1] >= 0x80:
         return None
@@ -90,7 +90,7 @@ def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
 
 
 def _type_alone(said: bytes) -> int | None:
-    """The type of metric, in fields that hold no labels and no samples; None where they do, or are no fields."""
+    """The metric type in fields without labels and samples; None if they hold some, or are no fields."""
     try:
         packed, samples, type_ = _parts(said)
     except ValueError:
@@ -104,7 +104,7 @@ def _parts(message: bytes) -> Parts:
     samples: list[bytes] = []
     for number, wire, part in fields(message):
         if isinstance(part, int):
-            if number == _LABELS:  # not packed, which readers of Protocol Buffers must accept
+            if number == _LABELS:  # not packed, which Protocol Buffers readers must accept
                 packed += _varint_of(part)
         elif wire != LENGTH:
             continue
@@ -147,14 +147,14 @@ def _varint_of(value: int) -> bytes:
 
 
 def _check_size(symbols: list[bytes], references: Sequence[int]) -> None:
-    """A reference is a byte or two, and may mean a text of any length. Raises DecodeError, IndexError."""
+    """Bound the texts of a series: a reference of a byte or two may mean any length. Raises DecodeError, IndexError."""
     size = sum(len(symbols[each]) for each in references)
     if size > _MOST_BYTES:
         raise DecodeError("labels", f"{size} bytes of labels, more than {MAX_LABEL_CHARACTERS} characters")
 
 
 def _key(symbols: list[bytes], references: Sequence[int], texts: dict[int, str]) -> SeriesKey:
-    """`texts` are those that were read before, which series share. Raises DecodeError."""
+    """`texts` caches decoded symbols, which series share. Raises DecodeError."""
     for each in references:
         if each not in texts:
             texts[each] = utf8(symbols[each])

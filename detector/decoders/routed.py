@@ -1,26 +1,26 @@
-"""Samples on the internal topic of `partitioning: repartition`, as the router packs them and workers unpack them.
+"""Samples on the internal topic of `partitioning: repartition`: the router packs them, workers unpack them.
 
-A record is a MessagePack map and holds samples of any number of series, all of one partition:
+A record is a MessagePack map with samples of any number of series, all of one partition:
 
     version        1
     series         array of label sets, each a flat array `[label, value, label, value, ...]`; `__name__` is the metric
-    which          uint32 [N]: which of `series` each sample is of
+    which          uint32 [N]: index into `series` of each sample
     times          float64 [N]: unix seconds
     values         float64 [N]
     kinds          uint8 [N]: 0 a level, 1 a running total
     gaps           uint32: positions of samples without a value
-    record_times   float64 [N]: when the original record was written; NaN where that is not known
+    record_times   float64 [N]: when the original record was written; NaN if unknown
 
-Columns are little-endian bytes. Fields may be added; a record of another version is refused.
+Columns are little-endian bytes. Fields may be added; a record of another version is rejected.
 
 Reasons of a `Reject`:
-    tombstone   no bytes at all
+    tombstone   no value
     oversize    larger than MAX_RECORD_BYTES
-    syntax      no such map
+    syntax      not such a map
     version     written by a release that writes another version
     shape       columns that do not fit each other
     identity    a series without labels
-    labels      no pairs of texts, or too long
+    labels      not pairs of texts, or too long
     empty       no sample
 """
 
@@ -77,7 +77,7 @@ class _Unpacked:
 
 
 def pack_series(key: SeriesKey) -> bytes:
-    """A series as it stands in a record."""
+    """A series as encoded in a record."""
     return _ENCODE([part for pair in key.labels for part in pair])
 
 
@@ -90,7 +90,7 @@ def pack(
     gaps: Int64,
     record_times_N: Float64,
 ) -> bytes:
-    """A record of N samples; `series` are packed ones, `gaps` positions of samples without a value."""
+    """A record of N samples; `series` come from `pack_series`, `gaps` are positions of samples without a value."""
     return _ENCODE(
         _Packed(
             VERSION,
@@ -185,7 +185,7 @@ def _tag(spelling: bytes, series: SeriesIndex) -> int:
     if len(parts) % 2:
         raise DecodeError("labels", "a label without a value")
     labels = dict(zip(parts[::2], parts[1::2], strict=True))
-    # Kinds are told sample by sample here.
+    # Here each sample carries its kind.
     return remember(series, spelling, SeriesKey.of("", labels), Kind.GAUGE)
 
 

@@ -1,7 +1,7 @@
 """Where schemas come from: a registry with Confluent's API, or files.
 
-A registry that cannot be asked is asked again, with growing pauses: no record is refused for it. Only where it says
-that it knows no such schema is that a fault of the record.
+If a registry does not answer, it is asked again, with growing pauses: no record is rejected because of it. Only if it
+answers that it knows no such schema is the record at fault.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from detector.http.client import HttpClient, Words
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 DOUBT_SECONDS = 1.0
-"""Registries that follow another one know a new schema a moment later: for so long an unknown one is waited for."""
+"""How long to wait for an unknown schema: a registry that follows another one learns of a new schema a moment later."""
 LEAST_SECONDS_BETWEEN_DOUBTS = 20.0
-"""A flood of ids that nobody knows waits no more often."""
+"""Even a flood of unknown ids does not wait more often."""
 LARGEST_ANSWER_BYTES = 1 << 20
 MOST_REFERENCES = 100
 
 _WORDS = Words("decoder.avro.registry", "decoder.avro.registry.urls", "the schema registry")
 _UNKNOWN = range(40_401, 40_500)
-"""Codes of the API: no such schema, subject or version. Any other 404 means that nothing of a registry is there."""
+"""The API's codes for no such schema, subject or version. Any other 404 means that there is no registry."""
 _NO_ID = 0
-"""Registries count from 1."""
+"""An id that no schema has: registries count from 1."""
 _LARGEST_ID = (1 << 31) - 1
-"""Of a larger one a registry says that there is no such page, as one says that is none."""
+"""For a larger id, registries answer that there is no such page, as a server that is no registry does."""
 
 log = logging.getLogger(__name__)
-"""Of the standard library: commands that set no log up say it on standard error."""
+"""From the standard library, so that commands that set up no logging write to standard error."""
 
 
 class Schema(NamedTuple):
-    """As its author wrote it."""
+    """A schema as its author wrote it."""
 
     text: str
     references: tuple[str, ...] = ()
-    """Schemas whose names it uses, each behind those whose names it uses itself."""
+    """The schemas that it refers to, each after those that it refers to itself."""
 
 
 Lookup = Callable[[int], Schema]
-"""By id. Raises DecodeError (`schema_unknown`, or `schema` for one that cannot be used), and SchemaUnavailable."""
+"""The schema of an id. Raises DecodeError (`schema_unknown`, or `schema` if it is unusable) and SchemaUnavailable."""
 
 
 Meanwhile = Callable[[DetectorError | None], None]
-"""Hears of every answer, and before every pause what went wrong; what it raises ends the wait."""
+"""Called with None after every answer, and with the error before every pause; whatever it raises ends the wait."""
 
 
 def in_no_file(number: int) -> Schema:
-    """The look-up where schemas are in files: those are read at the start. Raises DecodeError."""
+    """The look-up without a registry: schemas in files were read at the start. Raises DecodeError."""
     raise DecodeError("schema_unknown", f"decoder.avro.schemas has no file for schema id {number}")
 
 
@@ -72,7 +72,7 @@ def read_file(key: str, path: str) -> Schema:
 
 
 class SchemaRegistry:
-    """Asks the first registry of a list that answers."""
+    """Asks the registries of a list in turn, until one answers."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class SchemaRegistry:
         self._doubt_again_at = -math.inf
 
     def check(self) -> None:
-        """Raises SchemaUnavailable where no registry can be asked; does not wait for one."""
+        """Raises SchemaUnavailable if no registry answers; does not wait for one."""
         self._ask(f"/schemas/ids/{_NO_ID}")
 
     def __call__(self, number: int) -> Schema:
@@ -113,7 +113,7 @@ class SchemaRegistry:
     def _collect(
         self, found: dict[str, Any], references: dict[tuple[str, int], str], seen: set[tuple[str, int]]
     ) -> None:
-        """Add what `found` refers to, directly or not, the innermost first."""
+        """Add the schemas that `found` refers to, directly or not, innermost first."""
         for reference in found.get("references") or ():
             match reference:
                 case {"subject": str(subject), "version": int(version)}:
@@ -150,7 +150,7 @@ class SchemaRegistry:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _ask(self, path: str) -> dict[str, Any] | None:
-        """The answer of the first registry that gives one; None where it knows no such thing."""
+        """The answer of the first registry that gives one; None if it knows no such schema."""
         troubles = []
         for url in self._settings.urls:
             try:
@@ -177,7 +177,7 @@ class SchemaRegistry:
 
 
 def troubles(settings: Registry) -> list[str]:
-    """What is wrong with the files that are needed for a request, a line each."""
+    """What is wrong with the files that requests need, one line each."""
     return HttpClient(settings, _WORDS).troubles()
 
 

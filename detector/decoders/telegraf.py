@@ -1,10 +1,11 @@
-"""Telegraf's JSON: `{"name", "tags": {}, "fields": {}, "timestamp"}`, one series a field.
+"""Telegraf's JSON: `{"name", "tags": {}, "fields": {}, "timestamp"}`, one series per field.
 
-Also its batches (`{"metrics": [...]}`, an array, or one metric a line) and its CloudEvents (`{"data": {...}}`). A
-series is named `name_field` and labelled with the tags; metrics of Telegraf's Prometheus inputs bear their field's name
-alone. Booleans are 0 and 1, texts hold no sample. Times are read by magnitude, so `json_timestamp_units` may be any.
+Also its batches (`{"metrics": [...]}`, an array, or one metric per line) and its CloudEvents (`{"data": {...}}`). A
+series is named `name_field` and labelled with the tags; metrics of Telegraf's Prometheus inputs are named by the field
+alone. Booleans are 0 and 1; texts are no samples. Units of time are told by magnitude, so `json_timestamp_units` may be
+any.
 
-The format carries no type. Only names that end in `_total` count as counters, in metrics of the Prometheus inputs also
+The format carries no types. Only names that end in `_total` are counters and, in metrics of the Prometheus inputs,
 those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others.
 
 Reasons of a `Reject`: `tombstone`, `empty`, `oversize`, `encoding`, `syntax`, `nesting`, `shape` (JSON, but no
@@ -24,7 +25,7 @@ from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
 PROMETHEUS = "prometheus"
-"""Name that Telegraf's Prometheus inputs give to everything; its own Prometheus outputs leave it out, too."""
+"""The name that Telegraf's Prometheus inputs give to everything; its own Prometheus outputs leave it out, too."""
 
 
 class _Metric(msgspec.Struct, gc=False):
@@ -35,7 +36,7 @@ class _Metric(msgspec.Struct, gc=False):
 
 
 class _Wrapped(msgspec.Struct, gc=False):
-    """A batch, or an event."""
+    """A batch, or a CloudEvent."""
 
     metrics: list[_Metric] = []
     data: _Metric | None = None
@@ -89,7 +90,7 @@ class TelegrafDecoder:
 
 
 def prefixed(name: str, field: str) -> str:
-    """A series' name.
+    """The name of a series.
 
     >>> prefixed("cpu", "usage_idle"), prefixed("prometheus", "up")
     ('cpu_usage_idle', 'up')

@@ -1,4 +1,4 @@
-"""Event times: a number in some unit since 1970, or an RFC 3339 date and time. All results are unix seconds, UTC."""
+"""Event times: a number since 1970 in some unit, or an RFC 3339 date and time. All results are in UTC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Unit = Literal["auto", "s", "ms", "us", "ns"]
 
 PER_SECOND: dict[str, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 END_OF_TIME = 1e11
-"""In the year 5138. Larger numbers are not seconds but a finer unit, and no later time is accepted in any spelling."""
+"""In the year 5138. Larger numbers are not seconds but in a finer unit; no later time is accepted in any spelling."""
 
 _US_FROM = 1e14
 _NS_FROM = 1e17
@@ -23,9 +23,9 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of times without an offset, whic
 
 
 def seconds(numbers: Float64, unit: Unit) -> Float64:
-    """Unix seconds of `numbers` [N], which are in `unit`; `auto` tells the unit by the magnitude.
+    """Unix seconds of `numbers` [N], which are in `unit`; `auto` tells the unit by magnitude.
 
-    Seconds reach 1e11 in the year 5138, milliseconds passed it in 1973, and so on: times of our age are not ambiguous.
+    Seconds reach 1e11 in the year 5138, milliseconds passed it in 1973, and so on: present-day times are unambiguous.
 
     >>> seconds(np.array([1.7e9, 1.7e12, 1.7e15, 1.7e18]), "auto").tolist()
     [1700000000.0, 1700000000.0, 1700000000.0, 1700000000.0]
@@ -40,11 +40,11 @@ def seconds(numbers: Float64, unit: Unit) -> Float64:
 
 
 def parse_time(text: str) -> float:
-    """Unix seconds of an RFC 3339 text. `T` may be a space, a missing offset means UTC, a date alone its midnight.
+    """Unix seconds of an RFC 3339 text. `T` may be a space, a missing offset means UTC, a date alone means midnight.
 
     Raises DecodeError.
 
-    Digits behind the microsecond are dropped; a leap second is the second after 59.
+    Digits beyond the microsecond are dropped; a leap second is the second after :59.
 
     >>> parse_time("2023-11-14T22:13:20Z"), parse_time("2023-11-14 22:13:20.5"), parse_time("2023-11-15T00:13:20+02:00")
     (1700000000.0, 1700000000.5, 1700000000.0)
@@ -52,7 +52,7 @@ def parse_time(text: str) -> float:
     1700006400.0
     """
     full = text + "T00:00:00" if len(text) == 10 else text
-    # fromisoformat also reads week dates and dates without hyphens, which are easily meant as plain numbers.
+    # fromisoformat also reads week dates and dates without hyphens, which may well be meant as plain numbers.
     if len(full) >= 16 and full[4] == full[7] == "-" and full[10] in "Tt ":
         try:
             return _seconds_of(full)
@@ -76,7 +76,7 @@ def parse_number(text: str) -> float:
 def time_of(text: str, per_second: float) -> float:
     """A timestamp given as text, in units of `1 / per_second` seconds: a date, or a number already in that unit.
 
-    Infinite for a time that is too late to be one. Raises DecodeError.
+    Infinite for a date beyond `END_OF_TIME`. Raises DecodeError.
     """
     try:
         moment = parse_time(text)

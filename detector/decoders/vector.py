@@ -1,26 +1,26 @@
 """Vector's JSON: a metric event, `{"name", "namespace", "tags": {}, "timestamp", "kind", "counter": {"value"}}`.
 
-Both of its codecs are read: `json`, and `native_json`, which wraps the event in `{"metric": {...}}`; one event a
-record, an array of them, or one a line. A series is named and labelled as by Vector's own Prometheus sinks:
-`namespace_name`, and of a tag with several values the last that is not null.
+Both of its codecs are read: `json`, and `native_json`, which wraps the event in `{"metric": {...}}`. A record is one
+event, an array of them, or one per line. A series is named and labelled as by Vector's own Prometheus sinks:
+`namespace_name`, and for a tag with several values the last that is not null.
 
 Absolute counters, and counts and sums of absolute distributions, histograms, summaries and sketches, are counters.
-Incremental ones count since the event before: they are divided by `interval_ms` where the event has it, and taken as
-they are where it has not. A set is how many values it has. Buckets and bins are passed over. Vector writes numbers that
-are not finite as null: a gap. `decoder.counters` and `decoder.gauges` are not asked: the format says it.
+Incremental ones count since the previous event: they are divided by the event's `interval_ms` or, without one, taken as
+they are. The value of a set is its size. Buckets and bins are ignored. Vector writes numbers that are not finite as
+null, which is a gap. `decoder.counters` and `decoder.gauges` do not apply: the format says what is a counter.
 
 Reasons of a `Reject`:
-    tombstone    no bytes at all
+    tombstone    no value
     empty        white space, or an array without elements
     oversize     larger than MAX_RECORD_BYTES
     encoding     not UTF-8
-    syntax       no JSON
+    syntax       not JSON
     nesting      nested too deeply
-    shape        JSON, but no metric event: a log event, say, or a metric without a value
+    shape        JSON, but not a metric event: a log event, for example, or a metric without a value
     incremental  a change of a gauge, which does not say from what
     identity     neither a name nor a tag
-    labels       tags that are none, or too long, or too many of all samples together
-    timestamp    no RFC 3339 time
+    labels       invalid tags, or too long, or too many of all samples together
+    timestamp    not an RFC 3339 time
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from detector.series import SeriesIndex
 
 _MS_PER_SECOND = 1e3
 _WRAPPED = b'{"metric"'
-"""As `native_json` begins."""
+"""How `native_json` begins."""
 
 Count = Annotated[float, msgspec.Meta(ge=0)]
 Number = tuple[str, str, bool, float | None]
-"""(suffix of the metric's name, quantile or nothing, whether it adds up over time, value or None for a gap)"""
+"""(suffix of the metric's name, quantile or empty, whether it adds up over time, value or None for a gap)"""
 Spelling = tuple[bytes, str | None, str, str, str, Kind]
 """(tags, namespace, name, suffix, quantile, kind) of a series."""
 
@@ -75,7 +75,7 @@ class _Quantile(_Struct):
 
 
 class _Aggregated(_Struct):
-    """A histogram, a summary, or a sketch's inside."""
+    """A histogram, a summary, or the content of a sketch."""
 
     count: Count
     sum: float | None
@@ -91,7 +91,7 @@ class _Sketch(_Struct):
 
 
 class _Metric(_Struct):
-    """Has one of the values."""
+    """Has exactly one of the values."""
 
     name: str
     kind: Literal["absolute", "incremental"]
@@ -155,7 +155,7 @@ class VectorDecoder:
 
 
 def _numbers(metric: _Metric) -> list[Number]:
-    """Those of an event. Raises DecodeError."""
+    """The numbers of an event. Raises DecodeError."""
     counter, gauge, sketch = metric.counter, metric.gauge, metric.sketch
     histogram, summary = metric.aggregated_histogram, metric.aggregated_summary
     found = (counter, gauge, metric.set, metric.distribution, histogram, summary, sketch)
@@ -180,7 +180,7 @@ def _numbers(metric: _Metric) -> list[Number]:
 
 
 def _sum(samples: list[_Observed]) -> float | None:
-    """Of what was observed; None where one of it is not finite."""
+    """The sum of the observations; None if one of them is not finite."""
     total = 0.0
     for each in samples:
         if each.value is None:
@@ -205,7 +205,7 @@ def _new(series: SeriesIndex, spelling: Spelling, labels: dict[str, Any]) -> int
 
 
 def _single(value: Any) -> Any:
-    """The last that is not null of a tag's values.
+    """The last of a tag's values that is not null.
 
     >>> _single("a"), _single(["a", "b", None]), _single([])
     ('a', 'b', None)
