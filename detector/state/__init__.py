@@ -1,4 +1,4 @@
-"""Where the state of streams survives the process. A store is imported only when it is asked for."""
+"""Stores in which the state of streams outlives the process. A store is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _none(config: Config) -> None:
 
 
 STORES: dict[str, Callable[[Config], StateStore | None]] = {"directory": _directory, "kafka": _kafka, "none": _none}
-"""`state.type` -> its maker."""
+"""`state.type` -> function that makes its store."""
 
 
 def _read_directory(config: Config) -> StateReader:
@@ -47,4 +47,4 @@ def _read_kafka(config: Config) -> StateReader:
 
 
 READERS: dict[str, Callable[[Config], StateReader]] = {"directory": _read_directory, "kafka": _read_kafka}
-"""`state.type` -> a look into it from outside; there is nothing to be seen of `none`."""
+"""`state.type` -> function that makes its reader; `none` has nothing to read."""

@@ -1,7 +1,7 @@
-"""State of any store as one file, to be kept, or moved to another store.
+"""The state in any store as one file, to keep or to move to another store.
 
-A tar file: each blob of the snapshots that are whole, byte for byte, as `topic=TOPIC/PARTITION/NAME`, and behind them
-`index.json` with the SHA-256 of every one. Nothing is ever unpacked to the disk.
+A tar file: each blob of the intact snapshots, byte for byte, as `topic=TOPIC/PARTITION/NAME`, followed by `index.json`
+with the SHA-256 of each. Nothing is ever unpacked to disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INDEX = "index.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A blob of the archive."""
+    """A blob in the archive."""
 
     topic: str
     partition: int
@@ -47,15 +47,15 @@ class Index(msgspec.Struct, frozen=True):
 
     format: int
     group: str
-    """Whose state it was."""
+    """The consumer group whose state it was."""
     entries: list[Entry]
 
 
 def export(stored: Iterable[Stored], group: str, path: Path) -> list[Survey]:
-    """Write every whole snapshot of every partition to `path`, which appears, or is replaced, when it is complete.
+    """Write every intact snapshot of every partition to `path`, which appears or is replaced only when complete.
 
-    Raises StateMissing where there is none, StateDamaged for a partition of whose snapshots none is whole,
-    StateUnavailable where nothing can be written.
+    Raises StateMissing if there are none, StateDamaged if a partition has snapshots but none is intact,
+    StateUnavailable if the archive cannot be written.
     """
     part = path.with_name(path.name + ".part")
     found, entries = [], []
@@ -80,7 +80,7 @@ def export(stored: Iterable[Stored], group: str, path: Path) -> list[Survey]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Index, list[Stored]]]:
-    """The partitions of an archive, when every byte was checked. Raises StateDamaged, StateNewer, StateUnavailable."""
+    """The partitions of an archive, after every byte was checked. Raises StateDamaged, StateNewer, StateUnavailable."""
     try:
         with tarfile.open(path, mode="r:") as archive:
             index = _index(archive, path)
@@ -149,7 +149,7 @@ def _partitions(archive: tarfile.TarFile, index: Index) -> Iterator[Stored]:
 
 
 class _Members(Mapping[str, bytes]):
-    """Blobs of one partition, each read when it is asked for."""
+    """Blobs of one partition, each read on access."""
 
     def __init__(self, archive: tarfile.TarFile, paths: dict[str, str]) -> None:
         self._archive = archive

@@ -1,4 +1,4 @@
-"""The snapshot of one block of 256 streams: all columns of its rows as safetensors, and whose rows they are."""
+"""The snapshot of one block of 256 streams: all columns of its rows as safetensors, and the series of each row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detector.series import SeriesKey
 from detector.state.format import seal, unseal
 
 Fingerprint = Mapping[str, str]
-"""What the bits of the state depend on beside the records: weights, builds, instruction set, threads."""
+"""What the bits of the state depend on besides the records: weights, builds, instruction set, threads."""
 _MAX_TENSORS_HEADER_BYTES = 1 << 20
 _DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bool": "BOOL",
@@ -30,7 +30,7 @@ _DTYPES = {
 
 
 class Layout(msgspec.Struct, frozen=True, array_like=True):
-    """A column as it is stored."""
+    """How a column is stored."""
 
     name: str
     dtype: str
@@ -46,7 +46,7 @@ class _Tensor(msgspec.Struct, frozen=True):
 
 
 class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands before the columns."""
+    """The header in front of the columns."""
 
     topic: str
     partition: int
@@ -54,9 +54,9 @@ class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: int
     """The next record to read: the state includes everything before it."""
     leader_epoch: int
-    """-1 where it is not known."""
+    """-1 if unknown."""
     topic_id: str
-    """Empty where it is not known."""
+    """Empty if unknown."""
     fingerprint: dict[str, str]
     fields: list[Layout]
     keys: list[tuple[int, tuple[tuple[str, str], ...]]]
@@ -65,10 +65,10 @@ class BlockHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A block as it was stored, whatever the columns of this version are."""
+    """A block as it was stored, whatever columns this version has."""
 
     offset: int
-    """Of the snapshot that wrote it."""
+    """Offset of the snapshot that wrote it."""
     fields: tuple[Field, ...]
     block: BlockState
 
@@ -80,20 +80,20 @@ def layout(fields: Iterable[Field]) -> list[Layout]:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What every block of the same fields has in common."""
+    """What all blocks with the same fields have in common."""
 
     layout: list[Layout]
     head: bytes
-    """The safetensors header: all that stands before the columns."""
+    """The safetensors header: everything before the columns."""
     order: tuple[str, ...]
-    """Names of the columns, one behind the other."""
+    """Names of the columns, in the order of their bytes."""
     kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
     """Name -> dtype and shape of the column."""
 
 
 @lru_cache(maxsize=8)
 def _frame(fields: tuple[Field, ...]) -> _Frame:
-    """As the library arranges a block of these fields; that takes it six times as long as to join a block's columns."""
+    """How the library lays out a block of these fields. Cached: it takes six times as long as joining the columns."""
     columns = {spec.name: np.zeros((BLOCK_ROWS, *spec.shape), spec.dtype) for spec in fields}
     body = save_tensors(columns)
     places = sorted((start, spec.name) for spec, start in _places(memoryview(body), fields))
@@ -113,7 +113,7 @@ def encode_block(
     fingerprint: Fingerprint,
     lineage: Lineage = UNKNOWN_LINEAGE,
 ) -> bytes:
-    """The block as it is after the last record before `offset`. ValueError for columns that are not these fields'."""
+    """The block as it is after the last record before `offset`. Raises ValueError if its columns are not `fields`."""
     frame = _frame(tuple(fields))
     header = BlockHeader(
         topic=partition[0],
@@ -134,7 +134,7 @@ def encode_block(
 def decode_block(
     blob: bytes, fields: tuple[Field, ...], partition: Partition, number: int, required: Fingerprint
 ) -> BlockState:
-    """The block of that number, if it is whole, has our columns, and its fingerprint is as `required`.
+    """The block of that number, if it is intact, has the columns `fields`, and its fingerprint is as `required`.
 
     Raises StateDamaged, StateForeign, StateNewer.
     """
@@ -151,7 +151,7 @@ def decode_block(
 
 
 def read_block(blob: bytes, partition: Partition, number: int) -> StoredBlock:
-    """The block of that number with the columns that it says it has. Raises StateDamaged, StateNewer."""
+    """The block of that number with the columns that it declares. Raises StateDamaged, StateNewer."""
     header, body = unseal(blob, BlockHeader)
     if (header.topic, header.partition, header.number) != (*partition, number):
         raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
@@ -173,7 +173,7 @@ def _keys(header: BlockHeader) -> list[SeriesKey | None]:
 
 
 def difference(theirs: Fingerprint, ours: Fingerprint) -> str:
-    """What differs between two fingerprints, for people."""
+    """The differences between two fingerprints, for people."""
     names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     return ", ".join(
         f"{name}: state has {theirs.get(name, 'none')}, we have {ours.get(name, 'none')}" for name in names
@@ -187,7 +187,7 @@ def _differences(theirs: list[Layout], ours: list[Layout]) -> str:
 
 
 def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArray[Any]]:
-    """Views into the body, after names, dtypes, shapes and places were compared with what the fields say."""
+    """Views into the body, after its names, dtypes, shapes and places were checked against the fields."""
     columns = {}
     for spec, start in _places(body, fields):
         count = BLOCK_ROWS * int(np.prod(spec.shape, dtype=np.int64))
@@ -199,7 +199,7 @@ def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArr
 
 
 def _places(body: memoryview, fields: tuple[Field, ...]) -> Iterator[tuple[Field, int]]:
-    """Where in the body each field's column begins, by the safetensors header."""
+    """Where in the body each field's column begins, according to the safetensors header."""
     if len(body) < 8:
         raise StateDamaged("has no columns")
     (header_bytes,) = struct.unpack_from("<Q", body)

@@ -1,7 +1,7 @@
 """State on the local disk: a folder per partition, a file per blob.
 
-A file appears under its name only when it is whole and on the disk: written beside it, synced, renamed; then the folder
-is synced. The disk is written by a thread of its own, so that the processing loop does not wait for it.
+A file appears under its name only when it is complete and on disk: it is written under another name, synced and
+renamed, then the folder is synced. A separate thread writes, so that the processing loop does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _TOPIC = "topic="
 
 
 class DirectoryStore:
-    """Blobs below `root`, where those of several consumer groups and workers may lie side by side.
+    """Blobs below `root`, which several consumer groups and workers may share.
 
-    Raises StateUnavailable where nothing can be written there.
+    Raises StateUnavailable if nothing can be written there.
     """
 
     def __init__(self, root: Path, group: str) -> None:
         self._root = group_folder(root, group)
         self._unsynced: set[Path] = set()
-        """Folders that got files; the writer's own."""
+        """Folders with new files; only the writer thread changes it."""
         self._in_flight: deque[Future[None]] = deque()
         self._deletions: deque[Future[None]] = deque()
         self._unnamed: list[Path] = []
-        """Blocks that were not there before, since the last manifest; the writer's own."""
+        """New blocks since the last manifest; the writer thread's until `close`."""
         self._full = False
         """A blob could not be written."""
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self._root / f"probe-{os.getpid()}{_SUFFIX}"
             probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)  # in another container it may be of the same number
+            probe.unlink(missing_ok=True)  # a process in another container may have the same pid
         except OSError as exc:
             raise StateUnavailable(
                 f"state.directory.path: {self._root} cannot be written ({exc.strerror}); name a folder of this user's, "
@@ -61,9 +61,9 @@ class DirectoryStore:
         folder = self.folder(partition)
         files = _files(folder)
         for file in files:
-            with suppress(OSError):  # gone: another worker does the same
+            with suppress(OSError):  # gone: another worker does the same cleanup
                 if file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
-                    file.unlink()  # of a writer that was killed
+                    file.unlink()  # left by a writer that was killed
         return _Folder(folder, [file.name for file in files if is_name(file.name)])
 
     def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
@@ -95,9 +95,9 @@ class DirectoryStore:
                 self._settle(waiting.popleft(), max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout_seconds: float) -> None:
-        """Where a blob could not be written, the blocks beside it go, which no manifest will ever name.
+        """If a blob could not be written, also delete its checkpoint's new blocks, which no manifest will ever name.
 
-        On a full disk the next worker may need their room.
+        On a full disk, the next worker may need their space.
         """
         self._writer.shutdown(wait=True, cancel_futures=True)
         self._in_flight.clear()
@@ -107,7 +107,7 @@ class DirectoryStore:
                 self._unnamed.pop().unlink(missing_ok=True)
 
     def folder(self, partition: Partition) -> Path:
-        """Where the blobs of a partition lie."""
+        """The folder of a partition's blobs."""
         return partition_folder(self._root, partition)
 
     def _write(self, folder: Path, name: str, blob: bytes) -> None:
@@ -148,7 +148,7 @@ class DirectoryStore:
 
 
 class DirectoryReader:
-    """The same place, without writing to it. Raises StateUnavailable where it cannot be read."""
+    """Reads the same files, and writes nothing. Raises StateUnavailable if they cannot be read."""
 
     def __init__(self, root: Path, group: str) -> None:
         self._root = group_folder(root, group)
@@ -165,28 +165,28 @@ class DirectoryReader:
         folder = partition_folder(self._root, partition)
         written_at: dict[str, float] = {}
         for file in _files(folder):
-            with suppress(FileNotFoundError):  # a worker deletes what it does not need any more
+            with suppress(FileNotFoundError):  # a worker deletes what it no longer needs
                 if is_name(file.name):
                     written_at[file.name] = file.stat().st_mtime
         return Stored(partition, _Folder(folder, list(written_at)), written_at)
 
     def close(self, timeout_seconds: float) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 def group_folder(root: Path, group: str) -> Path:
-    """Where everything of a consumer group lies."""
+    """The folder of everything that belongs to a consumer group."""
     return root / f"group={quote(group, safe='')}"
 
 
 def partition_folder(group: Path, partition: Partition) -> Path:
-    """Where the blobs of one of its partitions lie."""
+    """The folder of a partition's blobs within its group's folder."""
     topic, number = partition
     return group / f"{_TOPIC}{quote(topic, safe='')}" / str(number)
 
 
 def _files(folder: Path) -> list[Path]:
-    """What is in the folder, by name; nothing where there is no such folder."""
+    """What is in the folder, sorted by name; nothing if it does not exist."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
@@ -196,7 +196,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 class _Folder(Mapping[str, bytes]):
-    """Files of a folder, each read when it is asked for."""
+    """Files of a folder, each read on access."""
 
     def __init__(self, folder: Path, names: list[str]) -> None:
         self._folder = folder
@@ -223,7 +223,7 @@ def _delete(files: list[Path]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The entry of the folder, and of those above it that may be new."""
+    """Sync the folder, and the two above it, which may be new."""
     for entry in (folder, folder.parent, folder.parent.parent):
         try:
             descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,14 +1,14 @@
-"""How a piece of state looks as bytes, whatever is in it.
+"""The byte format of every piece of state, whatever it holds.
 
     8 bytes   magic `DETSTATE`
     4 bytes   schema version
     4 bytes   length of the header
     8 bytes   length of the body
-    4 bytes   CRC32C of everything above (but the magic), header and body
+    4 bytes   CRC32C of everything above (except the magic), header and body
     header    JSON
     body      safetensors, or nothing
 
-All numbers are little-endian. Lengths are compared with the bytes there are before anything is read from them.
+All numbers are little-endian. Lengths are checked against the actual bytes before anything is read by them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from detector.errors import StateDamaged, StateNewer
 
 MAGIC = b"DETSTATE"
 SCHEMA_VERSION = 3
-"""1: without `topic_id`, `leader_epoch` and `weights` in the manifest; 2: without `votes`."""
+"""1 lacks `topic_id`, `leader_epoch` and `weights` in the manifest; 2 lacks `votes`."""
 MAX_HEADER_BYTES = 64 << 20
 MAX_BODY_BYTES = 1 << 30
 
@@ -37,11 +37,11 @@ Header = TypeVar("Header", bound=msgspec.Struct)
 
 
 def seal(header: msgspec.Struct, *body: bytes | memoryview) -> bytes:
-    """Header and body, which may come in parts, as one checked blob."""
+    """Header and body, which may come in parts, as one blob with a checksum."""
     try:
         text = msgspec.json.encode(header)
     except UnicodeEncodeError:
-        # Labels may hold what is no valid UTF-8; the standard library's encoder escapes it.
+        # Labels may hold invalid UTF-8, which the standard library's encoder escapes.
         text = json.dumps(msgspec.to_builtins(header), separators=(",", ":")).encode("ascii")
     lengths = _LENGTHS.pack(SCHEMA_VERSION, len(text), sum(memoryview(part).nbytes for part in body))
     crc = crc32c(text, crc32c(lengths))
@@ -51,7 +51,7 @@ def seal(header: msgspec.Struct, *body: bytes | memoryview) -> bytes:
 
 
 def unseal(blob: bytes, kind: type[Header]) -> tuple[Header, memoryview]:
-    """Header and body of a blob that is whole. Raises StateDamaged, StateNewer."""
+    """Header and body of an intact blob. Raises StateDamaged, StateNewer."""
     if len(blob) < _PREFIX or blob[: len(MAGIC)] != MAGIC:
         raise StateDamaged("not a snapshot: its first bytes are others")
     version, header_bytes, body_bytes = _LENGTHS.unpack_from(blob, len(MAGIC))

@@ -1,4 +1,4 @@
-"""What a store holds of one partition: snapshots. The newest is taken, or the one before where it is damaged."""
+"""The snapshots that a store holds of one partition. The newest is restored, or an older one if it is damaged."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Complain = Callable[[str, StateDamaged], None]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A snapshot in a store: the names that must stay for as long as it may be needed."""
+    """A snapshot in a store: the names that must be kept as long as it may be needed."""
 
     offset: int
     manifest: str
     blocks: tuple[str, ...]
     weights: tuple[str, ...] = ()
     topic_id: str = ""
-    """Of the log that the offset is of; empty where it is not known."""
+    """Id of the topic whose log the offset belongs to; empty if unknown."""
 
     @property
     def names(self) -> set[str]:
-        """Everything that it consists of."""
+        """All blobs that it consists of."""
         return {self.manifest, *self.blocks, *self.weights}
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """State of a partition at an offset, and which snapshots of it there are."""
+    """The state of a partition at an offset, and which snapshots the store holds."""
 
     manifest: Manifest
     blocks: list[BlockState]
     weights: tuple[LearntWeights, ...]
-    """Those that its streams are forecast with, and those before them."""
+    """The learned weights that its streams are forecast with, and those before them."""
     generations: list[Generation]
-    """The restored one last, before it the one that could stand in for it."""
+    """The restored one last, preceded by the one that could stand in for it, if any."""
 
 
 def newest(
@@ -53,11 +53,11 @@ def newest(
     required: Fingerprint,
     complain: Complain,
 ) -> Steps[Restored | None]:
-    """The snapshot with the highest offset that is whole, None where there is none at all; a step a blob.
+    """The intact snapshot with the highest offset, or None if there are no snapshots; one step per blob.
 
-    `complain` hears of each that is damaged. A snapshot is foreign where its fingerprint is not as `required`.
+    `complain` is called for each damaged one. A snapshot is foreign if its fingerprint is not as `required`.
 
-    Raises StateDamaged where there are snapshots and none is whole, StateForeign, StateNewer.
+    Raises StateDamaged if there are snapshots but none is intact, StateForeign, StateNewer.
     """
     names = sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True)
     for position, name in enumerate(names):
@@ -89,7 +89,7 @@ def newest(
 
 
 def superfluous(blobs: Collection[str], generations: Collection[Generation]) -> set[str]:
-    """What none of the generations needs."""
+    """The blobs that none of the generations needs."""
     return set(blobs).difference(*(generation.names for generation in generations))
 
 

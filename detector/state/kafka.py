@@ -1,6 +1,6 @@
 """State in a compacted Kafka topic, so that it follows its partition from worker to worker.
 
-How it lies there is in `kafka_read`. Names are never used twice, so compaction takes only what was deleted, by a
+`kafka_read` describes the layout. Names are never used twice, so compaction removes only what was deleted, with a
 tombstone for each piece.
 """
 
@@ -29,9 +29,9 @@ _LOOKUP_TIMEOUT_MS = 10_000
 
 
 class KafkaStore:
-    """Blobs in a topic that exists, is compacted, and has as many partitions as the input.
+    """Blobs in a topic that must exist, be compacted, and have at least as many partitions as the input.
 
-    Raises StateUnavailable where that is not so, BrokerUnreachable or AccessDenied where it cannot even ask.
+    Raises StateUnavailable if it does not fit, BrokerUnreachable or AccessDenied if the brokers cannot be asked.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class KafkaStore:
         self._timeout_seconds = timeout_seconds
         self._in_flight: deque[Any] = deque()
         self._deletions: deque[Any] = deque()
-        """On their way, too, and nobody waits for them before the next flush."""
+        """Also on their way, but nothing waits for them before the next flush."""
         self._pieces: dict[tuple[Partition, str], int] = {}
-        """Of what was read or written here."""
+        """Number of pieces of each blob read or written here."""
         self._closed = False
         require_topic(kafka, topic, inputs)
         self._reader = KafkaReader(kafka, topic, group, timeout_seconds=timeout_seconds)
@@ -60,7 +60,7 @@ class KafkaStore:
         return complete(self.opening(partition))
 
     def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
-        """Reads the partition of the topic to the end that it has now."""
+        """Reads the topic's partition to its current end."""
         found = yield from self._reader.pieces(partition)
         elsewhere = {key: pieces for key, pieces in self._pieces.items() if key[0] != partition}
         self._pieces = elsewhere | {(partition, name): max(pieces) + 1 for name, pieces in found.items()}

@@ -1,7 +1,7 @@
-"""Reading the state topic: as a store that is restored from, or as a look from outside.
+"""Reads the state topic: for a store that restores from it, or from outside.
 
 The state of input partition n is in partition n of the topic: keys `GROUP/TOPIC/PARTITION/NAME`, values the blobs. A
-blob that is larger than a record may be is in pieces, NAME, NAME/1, NAME/2, ...; a tombstone takes one away.
+blob too large for one record is split into pieces NAME, NAME/1, NAME/2, ...; a tombstone deletes a piece.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from detector.state.steps import Steps, complete
 _FETCH_BYTES = 16 << 20
 _ANSWER_SECONDS = 1.0
 _RECORDS_SECONDS = 0.25
-"""Longest waits before whoever reads may do something else."""
+"""Longest waits before the caller may do something else."""
 _KEY = re.compile(r"([^/]+)/(\d+)/([^/]+)(?:/(\d+))?")
 Pieces = dict[str, dict[int, tuple[bytes, float]]]
-"""Name of a blob -> number of a piece -> its bytes, and when they were written."""
+"""Name of a blob -> number of a piece -> (its bytes, the unix time at which they were written)."""
 
 
 class KafkaReader:
-    """The blobs of one consumer group. No member of any group itself; it writes nothing."""
+    """The blobs of one consumer group. It joins no group itself, and writes nothing."""
 
     def __init__(self, kafka: Kafka, topic: str, group: str, *, timeout_seconds: float) -> None:
         self._kafka = kafka
@@ -55,7 +55,7 @@ class KafkaReader:
         return _stored(partition, complete(self.read(partition[1])).get(partition, {}))
 
     def pieces(self, partition: Partition) -> Steps[Pieces]:
-        """What there is of a partition, as it lies in the topic."""
+        """The blobs of a partition, in pieces as the topic holds them."""
         yield from self._hear_of_topic()
         if partition[1] not in self._numbers():
             raise StateUnavailable(
@@ -66,7 +66,7 @@ class KafkaReader:
         return found.get(partition, {})
 
     def read(self, number: int, topic_prefix: str = "") -> Steps[dict[Partition, Pieces]]:
-        """A partition of the topic, to the end that it has now, aborted or not; only of keys that begin so."""
+        """A partition of the topic up to its current end, aborted records included; only keys with that prefix."""
         place = TopicPartition(self._topic, number)
         found: dict[Partition, Pieces] = {}
         try:
@@ -86,7 +86,7 @@ class KafkaReader:
             self._consumer.close(timeout_ms=milliseconds(timeout_seconds))
 
     def _hear_of_topic(self) -> Steps[None]:
-        """The library asks for it anew after each restore, and would wait for the answer in one go."""
+        """Look up the topic in steps; the library does so again after each restore, and would wait in one go."""
         consumer, deadline = self._consumer, time.monotonic() + self._timeout_seconds
         try:
             answer = consumer._cluster.add_topic(self._topic)
@@ -110,7 +110,7 @@ class KafkaReader:
         return sorted(found)
 
     def _end_of(self, place: Any) -> Steps[int]:
-        """Of read_uncommitted: the last stable offset could hide what is written already."""
+        """The end as of read_uncommitted: the last stable offset could hide records that are already written."""
         deadline = time.monotonic() + self._timeout_seconds
         while True:
             try:
@@ -155,7 +155,7 @@ def _take(record: Any, key: bytes, found: dict[Partition, Pieces]) -> None:
 
 
 class Joined(Mapping[str, bytes]):
-    """The blobs, each joined when it is asked for. One that lacks a piece is found damaged by whoever decodes it."""
+    """The blobs, each joined on access. One that lacks a piece is found to be damaged when it is decoded."""
 
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
@@ -171,7 +171,7 @@ class Joined(Mapping[str, bytes]):
 
 
 def unavailable(error: Exception, doing: str, kafka: Kafka) -> StateUnavailable:
-    """What went wrong with the state topic, as an error of the store."""
+    """An error of the state topic as an error of the store."""
     told: SourceError = translate(error, doing, kafka)
     return StateUnavailable(str(told))
 

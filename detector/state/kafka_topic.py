@@ -1,4 +1,4 @@
-"""The state topic: what it must be like."""
+"""What the state topic must be like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ LEAST_MESSAGE_BYTES = 600_000
 
 
 def require_topic(kafka: Kafka, topic: str, inputs: Collection[str]) -> None:
-    """Raises StateUnavailable unless `topic` is compacted and has a partition for each of every input topic."""
+    """Raises StateUnavailable unless `topic` fits.
+
+    It must be compacted, take pieces of state, and have as many partitions as any of `inputs`.
+    """
     with KafkaAdmin(kafka, f"state topic {topic}") as admin:
         wanted = max((len(admin.partitions(name)) for name in inputs), default=0)
         found = admin.describe(topic)

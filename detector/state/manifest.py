@@ -1,7 +1,7 @@
 """The manifest of a snapshot: which blocks make up a partition's state at one offset.
 
-A block that did not change since an older snapshot is named again and not written again. Names never come twice, so
-nobody, a worker that lost its partition included, can overwrite what another wrote.
+A block that did not change since an older snapshot is named again, not written again. Names are never used twice, so no
+worker, not even one that lost its partition, can overwrite what another wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = re.compile(r"(manifest|block)-\d{20}-[0-9a-z-]+")
 
 
 class Votes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a partition's event time needs to go on besides where it is; formats 1 and 2 do not know it."""
+    """What a partition's event time needs to continue besides its value; absent from formats 1 and 2."""
 
     wait: int = 0
     refused: int = 0
@@ -35,7 +35,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topic: str
     partition: int
     offset: int
-    """The next record to read: every block includes all before it and nothing after it."""
+    """The next record to read: every block includes all records before it and no others."""
     watermark: float | None
     """Event time of the partition, unix seconds; None before its first sample."""
     fingerprint: dict[str, str]
@@ -44,18 +44,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topic_id: str = ""
     leader_epoch: int = -1
     weights: list[str] = []
-    """Names of the learnt weights that the records from `offset` on are forecast with, and of those before them. None
-    where they are the configured ones, which `fingerprint` tells."""
+    """Names of the learned weights that records from `offset` on are forecast with, and of those before them. Empty if
+    these are the configured ones, which `fingerprint` identifies."""
     votes: Votes = Votes()
 
     @property
     def lineage(self) -> Lineage:
-        """The log that `offset` is of; format 1 does not know it."""
+        """The log that `offset` belongs to; unknown in format 1."""
         return Lineage(self.topic_id, self.leader_epoch)
 
 
 def manifest_name(offset: int, writer: str) -> str:
-    """Name of a manifest; by name they are in the order of their offsets."""
+    """Name of a manifest; names sort in the order of offsets."""
     return f"manifest-{offset:020d}-{writer}"
 
 
@@ -65,18 +65,18 @@ def block_name(offset: int, number: int, writer: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """True for what the functions above make: such a name is safe as a file's."""
+    """True for names of manifests, blocks and weights: they are safe as file names."""
     return _NAME.fullmatch(text) is not None or is_weights_name(text)
 
 
 def manifest_offset(name: str) -> int | None:
-    """Offset of the manifest of that name; None for the name of a block."""
+    """Offset of the manifest of that name; None for any other name."""
     found = _MANIFEST.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """As bytes."""
+    """The manifest as bytes."""
     return seal(manifest)
 
 

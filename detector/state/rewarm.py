@@ -1,4 +1,4 @@
-"""What goes on of state that is forgotten: alerts that subscribers know to be open, so that they hear of the end."""
+"""What survives when state is forgotten: open alerts that subscribers know of, so that they hear of the end."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from detector.state.manifest import decode_manifest, manifest_offset
 from detector.state.steps import Steps
 
 _KEPT = ("alert.", "stream.", "rate.")
-"""How the columns begin that an open alert and the end of it depend on; they are the same with every model."""
+"""Prefixes of the columns that an open alert and its end depend on; these are the same for every model."""
 _STATUS, _HELD = "alert.status", "alert.held"
 
 
 def emptied(
     blobs: Mapping[str, bytes], partition: Partition, fields: tuple[Field, ...], complain: Complain
 ) -> Steps[Restored | None]:
-    """The newest snapshot with new streams in the place of its own, and only of those whose alert is open and told.
+    """The newest readable snapshot with streams started anew, and only those with an open alert that was sent.
 
-    Where it ended in the log and in event time stays. A step a block; `complain` hears of what is damaged. Raises
-    StateNewer.
+    Its offset and event time stay. One step per block; `complain` is called for what is damaged. Raises StateNewer.
     """
     for name in sorted((name for name in blobs if manifest_offset(name) is not None), reverse=True):
         try:
@@ -61,7 +60,7 @@ def _read(
 
 
 def renewed(stored: StoredBlock, fields: tuple[Field, ...]) -> BlockState:
-    """The block with rows for those streams and groups alone whose alert subscribers know to be open."""
+    """The block with rows only for streams and groups with an open alert that subscribers know of."""
     fresh = _new(stored.block.number, fields)
     kept = [spec for spec in fields if spec.name.startswith(_KEPT)]
     if not _has_all(stored, kept):
@@ -79,6 +78,6 @@ def _new(number: int, fields: tuple[Field, ...]) -> BlockState:
 
 
 def _has_all(stored: StoredBlock, kept: list[Field]) -> bool:
-    """Whether the columns are stored as they are now."""
+    """Whether these columns are stored in their current form."""
     theirs = {spec.name: (spec.shape, spec.dtype) for spec in stored.fields}
     return all(theirs.get(spec.name) == (tuple(spec.shape), str(np.dtype(spec.dtype))) for spec in kept)

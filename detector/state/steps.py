@@ -1,4 +1,4 @@
-"""Work in steps that take a moment each: between two of them its caller does something else, or gives it up."""
+"""Work in short steps: between two of them, the caller can do something else, or give the work up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
-"""To be run to its end, which has the result, or given up with `close`."""
+"""Run it to its end, which returns the result, or give it up with `close`."""
 
 
 def complete(steps: Steps[Result]) -> Result:
-    """All steps, one after the other.
+    """Run all steps and return the result.
 
     >>> def count():
     ...     yield

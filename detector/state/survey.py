@@ -1,4 +1,4 @@
-"""What a store holds of a partition: its snapshots and their blocks, each read and checked as a restore would."""
+"""What a store holds of a partition: its snapshots and their blocks, each read and checked as by a restore."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Block:
     name: str
     bytes: int
     offset: int | None
-    """The snapshot that wrote it; None where it cannot be read."""
+    """Offset of the snapshot that wrote it; None if it cannot be read."""
     streams: int
     damaged: str | None
-    """What is wrong with it."""
+    """What is wrong with it; None if it is intact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,19 @@ class Snapshot:
     written_at: float
     """Unix time, by the store's clock."""
     newest_sample: float | None
-    """Event time; None where there was no sample yet, or it cannot be read."""
+    """Event time; None if there was no sample yet, or it cannot be read."""
     streams: int
     bytes: int
     model: str | None
     learnt_weights: tuple[str, ...]
-    """Hashes of weights that were learnt from this partition's streams: those in use, then those before them."""
+    """Hashes of weights learned from this partition's streams: those in use, then those before them."""
     topic_id: str
     leader_epoch: int
     fingerprint: dict[str, str]
-    """What its last bits depend on."""
+    """What the last bits of its state depend on."""
     blocks: tuple[Block, ...]
     damaged: str | None
-    """The first thing that is wrong with it; None where it is whole."""
+    """The first thing that is wrong with it; None if it is intact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Survey:
     snapshots: tuple[Snapshot, ...]
     """Newest first."""
     other_blobs: int
-    """Which no whole snapshot needs: of a checkpoint under way, or waste that its worker will delete."""
+    """Those that no intact snapshot needs: of a checkpoint under way, or waste that its worker will delete."""
 
     @property
     def whole(self) -> Snapshot | None:
@@ -69,7 +69,7 @@ class Survey:
 
 
 def survey(stored: Stored) -> Survey:
-    """All of a partition. Reads every blob that a snapshot names."""
+    """Survey a partition. Reads every blob that a snapshot names."""
     names = sorted((name for name in stored.blobs if manifest_offset(name) is not None), reverse=True)
     blocks: dict[tuple[int, str], Block] = {}
     snapshots = tuple(_snapshot(stored, name, blocks) for name in names)
@@ -78,7 +78,7 @@ def survey(stored: Stored) -> Survey:
 
 
 def whole_names(stored: Stored, found: Survey, up_to: int | None = None) -> set[str]:
-    """The blobs that the whole snapshots consist of, or those up to an offset."""
+    """Names of the blobs of all intact snapshots, or of those up to an offset."""
     names = set()
     for snapshot in found.snapshots:
         if snapshot.damaged is None and (up_to is None or snapshot.offset <= up_to):
@@ -88,7 +88,7 @@ def whole_names(stored: Stored, found: Survey, up_to: int | None = None) -> set[
 
 
 def streams(stored: Stored, snapshot: Snapshot) -> Iterator[tuple[SeriesKey, int, StoredBlock]]:
-    """Every stream of a snapshot: its labels, its row, and the block that holds it. Raises StateDamaged."""
+    """Every stream of a snapshot: its key, its row in the block, and the block. Raises StateDamaged."""
     for block in snapshot.blocks:
         read = read_block(_blob(stored, block.name), stored.partition, block.number)
         for row, key in enumerate(read.block.keys):
@@ -97,7 +97,7 @@ def streams(stored: Stored, snapshot: Snapshot) -> Iterator[tuple[SeriesKey, int
 
 
 def at_offset(found: Survey, offset: int | None) -> Snapshot:
-    """The newest whole snapshot, or the one at an offset. Raises StateMissing, StateDamaged."""
+    """The newest intact snapshot, or the one at an offset. Raises StateMissing, StateDamaged."""
     where = f"{found.topic}/{found.partition}"
     offsets = ", ".join(str(snapshot.offset) for snapshot in found.snapshots) or "none"
     if offset is None:

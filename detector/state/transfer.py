@@ -1,6 +1,6 @@
-"""Putting snapshots into a store, and taking newer ones out, from outside of a worker.
+"""Puts snapshots into a store, or takes newer ones out, from outside a worker.
 
-Whatever moment it is interrupted at, the partition has one of the two states whole, and doing it again ends it.
+If interrupted at any moment, the partition has either its old or its new state in full, and a second run completes it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from detector.state.survey import Snapshot, Survey, at_offset, survey, whole_nam
 
 
 def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeout_seconds: float) -> Snapshot:
-    """Write the whole snapshots of a partition up to offset `at` (None: all) to `store`; the one that now counts.
+    """Write the intact snapshots of a partition up to offset `at` (None: all) to `store`; return the one in effect.
 
-    What the store held of the partition is deleted afterwards, if `force` allows it. Raises StateOccupied where it
+    Other blobs of the partition in the store are deleted afterwards, if `force` allows it. Raises StateOccupied if it
     does not, StateMissing, StateDamaged, StateUnavailable.
     """
     found = survey(stored)
@@ -30,7 +30,7 @@ def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeo
             f"{', '.join(map(str, offsets)) or 'unknown'}; --force replaces it"
         )
     partition = stored.partition
-    for last in (False, True):  # the manifests, with which it counts, when everything else is durable
+    for last in (False, True):  # manifests last: they make the state count, once all else is durable
         for name, blob in wanted.items():
             if (manifest_offset(name) is not None) == last and not _holds(there, name, blob):
                 store.write(partition, name, blob)
@@ -40,7 +40,7 @@ def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeo
 
 
 def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seconds: float) -> Snapshot:
-    """Delete what is newer than the snapshot at offset `at` (None: the whole one before the newest); the chosen one.
+    """Delete what is newer than the snapshot at offset `at` (None: the second newest intact one); return that one.
 
     Raises StateMissing, StateDamaged, StateUnavailable.
     """
@@ -53,7 +53,7 @@ def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seco
 
 
 def earlier(found: Survey, at: int | None) -> Snapshot:
-    """The snapshot at offset `at`, or the whole one before the newest. Raises StateMissing, StateDamaged."""
+    """The snapshot at offset `at`, or the second newest intact one. Raises StateMissing, StateDamaged."""
     if at is not None:
         return at_offset(found, at)
     whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
@@ -63,7 +63,7 @@ def earlier(found: Survey, at: int | None) -> Snapshot:
 
 
 def _delete(store: StateStore, stored: Stored, names: set[str], timeout_seconds: float) -> None:
-    """Manifests first: from then on nothing refers to the rest."""
+    """Delete manifests first: from then on, nothing refers to the rest."""
     manifests = {name for name in names if manifest_offset(name) is not None}
     for some in (manifests, names - manifests):
         if some:

@@ -1,6 +1,6 @@
-"""Learnt weights in a store: one blob a version and partition, named by what it holds.
+"""Learned weights in a store: one blob per version and partition, named by the hash of its content.
 
-The same name always has the same bytes, so that writing it again changes nothing.
+The same name always has the same bytes, so writing it again changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = re.compile(r"weights-([0-9a-f]{64})")
 
 
 class WeightsHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands before the tensors."""
+    """The header in front of the tensors."""
 
     sha256: str
 
@@ -29,17 +29,17 @@ def weights_name(sha256: str) -> str:
 
 
 def is_weights_name(text: str) -> bool:
-    """True for what `weights_name` makes."""
+    """True for names that `weights_name` makes."""
     return _NAME.fullmatch(text) is not None
 
 
 def weights_sha256(name: str) -> str:
-    """The hash in a name that `weights_name` made."""
+    """The hash in such a name."""
     return name.removeprefix("weights-")
 
 
 def encode_weights(weights: LearntWeights) -> bytes:
-    """As bytes."""
+    """The weights as bytes."""
     return seal(WeightsHeader(weights.sha256), weights.tensors)
 
 
