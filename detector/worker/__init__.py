@@ -1,4 +1,4 @@
-"""The worker: the loop, where what it found goes, and how its state becomes durable."""
+"""The worker: the loop, the delivery of what it found, and how its state becomes durable."""
 
 from detector.worker.worker import Worker
 

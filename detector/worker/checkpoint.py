@@ -1,4 +1,4 @@
-"""The order of durability. Nothing is committed that was not acknowledged."""
+"""The order of durability. Nothing is committed before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detector.telemetry import Metrics
 from detector.worker.snapshots import Snapshots
 
 SLICE_SECONDS = 0.01
-"""Longest that a turn of the loop works at a checkpoint, the wait for a step's own I/O aside."""
+"""How long a turn of the loop works on a checkpoint at most, not counting waits for a step's own I/O."""
 MAX_WRITES_IN_FLIGHT = 16
 
 
@@ -29,23 +29,23 @@ def checkpoint(
     *,
     wait: bool = True,
 ) -> Generator[bool, None, None]:
-    """Make everything before `positions` durable. To be run to its end, or given up with `close`.
+    """Make everything before `positions` durable. Run it to its end, or give it up with `close`.
 
-    It yields between steps that take a moment, and records may be processed meanwhile: what is written is the state as
-    it was at `positions`, when it began. Without `wait` it also yields, False then, while writes are on their way.
-    Raises DeliveryError, StateError or SourceError; what came before it then holds.
+    It yields between short steps, and records may be processed meanwhile: what is written is the state as it was at
+    `positions`, when it began. Without `wait` it also yields, with False, while writes are on their way.
+    Raises DeliveryError, StateError or SourceError; the steps before the one that failed then hold.
 
-    1. Every alert and dead letter that was handed over is acknowledged.
+    1. Every alert and dead letter handed over so far is acknowledged.
     2. The blocks of streams that changed are written,
-    3. and acknowledged. Where weights are to be swapped, the group confirms that the partitions are still ours.
-    4. A manifest makes them the partition's snapshot; it is acknowledged, and swapped weights are in use.
-    5. The offset that the snapshot goes up to is committed.
-    6. Snapshots that are not needed any more are deleted.
+    3. and acknowledged. If weights are to be swapped, the group confirms that the partitions are still ours.
+    4. A manifest makes them the partition's snapshot; it is acknowledged, and swapped weights come into use.
+    5. The snapshot's offset is committed.
+    6. Snapshots that are no longer needed are deleted.
 
-    A crash before 4 goes back to the last snapshot and repeats alerts with equal ids and bytes; one after 4 goes on at
-    the new snapshot, whatever offset is committed. A worker that lost a partition overwrites nothing, because names
-    never come twice, and deletes nothing, because its commit is refused. Weights are swapped only where it waits: from
-    the snapshot's offset on they are part of what a replay depends on.
+    After a crash before 4, the worker returns to the last snapshot and repeats alerts with equal ids and bytes; after a
+    later one, it resumes at the new snapshot, whatever offset is committed. A worker that lost a partition overwrites
+    nothing, because names are never used twice, and deletes nothing, because its commit is refused. Weights are swapped
+    only with `wait`: from the snapshot's offset on, they are part of what a replay depends on.
     """
     for name, sink in sinks.items():
         try:
@@ -76,13 +76,13 @@ def checkpoint(
 
 
 def _arrive(snapshots: Snapshots, wait: bool) -> Iterator[bool]:
-    """Let the loop go on while writes are on their way: the flush that follows has little to wait for."""
+    """Let the loop continue while writes are on their way, so that the next flush has little to wait for."""
     while not wait and snapshots.store.in_flight:
         yield False
 
 
 class Checkpoints:
-    """One checkpoint after the other, each in slices between the turns of the loop, so that processing goes on."""
+    """One checkpoint after the other, each in slices between turns of the loop, so that processing continues."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Checkpoints:
         timeout_seconds: float,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
-        """`progress` hears of every step of a checkpoint that is made as a whole: with many streams it is long."""
+        """`progress` is called after each step of a checkpoint made as a whole, which takes long with many streams."""
         self.source = source
         self.sinks = sinks
         self.snapshots = snapshots
@@ -114,11 +114,11 @@ class Checkpoints:
 
     @property
     def under_way(self) -> bool:
-        """Whether the next turn goes on with one."""
+        """Whether the next turn continues a checkpoint."""
         return self._running is not None
 
     def turn(self, positions: Mapping[Partition, int]) -> None:
-        """Begin one when it is due, and go on with it for a slice; one that swaps weights is made as a whole.
+        """Begin a checkpoint if one is due, and work on it for a slice; one that swaps weights is made as a whole.
 
         Raises DeliveryError, StateError or SourceError.
         """
@@ -133,16 +133,16 @@ class Checkpoints:
             self._advance(self._running, now + SLICE_SECONDS)
 
     def finish(self, positions: Mapping[Partition, int]) -> None:
-        """A whole one, now, and the last: there is no next one to make up for a refused commit. Raises as `turn`."""
+        """Make a whole checkpoint now, the last one: none follows to make up for a refused commit. Raises as `turn`."""
         self.abandon()
         self._running = self._begin(positions, wait=True, last=True)
         self._advance(self._running, math.inf, whole=True)
 
     def settle(self, positions: Mapping[Partition, int]) -> None:
-        """A whole one, now: partitions may be about to go. Where the commit is refused, the next one makes up for it.
+        """Make a whole checkpoint now, as partitions may go. If its commit is refused, the next one makes up for it.
 
-        Whoever gets a partition goes on here, and reads nothing again. Where it takes longer than a flush may, it is
-        given up: a group throws out who does not join in time. Raises as `turn`.
+        The next owner of a partition resumes here and reads nothing again. A checkpoint that takes longer than a flush
+        may is given up: a group throws out a member that does not join in time. Raises as `turn`.
         """
         self.abandon()
         self._running = self._begin(positions, wait=True)
@@ -156,14 +156,14 @@ class Checkpoints:
         self._due_at = self.clock.monotonic() + self.interval_seconds
 
     def abandon(self) -> None:
-        """Give up the one that is under way, if any: the assignment changed, or it failed."""
+        """Give up the checkpoint under way, if any: the assignment changed, or it failed."""
         if self._running is not None:
             self._running.steps.close()
             self.undelivered = self._running.alerted + self.undelivered
             self._running = None
 
     def forget(self, partition: Partition) -> None:
-        """The partition is not ours any more."""
+        """Forget a partition that is no longer ours."""
         if self.snapshots is not None:
             self.snapshots.forget(partition)
 
@@ -191,7 +191,7 @@ class Checkpoints:
             if isinstance(exc, SourceError):
                 self.metrics.source.observe_error(exc.reason)
                 if exc.retriable and not running.last:
-                    # A rebalance under way refuses commits; the next checkpoint covers these offsets too.
+                    # During a rebalance, commits are refused; the next checkpoint covers these offsets too.
                     self.log.warning("commit failed, the next checkpoint tries again", error=str(exc))
                     return
             raise
@@ -200,7 +200,7 @@ class Checkpoints:
             self._succeeded(running)
 
     def _all(self, steps: Iterator[bool], until: float) -> bool:
-        """True when the last step is done, False where it is `until` before that."""
+        """True when the last step is done, False if `until` comes first."""
         for _ in steps:
             self.progress()
             if self.clock.monotonic() >= until:
@@ -208,7 +208,7 @@ class Checkpoints:
         return True
 
     def _some(self, steps: Iterator[bool], until: float) -> bool:
-        """True when the last step is done. At least one is made, and none that is likely to go on beyond `until`."""
+        """True when the last step is done. Takes at least one step, and none that is likely to last beyond `until`."""
         now = self.clock.monotonic()
         for moved in steps:
             before, now = now, self.clock.monotonic()
@@ -236,4 +236,4 @@ class _Running:
     alerted: list[float]
     began_at: float
     last: bool
-    """There is no next one to make up for a refused commit."""
+    """No checkpoint follows to make up for a refused commit."""

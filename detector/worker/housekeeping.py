@@ -1,4 +1,4 @@
-"""What a worker looks at every now and then, whatever it reads: how far behind it is, and what its streams are."""
+"""What a worker checks from time to time, whatever it reads: how far it lags, and the condition of its streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERVAL_SECONDS = 2.0
 
 
 class Housekeeping:
-    """Of the partitions that are assigned at the time."""
+    """Regular checks of the partitions currently assigned."""
 
     def __init__(self, source: Source, pipeline: Pipeline, telemetry: Telemetry, clock: Clock) -> None:
         self._source = source
@@ -30,14 +30,14 @@ class Housekeeping:
         self._due_at = clock.monotonic()
 
     def turn(self, assigned: frozenset[Partition]) -> None:
-        """Look, if it is time to."""
+        """Look, if it is due."""
         now = self._clock.monotonic()
         if now >= self._due_at:
             self.look(assigned)
             self._due_at = now + INTERVAL_SECONDS
 
     def look(self, assigned: frozenset[Partition]) -> None:
-        """Tell lag and streams, chosen ones too, and what is wrong with their series."""
+        """Report the lag, the streams, the chosen streams' metrics, and series split over partitions."""
         metrics, table = self._telemetry.metrics, self._pipeline.table
         metrics.source.observe_lag(self._source.lag())
         self._telemetry.observe_streams(stream_counts(self._pipeline, assigned))
@@ -47,7 +47,7 @@ class Housekeeping:
         self._report_splits()
 
     def put_aside(self) -> None:
-        """Streams that are forgotten make room for others, whose names are new."""
+        """Keep new names from the garbage collector. Forgotten streams count: new names take their places."""
         table = self._pipeline.table
         self._long_lived.grown(table.streams + table.expired + table.evicted)
 

@@ -1,4 +1,4 @@
-"""Where alerts and dead letters go: every sink under the name that metrics and logs use."""
+"""Where alerts and dead letters go: sinks, each under the name that metrics and logs use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from detector.telemetry.metrics import WorkerMetrics
 
 TOMBSTONE = "tombstone"
 NO_FAULTS = (TOMBSTONE, "no_numbers")
-"""Reasons of rejects that are no faults: a null value, a record of texts only. Counted, not dead-lettered."""
+"""Reasons of rejects that are not faults: a null value, a record with only texts. Counted, not dead-lettered."""
 
 ALERT_EVENT = "alert"
-"""What the log calls an alert."""
+"""The log's name for an alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Outlets:
         progress: Callable[[], None] = lambda: None,
         boards: Mapping[str, AlertBoard] | None = None,
     ) -> None:
-        """`progress` hears of every message that a sink took, however long it made us wait."""
+        """`progress` is called after each message, as a sink may take long to accept one."""
         self.alerts = alerts
         self.rejects = rejects
         self.metrics = metrics
@@ -86,13 +86,13 @@ class Outlets:
             )
 
     def take_over(self, still_open: Iterable[Alert]) -> None:
-        """These alerts, of a partition that is ours now, were told before and are open."""
+        """Take over the open alerts of a newly assigned partition, which were sent before."""
         alerts = tuple(still_open) if self.boards else ()
         for board in self.boards.values():
             board.tell(alerts, restored=True)
 
     def forget(self, partition: Partition) -> None:
-        """It is not ours any more, and its alerts are somebody else's."""
+        """Forget a partition that is no longer ours; its alerts are another worker's."""
         for board in self.boards.values():
             board.forget(partition)
 

@@ -1,4 +1,4 @@
-"""Cuts what was read into portions that take a moment each, so that the loop comes round whatever was read."""
+"""Cuts what was read into short portions, so that the loop stays responsive whatever was read."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PORTION_SECONDS = 1.0
 FIRST_RECORDS = 100
 MOST_RECORDS = 1 << 20
 MOST_BYTES = 1 << 21
-"""Of values: a record may hold one sample or a hundred thousand."""
+"""Size of values: a record may hold one sample or a hundred thousand."""
 
 
 class Portions:
     """Learns how many records make a portion.
 
-    A thousand samples of a thousand streams are computed at once, a thousand of one stream one after the other: how
-    long a number of records takes is known only when they are done. State does not depend on where batches are cut.
+    A thousand samples of a thousand streams are computed together, a thousand of one stream one after the other: how
+    long a number of records takes is known only afterwards. State does not depend on where batches are cut.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -28,10 +28,10 @@ class Portions:
         self._records = FIRST_RECORDS
 
     def of(self, batches: Iterable[RawBatch]) -> Iterator[list[RawBatch]]:
-        """Portions of these batches of distinct partitions, each to be processed before the next is asked for.
+        """Portions of these batches of distinct partitions; process each before asking for the next.
 
-        A portion has equal parts of them, as far as they go, so that their rounds are shared to the end. What was
-        learnt of small records says nothing about large ones, so it has no more than `MOST_BYTES` either.
+        A portion takes equal parts of the batches, as far as they go, so that they share rounds to the end. What was
+        learned from small records says nothing about large ones, so a portion also has at most about `MOST_BYTES`.
         """
         left = [batch for batch in batches if len(batch)]
         while left:
@@ -51,7 +51,7 @@ class Portions:
 
 
 def _shares(lengths: list[int], records: int) -> list[int]:
-    """How many of each are among `records` in all: as many of one as of the other, and all where there are fewer.
+    """How many records of each batch are among `records` in total: equally many, or all of a batch that has fewer.
 
     >>> _shares([10, 2, 10], 12), _shares([1, 1], 12), _shares([5, 5, 5], 2)
     ([5, 2, 5], [1, 1], [0, 1, 1])
@@ -64,7 +64,7 @@ def _shares(lengths: list[int], records: int) -> list[int]:
 
 
 def _within(batches: list[RawBatch], shares: list[int]) -> list[int]:
-    """Of these shares so much that it has about `MOST_BYTES`, equal parts again, and one record at least."""
+    """Reduce the shares to about `MOST_BYTES` in total, in equal parts again, but to one record at least."""
     each, left, within = MOST_BYTES / sum(map(bool, shares)), MOST_BYTES, []
     for batch, share in zip(batches, shares, strict=True):
         fits = _fitting(batch.values[:share], each) if left > 0 else 0
@@ -74,7 +74,7 @@ def _within(batches: list[RawBatch], shares: list[int]) -> list[int]:
 
 
 def _fitting(values: list[bytes | None], most_bytes: float) -> int:
-    """How many of the first ones have no more than so many bytes; at least one, where there is one."""
+    """How many of the first values fit into `most_bytes`; at least one, if there is one."""
     if _bytes(values) <= most_bytes:
         return len(values)
     return max(1, int(np.searchsorted(np.cumsum([len(value or b"") for value in values]), most_bytes, side="right")))

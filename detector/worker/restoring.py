@@ -1,4 +1,4 @@
-"""The state of assigned partitions comes back, one after the other, in slices between the turns of the loop."""
+"""Restores the state of assigned partitions one after the other, in slices between turns of the loop."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from detector.telemetry.state_metrics import StateMetrics
 from detector.worker.snapshots import Snapshots
 
 SLICE_SECONDS = 0.25
-"""So long a turn of the loop works at it, and to the end of the step that it is at."""
+"""How long a turn of the loop works on it; a step that has begun is completed."""
 
 
 class Restores:
-    """Partitions that are ours and whose state is not here yet. Nothing is to be read of them.
+    """Assigned partitions whose state is not restored yet. Nothing may be read from them.
 
-    However much there is to restore, the loop comes round: a group that is not polled throws its member out, which
-    would restore the same again, and for ever.
+    However much there is to restore, the loop keeps turning: a group throws out a member that does not poll, which
+    would then restore the same again, for ever.
     """
 
     def __init__(
@@ -34,29 +34,29 @@ class Restores:
         self._clock = clock
         self._waiting: list[Partition] = []
         self._restored = 0
-        """Of those that were added since none waited."""
+        """How many of those added since none was waiting."""
         self._steps: Steps[Manifest | None] | None = None
-        """Of the first that waits."""
+        """Steps of the first partition that waits."""
 
     @property
     def waiting(self) -> frozenset[Partition]:
-        """Those that are not restored yet."""
+        """Partitions not restored yet."""
         return frozenset(self._waiting)
 
     @property
     def status(self) -> str:
-        """How far it is."""
+        """Progress, in words."""
         return f"restoring: {self._restored} of {self._restored + len(self._waiting)} partitions done"
 
     def add(self, partitions: Collection[Partition]) -> None:
-        """These were assigned."""
+        """Add partitions that were assigned."""
         if not self._waiting:
             self._restored = 0
         self._waiting += sorted(partitions)
         self._metrics.restoring.set(len(self._waiting))
 
     def drop(self, partitions: Collection[Partition]) -> None:
-        """These are not ours any more, or not wanted."""
+        """Drop partitions that are no longer ours, or no longer wanted."""
         if self._waiting and self._waiting[0] in partitions and self._steps is not None:
             self._steps.close()
             self._steps = None
@@ -64,7 +64,7 @@ class Restores:
         self._metrics.restoring.set(len(self._waiting))
 
     def turn(self) -> Iterator[tuple[Partition, Manifest | None]]:
-        """Go on for a slice; each partition that is restored by then, and its snapshot, if any. Raises StateError."""
+        """Work for a slice; yields each partition restored by then, and its manifest, if any. Raises StateError."""
         until = self._clock.monotonic() + SLICE_SECONDS
         while self._waiting:
             partition = self._waiting[0]

@@ -1,8 +1,8 @@
-"""Between the stream table and the store: what is durable of each partition, what is to be written, what may go.
+"""Between the stream table and the store: what is durable of each partition, what to write, and what to delete.
 
 A snapshot is the state of a partition at one offset. It takes effect with its manifest, which names its blocks; blocks
-that did not change since the last snapshot are named again. Two snapshots are kept, the older one in case the newer
-turns out to be damaged.
+that did not change since the last snapshot are named again. Two snapshots are kept, the older in case the newer turns
+out to be damaged.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ DELETED_A_STEP = 8
 
 @dataclass(slots=True)
 class _Durable:
-    """What the store holds of a partition that is ours."""
+    """What the store holds of one of our partitions."""
 
     generations: list[Generation] = field(default_factory=list)
     """Newest last."""
     waste: set[str] = field(default_factory=set)
-    """To be deleted when the next offset is committed; what was written for a cut that was given up included."""
+    """Blobs to delete once the next offset is committed, including those written for a cut that was given up."""
     repeated_to: int | None = None
-    """Records before this offset may repeat what an earlier owner told of; None while it is unknown."""
+    """An earlier owner may have sent alerts of records before this offset; None while that is unknown."""
 
 
 @dataclass(slots=True)
@@ -54,18 +54,18 @@ class Cut:
     lineage: Lineage
     event_time: EventTime
     numbers: list[int]
-    """Blocks that changed."""
+    """Numbers of the blocks that changed."""
     names: list[str]
-    """Of all blocks, by number."""
+    """Names of all blocks, by number."""
     manifest: str
-    """Its name."""
+    """Name of the manifest."""
     weights: tuple[LearntWeights, ...] = ()
-    """Those that the records from `offset` on are forecast with, and those before them."""
+    """Learned weights that records from `offset` on are forecast with, and those before them."""
     swaps: bool = False
-    """They are others than before: no record from `offset` on may be processed until the snapshot is durable."""
+    """The weights change: no record from `offset` on may be processed until the snapshot is durable."""
     durable: bool = False
     written: set[str] = field(default_factory=set)
-    """Names of what was handed to the store."""
+    """Names of the blobs handed to the store."""
 
 
 class Snapshots:
@@ -80,9 +80,9 @@ class Snapshots:
         log: FilteringBoundLogger,
         weights: WeightsInUse | None = None,
     ) -> None:
-        """`on_foreign` is refuse, rewarm (forget all but open alerts, and go on at the same offset) or adopt (keep it).
+        """`on_foreign` is refuse, rewarm (forget all but open alerts; resume at the same offset) or adopt (keep all).
 
-        Without `weights` every stream is forecast with the configured ones, whatever was learnt.
+        Without `weights`, every stream is forecast with the configured ones, whatever was learned.
         """
         self.store = store
         self.table = table
@@ -96,9 +96,9 @@ class Snapshots:
         self._durable: dict[Partition, _Durable] = {}
 
     def restore(self, partition: Partition) -> Steps[Manifest | None]:
-        """Fill the table with the partition's newest snapshot, if any; its manifest says where to go on.
+        """Fill the table with the partition's newest snapshot, if any; its manifest says where to resume.
 
-        The table is changed by the last step only.
+        Only the last step changes the table.
         """
         blobs = yield from self.store.opening(partition)
         restored = yield from self._newest(blobs, partition)
@@ -111,7 +111,7 @@ class Snapshots:
         event_time = _event_time(restored.manifest)
         if restored.blocks or event_time != EventTime():
             self.table.restore(partition, event_time, restored.blocks)
-        if not restored.generations:  # of these blocks none is stored
+        if not restored.generations:  # none of these blocks is stored
             self.table.uncut(partition, range(len(restored.blocks)))
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
@@ -120,15 +120,15 @@ class Snapshots:
         return restored.manifest
 
     def forget(self, partition: Partition) -> None:
-        """The partition is not ours any more; what is stored of it stays."""
+        """Forget a partition that is no longer ours; what is stored of it stays."""
         self._durable.pop(partition, None)
         if self.weights is not None:
             self.weights.forget(partition)
 
     def heard(self, positions: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
-        """Where logs end: an earlier owner may have read as far as an end that was heard after the restore.
+        """Note where logs end: an earlier owner may have read as far as an end reported after the restore.
 
-        One that was heard before the first record may be older than that.
+        An end reported before the first record may be older than that.
         """
         for partition in positions.keys() & ends.keys() & self._durable.keys():
             durable, end = self._durable[partition], ends[partition]
@@ -138,13 +138,13 @@ class Snapshots:
                 durable.repeated_to = end
 
     def swaps(self, positions: Mapping[Partition, int]) -> bool:
-        """Whether a cut here could bring a partition other weights."""
+        """Whether a cut here could give a partition other weights."""
         return any(self._swaps(partition, offset) for partition, offset in positions.items())
 
     def _swaps(self, partition: Partition, offset: int) -> bool:
-        """Not before its first snapshot: a commit that is repeated proves that the partition is ours.
+        """Not before a partition's first snapshot: committing its offset again proves that the partition is ours.
 
-        Nor among records that an earlier owner may have read: alerts of theirs were sent as they are.
+        Nor among records that an earlier owner may have read: their alerts may have been sent, and must not change.
         """
         durable = self._durable.get(partition)
         if self.weights is None or durable is None or not durable.generations:
@@ -158,11 +158,11 @@ class Snapshots:
     def cut(
         self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage], *, swap: bool
     ) -> Iterator[list[Cut]]:
-        """Fix the state of these partitions, which must be what it is after all records before the positions.
+        """Fix the state of these partitions, which must include exactly the records before the positions.
 
-        `lineages` says which logs the positions are of. With `swap` weights that were proposed are named from here on.
+        `lineages` says which logs the positions belong to. With `swap`, cuts name proposed weights from here on.
 
-        What was not settled when the context ends is in the next cut again, under other names.
+        What is not settled when the context ends is part of the next cut again, under other names.
         """
         cuts = self._cut(positions, lineages, swap)
         try:
@@ -196,7 +196,7 @@ class Snapshots:
         return cuts
 
     def write_blocks(self, cut: Cut) -> Iterator[bool]:
-        """Hand the changed blocks to the store, and weights that it does not hold yet; a step a block."""
+        """Hand the changed blocks to the store, and weights that it does not hold yet; one step per block."""
         for weights in cut.weights if cut.swaps else ():
             self._write(cut, weights_name(weights.sha256), encode_weights(weights))
         for number in cut.numbers:
@@ -208,7 +208,7 @@ class Snapshots:
             yield True
 
     def write_manifest(self, cut: Cut) -> None:
-        """Hand over what makes a snapshot of the blocks, all of which must be acknowledged."""
+        """Hand over the manifest, which makes the blocks a snapshot; all of them must be acknowledged first."""
         topic, number = cut.partition
         time = cut.event_time
         manifest = Manifest(
@@ -232,12 +232,12 @@ class Snapshots:
         self.store.write(cut.partition, name, blob)
 
     def settle(self, cut: Cut) -> None:
-        """The manifest is acknowledged: this is the newest snapshot now."""
+        """Make this the newest snapshot, as its manifest is acknowledged."""
         cut.durable = True
         durable = self._durable[cut.partition]
         names = tuple(weights_name(weights.sha256) for weights in cut.weights)
         this = Generation(cut.offset, cut.manifest, tuple(cut.names), names, cut.lineage.topic_id)
-        # After a step back in the log, what lies ahead is of another history.
+        # After a step back in the log, snapshots that lie ahead are of another history.
         before = [generation for generation in durable.generations if generation.offset < cut.offset]
         kept = [*before, this][-KEPT_GENERATIONS:]
         durable.waste |= set[str]().union(*(one.names for one in durable.generations))
@@ -247,14 +247,14 @@ class Snapshots:
             self.weights.use(cut.partition, cut.weights)
 
     def proven(self, cuts: Iterable[Cut]) -> dict[Partition, int]:
-        """Offsets of the snapshots behind those that swap, which were committed before."""
+        """For partitions that swap weights: the offset of the last snapshot, which was committed before."""
         return {cut.partition: self._durable[cut.partition].generations[-1].offset for cut in cuts if cut.swaps}
 
     def clean(self, committed: Iterable[Partition]) -> Iterator[bool]:
-        """Delete what the kept snapshots do not need, a few blobs a step.
+        """Delete what the kept snapshots do not need, a few blobs per step.
 
-        The partitions' offsets were just committed, so they are ours; should they be another's by the next step, its
-        snapshots do not need these blobs either, since they begin with ours.
+        The partitions' offsets were just committed, so they are ours. Should one have another owner by the next step,
+        that worker's snapshots do not need these blobs either, since they build on ours.
         """
         for partition in committed:
             durable = self._durable.get(partition)

@@ -21,13 +21,13 @@ from detector.worker.snapshots import Snapshots
 
 POLL_SECONDS = 0.5
 POLL_MEANWHILE_SECONDS = 0.02
-"""While a checkpoint or a restore is under way: its next slice does not wait for records."""
+"""While a checkpoint or a restore is under way: its next slice must not wait for records."""
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
 
 
 class Worker:
-    """Reads until it is told to stop, its source is exhausted, or an error that a retry cannot mend is raised."""
+    """Reads until told to stop, its source is exhausted, or an error is raised that a retry cannot fix."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class Worker:
         self._retry_seconds = FIRST_RETRY_SECONDS
 
     def stop(self, *, again: bool = False) -> None:
-        """Ask for an orderly end, perhaps of this worker only: `again` where the process begins anew with another.
+        """Ask for an orderly end; with `again`, of this worker only: the process continues with a new one.
 
         Safe to call from a signal handler.
         """
         self._stopping, self._again = True, again
 
     def meanwhile(self, trouble: DetectorError | None) -> None:
-        """The decoder waits, perhaps because of `trouble`. Raises Interrupted where the worker is to stop instead."""
+        """The decoder waits, perhaps because of `trouble`; if so, raises Interrupted when the worker is to stop."""
         self.telemetry.progress()
         if trouble is not None:
             self.telemetry.metrics.source.observe_error(trouble.reason)
@@ -107,10 +107,10 @@ class Worker:
         self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 
     def turn(self) -> None:
-        """One turn of the loop. Asked to stop, it leaves what is left to whoever reads on.
+        """One turn of the loop. If asked to stop, it leaves the rest of what was read to whoever reads next.
 
-        Checkpoints do not wait for its end: where it takes longer than the group waits for a poll, what was done by
-        then is not done in vain.
+        Checkpoints do not wait for its end: if it takes longer than the group waits for a poll, the work done by then
+        is not lost.
         """
         for portion in self._portions.of(self._poll()):
             self._process(portion)
@@ -150,7 +150,7 @@ class Worker:
         skipped = self.source.skipped()
         if skipped:
             self._report_skipped(skipped)
-        # What was read of a partition before it went is another's by now, or comes again from where its state ends.
+        # What was read of a partition before it went is now another's, or comes again from where its state ends.
         return [batch for batch in batches if (batch.topic, batch.partition) in self._assigned - gone]
 
     def _wait_after(self, exc: SourceError) -> None:
@@ -160,13 +160,13 @@ class Worker:
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
     def _sleep(self, seconds: float) -> None:
-        """In steps, since a signal does not end a sleep: asked to stop, the worker does so soon."""
+        """Sleep in steps, since a signal does not end a sleep: the worker stops soon when asked to."""
         end = self.clock.monotonic() + seconds
         while not self._stopping and (left := end - self.clock.monotonic()) > 0:
             self.clock.sleep(min(left, POLL_SECONDS))
 
     def _follow_assignment(self) -> frozenset[Partition]:
-        """Drop the state of partitions that are gone, and have that of those that came restored; the ones that went."""
+        """Drop the state of partitions that went, queue those that came to be restored; returns those that went."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         self._rebalance_is_imminent = changes.imminent
@@ -196,7 +196,7 @@ class Worker:
         return gone
 
     def _restore(self) -> None:
-        """A slice. Streams go on where their last snapshot ends, whatever offset is committed."""
+        """Restore for a slice. Streams resume where their last snapshot ends, whatever offset is committed."""
         if not self._restores.waiting:
             return
         for partition, snapshot in self._restores.turn():
@@ -217,7 +217,7 @@ class Worker:
             self.telemetry.not_ready("waiting for an assignment")
 
     def _process(self, portion: list[RawBatch]) -> None:
-        """Records of distinct partitions, together."""
+        """Process records of distinct partitions together."""
         metrics, table = self.telemetry.metrics, self.pipeline.table
         for batch in portion:
             metrics.source.observe_records(batch)
