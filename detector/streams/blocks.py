@@ -1,7 +1,7 @@
-"""State columns in blocks of 256 rows, each block a partition's own, and the way from a series handle to its row.
+"""State columns in blocks of 256 rows, each owned by one partition, and the mapping from series handles to rows.
 
-A partition's state can be written out and handed over by the block. Within a partition rows are numbered by its own
-blocks.
+A partition's state can be written out and handed over block by block. Within a partition, rows have local numbers, by
+their place in its own blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from detector.streams.splits import Splits
 
 
 class BlockTable:
-    """Blocks of all partitions, and what of them a checkpoint has to write."""
+    """Blocks of all partitions, and which of them a checkpoint has to write."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
         self.fields = tuple(fields)
@@ -32,9 +32,9 @@ class BlockTable:
         self.splits = Splits(self._partitions)
         self._free_blocks: list[int] = []
         self._handles: Int64 = np.empty(0, dtype=np.int64)
-        """[rows] handle in the owning partition, NO_ROW where the row is free."""
+        """[rows] handle in the owning partition; NO_ROW where the row is free."""
         self._keys: list[SeriesKey | None] = []
-        """[rows] whose it is."""
+        """[rows] key of the row's series; None where the row is free."""
         self._number: Int64 = np.empty(0, dtype=np.int64)
         """[blocks] number within the owning partition."""
         self._copies = BlockCopies(self._copy)
@@ -54,26 +54,26 @@ class BlockTable:
         return self._partition(partition).streams
 
     def places_of(self, partition: Partition) -> int:
-        """Places that they take."""
+        """Places that the partition's streams take."""
         return self._partition(partition).places
 
     def series(self, partition: Partition) -> SeriesIndex:
-        """The index whose handles `rows` understands; made at the first question."""
+        """The index of the handles that `rows` takes; created on first use."""
         return self._partition(partition).series
 
     def key(self, row: int) -> SeriesKey:
-        """Whose state `row` holds."""
+        """Series whose state `row` holds; KeyError for a free row."""
         key = self._keys[row]
         if key is None:
             raise KeyError(f"row {row} is free")
         return key
 
     def event_time(self, partition: Partition) -> EventTime:
-        """Where the partition is in event time."""
+        """The partition's event time."""
         return self._partition(partition).event_time
 
     def drop(self, partition: Partition) -> None:
-        """Give the partition's blocks back; its state is gone."""
+        """Free the partition's blocks and discard its state."""
         owned = self._partitions.pop(partition, None)
         if owned is None:
             return
@@ -96,9 +96,9 @@ class BlockTable:
         return len(self._partition(partition).blocks)
 
     def cut(self, partition: Partition) -> list[int]:
-        """Numbers of the blocks that changed since the last cut. Until they are `take`n, each is promised as it is now.
+        """Numbers of the blocks that changed since the last cut; `take` will return each as it is now.
 
-        Costs next to nothing: a block is copied when it is taken, or when a sample is about to change it.
+        Costs next to nothing: a block is copied only when it is taken, or when a sample is about to change it.
         """
         blocks = np.array(self._partition(partition).blocks, dtype=np.int64)
         return [int(number) for number in self._copies.promise(blocks)]
@@ -108,13 +108,13 @@ class BlockTable:
         return self._copies.take(self._partitions[partition].blocks[number])
 
     def uncut(self, partition: Partition, numbers: Collection[int]) -> None:
-        """These blocks of a cut did not become durable: the next cut has them again."""
+        """Return blocks of a cut that did not become durable; the next cut includes them again."""
         owned = self._partitions.get(partition)
         for block in (owned.blocks[number] for number in numbers) if owned else ():
             self._copies.put_back(block)
 
     def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
-        """Take over a partition that is not here: its blocks by number, without a gap. They count as unchanged."""
+        """Take over a new partition: its blocks in order of their numbers, without gaps. They count as unchanged."""
         if partition in self._partitions and self._partitions[partition].blocks:
             raise ValueError(f"{partition} is here already")
         owned = self._partition(partition)
@@ -141,17 +141,17 @@ class BlockTable:
         return self._partitions.setdefault(partition, PartitionStreams())
 
     def _local(self, rows: Rows) -> Int64:
-        """Rows by their partition's own numbers."""
+        """Local numbers of rows."""
         return self._number[rows // BLOCK_ROWS] * BLOCK_ROWS + rows % BLOCK_ROWS
 
     def _at(self, owned: PartitionStreams, local_N: Int64) -> Rows:
-        """Rows of the table for the partition's own numbers."""
+        """Rows of the table by their local numbers in the partition."""
         blocks = np.array(owned.blocks, dtype=np.int64)
         rows: Rows = blocks[local_N // BLOCK_ROWS] * BLOCK_ROWS + local_N % BLOCK_ROWS
         return rows
 
     def _touch(self, rows: Rows) -> None:
-        """These rows are about to change: copy what a cut was promised."""
+        """Announce that these rows are about to change: copies blocks promised to a cut."""
         self._copies.touch(rows // BLOCK_ROWS)
 
     def _copy(self, block: int) -> BlockState:

@@ -1,4 +1,4 @@
-"""Copy on write for blocks: a cut gets them as they were, and only what is about to change is copied early."""
+"""Copy on write for blocks: a cut gets them as they were, and only blocks about to change are copied early."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from detector.records import Int64
 
 
 class BlockCopies:
-    """Which blocks of a table changed since they were last cut out, and which a cut has yet to copy."""
+    """Which blocks of a table changed since the last cut, and which ones a cut has yet to copy."""
 
     def __init__(self, copy: Callable[[int], BlockState]) -> None:
-        """`copy` makes the copy of a block as it is now."""
+        """`copy` copies a block as it is now."""
         self._copy = copy
         self._changed: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._promised: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._early: dict[int, BlockState] = {}
-        """Promised blocks that were copied because a sample was about to change them."""
+        """Promised blocks that were copied early because a sample was about to change them."""
 
     def grow(self, blocks: int) -> None:
-        """There are so many more blocks."""
+        """Add this many blocks."""
         nothing = np.zeros(blocks, dtype=np.bool_)
         self._changed = np.concatenate((self._changed, nothing))
         self._promised = np.concatenate((self._promised, nothing))
 
     def touch(self, blocks: Int64) -> None:
-        """These blocks, each named any number of times, are about to change."""
+        """Announce that these blocks, possibly with repeats, are about to change."""
         self._changed[blocks] = True
         due = self._promised[blocks]
         if due.any():
@@ -38,30 +38,30 @@ class BlockCopies:
             self._promised[blocks] = False
 
     def touch_one(self, block: int) -> None:
-        """The same for one block."""
+        """`touch` for one block."""
         self._changed[block] = True
         if self._promised[block]:
             self._early[block] = self._copy(block)
             self._promised[block] = False
 
     def promise(self, blocks: Int64) -> Int64:
-        """Positions in `blocks` of those that changed; from now on each is promised as it is now."""
+        """Positions in `blocks` of those that changed; `take` will return each as it is now."""
         positions = np.flatnonzero(self._changed[blocks])
         self._promised[blocks[positions]] = True
         self._changed[blocks[positions]] = False
         return positions
 
     def take(self, block: int) -> BlockState:
-        """A promised block as it was when it was promised."""
+        """A promised block as it was at the promise."""
         self._promised[block] = False
         return self._early.pop(block, None) or self._copy(block)
 
     def put_back(self, block: int) -> None:
-        """What was promised did not become durable: the block counts as changed."""
+        """Count a promised block that did not become durable as changed again."""
         self._changed[block], self._promised[block] = True, False
         self._early.pop(block, None)
 
     def forget(self, block: int) -> None:
-        """Nobody's block any more."""
+        """Drop all notes about a block that no partition owns any more."""
         self._changed[block] = self._promised[block] = False
         self._early.pop(block, None)

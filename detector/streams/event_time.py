@@ -1,13 +1,14 @@
-"""Event time of a partition: how far its records have come, as most of its streams have it.
+"""Event time of a partition: how far its records have come, by a vote of its streams.
 
-Streams expire by it, so one host with a clock that is years ahead must not move it. A sample that leads it by less than
-a `step`, which is too little to do harm, moves it on. One that leads it by more asks for a vote of the streams that are
-there: event time goes where half of them have come, and otherwise stays. Who leads it for long is asked again
-now and then. If event time has not moved at all while they went on by a step, nobody is left there, and it goes with
-them. A partition that has just begun knows too little to trust its first sample, and votes on those behind it, too.
+Streams expire by event time, so a single host whose clock is years ahead must not move it. A sample that leads it by
+less than a `step` can do no harm and moves it. One that leads it by more triggers a vote of the streams present: event
+time moves to where half of them have come, or else stays. If streams keep leading, the vote is repeated now and then.
+If event time has not moved at all while these streams advanced by a step, no other streams are left, and it follows
+them. A partition that has just begun knows too little to trust its first sample, and also votes on samples far behind.
 
-All follows from the order of the samples, and not from how they were cut into batches. Shape legend: N samples in
-order; S streams.
+Everything depends on the order of the samples only, not on how they were cut into batches.
+
+Shape legend: N samples in order; S streams.
 """
 
 from __future__ import annotations
@@ -20,35 +21,35 @@ import numpy as np
 from detector.records import Float64
 
 PATIENCE = 4
-"""So many votes in a row, each after as many samples as there are voters, without a sample that moved event time on,
-before it goes with those who lead: a host may send what it kept back all at once."""
+"""Votes in a row, each after as many samples as there are voters, that may leave event time where it is before it
+follows the streams that lead: a host may send its backlog all at once."""
 
 LEAST_WAIT = 16
-"""A vote costs a look at all streams: one in so many of them is the fewest samples between two."""
+"""Between two votes lies at least one sample for every so many streams, because a vote looks at all of them."""
 WINDOW = 4096
-"""Samples that are looked through at a time: a batch of years has thousands of looks."""
+"""Samples searched at a time: a batch that spans years needs thousands of looks."""
 
 
 class EventTime(NamedTuple):
-    """Where a partition is in event time."""
+    """Event time of a partition, and the state of its votes."""
 
     newest: float = -math.inf
-    """Unix seconds; -inf before the first sample."""
+    """Event time in unix seconds; -inf before the first sample."""
     wait: int = 0
-    """Samples until the next vote may be asked for."""
+    """Samples until the next vote is allowed."""
     refused: int = 0
-    """Votes since event time last moved, none of which moved it."""
+    """Votes since event time last moved."""
     since: float = 0.0
-    """Where those who lead were when the first of these votes was asked for."""
+    """Median time of the streams that lead; the smallest one over these votes."""
     young: bool = True
-    """It has not gone on by a step yet."""
+    """No sample has moved event time across a multiple of the step yet."""
 
 
 def until_look(now: EventTime, times_N: Float64, step: float) -> tuple[EventTime, int | None]:
-    """Event time before the first sample at which the streams are to be looked at, and the position of that sample.
+    """Advance event time to just before the first sample that needs a look at the streams; returns its position, too.
 
-    That is one with which event time crosses a multiple of `step`, or one that asks for a vote. None where there is
-    none; then all samples are taken in.
+    Such a sample would move event time across a multiple of `step`, or triggers a vote. If there is none, all samples
+    are taken in and the position is None.
 
     >>> until_look(EventTime(8.0, young=False), np.array([9.0, 7.0, 11.0]), 10.0)
     (EventTime(newest=9.0, wait=0, refused=0, since=0.0, young=False), 2)
@@ -81,15 +82,15 @@ def _within_window(now: EventTime, times_N: Float64, step: float) -> tuple[Event
 
 
 def _reached(now: EventTime, newest: float, taken: int) -> EventTime:
-    """After so many samples, none of which asked for a look."""
+    """Event time after `taken` samples, none of which needed a look."""
     refused = now.refused if newest == now.newest else 0
     return now._replace(newest=newest, wait=max(0, now.wait - taken), refused=refused)
 
 
 def looked(now: EventTime, time: float, latest_S: Float64, step: float) -> EventTime:
-    """Event time with the sample at `time`, which `until_look` found.
+    """Event time after the sample at `time`, which `until_look` found.
 
-    `latest_S` are the newest samples of the partition's other streams.
+    `latest_S` are the times of the newest samples of the partition's other streams.
     """
     if now.newest < time < now.newest + step:
         return now._replace(newest=time, refused=0, young=False)

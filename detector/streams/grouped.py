@@ -1,7 +1,7 @@
-"""Rows of streams, and of the groups that they belong to: who has which, and who has none any more.
+"""Assigns rows to streams and to their groups, and frees them again.
 
-A new stream gets the lowest number of its partition that is free, so only which streams there are decides where it is.
-A group gets a row with its first member, beyond any limit, and loses it with its last.
+A new stream gets the lowest free local number of its partition, so its place depends only on which streams there are.
+A group gets a row with its first member, regardless of any limit, and loses it with its last.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from detector.streams.sightings import SIGHTED
 
 
 class GroupedTable(BlockTable):
-    """Which rows are streams', which are groups', and which group each stream points to."""
+    """Knows which rows are streams', which are groups', and which group each stream points to."""
 
     def __init__(self, fields: Iterable[Field], group_by: Sequence[str]) -> None:
-        """Streams that share the values of the labels `group_by` are a group; `GROUP` is one of the fields."""
+        """Streams with the same values of the labels `group_by` form a group; `fields` must include `GROUP`."""
         super().__init__(fields)
         self.group_by = tuple(group_by)
         self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
-        """What a row says about its stream or group."""
+        """Fields of a row that describe its stream or group."""
 
     def occupied(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams and groups, in the order of its own numbers."""
+        """Rows of the partition's streams and groups, in the order of local numbers."""
         owned = self._partition(partition)
         rows = owned.row_of[owned.row_of != NO_ROW]
         return np.asarray(rows[np.argsort(self._local(rows))])
 
     def stream_rows(self, partition: Partition) -> Rows:
-        """Rows of the partition's streams without those of groups, in the order of its own numbers."""
+        """Rows of the partition's streams, without those of groups, in the order of local numbers."""
         return self._only_streams(self.occupied(partition))
 
     def group_rows(self, partition: Partition, rows_N: Rows) -> Rows:
-        """[N] row of each stream's group, which the caller may change; NO_ROW where it has none."""
+        """[N] row of each stream's group, which the caller may change; NO_ROW for streams without a group."""
         local_N = self.columns[GROUP.name][rows_N].astype(np.int64)
         groups_N = np.full(len(rows_N), NO_ROW, dtype=np.int64)
         grouped = local_N >= 0
@@ -51,7 +51,7 @@ class GroupedTable(BlockTable):
         return groups_N
 
     def members(self, partition: Partition, groups_G: Rows) -> tuple[Rows, Int64]:
-        """(members of these groups' rows, one group after the other; [G] where each group's begin)."""
+        """(rows of these groups' members, group after group; [G] where each group's members begin)."""
         owned = self._partition(partition)
         if owned.membership is None:
             rows = self.occupied(partition)
@@ -61,7 +61,7 @@ class GroupedTable(BlockTable):
         return members, starts_G
 
     def with_childless_groups(self, partition: Partition, leaving: Rows) -> Rows:
-        """Rows of streams that are to leave, and those of groups that have no other member."""
+        """Rows of `leaving` streams, and of groups that have no other members."""
         rows = self.occupied(partition)
         groups = self.columns[GROUP.name][rows]
         if not (groups == IS_GROUP).any():
@@ -71,7 +71,7 @@ class GroupedTable(BlockTable):
         return np.concatenate((leaving, childless))
 
     def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
-        """Take over a partition; streams are grouped as it is asked for now, whatever they were when it was stored."""
+        """Take over a partition; streams are grouped by the current `group_by`, not by the one of the snapshot."""
         super().restore(partition, event_time, blocks)
         owned = self._partition(partition)
         rows = self.stream_rows(partition)
@@ -97,7 +97,7 @@ class GroupedTable(BlockTable):
         owned.membership = None
 
     def _only_streams(self, rows: Rows) -> Rows:
-        """Those that are not a group's."""
+        """Those of `rows` that are not groups'."""
         some: Rows = rows[self.columns[GROUP.name][rows] != IS_GROUP]
         return some
 
@@ -121,7 +121,7 @@ class GroupedTable(BlockTable):
         self.splits.look(owned, key)
 
     def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
-        """The stream in `row` points to its group, if any, which gets a row with its first member."""
+        """Point the stream in `row` to its group, if any; a group gets a row with its first member."""
         local, group = NO_GROUP, group_key(key, self.group_by)
         if group is not None:
             handle = owned.series.intern(group)

@@ -1,8 +1,8 @@
-"""Which streams belong together, by labels they share: a group is a row of its own, and its members point to it.
+"""Which streams belong together, by labels they share: a group is a separate row that its members point to.
 
-The row makes a group durable like any stream. It is placed when its first member is, so that where rows lie does not
-depend on how the log was cut into batches; it has no samples, and goes with its last member. A group is a
-partition's own: members on two partitions make two groups.
+The row makes a group as durable as a stream. It has no samples, is placed together with the first member, and goes with
+the last one, so where rows lie does not depend on how the log was cut into batches. A group belongs to one partition:
+members on two partitions form two groups.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from detector.series import GROUP_LABEL, SeriesKey
 
 NO_GROUP, IS_GROUP = -1, -2
 GROUP = Field("stream.group", dtype="int32", initial=NO_GROUP)
-"""Of a member the group's row, by the partition's own numbers."""
+"""Local number of a member's group; `NO_GROUP` for a stream without one, `IS_GROUP` in a group's own row."""
 
 
 def group_key(key: SeriesKey, by: Sequence[str]) -> SeriesKey | None:
-    """The group of the streams that have these labels' values; None for a stream that lacks one of them.
+    """Key of the group of all streams with the same values of the labels `by`; None if the stream lacks one of them.
 
     >>> str(group_key(SeriesKey.of("cpu", {"host": "a", "core": "1"}), ["host"]))
     '{__group__="host",host="a"}'
@@ -33,17 +33,17 @@ def group_key(key: SeriesKey, by: Sequence[str]) -> SeriesKey | None:
 
 
 class Membership:
-    """The members of every group of a partition, as they are now."""
+    """The current members of every group of a partition."""
 
     def __init__(self, rows: Rows, groups: Int64) -> None:
-        """`rows` in the order of the partition's own numbers, `groups` the column `stream.group` of them."""
+        """`rows` are in the order of local numbers; `groups` is their column `stream.group`."""
         some = np.flatnonzero(groups >= 0)
         by_group = some[np.argsort(groups[some], kind="stable")]
         self._rows = rows[by_group]
         self._groups, self._starts, self._counts = np.unique(groups[by_group], return_index=True, return_counts=True)
 
     def of(self, groups_G: Int64) -> tuple[Rows, Int64]:
-        """(members of these groups, one group after the other; [G] where each group's begin)."""
+        """(rows of these groups' members, group after group; [G] where each group's members begin)."""
         if not len(self._groups):
             return self._rows, np.zeros(len(groups_G), dtype=np.int64)
         at_G = np.minimum(np.searchsorted(self._groups, groups_G), len(self._groups) - 1)

@@ -1,7 +1,8 @@
 """Order in time, per stream.
 
-A sample counts when it is newer than every accepted sample of its stream. One at the same time is a duplicate, an older
-one is late; neither changes any state. Nothing waits for stragglers: a held sample would make alerts later for all.
+A sample counts if it is newer than every accepted sample of its stream. One at the same time as the newest is a
+duplicate, an older one is late; neither changes any state. Nothing waits for stragglers: holding samples back would
+delay alerts for all streams.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ LATEST_TIME = 7_258_118_400.0
 
 
 def screen(batch: SampleBatch, max_future_seconds: float) -> Uint8:
-    """[N] the batch's outcomes, with everything out of bounds discarded: nothing but numbers in range reaches a model.
+    """[N] outcomes of the batch, with samples out of bounds discarded: only numbers in range reach a model.
 
-    A time may lead the record's own time by `max_future_seconds`; one stray sample from the far future would otherwise
-    make every later one of its stream late.
+    A sample's time may lead the record's own time by at most `max_future_seconds`: otherwise, a stray sample from the
+    far future would make all later ones of its stream late.
     """
     outcomes = batch.outcomes.copy()
     open_N = outcomes == Outcome.SCORED
@@ -49,7 +50,7 @@ def judge(times_B: Float64, latest_B: Float64) -> Uint8:
 def rounds(rows_N: Int64) -> Iterator[Int64]:
     """Index arrays that partition the samples: the k-th holds every stream's k-th sample, so its rows are distinct.
 
-    Within a stream the order of arrival is kept.
+    Samples of a stream keep their order of arrival.
 
     >>> [picks.tolist() for picks in rounds(np.array([7, 8, 7, 7, 9]))]
     [[0, 1, 4], [2], [3]]

@@ -14,8 +14,8 @@ from detector.streams.membership import Membership
 
 NO_ROW = -1
 PLACE_CHARACTERS = 2_048
-"""So few that a place costs about what a stream costs anyway; so many that no decoder lets a stream take more than
-`BLOCKS_PER_SLOT_BLOCK`, so that a full partition has the blocks on which its slots lie."""
+"""Characters of labels per place: few enough that a place costs about as much as a stream; enough that no decoder lets
+a stream take more than `BLOCKS_PER_SLOT_BLOCK` places, so that a full partition has the blocks its slots lie in."""
 
 
 def places(key: SeriesKey) -> int:
@@ -33,41 +33,41 @@ class PartitionStreams:
     def __init__(self) -> None:
         self.series = SeriesIndex()
         self.streams = 0
-        """How many of them have a row; the rows of groups do not count."""
+        """Number of streams with a row; groups do not count."""
         self.places = 0
-        """What they take of the places that a partition has."""
+        """Places that these streams take."""
         self.row_of: Int64 = np.empty(0, dtype=np.int64)
         self.hashes: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
-        """[handles] of the keys, 0 where it was not asked for yet."""
+        """[handles] hash of each key; 0 until first asked for."""
         self.blocks: list[int] = []
         """Block number within the partition -> block of the table."""
         self.free: list[int] = []
-        """Heap of free rows, by the partition's own numbers."""
+        """Heap of free rows' local numbers."""
         self.event_time = EventTime()
         self.membership: Membership | None = None
-        """None when streams came or went since it was last asked for."""
+        """None if streams came or went since it was last built."""
         self.forgotten = False
-        """True when streams lost their rows since their handles were last looked through."""
+        """True if streams lost their rows since the last `StreamTable.trim`."""
 
     def came(self, keys: Iterable[SeriesKey]) -> None:
-        """These streams have a row now."""
+        """Count streams that were given a row."""
         for key in keys:
             self.streams += 1
             self.places += places(key)
 
     def went(self, keys: Iterable[SeriesKey]) -> None:
-        """They have none any more."""
+        """Count streams that lost their row."""
         for key in keys:
             self.streams -= 1
             self.places -= places(key)
 
     def has(self, key: SeriesKey) -> bool:
-        """Whether the series has a row here; its name may be known before it gets one, or without."""
+        """Whether the series has a row here; a known series may have none."""
         handle = self.series.find(key)
         return handle is not None and handle < len(self.row_of) and self.row_of[handle] != NO_ROW
 
     def fit(self) -> None:
-        """Make `row_of` and `hashes` cover every handle of the index."""
+        """Extend `row_of` and `hashes` to cover every handle of the index."""
         missing = self.series.capacity - len(self.row_of)
         if missing > 0:
             grown = np.full(max(missing, len(self.row_of) // 2), NO_ROW, dtype=np.int64)

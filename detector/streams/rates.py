@@ -1,7 +1,7 @@
-"""Counters to rates: what is scored of a running total is its increase per second since the stream's last sample.
+"""Counters to rates: a running total is scored by its increase per second since the stream's last sample.
 
-A stream's first total yields no rate, and neither does one that is below the last: the counter began anew in between,
-and nobody knows how far it had come. Both are counted as `COUNTER_START`; the next sample has a rate again.
+A stream's first total yields no rate. Neither does one below the last: the counter was reset in between, and how far it
+had come is unknown. Both are counted as `COUNTER_START`; the next sample has a rate again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from detector.streams.table import LATEST
 TOTAL = Field("rate.total", dtype="float64", initial=np.nan)
 """Last total of a counter; NaN where there is none."""
 CLOSEST_SECONDS = 1e-6
-"""Samples that are closer together than clocks can tell count as this far apart."""
+"""Least distance assumed between two samples: clocks cannot resolve less."""
 
 
 def rates(state: Columns, rows_B: Rows, times_B: Float64, totals_B: Float64) -> Float64:
     """[B] increase per second since each row's last sample, NaN where a counter starts. Stores the totals.
 
-    The times must be newer than the rows' last ones.
+    Times must be newer than the rows' last ones.
     """
     before_B = state[TOTAL.name][rows_B]
     since_B = np.maximum(times_B - state[LATEST.name][rows_B], CLOSEST_SECONDS)
@@ -32,18 +32,18 @@ def rates(state: Columns, rows_B: Rows, times_B: Float64, totals_B: Float64) -> 
 
 
 class Rates:
-    """What is scored of the samples of a round."""
+    """Turns the values of a round into those that are scored."""
 
     fields = (TOTAL,)
 
     def __init__(self, *, raw: bool) -> None:
-        """With `raw`, counters are scored as they come."""
+        """With `raw`, counters are scored by their totals."""
         self.raw = raw
 
     def values(self, state: Columns, rows_B: Rows, times_B: Float64, values_B: Float64, kinds_B: Uint8) -> Float64:
-        """[B] values to score; NaN where a counter starts and there is nothing to score yet.
+        """[B] values to score; NaN where a counter starts, with nothing to score yet.
 
-        What is scored as it comes, and was a counter before, is none any more.
+        A counter whose sample is scored as it is stops being a counter.
         """
         counts_B = (kinds_B == Kind.COUNTER) & (not self.raw)
         was_B = self.are_scored(state, rows_B) & ~counts_B
@@ -56,5 +56,5 @@ class Rates:
         return found_B
 
     def are_scored(self, state: Columns, rows_B: Rows) -> npt.NDArray[np.bool_]:
-        """[B] where the stream's last value was the rate of a counter."""
+        """[B] whether the stream's last scored value was a counter's rate."""
         return np.isfinite(state[TOTAL.name][rows_B])

@@ -1,9 +1,9 @@
-"""Names that were seen while a partition had no room for them: one that comes again is no part of a flood.
+"""Names seen while a partition had no room for them: a name that comes again is not part of a flood.
 
-A slot holds the tag of a name. Every second time that a name comes, by a coin that it and the moment decide, it takes
-its slot, and it is known again for as long as no other one does: without the coin, two names that share a slot and take
-turns would keep each other out for ever. The slots lie in a column of the partition's first blocks, so that they are
-part of its snapshots; they say nothing about the streams that live there, and stay when those go.
+A slot holds the tag of a name. When a name comes, a coin that depends on the name and the time decides whether it takes
+its slot; it is recognised until another name takes the slot. Without the coin, two names that share a slot and take
+turns would keep each other out forever. Slots lie in a column of the partition's first blocks, so they are part of its
+snapshots. They say nothing about the streams in those rows, and stay when these go.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from detector.records import Float64, Int64
 
 SLOTS_PER_ROW = 4
 SIGHTED = Field("table.sighted", (SLOTS_PER_ROW,), "uint32")
-"""Tags of names, 0 where a slot is empty."""
+"""Tags of names; 0 where a slot is empty."""
 BLOCKS_PER_SLOT_BLOCK = 8
-"""Slots lie in one of so many blocks: few blocks change under a flood, and there are half as many slots as streams."""
+"""One block in this many has slots: few blocks change under a flood, and there are half as many slots as streams."""
 
 Uint64 = npt.NDArray[np.uint64]
 Uint32 = npt.NDArray[np.uint32]
@@ -26,10 +26,10 @@ Bool = npt.NDArray[np.bool_]
 
 
 class Slots:
-    """The slots that names fall on, in the order in which the names come."""
+    """The slots of names, in the order in which the names come."""
 
     def __init__(self, blocks: list[int], streams: int, hashes_N: Uint64, times_N: Float64) -> None:
-        """`blocks` are a partition's, at least as many as `streams` need; more of them change nothing."""
+        """`blocks` are a partition's, at least as many as `streams` need; further ones make no difference."""
         needed = -(-streams // BLOCK_ROWS)
         holding = np.array(blocks[: -(-needed // BLOCKS_PER_SLOT_BLOCK)], dtype=np.int64)
         places_N = (hashes_N % np.uint64(len(holding) * BLOCK_ROWS * SLOTS_PER_ROW)).astype(np.int64)
@@ -41,29 +41,29 @@ class Slots:
         self._takes = coin(hashes_N, times_N)
 
     def known(self, sighted: Uint32) -> Bool:
-        """[N] whether the name finds itself in its slot; `sighted` is the column before the first of them came."""
+        """[N] whether the name finds its tag in its slot; `sighted` is the column before the first name came."""
         return again(self._places, self.tags, self._takes, sighted[self.rows, self.entries])
 
     def takers(self, known_N: Bool) -> Int64:
-        """Positions of the names that take their slot from another one."""
+        """Positions of the names that take their slot over."""
         return np.flatnonzero(self._takes[: len(known_N)] & ~known_N)
 
     def leave(self, sighted: Uint32, some: Int64) -> None:
-        """The names at the positions `some` leave their tags; of those that share a slot, the last one stays."""
+        """Write the tags of the names at positions `some`; of names that share a slot, the last one stays."""
         sighted[self.rows[some], self.entries[some]] = self.tags[some]
 
 
 def coin(hashes_N: Uint64, times_N: Float64) -> Bool:
-    """[N] a coin for each name and moment, by multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
+    """[N] a coin for each name and time, by multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
     mixed = hashes_N ^ np.ascontiguousarray(times_N).view(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
     return (mixed >> np.uint64(63)).astype(np.bool_)
 
 
 def again(places_N: Int64, tags_N: Uint32, takes_N: Bool, held_N: Uint32) -> Bool:
-    """[N] whether each tag finds itself in its place, which holds the last one that took it.
+    """[N] whether each tag finds itself in its place, which holds the last tag that took it.
 
-    `held_N` is what the places hold before the first one comes.
+    `held_N` is what the places hold before the first tag comes.
 
     >>> places, tags, takes = np.array([5, 5, 7, 5, 5, 5]), np.array([1, 2, 3, 2, 1, 2]), np.ones(6, dtype=bool)
     >>> takes[4] = False
@@ -73,7 +73,7 @@ def again(places_N: Int64, tags_N: Uint32, takes_N: Bool, held_N: Uint32) -> Boo
     count = len(places_N)
     by_place = np.argsort(places_N, kind="stable")
     places, tags, before = places_N[by_place], tags_N[by_place], held_N[by_place]
-    # The position of the last taker before each one, if it is one of the same place.
+    # Position of the last taker before each tag; counts only if it is of the same place.
     taker = np.maximum.accumulate(np.where(takes_N[by_place], np.arange(count), -1))
     taker = np.concatenate(([-1], taker[:-1]))
     taken = np.flatnonzero((taker >= 0) & (places[taker] == places))

@@ -1,7 +1,7 @@
-"""Series that have a stream on two partitions of one worker: producers that were trusted to keep them on one do not.
+"""Series with streams on two partitions of one worker: producers do not keep them on one partition as expected.
 
-Every stream is compared, when it begins or is restored, with those of the worker's other partitions. What lies on the
-partitions of another worker cannot be seen from here.
+Each stream that begins or is restored is compared with those of the worker's other partitions. Partitions of other
+workers cannot be seen from here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from detector.streams.partition import PartitionStreams
 
 
 class Splits:
-    """Counts streams that began while their series had one on another partition."""
+    """Counts streams that began while their series already had one on another partition."""
 
     def __init__(self, partitions: Mapping[Partition, PartitionStreams]) -> None:
         self.count = 0
         self.example: SeriesKey | None = None
-        """The last of them."""
+        """Series of the last of these streams."""
         self._partitions = partitions
 
     def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
-        """`key` has a stream on the partition `owned` from now on. A group may well have one on each."""
+        """Check a new stream of `key` on the partition `owned`. Groups may be on several partitions."""
         for other in self._partitions.values():
             if other is not owned and not key.is_group and other.has(key):
                 self.count += 1

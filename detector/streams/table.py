@@ -1,11 +1,11 @@
-"""The table of streams: who gets a row, and who has been silent for so long that it goes.
+"""The table of streams: which streams get a row, and which have been silent for so long that they lose it.
 
-A stream that is seen on two partitions is two streams here: state may depend on the records of one partition only.
-A partition has `max_streams` places, and a stream takes one for every `PLACE_CHARACTERS` of its labels, or part of
-them. The last sixteenth of the places is for streams that were seen before (`sightings.py`), so that names which never
-come again do not keep out one that does. Where it is full, the streams that have been silent longest give way at the
-next look for idle ones. Limits are a partition's own: what becomes of a sample must not depend on which other
-partitions a worker happens to have.
+A series seen on two partitions is two streams here: state may depend on the records of one partition only. A partition
+has `max_streams` places, and a stream takes one for every `PLACE_CHARACTERS` of its labels or part thereof. The last
+sixteenth of the places is for streams that were seen before (`sightings.py`), so that names that never come again do
+not keep out one that does. When a partition is full, the streams silent for longest give way at the next look for idle
+ones. Limits apply per partition: the outcome of a sample must not depend on which other partitions a worker happens to
+have.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ LATEST = Field("stream.latest", dtype="float64", initial=-np.inf)
 """Time of the newest accepted sample."""
 LOOKS_PER_EXPIRY = 8
 RESERVE = 16
-"""One in so many places of a partition is for streams that were seen before."""
+"""One in so many places of a partition is reserved for streams that were seen before."""
 
 
 class StreamTable(GroupedTable):
-    """State columns of all streams, and the way from a series handle to its row."""
+    """State columns of all streams, and the mapping from series handles to rows."""
 
     def __init__(
         self,
@@ -43,26 +43,26 @@ class StreamTable(GroupedTable):
         group_by: Sequence[str] = (),
         group_fields: Sequence[Field] = (),
     ) -> None:
-        """`max_streams` of each partition; where it has them, those silent for `evict_idle_seconds` may be evicted.
+        """`max_streams` is per partition; a full one may evict streams that were silent for `evict_idle_seconds`.
 
-        Streams that share the values of the labels `group_by` get a row for their group, beyond that limit;
-        `group_fields` are what is known of groups, and of their members as such.
+        Streams with the same values of the labels `group_by` get a row for their group, which does not count towards
+        the limit. `group_fields` hold the state of groups, and of members as such.
         """
         super().__init__((LATEST, SIGHTED, GROUP, *fields, *group_fields), group_by)
         self._stream_fields = (LATEST, *fields)
-        """What a row says about its stream, whatever its group."""
+        """Fields of a row that describe its stream regardless of its group."""
         self.max_streams = max_streams
         self.open_streams = max_streams - max_streams // RESERVE
-        """As many streams of a partition are admitted at first sight."""
+        """Places of a partition that are open to streams at first sight."""
         self.idle_expiry_seconds = idle_expiry_seconds
         self.evict_idle_seconds = evict_idle_seconds
         self.expired = 0
         self.evicted = 0
 
     def rows(self, partition: Partition, handles_N: Int64, times_N: Float64) -> Rows:
-        """[N] row of each sample's stream, which the caller may change; new streams get one.
+        """[N] row of each sample's stream, which the caller may change; new streams get rows.
 
-        NO_ROW where the partition has no room for the stream at that sample.
+        NO_ROW if the partition has no room for the stream at that sample.
         """
         owned = self._partition(partition)
         owned.fit()
@@ -76,26 +76,27 @@ class StreamTable(GroupedTable):
         return rows_N
 
     def idle(self, rows_B: Rows, times_B: Float64) -> npt.NDArray[np.bool_]:
-        """[B] whose last sample is longer ago than the expiry."""
+        """[B] whether the stream's last sample is longer ago than the expiry."""
         latest_B = self.columns[LATEST.name][rows_B]
         return np.asarray((times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B))
 
     def restart(self, rows_B: Rows) -> None:
-        """Make these streams new again; they keep their rows and groups, and what they showed in their group's tick."""
+        """Make these streams new again; they keep their rows, groups, and contributions to their group's tick."""
         reset(self._stream_fields, self.columns, rows_B)
         self.expired += len(rows_B)
 
     def until_look(self, partition: Partition, times_N: Float64) -> int | None:
-        """Position of the first sample before which the streams are to be looked at, usually None; see `event_time`.
+        """Position of the first sample that needs a look at the streams, usually None; see `event_time`.
 
-        Event time goes on to there. A step is an eighth of the shorter silence that may cost a stream its place.
+        Event time advances up to that sample. A step is an eighth of the shorter of the two silences that may cost a
+        stream its place.
         """
         owned = self._partition(partition)
         owned.event_time, position = until_look(owned.event_time, times_N, self._step)
         return position
 
     def look(self, partition: Partition, handle: int, time: float) -> bool:
-        """Take the sample that `until_look` found into event time; whether silent streams are to be forgotten."""
+        """Take the sample that `until_look` found into event time; returns whether to forget silent streams."""
         owned, before = self._partition(partition), self.event_time(partition)
         owned.fit()
         rows = owned.row_of[(owned.row_of != NO_ROW) & (np.arange(len(owned.row_of)) != handle)]
@@ -108,16 +109,16 @@ class StreamTable(GroupedTable):
         return min(self.idle_expiry_seconds, self.evict_idle_seconds) / LOOKS_PER_EXPIRY
 
     def idle_rows(self, partition: Partition, now: float) -> Rows:
-        """Rows of streams that are due to expire at event time `now`, in the order of the partition's own numbers.
+        """Rows of streams that are due to expire at event time `now`, in the order of local numbers.
 
-        Those that lead it by as much are due as well: once their clock is right, all their samples would be late.
+        Streams that lead it by as much are also due: once their clock is right, all their samples would be late.
         """
         rows = self.stream_rows(partition)
         expired: Rows = rows[np.abs(now - self.columns[LATEST.name][rows]) > self.idle_expiry_seconds]
         return expired
 
     def surplus_rows(self, partition: Partition, now: float) -> Rows:
-        """Where the partition is full: rows to be evicted at event time `now`, silent for longest first."""
+        """Rows to evict from a full partition at event time `now`, those silent for longest first."""
         owned = self._partition(partition)
         if owned.places < self.max_streams:
             return np.empty(0, dtype=np.int64)
@@ -131,7 +132,7 @@ class StreamTable(GroupedTable):
         return evicted
 
     def leading_groups(self, partition: Partition, now: float) -> Rows:
-        """Groups that lead event time `now` by more than the expiry, which the caller may change."""
+        """Rows of groups that lead event time `now` by more than the expiry, which the caller may change."""
         rows = self.occupied(partition)
         groups = rows[self.columns[GROUP.name][rows] == IS_GROUP]
         leading: Rows = groups[self.columns[LATEST.name][groups] - now > self.idle_expiry_seconds]
@@ -139,9 +140,9 @@ class StreamTable(GroupedTable):
         return leading
 
     def trim(self, partition: Partition) -> None:
-        """Forget series that have no row; no handle of the partition may be in flight.
+        """Forget series without a row; no handle of the partition may be in flight.
 
-        It is done when some lost theirs, or when they are too many: a flood of names must not grow memory.
+        Only acts if streams lost their rows or the series are too many: a flood of names must not grow memory.
         """
         owned = self._partition(partition)
         groups = len(owned.blocks) * BLOCK_ROWS - len(owned.free) - owned.streams
@@ -152,7 +153,7 @@ class StreamTable(GroupedTable):
             owned.series.retain(np.flatnonzero(owned.row_of != NO_ROW).tolist())
 
     def _admit_at_first_sight(self, owned: PartitionStreams, handles_N: Int64, rows_N: Rows, new: Int64) -> Int64:
-        """Rows for streams of the samples `new` while there is open room; the samples that are left."""
+        """Give rows to streams of the samples `new` while there is open room; returns the samples left over."""
         _, first = np.unique(handles_N[new], return_index=True)
         for handle in handles_N[new[np.sort(first)]].tolist():
             if owned.places >= self.open_streams:
@@ -164,7 +165,7 @@ class StreamTable(GroupedTable):
     def _admit_at_second_sight(
         self, owned: PartitionStreams, handles_N: Int64, times_N: Float64, rows_N: Rows, new: Int64
     ) -> Int64:
-        """Rows for streams that are seen again, from that sample on; the samples that are to be asked for again."""
+        """Give rows to streams seen again, from that sample on; returns the samples to be examined again."""
         slots = Slots(owned.blocks, self.open_streams, owned.hashes_of(handles_N[new]), times_N[new])
         known, end = slots.known(self.columns[SIGHTED.name]), len(new)
         for at in np.flatnonzero(known).tolist():
@@ -175,7 +176,7 @@ class StreamTable(GroupedTable):
                 self._admit(owned, handle)
                 later = at + np.flatnonzero(handles_N[new[at:]] == handle)
                 rows_N[new[later]] = owned.row_of[handle]
-                # A stream that has its row leaves no more tags, but one did here: what follows is to be seen anew.
+                # A stream with a row leaves no tags, but `known` assumes this one did: examine what follows again.
                 end = min([end, *later[~known[later]].tolist()])
         takers = slots.takers(known[:end])
         self._touch(slots.rows[takers])
