@@ -1,4 +1,4 @@
-"""Reads the state topic: for a store that restores from it, or from outside.
+"""Reads the state topic: for a store that restores from it, or for a look from outside.
 
 The state of input partition n is in partition n of the topic: keys `GROUP/TOPIC/PARTITION/NAME`, values the blobs. A
 blob too large for one record is split into pieces NAME, NAME/1, NAME/2, ...; a tombstone deletes a piece.

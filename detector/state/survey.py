@@ -60,7 +60,7 @@ class Survey:
     snapshots: tuple[Snapshot, ...]
     """Newest first."""
     other_blobs: int
-    """Those that no intact snapshot needs: of a checkpoint under way, or waste that its worker will delete."""
+    """How many blobs no intact snapshot needs: of a checkpoint under way, or waste that its worker will delete."""
 
     @property
     def whole(self) -> Snapshot | None:

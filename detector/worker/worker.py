@@ -166,7 +166,7 @@ class Worker:
             self.clock.sleep(min(left, POLL_SECONDS))
 
     def _follow_assignment(self) -> frozenset[Partition]:
-        """Drop the state of partitions that went, queue those that came to be restored; returns those that went."""
+        """Drop the state of partitions that went, queue those that came for a restore; returns those that went."""
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
         self._rebalance_is_imminent = changes.imminent
