@@ -186,7 +186,7 @@ def _keyless(path: list[str], root: type[BaseModel]) -> str:
 
 
 def _keys_of(path: list[str], root: type[BaseModel]) -> list[str]:
-    """The keys of this section; none if it is no section, or one in a list."""
+    """The keys of this section; none if it is not a section, or one in a list."""
     model: type[BaseModel] | None = root
     for part in path:
         model = _section(model, part)

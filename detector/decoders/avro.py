@@ -16,8 +16,8 @@ Reasons of a `Reject`:
     nesting          nested too deeply
     encoding         a name or label that is not UTF-8
     shape            neither a record nor an array of records
-    identity         neither name nor labels, a name that is no text, or both a name and a stream
-    labels           no map or record of texts and numbers, too long, or one of them is `__group__`
+    identity         neither name nor labels, a name that is not a text, or both a name and a stream
+    labels           not a map or record of texts and numbers, too long, or one of them is `__group__`
     timestamp        neither a number nor an RFC 3339 time
     value            missing, or not a number
 """
@@ -75,7 +75,7 @@ class AvroDecoder:
         self._plans: dict[bytes, Plan] = {}
         """By the first `_FRAME_BYTES` of a record."""
         self._unknown: dict[bytes, float] = {}
-        """By the same, ids without a schema: the time before which we do not ask again."""
+        """First bytes with an unknown schema id -> the time before which it is not looked up again."""
         self._only: Plan | None = None
         self._lookup: Lookup = in_no_file
         if settings.schema_file is not None:

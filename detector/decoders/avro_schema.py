@@ -136,7 +136,7 @@ def _least(kind: Type, known: dict[Record, int]) -> int:
             return size
         case Record(fields=fields):
             if kind not in known:
-                known[kind] = 1  # for a record that contains itself directly and so has no end
+                known[kind] = 1  # for a record that contains itself unconditionally, so has no end
                 known[kind] = sum(_least(inner, known) for _, inner in fields)
             return known[kind]
         case _:
@@ -270,7 +270,7 @@ def _logical(name: str, given: dict[str, Any]) -> Primitive:
 
 
 def _scale(given: dict[str, Any]) -> int | None:
-    """Digits after the point; None if the type is no decimal."""
+    """Digits after the point; None if the type is not a decimal."""
     precision, scale = given.get("precision"), given.get("scale", 0)
     if given.get("logicalType") != "decimal" or not isinstance(precision, int) or not isinstance(scale, int):
         return None

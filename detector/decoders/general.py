@@ -16,7 +16,7 @@ from detector.series import SeriesIndex
 
 _KNOWN_TIMES = 4_096
 _LONGEST_KNOWN_TIME = 64
-"""In characters; longer texts are no dates, or padded."""
+"""In characters; longer texts are not dates, or padded."""
 _MISSING: Any = object()
 _TEXT = {str, type(_MISSING)}
 
@@ -83,9 +83,9 @@ def _float(number: float) -> float:
 
 
 def first_of(ways: Sequence[Callable[[bytes], list[Item]]], payload: bytes, name: str) -> list[Item]:
-    """Read a record in the first way that finds something in it: one object, an array of them, one per line, ...
+    """Read a record in the first of `ways` that finds something in it: one object, an array of them, one per line.
 
-    Raises DecodeError: what is wrong with the JSON or, if it is valid, why it is no `name` read in the first way.
+    Raises DecodeError: what is wrong with the JSON or, if it is valid, why the first way finds no `name` in it.
     """
     why: Exception | None = None
     for way in ways:
@@ -100,7 +100,7 @@ def first_of(ways: Sequence[Callable[[bytes], list[Item]]], payload: bytes, name
 
 
 def misshapen(payload: bytes, name: str, why: Exception | None) -> DecodeError:
-    """The error for valid JSON that is no `name`. Raises DecodeError if it is not even valid."""
+    """The error for valid JSON that is not a `name`. Raises DecodeError if it is not even valid."""
     documents(payload)
     return DecodeError("shape", f"no {name}: {why}")
 

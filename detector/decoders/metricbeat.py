@@ -1,9 +1,9 @@
 """Metricbeat's JSON, as its Kafka output writes it: nested events, `{"@timestamp", "host": {}, "system": {}, ...}`.
 
-A record is one event, an array of events, or one event per line. A number, or a boolean as 0 or 1, is a sample; its
-series is named by the dotted path, such as `system.network.in.bytes`; `metricbeat_fields` lists the exceptions. Labels
-are the fields that identify a series: host and service, names and ids, and what modules tell their series apart by.
-Other texts, nulls and arrays are ignored.
+A record is one event, an array of events, or one event per line. A number, or a boolean as 0 or 1, is a sample of the
+series named by its dotted path, such as `system.network.in.bytes`; `metricbeat_fields` lists the exceptions. Labels are
+the fields that identify a series: host and service, names and ids, and what modules tell their series apart by. Other
+texts, nulls and arrays are ignored.
 
 Metricbeat does not say what is a counter. Counters are known fields, those that end in `_total` and, in its Prometheus
 modules, those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others, `decoder.gauges` exceptions.

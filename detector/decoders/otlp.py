@@ -93,7 +93,7 @@ class OtlpDecoder:
 
 
 def _interval(point: Point) -> float:
-    """Seconds that a delta covers; 1 if it does not say when it began. Raises DecodeError."""
+    """Seconds that a delta covers; 1 if its start is missing or is its end. Raises DecodeError."""
     if not point.start or point.start == point.time:
         return 1.0
     if point.start > point.time:

@@ -25,7 +25,7 @@ _SIZE_BYTES = 4
 _MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
 """Limit on the texts of one series, in UTF-8."""
 _LEAST_BYTES, _BYTES_PER_BYTE = 1 << 20, 64
-"""Limit on the texts of all series of a request, each counted in full: the first, plus the second per byte."""
+"""Limit on the texts of all series of a request, each counted in full: a base, plus so many per byte of series."""
 _LARGEST_SHIFT = 63
 """Shift of a varint's tenth and last byte."""
 
@@ -90,7 +90,7 @@ def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
 
 
 def _type_alone(said: bytes) -> int | None:
-    """The metric type in fields without labels and samples; None if they hold some, or are no fields."""
+    """The metric type in fields without labels and samples; None if they hold some, or are not fields."""
     try:
         packed, samples, type_ = _parts(said)
     except ValueError:

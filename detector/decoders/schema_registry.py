@@ -34,7 +34,7 @@ _UNKNOWN = range(40_401, 40_500)
 _NO_ID = 0
 """An id that no schema has: registries count from 1."""
 _LARGEST_ID = (1 << 31) - 1
-"""For a larger id, registries answer that there is no such page, as a server that is no registry does."""
+"""For a larger id, registries answer that there is no such page, as a server that is not a registry does."""
 
 log = logging.getLogger(__name__)
 """From the standard library, so that commands that set up no logging write to standard error."""

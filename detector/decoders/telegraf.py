@@ -2,8 +2,7 @@
 
 Also its batches (`{"metrics": [...]}`, an array, or one metric per line) and its CloudEvents (`{"data": {...}}`). A
 series is named `name_field` and labelled with the tags; metrics of Telegraf's Prometheus inputs are named by the field
-alone. Booleans are 0 and 1; texts are no samples. Units of time are told by magnitude, so `json_timestamp_units` may be
-any.
+alone. Booleans are 0 and 1; texts are not samples. Times are read by magnitude: any `json_timestamp_units` will do.
 
 The format carries no types. Only names that end in `_total` are counters and, in metrics of the Prometheus inputs,
 those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others.

@@ -51,7 +51,7 @@ class SourceMetrics:
         self.errors.labels(self._error_words(reason)).inc()
 
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
-        """Note changes of the assignment, if any; it now has `assigned` partitions. Drop the series of those gone."""
+        """Note changes of the assignment, if any; it now has `assigned` partitions. Drop the series of the others."""
         if not (changes.assigned or changes.revoked or changes.lost):
             return
         self.rebalances.inc()

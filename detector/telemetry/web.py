@@ -62,7 +62,7 @@ class WebAccess:
             return True
         name, password = _login(authorization or "")
         hashed = users.get(name)
-        # Clients that were admitted return every few seconds, and a comparison takes a tenth of one.
+        # Admitted clients return every few seconds, and a comparison takes a tenth of a second.
         mark = hashlib.sha256(repr((name, password, hashed)).encode()).digest()
         if mark in self._admitted:
             return True
