@@ -1,4 +1,4 @@
-"""Replay: the pipeline over recorded series, and a verdict for every row."""
+"""Replay: runs the pipeline over recorded series and gives every row a verdict."""
 
 from detector.replay.files import ReplayFile, demand_rows, find_files
 from detector.replay.reader import ROWS_PER_SLICE, Reader

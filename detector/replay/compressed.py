@@ -1,4 +1,4 @@
-"""Files that may be compressed with gzip: told by their first bytes, whatever their name."""
+"""Files that may be compressed with gzip, recognised by their first bytes whatever their name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detector.errors import SourceError
 SUFFIX = ".gz"
 _MAGIC = b"\x1f\x8b"
 _SIZE_BYTES = 4
-"""At the end of a gzip file: how long its content is, modulo 4 GiB."""
+"""A gzip file ends with the size of its content, modulo 4 GiB."""
 
 
 def opened(path: Path) -> io.BufferedReader:
@@ -29,17 +29,17 @@ def opened(path: Path) -> io.BufferedReader:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Makes a SourceError of what goes wrong while the file's content is read."""
+    """Turn errors while the file is read into a SourceError."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-        raise SourceError(f"{path}: is damaged or cut off, for a gzip file: {exc}") from exc
+        raise SourceError(f"{path}: is a damaged or truncated gzip file: {exc}") from exc
     except OSError as exc:
         raise SourceError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
 def size_bytes(path: Path) -> int:
-    """Of the content, for a progress bar."""
+    """Size of the content, for a progress bar."""
     with readable(path), path.open("rb") as handle:
         if handle.read(len(_MAGIC)) != _MAGIC:
             return path.stat().st_size

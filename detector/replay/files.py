@@ -1,4 +1,4 @@
-"""The files of a replay: which they are, and which series are in them."""
+"""Finds the files of a replay and the series in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detector.replay.compressed import opened, readable, size_bytes
 
 CSV, JSON = ".csv", ".json"
 LONGEST_NAME_BYTES = 200
-"""Of a file of verdicts; file systems end at 255."""
+"""Longest name of a file of verdicts; file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,18 @@ class ReplayFile:
     below: Path
     """The file's path below the folder that was given, or its own name."""
     series: str = ""
-    """Which of the series in the file; empty where the file is one series."""
+    """Which of the series in the file; empty if the file is a single series."""
     rows: bytes | None = None
-    """Lines `timestamp,value`, where those of the file are others."""
+    """Lines `timestamp,value`; None if those of the file itself are such lines."""
 
     @property
     def name(self) -> str:
-        """What labels and reports call it: the file, and which of the series in it."""
+        """Its name in labels and reports: the file and, if there are several, the series in it."""
         return _text(f"{_stem(self.below).as_posix()}/{self.series}" if self.series else self.below.as_posix())
 
     @property
     def relative(self) -> Path:
-        """Path of its verdicts below the folder that they are written to."""
+        """Path of its verdicts below the output folder."""
         if self.series:
             return _stem(self.below) / f"{_file_name(self.series)}{CSV}"
         if self.rows is None and self.below.suffix.lower() != GZ:
@@ -58,7 +58,7 @@ class ReplayFile:
 
     @property
     def size_bytes(self) -> int:
-        """Of its lines."""
+        """Size of its lines."""
         return size_bytes(self.path) if self.rows is None else len(self.rows)
 
     def open(self) -> IO[bytes]:
@@ -67,14 +67,14 @@ class ReplayFile:
 
 
 def _silent(line: str) -> None:
-    """Nobody listens."""
+    """Ignore a complaint."""
 
 
 def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) -> list[ReplayFile]:
-    """Series in the files that are named, or found below folders that are: CSV and Prometheus' JSON, `.gz` or not.
+    """Series in the given files, or in files below the given folders: CSV and Prometheus JSON, gzip or not.
 
-    Sorted by the path of their verdicts. `complain` is told of columns and series that are left out. Raises SourceError
-    for missing, foreign or ambiguous files, and where there is no series.
+    Sorted by the path of their verdicts. Columns and series that are left out are reported to `complain`. Raises
+    SourceError for missing, foreign or ambiguous files, and if there is no series.
     """
     found: dict[Path, ReplayFile] = {}
     for given in inputs:
@@ -82,18 +82,18 @@ def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) ->
             other = found.setdefault(file.relative, file)
             if (other.path, other.series) != (file.path, file.series):
                 raise SourceError(
-                    f"{other.shown} and {file.shown} would both be written to {file.relative}; replay them apart"
+                    f"{other.shown} and {file.shown} would both be written to {file.relative}; replay them separately"
                 )
     if not found:
-        raise SourceError(f"{', '.join(map(str, inputs))}: no series in it")
+        raise SourceError(f"{', '.join(map(str, inputs))}: no series found")
     return sorted(found.values(), key=lambda file: file.relative)
 
 
 def demand_rows(files: list[ReplayFile], readable: int) -> None:
-    """Raises SourceError where there was no row in all of the files that could be read."""
+    """Raise SourceError if none of the files has a readable row."""
     if not readable:
         told = files[0].shown if len(files) == 1 else f"{files[0].shown} and {len(files) - 1} more"
-        raise SourceError(f"{told}: no row `timestamp,value` that can be read")
+        raise SourceError(f"{told}: no readable row `timestamp,value`")
 
 
 def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]:
@@ -107,12 +107,12 @@ def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]
                     yield file
         if not some:
             raise SourceError(
-                f"{given}: no .csv file in this folder or below it, and no .json file that Prometheus wrote"
+                f"{given}: no .csv file in this folder or below it, and no .json result of a Prometheus query"
             )
     elif given.is_file():
         yield from _series(given, Path(given.name), complain, walked=False)
     elif given.exists() or given == Path("-"):
-        raise SourceError(f"{given}: is neither a file nor a folder; write what comes from there into a file first")
+        raise SourceError(f"{given}: is neither a file nor a folder; save its content to a file first")
     else:
         raise SourceError(f"{given}: no such file or folder")
 
@@ -123,7 +123,7 @@ def _is_series_file(path: Path) -> bool:
 
 
 def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked: bool) -> Iterator[ReplayFile]:
-    """The series in one file. Of a folder that is walked, JSON files that hold something else are passed over."""
+    """The series in one file. JSON files of another kind are skipped if found in a folder (`walked`)."""
 
     def tell(line: str) -> None:
         complain(f"{path}: {line}")
@@ -143,12 +143,12 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
 
 
 def _text(name: str) -> str:
-    """A file's name as text that can be written: bytes that are not UTF-8 in hexadecimal, in any locale."""
+    """A file's name as text that can be written in any locale: bytes that are not UTF-8 become hexadecimal."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _stem(path: Path) -> Path:
-    """Without the suffixes that say how the file is written."""
+    """The path without the suffixes for format and compression."""
     for suffix in (GZ, CSV, JSON):
         if path.suffix.lower() == suffix and path.stem:
             path = path.with_suffix("")
@@ -156,7 +156,7 @@ def _stem(path: Path) -> Path:
 
 
 def _file_name(series: str) -> str:
-    """A name that every file system takes, another one for another series."""
+    """A name that every file system accepts; long names are cut and stay distinct by a hash."""
     name = "".join("_" if letter in "/\\" or not letter.isprintable() else letter for letter in series)
     raw = os.fsencode(name)
     if len(raw) <= LONGEST_NAME_BYTES:

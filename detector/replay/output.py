@@ -1,4 +1,4 @@
-"""Files that are written: each appears under its name when it is whole, and not at all where that fails."""
+"""Output files: each appears under its name once it is complete, and not at all if that fails."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from detector.errors import SourceError
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path`, with its folders, that takes its place at the end; where that fails, what is there stays.
+    """Open a file next to `path`, and replace `path` with it at the end; if that fails, `path` stays as it is.
 
-    A pipe or a terminal is written to as it is. Raises SourceError; who writes to the file does so within `writing`.
+    Creates missing folders. A pipe or a terminal is written to directly. Raises SourceError; callers write to the file
+    within `writing`.
     """
     replaced = not path.exists() or path.is_file()
     target = path.with_name(path.name + ".part") if replaced else path
@@ -30,26 +31,26 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
             if replaced:
                 os.replace(target, path)
     finally:
-        with suppress(OSError):  # what is left in its buffer finds no room either
+        with suppress(OSError):  # the rest of its buffer cannot be written either
             handle.close()
         if replaced:
             target.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
-    """A folder that may be written to, with those above it. Raises SourceError."""
+    """Make sure that a folder exists and is writable; create missing parents. Raises SourceError."""
     with writing(folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as exc:
             raise NotADirectoryError(errno.ENOTDIR, "there is a file in its place") from exc
         if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, "this folder may not be written to")
+            raise PermissionError(errno.EACCES, "this folder is not writable")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Makes a SourceError that names the path of what goes wrong; that nobody reads on from a pipe is none."""
+    """Turn an OSError into a SourceError that names the path. A pipe that its reader closed is left as it is."""
     try:
         yield
     except BrokenPipeError:

@@ -1,7 +1,7 @@
-"""The answer of Prometheus' HTTP API to a query over a range: a series each of its result.
+"""Answers of Prometheus' HTTP API to range queries: each result is a series.
 
 `{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {...}, "values": [[time, "value"], ...]},
-...]}}`, as `/api/v1/query_range` gives it, and the bare list of `promtool query range --format json`.
+...]}}`, as from `/api/v1/query_range`, or the bare list that `promtool query range --format json` prints.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from detector.series import NAME_LABEL, SeriesKey
 
 EXPECTED = (
-    "is no answer to a range query of Prometheus, which is "
+    "is not the result of a Prometheus range query, which is "
     '{"data": {"resultType": "matrix", "result": [{"metric": {...}, "values": [[time, "value"], ...]}]}}'
 )
 _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
@@ -22,15 +22,15 @@ _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 
 
 def is_json(beginning: bytes) -> bool:
-    """Whether a file that begins so holds an object or a list, and no rows."""
+    """Whether a file with this beginning holds a JSON object or list, not rows."""
     return beginning.lstrip(_BEFORE_JSON)[:1] in (b"{", b"[")
 
 
 def series(payload: bytes, complain: Callable[[str], None]) -> dict[str, bytes] | None:
     """Rows `timestamp,value` of each series, by its name with labels; None for JSON of another kind.
 
-    `complain` is told of series that are left out, and of counters. Raises ValueError for what is no JSON, and for
-    answers without a range of time.
+    Series that are left out, and counters, are reported to `complain`. Raises ValueError for invalid JSON and for
+    answers of another shape or without a time range.
     """
     try:
         found = msgspec.json.decode(payload.lstrip(_BEFORE_JSON))
@@ -43,9 +43,9 @@ def series(payload: bytes, complain: Callable[[str], None]) -> dict[str, bytes] 
     for number, one in enumerate(result, 1):
         name, points = _named(one, number), one.get("values")
         if points is None:
-            complain(f"{name}: left out: it has no plain values; of a native histogram, ask for a quantile")
+            complain(f"{name}: left out: it has no plain values; query a quantile of a native histogram instead")
         elif not isinstance(points, list):
-            raise ValueError(f"{name}: its values are no list")
+            raise ValueError(f"{name}: its values are not a list")
         else:
             rows[name] = b"timestamp,value\n" + b"".join(_row(point, name) for point in points)
     if not rows:
@@ -57,13 +57,13 @@ def series(payload: bytes, complain: Callable[[str], None]) -> dict[str, bytes] 
 
 
 def _matrix(found: Any) -> list[Any] | None:
-    """The list of series, None where this is no answer of Prometheus."""
+    """The list of series; None if this is not an answer of Prometheus."""
     if isinstance(found, dict) and found.get("status") == "error":
         raise ValueError(f"Prometheus refused the query: {found.get('error')}")
     answer = found.get("data", found) if isinstance(found, dict) else found
     if isinstance(answer, dict) and answer.get("resultType") in ("vector", "scalar", "string"):
         raise ValueError(
-            f"holds one moment (resultType {answer['resultType']}): ask /api/v1/query_range, with start, end and step"
+            f"holds one moment (resultType {answer['resultType']}): query /api/v1/query_range, with start, end and step"
         )
     result = answer.get("result") if isinstance(answer, dict) else answer
     if not isinstance(result, list) or not all(isinstance(one, dict) and "metric" in one for one in result):
@@ -74,7 +74,7 @@ def _matrix(found: Any) -> list[Any] | None:
 def _named(one: dict[str, Any], number: int) -> str:
     labels = one["metric"]
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise ValueError(f"series {number}: its metric is no set of labels")
+        raise ValueError(f"series {number}: its metric is not a set of labels")
     rest = {label: value for label, value in labels.items() if label != NAME_LABEL}
     return str(SeriesKey.of(labels.get(NAME_LABEL, ""), rest))
 

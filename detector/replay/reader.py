@@ -1,4 +1,4 @@
-"""The lines of a series that is replayed, a slice at a time, and what became of them."""
+"""Reads the lines of a replayed series a slice at a time and counts what became of them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from detector.replay.files import ReplayFile
 
 ROWS_PER_SLICE = 512
 MALFORMED_TOLD = 5
-"""Malformed rows of a file that are told one by one."""
+"""How many malformed rows of a file are reported one by one."""
 
 
 class Reader:
-    """Lines of one file, a slice at a time. The next line to read has the number `line`, as an editor counts."""
+    """Lines of one file, a slice at a time. `line` is the number of the next line, as editors count."""
 
     def __init__(self, file: ReplayFile, handle: IO[bytes]) -> None:
         self.file = file
         self.line = 1
         self.malformed = 0
         self.outcomes: Counter[Outcome] = Counter()
-        """What became of the rows that could be read, so far."""
+        """What has become of the readable rows so far."""
         self._handle = handle
 
     @classmethod
@@ -38,25 +38,25 @@ class Reader:
         self._handle.close()
 
     def place(self, line: int) -> str:
-        """Where a person finds that line."""
+        """Where users find that line."""
         return f"{self.file.shown}:{line}" if self.file.rows is None else f"{self.file.shown}, row {line - 1}"
 
     def told(self) -> Iterator[str]:
-        """Why rows of it, or all of them, have no score: lines that a person should see."""
+        """What to tell users about rows without a score, or a file without any."""
         shown = self.file.shown
         if self.malformed > MALFORMED_TOLD:
             yield f"{shown}: {self.malformed - MALFORMED_TOLD} more rows that cannot be read"
         rows, late, twice = self.outcomes.total(), self.outcomes[Outcome.LATE], self.outcomes[Outcome.DUPLICATE]
         if late:
-            old = f"{late + twice} of {rows} rows are not newer than one before them"
-            yield f"{shown}: {old} and have no score; sort it"
+            old = f"{late + twice} of {rows} rows are not newer than an earlier row"
+            yield f"{shown}: {old} and have no score; sort the file"
         elif twice:
-            yield f"{shown}: {twice} of {rows} rows have the time of the row before them and no score"
+            yield f"{shown}: {twice} of {rows} rows have the same time as the row before and no score"
         elif self.outcomes[Outcome.WARMUP] and not self.outcomes[Outcome.SCORED]:
-            yield f"{shown}: none of {rows} rows has a score: scoring.warmup_samples are learnt from first"
+            yield f"{shown}: none of {rows} rows has a score: the first scoring.warmup_samples are only learned from"
 
     def next_lines(self) -> list[bytes]:
-        """Up to `ROWS_PER_SLICE` lines without their ends; empty at the end of the file. Raises SourceError."""
+        """Up to `ROWS_PER_SLICE` lines without line ends; empty at the end of the file. Raises SourceError."""
         lines = []
         with readable(self.file.path):
             for raw in self._handle:

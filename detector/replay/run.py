@@ -1,4 +1,4 @@
-"""All files go through the pipeline together, a slice of each at a time: a round holds a sample of every file."""
+"""Runs all files through the pipeline together, a slice of each at a time: a round holds a sample of every file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from detector.series import SeriesIndex
 
 SERIES_AT_ONCE = 1024
 SPARE_FILES = 64
-"""Of those that the operating system lets a process open: what is for anything but series and verdicts."""
+"""Of the open files that the system allows a process, those reserved for anything but series and verdicts."""
 PARTITION = ("replay", 0)
 
 
 class Observer(Protocol):
-    """Who wants to see verdicts as columns; called slice by slice, first all files' rows, then their alerts."""
+    """Receives verdicts as columns, slice by slice: first the rows of all files, then their alerts."""
 
     def rows(self, file: ReplayFile, samples: SampleBatch, scored: ScoredBatch) -> None:
         """The decoded samples of one file's slice, and their verdicts, aligned."""
@@ -48,10 +48,10 @@ def replay(
     progress: Callable[[int], None],
     observer: Observer | None = None,
 ) -> Summary:
-    """Score `files` into the folder `scores`, alerts as JSON lines into `alerts`, and both for `observer` to see.
+    """Score `files`: verdicts to the folder `scores`, alerts as JSON lines to `alerts`, and both to `observer`.
 
-    `pipeline` makes a fresh one for each group of files; `report` is given a line for each of a file's first malformed
-    rows and one for the rest, `progress` the number of bytes read. Raises SourceError.
+    `pipeline` makes a new pipeline for each group of files. `report` receives a line for each of a file's first
+    malformed rows and one for the rest, `progress` the number of bytes read. Raises SourceError.
     """
     _keep_inputs(files, scores, alerts)
     summary = Summary()
@@ -68,7 +68,7 @@ def replay(
 
 
 def _at_once(files_each: int) -> int:
-    """Series that go through the pipeline together, where each has so many open files."""
+    """How many series go through the pipeline together if each needs `files_each` open files."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY:
         return SERIES_AT_ONCE
@@ -76,7 +76,7 @@ def _at_once(files_each: int) -> int:
 
 
 def _keep_inputs(files: list[ReplayFile], scores: Path | None, alerts: Path | None) -> None:
-    """Raises SourceError where an output would take the place of an input."""
+    """Raise SourceError if an output would overwrite an input."""
     inputs = {file.path.resolve() for file in files}
     outputs = [scores / file.relative for file in files] if scores else []
     for output in [*outputs, alerts] if alerts else outputs:

@@ -29,12 +29,12 @@ class VerdictWriter:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[VerdictWriter]:
-        """The file appears under its name when it is whole. Raises SourceError."""
+        """The file appears under its name once it is complete. Raises SourceError."""
         with whole(path) as handle:
             yield cls(path, handle)
 
     def write(self, lines: list[bytes], first: int, samples: SampleBatch, scored: ScoredBatch) -> None:
-        """A row for every line but the header, in order; a line without a sample keeps its text and has no verdict.
+        """Write a row per line but the header, in order; a line without a sample keeps its text, without a verdict.
 
         Raises SourceError.
         """

@@ -1,4 +1,4 @@
-"""CSV files with a column a series, as Grafana exports a panel: a time, then a value of each."""
+"""CSV files with one column per series, as Grafana exports a panel: a time, then a value of each series."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from detector.records import RawBatch
 from detector.series import SeriesIndex
 
 _SEPARATOR_LINE = b"sep="
-"""Before the header, for spreadsheets."""
+"""Precedes the header in some files for spreadsheets."""
 
 
 def series(handle: io.BufferedReader, complain: Callable[[str], None]) -> dict[str, bytes] | None:
     """Rows `timestamp,value` of each column that holds numbers, by its name.
 
-    None where the file is a single series, in its first two columns: without a header, with a column `value` behind
-    the time, or with numbers in no other column. `complain` is told of columns that are not read. Raises ValueError.
+    None if the file is a single series in its first two columns: it has no header, its second column is called
+    `value`, or no other column holds numbers. Columns that are not read are reported to `complain`. Raises ValueError.
     """
     try:
         first = handle.readline(MAX_LINE_BYTES)
@@ -38,12 +38,12 @@ def series(handle: io.BufferedReader, complain: Callable[[str], None]) -> dict[s
     read = [at for at, some in enumerate(numeric) if some]
     left = [repr(name) for name, some in zip(names, numeric, strict=True) if not some]
     if left and read:
-        complain(f"not read, since no number is in it: column {', '.join(left)}")
+        complain(f"not read, because it has no numbers: column {', '.join(left)}")
     return None if read in ([], [0]) else {names[at]: columns[at] for at in read}
 
 
 def _columns(handle: io.BufferedReader, separator: str, count: int) -> tuple[list[bytes], list[bool]]:
-    """The rows of each of `count` columns, and whether there is a number in it."""
+    """The rows of each of `count` columns, and whether it has a number."""
     numeric = [False] * count
     columns = [bytearray(f"timestamp{separator}value\n".encode()) for _ in range(count)]
     for row in csv.reader((line.decode("utf-8", "replace") for line in handle), delimiter=separator):
@@ -58,7 +58,7 @@ def _columns(handle: io.BufferedReader, separator: str, count: int) -> tuple[lis
 
 
 def _header(line: bytes, complain: Callable[[str], None]) -> tuple[list[str], str] | None:
-    """Names of the columns behind the first and what separates them, of a header with several that are series."""
+    """The names of the columns after the first, and their separator, if the header names several series."""
     text = line.decode("utf-8", "replace").strip("\ufeff\r\n")
     if "\r" in text:
         raise ValueError("its lines end with a carriage return alone; save it with line feeds")
@@ -69,7 +69,7 @@ def _header(line: bytes, complain: Callable[[str], None]) -> tuple[list[str], st
     if len(cells) < 3:
         return None
     if not is_header(line):
-        complain("columns behind the second are not read: no header names them")
+        complain("columns after the second are not read: no header names them")
         return None
     if cells[1].lower() == "value" or _is_refused(line):
         return None
@@ -81,13 +81,13 @@ def _header(line: bytes, complain: Callable[[str], None]) -> tuple[list[str], st
 
 
 def _is_refused(header: bytes) -> bool:
-    """Whether the decoder takes no row of a file with this header, and says why."""
+    """Whether the decoder rejects every row of a file with this header, and says why."""
     batch = RawBatch("header", 0, np.ones(1, dtype=np.int64), np.full(1, np.nan), [header], [None])
     return bool(CsvDecoder().decode(batch, SeriesIndex()).rejects)
 
 
 def _cell(text: str, separator: str) -> str:
-    """As the decoder reads a cell: quoted where it holds what separates cells."""
+    """A cell as the decoder reads it: quoted if it contains the separator."""
     plain = " ".join(text.split())
     return f'"{plain}"' if separator in plain else plain
 

@@ -58,7 +58,7 @@ def test_a_column_of_numbers_is_a_series(tmp_path: Path) -> None:
         "2025-06-15 08:03:00,6",
     ]
     assert lines(third)[4:] == ["2025-06-15 08:02:00", '2025-06-15 08:03:00,"1,234"']
-    assert told == [f"{path}: not read, since no number is in it: column 'note'"]
+    assert told == [f"{path}: not read, because it has no numbers: column 'note'"]
 
 
 def test_semicolons_separate_columns_of_decimal_commas(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_semicolons_separate_columns_of_decimal_commas(tmp_path: Path) -> None:
         (("timestamp,value,host,core", "0,1,a,2"), None),
         (("timestamp,value", "0,1"), None),
         (("0,1",), None),
-        (("time,cpu,host", "0,1,a"), "not read, since no number is in it: column 'host'"),
-        (("0,1,2", "60,1,2"), "columns behind the second are not read: no header names them"),
+        (("time,cpu,host", "0,1,a"), "not read, because it has no numbers: column 'host'"),
+        (("0,1,2", "60,1,2"), "columns after the second are not read: no header names them"),
         (("host,time,cpu,disk", "a,0,1,2"), None),
         (("time,expected,value", "0,1,2"), None),
         (("time,cpu,disk", "0,x,y"), None),
@@ -115,11 +115,11 @@ def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     assert [one.name for one in found(path, told)] == ["a/requests_total"]
     assert told == [
-        f"{path}: latency: left out: it has no plain values; of a native histogram, ask for a quantile",
+        f"{path}: latency: left out: it has no plain values; query a quantile of a native histogram instead",
         f"{path}: requests_total is read as it is; if it is a counter, query rate(requests_total[5m]) instead",
     ]
     empty, told = answer(tmp_path / "b.json"), []
-    with pytest.raises(SourceError, match=f"^{empty}: no series in it"):
+    with pytest.raises(SourceError, match=f"^{empty}: no series found"):
         found(empty, told)
     assert told == [f"{empty}: the query found no series"]
 
@@ -128,16 +128,16 @@ def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
     ("content", "error"),
     [
         ("{", "is not JSON: "),
-        ('{"a": []}', "is no answer to a range query of Prometheus"),
+        ('{"a": []}', "is not the result of a Prometheus range query"),
         ('{"status": "error", "errorType": "bad_data", "error": "parse error"}', "refused the query: parse error"),
         (
             '{"data": {"resultType": "vector", "result": []}}',
-            "holds one moment .resultType vector.: ask /api/v1/query_r",
+            "holds one moment .resultType vector.: query /api/v1/query_r",
         ),
-        ('[{"metric": {"a": 1}, "values": []}]', "series 1: its metric is no set of labels"),
+        ('[{"metric": {"a": 1}, "values": []}]', "series 1: its metric is not a set of labels"),
         ('[{"metric": {}, "values": [[1, 2]]}]', r'{}: \[1, 2\] is not \[time, "value"\]'),
         ('[{"metric": {}, "values": [[1, "2,3"]]}]', "is not .time"),
-        ('[{"metric": {}, "values": 7}]', "its values are no list"),
+        ('[{"metric": {}, "values": 7}]', "its values are not a list"),
     ],
 )
 def test_json_that_is_no_range_is_an_error(tmp_path: Path, content: str, error: str) -> None:
@@ -165,7 +165,7 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:-8] + b"00000000", whole[:3]):
         path.write_bytes(damaged)
-        with pytest.raises(SourceError, match=f"^{path}: is damaged or cut off, for a gzip file"):
+        with pytest.raises(SourceError, match=f"^{path}: is a damaged or truncated gzip file"):
             read_through(path)
 
 

@@ -153,11 +153,11 @@ def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) 
     write(tmp_path / "in" / "good.csv", good)
     write(tmp_path / "in" / "gaps.csv", [line.split(",")[0] + "," for line in good])
     _, complaints = run([tmp_path / "in"], tmp_path / "out")
-    old = "rows are not newer than one before them and have no score; sort it"
+    old = "rows are not newer than an earlier row and have no score; sort the file"
     assert complaints == [
-        f"{again}: 70 of 140 rows have the time of the row before them and no score",
+        f"{again}: 70 of 140 rows have the same time as the row before and no score",
         f"{back}: 69 of 70 {old}",
-        f"{short}: none of 60 rows has a score: scoring.warmup_samples are learnt from first",
+        f"{short}: none of 60 rows has a score: the first scoring.warmup_samples are only learned from",
         f"{twice}: 2 of 72 {old}",
     ]
 
@@ -169,7 +169,7 @@ def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no \.csv file"):
         find_files([tmp_path / "empty"])
     for stream in (Path("-"), Path("/dev/null")):
-        with pytest.raises(SourceError, match=f"{stream}: is neither a file nor a folder; write what comes from there"):
+        with pytest.raises(SourceError, match=f"{stream}: is neither a file nor a folder; save its content to a file"):
             find_files([stream])
     a, b = write(tmp_path / "a" / "x.csv", []), write(tmp_path / "b" / "x.csv", [])
     with pytest.raises(SourceError, match=r"would both be written to x\.csv"):
