@@ -1,9 +1,9 @@
 """The network that all streams share: a recurrent cell that weighs the bank of naive forecasts.
 
-In units of the stream's own error s, with experts' offsets d = (expert - x) / s from the last value x:
+In units of the stream's error s, with the experts' offsets d = (expert - x) / s from the last value x:
 
-    w = softmax(V h + v - a * log(error / s))     weights over the experts; a > 0 favours those that erred little
-    r = q h                                       a correction of its own
+    w = softmax(V h + v - a * log(error / s))     weights over the experts; a > 0 favours those with small errors
+    r = q h                                       the network's correction
     b = u h + u0                                  log scale (heteroscedastic head)
     forecast = x + s * (sum_k w_k d_k + r),  scale = s * exp(b)
 
@@ -30,7 +30,7 @@ LOG_SCALE_RANGE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the network is made of; recorded in the card beside its weights."""
+    """The network's dimensions; recorded in the card next to its weights."""
 
     cell: str = "lstm"
     hidden_size: int = 32
@@ -42,7 +42,7 @@ class Shape:
         return self.hidden_size * self.num_layers
 
     def as_dict(self) -> dict[str, str | int]:
-        """For the card."""
+        """Its form in the card."""
         return asdict(self)
 
 
@@ -63,7 +63,7 @@ class Backbone(nn.Module):
 
     @property
     def layers(self) -> list[Cell]:
-        """The cells, typed."""
+        """The cells, with their type."""
         return [cell for cell in self.cells if isinstance(cell, Cell)]
 
     def initial(self, rows: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Recurrent cells, one step over a block of streams, written as their equations.
 
-`*` is the elementwise product, sigma the logistic function, [h, x] the hidden state of the last step beside the input.
-Every cell keeps two tensors per layer, hidden and cell state; those without a cell state hand it through.
+`*` is the elementwise product, sigma the logistic function, [h, x] the last step's hidden state joined with the input.
+Every cell keeps two tensors per layer, hidden and cell state; those without a cell state pass it through.
 
 Shape legend: B rows, I inputs, H hidden size, G gates.
 """
@@ -18,18 +18,19 @@ State = tuple[Tensor, Tensor]
 """(hidden_BH, cell_BH)."""
 
 FORGET_BIAS = 1.0
-"""Forget gates start open, so that gradients reach far back from the start (Gers et al. 2000)."""
+"""Forget gates start open, so that from the beginning of training gradients reach far back (Gers et al. 2000)."""
 
 
 class Cell(nn.Module, ABC):
     """Parameters common to all cells: G gates over [h, x], stacked along the output.
 
-    `weight_x` [G*H, I], `weight_h` [G*H, H], `bias` [G*H], uniform in +-1/sqrt(H) as torch's own recurrent modules.
+    `weight_x` [G*H, I] and `weight_h` [G*H, H] start uniform in +-1/sqrt(H), as in torch's recurrent modules; `bias`
+    [G*H] starts at zero.
     """
 
     gates = 1
     keeps_cell = True
-    """Whether the cell state carries anything from step to step."""
+    """Whether the cell state carries information from step to step."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Cell(nn.Module, ABC):
         """State after one step."""
 
     def unroll(self, input_TBI: Tensor, state: State) -> tuple[Tensor, State]:
-        """T steps, for training: (hidden states [T, B, H], last state). Overridden where torch has fused it."""
+        """T steps, for training: (hidden states [T, B, H], last state). Overridden by cells that torch has fused."""
         hidden = []
         for input_BI in input_TBI:
             state = self(input_BI, state)
@@ -53,7 +54,7 @@ class Cell(nn.Module, ABC):
         return torch.stack(hidden), state
 
     def _fused(self, bias_h: Tensor | None = None) -> list[Tensor]:
-        """Parameters as torch's recurrent functions take them; they have a second bias."""
+        """Parameters as torch's recurrent functions take them, with a second bias."""
         second = torch.zeros_like(self.bias) if bias_h is None else bias_h
         return [self.weight_x, self.weight_h, self.bias, second]
 
@@ -76,7 +77,7 @@ class Rnn(Cell):
     keeps_cell = False
 
     def forward(self, input_BI: Tensor, state: State) -> State:
-        """One step; the cell state is handed through."""
+        """One step; the cell state passes through."""
         hidden, cell = state
         (total,) = self._sums(input_BI, hidden)
         return torch.tanh(total), cell
@@ -174,7 +175,7 @@ class Cifg(Cell):
 
 
 class Gru(Cell):
-    """Gated recurrent unit (Cho et al. 2014), in the form whose reset gate acts behind the matrix product, as torch's.
+    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the matrix product, as in torch.
 
     r = sigma(Wr [h, x] + br)                      how much of the past the candidate sees
     z = sigma(Wz [h, x] + bz)                      how much of the past stays
@@ -193,7 +194,7 @@ class Gru(Cell):
         self._open_gate(1)
 
     def forward(self, input_BI: Tensor, state: State) -> State:
-        """One step; the cell state is handed through."""
+        """One step; the cell state passes through."""
         hidden, cell = state
         from_input = torch.addmm(self.bias, input_BI, self.weight_x.t()).chunk(3, dim=1)
         from_hidden = (hidden @ self.weight_h.t()).chunk(3, dim=1)

@@ -31,7 +31,7 @@ LARGEST = 1e6
 
 
 def squash(ratio: Float32) -> Float32:
-    """asinh, by the logarithm that has a vector kernel; ratios are clipped to a million.
+    """asinh, computed with the logarithm, which has a vector kernel; ratios are clipped to a million.
 
     >>> float(squash(np.float32([1.0]))[0])  # doctest: +ELLIPSIS
     0.88137...
@@ -46,7 +46,7 @@ def squash(ratio: Float32) -> Float32:
 
 
 def features(bank: Float32) -> tuple[Float32, Float32]:
-    """([F, B] inputs of the network, [B] unit s) after the bank has learnt a sample."""
+    """([F, B] inputs of the network, [B] unit s) after the bank has learned a sample."""
     with np.errstate(over="ignore", under="ignore"):
         scale = unit(bank)
         per_unit = np.float32(1) / scale

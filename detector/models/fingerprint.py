@@ -1,7 +1,7 @@
-"""What the bits of a stream's state depend on beside its samples.
+"""What the bits of a stream's state depend on besides its samples.
 
 Products of the same numbers differ in their last bits between builds of torch and numpy, instruction sets, numbers of
-threads and devices. State goes on bit for bit only where all of these are what they were.
+threads, and devices. State continues bit for bit only if none of these has changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from detector.models import kernel
 
 
 def fingerprint(model: str, device: str, threads: int) -> dict[str, str]:
-    """Of this process, for a model of that name (which holds the hash of its weights). Raises ModelError."""
+    """Fingerprint of this process, for a model's name (which contains the hash of its weights). Raises ModelError."""
     where = kernel.device(device)
     return {
         "model": model,

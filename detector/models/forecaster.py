@@ -1,6 +1,6 @@
-"""The forecaster of the daemon: what it keeps per stream, and the three calls of the pipeline.
+"""The forecaster of the daemon: its state per stream, and the three calls that the pipeline makes.
 
-Per sample: `stored` is what was expected of it, `learn` takes it in, `forecast` makes and stores the next expectation,
+Per sample, `stored` returns the forecast made for it, `learn` takes it in, and `forecast` makes and stores the forecast
 for one usual interval later. The network runs in blocks of a fixed, padded shape with a pinned number of threads, so a
 stream's bits depend on its own samples only, never on which others share the call.
 
@@ -27,16 +27,17 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 CHUNK_ROWS = 5120
-"""Rows of one pass: with fewer, calls cost more, and with more the working set leaves the caches."""
+"""Rows per pass: with fewer, the cost of calls dominates; with more, the working set leaves the caches."""
 LEAST_SCALE = 1e-30
 FORECASTERS = ("lstm", "last_value", "running_mean", "best_naive")
 """Names by the code that `Forecaster.fallback` returns, in the order of `Slot.SKILL`; `lstm` is any network."""
 STAND_BACK = 1.02
-"""The network gives way where its running error exceeds the best naive one's by this factor (and by what few samples
-cannot tell apart), and returns below that."""
+"""The network gives way when its running error exceeds the best naive one's by this factor (by more while there are few
+samples), and returns once its error is no larger than that one."""
 FEW_SAMPLES = 10.0
+"""The factor is larger by this divided by the number of samples."""
 PROBATION = 50
-"""Samples before anything can be said about skill."""
+"""Samples before the network can give way."""
 
 
 class Forecaster:
@@ -51,10 +52,10 @@ class Forecaster:
         readout: bool = True,
         compact: bool = False,
     ) -> None:
-        """`weights` None loads the shipped ones. `device` is cpu, cuda or auto. Raises ModelError.
+        """Without `weights` the shipped ones are loaded. `device` is cpu, cuda or auto. Raises ModelError.
 
-        With `readout` each stream learns a correction of its own. A `compact` one keeps a quarter of the state: one
-        coarse profile of the day, hidden state in half precision, no correction; the network is the same.
+        With `readout`, each stream learns its own correction. A `compact` forecaster has the same network but keeps a
+        quarter of the state: one coarse profile of the day, hidden state in half precision, no correction.
         """
         self.weights = weights or load()
         self.device = kernel.device(device)
@@ -75,7 +76,7 @@ class Forecaster:
         )
 
     names: tuple[str, ...] = FORECASTERS
-    """By the code of `fallback`."""
+    """Names by the code that `fallback` returns."""
 
     @property
     def name(self) -> str:
@@ -85,17 +86,17 @@ class Forecaster:
         return f"{shape.cell}-{shape.hidden_size}x{shape.num_layers}-{self.weights.sha256[:12]}{profile}"
 
     def stored(self, state: Columns, rows: Rows) -> Forecast:
-        """Forecast made at the last step; changes nothing."""
+        """Forecasts made at the last step; changes nothing."""
         both = state["forecast"].take(rows, axis=0)
         return Forecast(both[:, 0].copy(), both[:, 1].copy())
 
     def fallback(self, state: Columns, rows: Rows) -> npt.NDArray[np.uint8]:
-        """[B] index into `FORECASTERS`, whose forecast is stored: 0 the network, else a naive one."""
+        """[B] index into `FORECASTERS` of the forecaster whose forecast is stored: 0 the network, else a naive one."""
         codes: npt.NDArray[np.uint8] = state["forecaster"].take(rows)
         return codes
 
     def skill(self, state: Columns, rows: Rows) -> Float64:
-        """[B] running error of the network over that of the last value; below 1 it helps. 1 before there is any."""
+        """[B] running error of the network over that of the last value; below 1 the network helps. 1 at first."""
         bank = state["bank"]
         slots = (Slot.FLOOR, Slot.SKILL.start, Slot.SKILL.start + 1)
         floor, network, last_value = (bank[:, slot][rows].astype(np.float64) for slot in slots)
@@ -104,10 +105,10 @@ class Forecaster:
         return skill
 
     def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
-        """Take in one sample per row: judge the stored forecasts, then bank, profiles, normaliser and read-out learn.
+        """Take in one sample per row: judge the stored forecasts, then update bank, profiles, normaliser and read-out.
 
-        Values are finite and at most 1e30 in size, times later than the row's last one. The read-out of `frozen` rows
-        stays as it is.
+        Values must be finite and at most 1e30 in size, times later than the row's last one. The read-out of `frozen`
+        rows does not change.
         """
         for part in parts(len(rows), CHUNK_ROWS):
             missed = self._bank.learn(state, rows[part], times[part], values[part])
@@ -117,7 +118,7 @@ class Forecaster:
                 self._readout.learn(state, rows[part], missed, np.maximum(judged, 1), learning)
 
     def forecast(self, state: Columns, rows: Rows) -> None:
-        """One step of the network per row; stores location and scale for the sample after the one just learnt."""
+        """Make one step of the network per row; stores loc and scale for the sample after the one just learned."""
         for part in parts(len(rows), CHUNK_ROWS):
             self._forecast(state, rows[part])
 
@@ -145,7 +146,7 @@ class Forecaster:
         """`Backbone.read` over columns: ([K, B] weights, [B] correction, [B] log scale). Elementwise per stream."""
         logits = raw_OB[:EXPERTS] - self._favour * inputs_FB[ERROR_LOGS]
         weights = np.exp(logits - logits.max(axis=0))
-        # Not sum(axis=0): numpy adds in another order when there is one row only.
+        # Not sum(axis=0): for a single row, numpy adds in another order.
         total = weights[0].copy()
         for expert in range(1, EXPERTS):
             total += weights[expert]
@@ -155,7 +156,7 @@ class Forecaster:
 
 
 def _stand_back(gate: Float32, bank: Float32, code_B: npt.NDArray[np.uint8]) -> None:
-    """Put naive forecasts where the network's is not to be used, by their codes."""
+    """Replace the network's forecast with a naive one where the code says so."""
     experts = bank[Slot.EXPERTS]
     for name, expert in (("last_value", LAST_VALUE), ("running_mean", RUNNING_MEAN)):
         np.copyto(gate, experts[expert], where=code_B == FORECASTERS.index(name))
@@ -165,7 +166,7 @@ def _stand_back(gate: Float32, bank: Float32, code_B: npt.NDArray[np.uint8]) -> 
 
 
 def choose(bank: Float32, code_B: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Whose forecast to use, a code of `FORECASTERS`; a close call keeps the present side."""
+    """[B] code in `FORECASTERS` of the forecast to use; a close call does not switch between network and naive."""
     skill = bank[Slot.SKILL]
     patience = np.float32(STAND_BACK) + np.float32(FEW_SAMPLES) / np.maximum(bank[Slot.AGE], 1)
     allowed = np.where(code_B == 0, patience, np.float32(1))

@@ -1,7 +1,7 @@
-"""The processes that train one network together: one by itself, or as many as `torchrun` starts.
+"""The processes that train one network together: a single one, or as many as `torchrun` starts.
 
-Every process draws the same streams and learns from its share of each update; gradients are added up before the
-optimiser's step (DistributedDataParallel), so all hold the same weights, and the first one writes them.
+Every process draws the same streams and learns from its share of each update. Gradients are summed before the
+optimiser's step (DistributedDataParallel), so all processes hold the same weights, and the first one writes them.
 
 Shape legend: B streams of one update.
 """
@@ -21,7 +21,7 @@ from detector.models import kernel
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """This process among its like."""
+    """This process's place among those that train together."""
 
     rank: int
     size: int
@@ -29,17 +29,17 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and reports."""
+        """Whether this process is the one that writes and reports."""
         return self.rank == 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """`network` as the group learns it: its gradients are the mean over the processes."""
+        """`network` as the group trains it: its gradients are the mean over the processes."""
         if self.size == 1:
             return network
         return nn.parallel.DistributedDataParallel(network)
 
     def share(self, streams_B: Tensor) -> tuple[Tensor, float]:
-        """(this process's part of an update's streams, its weight); where there are too few, one that counts 0."""
+        """(this process's part of an update's streams, its weight); if there are too few, one stream of weight 0."""
         mine = streams_B[self.rank :: self.size]
         return (mine, 1.0) if len(mine) else (streams_B[:1], 0.0)
 
@@ -56,15 +56,15 @@ ALONE = Group(0, 1, torch.device("cpu"))
 
 
 def first_process() -> bool:
-    """Whether this process is the one that writes and reports, by the environment of `torchrun`."""
+    """Whether the environment of `torchrun` makes this process the one that writes and reports."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
-    """The group that this process belongs to by the environment of `torchrun`: gloo on cpu, nccl on cuda.
+    """Join the group given by the environment of `torchrun`, with gloo on cpu and nccl on cuda.
 
-    On cuda each process of a machine takes the device of its `LOCAL_RANK`. Raises ModelError for a missing device.
+    On cuda, each process of a machine takes the device of its `LOCAL_RANK`. Raises ModelError for a missing device.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     place = kernel.device(device)

@@ -1,11 +1,11 @@
 """The network's step, as the daemon runs it.
 
-Matrix products go in blocks of 256 rows, the last one padded with zeros: they may differ in their last bits between
-batch sizes, but not with a row's position or neighbours inside one shape. The number of threads is pinned for the same
-reason. All else is elementwise, and goes over two blocks at once: fewer calls, and they stay in the second-level cache.
-A stream is a row here, as its state is stored, and a column in the rest of the forecaster.
+Matrix products run in blocks of 256 rows, the last one padded with zeros: their last bits may differ between batch
+sizes, but do not depend on a row's position or neighbours within one shape. The number of threads is pinned for the
+same reason. Everything else is elementwise and runs on two blocks at once, which saves calls and still fits in the
+second-level cache. A stream is a row here, as in its stored state, and a column in the rest of the forecaster.
 
-Shape legend: B rows, whole blocks of them inside; F features, L layers, H hidden size, O outputs of the head.
+Shape legend: B rows, internally whole blocks of them; F features, L layers, H hidden size, O outputs of the head.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from detector.models.features import FEATURES
 
 Float32 = npt.NDArray[np.float32]
 Step = Callable[[Tensor, Tensor, Tensor], None]
-"""([B, I + H] inputs beside hidden state, [B, H] cell state, [B, H]): moves the cell state on, and fills in the hidden
-state that comes of it."""
+"""([B, I + H] inputs joined with hidden state, [B, H] cell state, [B, H]): advances the cell state, and writes the new
+hidden state to the last argument."""
 
 AT_ONCE = 2 * BLOCK_ROWS
-"""Rows whose gates stay in the second-level cache, and are enough for a call to be worth its cost."""
+"""Rows per call: few enough that their gates stay in the second-level cache, enough to be worth the call."""
 
 
 class FusedLstm:
-    """`Lstm` with its two matrix products in one and its gates activated in place; inference only.
+    """`Lstm` with its two matrix products merged and its gates activated in place; inference only.
 
-    Two thirds of the time of the plain equations; equal to them but for rounding. Gates stand in the order i, f, o,
-    candidate: the first three are activated together, in memory that is used again.
+    Takes two thirds of the time of the plain equations, and equals them up to rounding. Gates are in the order i, f, o,
+    candidate, so that the first three are activated together, in reused memory.
     """
 
     def __init__(self, cell: Lstm) -> None:
@@ -54,7 +54,7 @@ class FusedLstm:
         blocks, activated, i, f, o, last, candidate = self._buffers[len(joined_BX)]
         for block, sums in zip(joined_BX.split(BLOCK_ROWS), blocks, strict=True):
             torch.addmm(self._bias, block, self._weight, out=sums)
-        # Three times as fast where it lies in one piece.
+        # Three times as fast on contiguous memory.
         candidate.copy_(last).tanh_()
         activated.sigmoid_()
         cell.mul_(f).addcmul_(i, candidate)
@@ -62,25 +62,25 @@ class FusedLstm:
 
 
 def _gates(sums: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Views: its blocks; the three gates that are activated together; each of the four."""
+    """Views of `sums`: its blocks, the three gates that are activated together, and each of the four gates."""
     i, f, o, last = sums.chunk(4, 1)
     return sums.split(BLOCK_ROWS), sums[:, : -last.shape[1]], i, f, o, last
 
 
 class _Buffers:
-    """Memory for so many rows, a part of it a view: made once, and used for one call after the other."""
+    """Memory for a number of rows, made once and reused by every call; parts of it are views."""
 
     def __init__(self, rows: int, state_size: int, outputs: int) -> None:
         self.rows = rows
         self.joined = torch.zeros(rows, FEATURES + state_size)
-        """Inputs beside hidden state."""
+        """Inputs joined with hidden state."""
         self.cell = torch.zeros(rows, state_size)
         self.hidden = torch.zeros(rows, state_size)
         self.raw = torch.zeros(outputs, rows)
         self._parts: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]] = {}
 
     def part(self, rows: slice) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-        """Of these rows: joined, cell, hidden, and the raw outputs of each block."""
+        """Views of these rows: joined, cell, hidden, and the raw outputs of each block."""
         place = (rows.start, rows.stop)
         if place not in self._parts:
             outputs = self.raw[:, rows].split(BLOCK_ROWS, 1)
@@ -92,7 +92,7 @@ class Kernel:
     """Advances hidden and cell state of rows, and returns the head's raw outputs."""
 
     def __init__(self, backbone: Backbone, device: torch.device, threads: int, *, halved: bool = False) -> None:
-        """With `halved` hidden and cell state are stored in half precision; the arithmetic is the same."""
+        """With `halved`, hidden and cell state are stored in half precision; the arithmetic is the same."""
         self.keeps_cell = any(layer.keeps_cell for layer in backbone.layers)
         self._device = device
         self._threads = threads
@@ -105,9 +105,9 @@ class Kernel:
         self._buffers = _Buffers(AT_ONCE, backbone.shape.state_size, backbone.head.out_features)
 
     def __call__(self, state: Columns, rows: Rows, inputs_FB: Float32) -> tuple[Float32, Float32]:
-        """One step for `rows`, whose states move on: [O, B] outputs of the head, [B, H] hidden state of the top.
+        """Advance the states of `rows` by one step: ([O, B] outputs of the head, [B, H] hidden state of the top layer).
 
-        Both are overwritten by the next call.
+        The next call overwrites both.
         """
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
@@ -128,7 +128,7 @@ class Kernel:
         return buffers.raw.numpy()[:, :count], buffers.hidden.numpy()[:count, -self._size :]
 
     def _part(self, joined: Tensor, cell: Tensor, hidden: Tensor, outputs: tuple[Tensor, ...]) -> None:
-        """Move whole blocks on, in place, and fill in hidden state and the head's outputs."""
+        """Advance whole blocks in place, and write hidden state and the head's outputs."""
         here = [tensor.to(self._device) for tensor in (joined, cell, hidden)]
         top = self._run(*here)
         for block, raw in zip(top.split(BLOCK_ROWS), outputs, strict=True):
@@ -138,7 +138,7 @@ class Kernel:
                 kept.copy_(moved)
 
     def _run(self, joined: Tensor, cell: Tensor, hidden: Tensor) -> Tensor:
-        """Fill in `hidden`, layer by layer; its last, [B, H], is returned."""
+        """Write `hidden` layer by layer; returns that of the top layer, [B, H]."""
         if len(self._steps) == 1:
             self._steps[0](joined, cell, hidden)
             return hidden
@@ -156,7 +156,7 @@ def _fast(layer: Cell) -> Step:
 
 
 def _in_blocks(layer: Cell, joined_BX: Tensor, cell: Tensor, hidden: Tensor) -> None:
-    """Any cell's step."""
+    """One step of any cell, block by block."""
     blocks = zip(*(tensor.split(BLOCK_ROWS) for tensor in (joined_BX, cell, hidden)), strict=True)
     for joined, kept, shown in blocks:
         inputs, last = joined.split((layer.inputs, layer.hidden), 1)
@@ -166,13 +166,13 @@ def _in_blocks(layer: Cell, joined_BX: Tensor, cell: Tensor, hidden: Tensor) -> 
 
 
 def parts(count: int, size: int) -> Iterator[slice]:
-    """[0, count) in slices of `size`, the last one shorter."""
+    """[0, count) in slices of `size`; the last one may be shorter."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def device(name: str) -> torch.device:
-    """`model.device`: cpu, cuda (or cuda:N), or auto. Raises ModelError where there is no such device."""
+    """Device for `model.device`: cpu, cuda (or cuda:N), or auto. Raises ModelError if torch sees no CUDA device."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -1,7 +1,7 @@
 """Truncated backpropagation through time over recorded streams.
 
-`windows.record` has turned streams into inputs and targets in units of s; the network learns chunk after chunk, its
-state carried and its gradient cut in between.
+`windows.record` turns streams into inputs and targets in units of s. The network learns chunk by chunk; between chunks
+its state is carried over and its gradient is cut.
 
 Shape legend: T steps, S streams, B streams of one update, F features, K experts.
 """
@@ -25,14 +25,14 @@ from detector.models.naive import EXPERTS
 from detector.models.windows import Windows
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-"""Of AdamW (Loshchilov & Hutter 2019): rates of its two moments, and what its divisor is at least."""
+"""Parameters of AdamW (Loshchilov & Hutter 2019): decay of its two moments, and the term added to its divisor."""
 LARGE_ERROR = 50.0
-"""Errors count linearly up to about this many s and logarithmically beyond, so that one jump cannot own an update."""
+"""Errors count linearly up to about this many s and logarithmically beyond, so no single jump dominates an update."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How to learn."""
+    """Length, rate and batching of the training."""
 
     updates: int
     learning_rate: float = 4e-3
@@ -42,16 +42,16 @@ class Schedule:
     clip: float = 1.0
 
     def rate(self, update: int) -> float:
-        """Cosine from the full rate to a hundredth of it, after a short warm-up."""
+        """Learning rate: a cosine from the full rate to a hundredth of it, after a short warm-up."""
         warm = min(1.0, (update + 1) / 20)
         done = min(update / max(self.updates, 1), 1.0)
         return self.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def likelihood(outputs: Tensor, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """(negative log likelihood of a Laplace distribution less its constant, absolute error), both per sample.
+    """(negative log likelihood of a Laplace distribution without its constant, absolute error), both per sample.
 
-    |e| / exp(b) + b, with large errors counted by c log(1 + |e| / c).
+    The likelihood is |e| / exp(b) + b, with |e| replaced by c log(1 + |e| / c) to dampen large errors.
     """
     offsets = torch.sinh(inputs[..., OFFSETS])
     forecast = (outputs[..., :EXPERTS] * offsets).sum(-1) + outputs[..., EXPERTS]
@@ -62,7 +62,7 @@ def likelihood(outputs: Tensor, inputs: Tensor, target: Tensor) -> tuple[Tensor,
 
 
 class _Unroll(nn.Module):
-    """`Backbone.unroll` as a module's forward pass, which is what DistributedDataParallel watches."""
+    """`Backbone.unroll` as a module's forward pass, which DistributedDataParallel needs."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -73,9 +73,9 @@ class _Unroll(nn.Module):
 
 
 class Learner:
-    """Holds the optimiser's moments; deterministic given the backbone, the windows and the group's size.
+    """Trains a backbone, and holds the optimiser's moments; deterministic given backbone, windows and group size.
 
-    AdamW is torch's function, not its class: the class imports torch's compiler, 160 MiB that nothing here uses.
+    Uses torch's function for AdamW, not its class: the class imports torch's compiler, 160 MiB that nothing here uses.
     """
 
     def __init__(self, backbone: Backbone, schedule: Schedule, group: Group = ALONE) -> None:
@@ -96,7 +96,7 @@ class Learner:
         return self.updates >= self.schedule.updates
 
     def learn(self, windows: Windows, order: npt.NDArray[np.int64]) -> Iterator[float]:
-        """One pass over the streams in `order`; yields the loss of each update, and stops when the schedule is done."""
+        """Make one pass over the streams in `order`; yields the loss of each update, and stops with the schedule."""
         schedule, device = self.schedule, self._group.device
         for first in range(0, len(order), schedule.batch):
             batch = torch.from_numpy(order[first : first + schedule.batch])
@@ -113,7 +113,7 @@ class Learner:
                 hidden, cell = hidden.detach(), cell.detach()
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and the optimiser's moments: all that learning goes on from, beside `updates`."""
+        """Parameters and the optimiser's moments: with `updates`, everything needed to continue."""
         tensors = {}
         for name, parameter in self.backbone.named_parameters():
             tensors[f"model.{name}"] = parameter.detach().clone()
@@ -122,7 +122,7 @@ class Learner:
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor], updates: int) -> None:
-        """Go on from `state`, after so many updates. KeyError or ValueError for one of another backbone."""
+        """Continue from `state` after so many updates. Raises KeyError, ValueError if it is of another backbone."""
         self.updates = updates
         with torch.no_grad():
             for name, parameter in self.backbone.named_parameters():
@@ -133,7 +133,7 @@ class Learner:
     def _update(self, loss_TB: Tensor, mask_TB: Tensor) -> float:
         mean = (loss_TB * mask_TB).sum() / self._group.total(mask_TB.sum()).clamp(min=1)
         self.backbone.zero_grad()
-        # The mean over processes of what each has, times their number, is the gradient of the update's mean.
+        # Gradients are averaged over processes; times their number, that is the gradient of the update's mean.
         torch.autograd.backward(mean * self._group.size)
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.schedule.clip)
         self._step()
@@ -141,7 +141,7 @@ class Learner:
         return float(self._group.total(mean.detach()))
 
     def _step(self) -> None:
-        """One step of AdamW for every parameter that has a gradient."""
+        """Make one step of AdamW for every parameter that has a gradient."""
         learnt = [(one, one.grad, name) for name, one in self.backbone.named_parameters() if one.grad is not None]
         moments = [self._moments[name] for *_, name in learnt]
         with torch.no_grad():
@@ -170,10 +170,10 @@ def _fitting(tensors: Mapping[str, Tensor], name: str, shape: torch.Size) -> Ten
 
 
 def evaluate(backbone: Backbone, windows: Windows, skip: float = 0.15) -> dict[str, float]:
-    """Losses on held-out windows, the first share of steps skipped.
+    """Losses on held-out windows, without the first share of steps (`skip`).
 
-    `ratio` is the geometric mean over streams of the network's absolute error over the smallest of the experts' and of
-    the last value's; `won` the share of streams where it is below 1.
+    `ratio` is the geometric mean over streams of the network's absolute error, divided by that of the last value or of
+    the expert best at the time, whichever is smaller. `won` is the share of streams where this is below 1.
     """
     device = backbone.favour.device
     with torch.inference_mode():

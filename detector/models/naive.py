@@ -1,8 +1,8 @@
-"""The bank of online naive forecasters ("experts") that the network weighs, with the errors they made lately.
+"""The bank of online naive forecasters ("experts") that the network weighs, with their recent errors.
 
 Everything a stream keeps here is one packed float32 vector, because one wide gather is many times cheaper than thirty
-narrow ones. Values are kept relative to the stream's first value (`origin`), so that float32 resolves a small
-ripple on a huge level.
+narrow ones. Values are relative to the stream's first value (`origin`), so float32 resolves a small ripple on a huge
+level.
 
 Shape legend: B rows of one call, K experts, L exponential means.
 """
@@ -20,7 +20,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 MEAN_RATES = (1.0, 0.6, 0.3, 0.12, 0.04, 0.01)
-"""Rates of the exponential means; the first is the last value, the last stands for the running mean."""
+"""Rates of the exponential means; the first one is the last value, the last one serves as the running mean."""
 MEANS = len(MEAN_RATES)
 PROFILE_NAMES = tuple(one.name for one in PROFILES)
 EXPERT_NAMES = (
@@ -40,18 +40,18 @@ SKILL_RATE = 1 / 1000
 SCALER_RATE = 1 / 1000
 SCALER_CAP = 4.0
 MEDIAN_PACE = 0.1
-"""Deviations that the running median moves a sample at most."""
+"""Most deviations that the running median moves per sample."""
 PROFILE_CAP = 4.0
-"""Deviations that a single sample may pull a profile by."""
+"""Most deviations by which a single sample may pull a profile."""
 PEAK_FADES = 1 / 100
 PEAK_EVERY = 16
-"""Samples after which a peak counts as seen before: a spike and its return are one event. A power of two."""
+"""Samples between updates of `Slot.PEAK`, so that a spike and its return are one event. A power of two."""
 FIT_RATE = 1 / 500
 REPEAT_RATE = 0.02
 PROFILE_OF = np.array([0, 1, 2, 1])
-"""The profile that each expert with a profile forecasts from: `steady_day` is the day's a second time."""
+"""The profile of each expert that has one; `steady_day` also uses the day's."""
 RECENT_RATES = np.array([[0.2], [0.5], [0.5], [0.02]], np.float32)
-"""Rates of the recent level over its profile, by which each of these shifts its forecast."""
+"""Rates at which these experts follow the recent level above the profile, which they add to their forecast."""
 OLDEST = 1e6
 
 
@@ -61,11 +61,11 @@ class Slot:
     MEANS = slice(0, 6)
     MEDIAN = 6
     RECENT = slice(7, 11)
-    """Recent level of the value over its profile, of each expert with a profile."""
+    """Recent level of the value above the profile, for each expert with a profile."""
     EXPERTS = slice(11, 22)
-    """Forecasts of the next sample."""
+    """The experts' forecasts of the next sample."""
     ERRORS = slice(22, 33)
-    """Their running errors."""
+    """The experts' running errors."""
     FIT = slice(33, 36)
     """Running distance of the value from each profile."""
     MEAN = 36
@@ -74,21 +74,21 @@ class Slot:
     STEP = 39
     """Last difference."""
     REPEATS = 40
-    """Share of samples that repeat the one before."""
+    """Share of samples that repeat the previous one."""
     GAP = 41
-    """Log of the last distance in time over the usual one."""
+    """Logarithm of the last interval over the usual one."""
     AGE = 42
     """Samples seen."""
     FLOOR = 43
-    """What counts as nothing at this stream's magnitude."""
+    """Size of a negligible difference at this stream's magnitude."""
     GATE = 44
     """The network's forecast of the next sample."""
     SKILL = slice(45, 49)
     """Slow running errors of the network, the last value, the running mean and the expert best at the time."""
     PEAK = 49
-    """Largest last-value error of the past, fading slowly; one of that size has been seen before."""
+    """Largest last-value error of the past, fading slowly; errors of that size have been seen before."""
     RECENT_PEAK = 50
-    """The same since the last time that `PEAK` took it over."""
+    """The same since `PEAK` last took it over."""
     SIZE = 51
 
 
@@ -99,7 +99,7 @@ class Clock:
 
 
 FIELDS = (Field("bank", (Slot.SIZE,)), Field("bank_clock", (Clock.SIZE,), "float64"), *Calendar().fields)
-"""Of a bank with all profiles."""
+"""Fields of a bank with all profiles."""
 
 
 def unpack(state: Columns, rows: Rows) -> Float32:
@@ -113,9 +113,9 @@ def pack(state: Columns, rows: Rows, bank: Float32) -> None:
 
 
 def next_interval(interval_B: Float64, elapsed_B: Float64, age_B: Float32) -> Float64:
-    """Usual distance between samples: follows steps within a tenth at once, others by a twentieth, gaps barely.
+    """Usual interval between samples: moves halfway to the last one, but by a twentieth of itself at most.
 
-    Of the first eight steps the shortest is believed.
+    For the first eight samples it is the shortest interval so far.
     """
     pace = 0.1 * interval_B
     moved = interval_B + 0.5 * np.clip(elapsed_B - interval_B, -pace, pace)
@@ -124,19 +124,19 @@ def next_interval(interval_B: Float64, elapsed_B: Float64, age_B: Float32) -> Fl
 
 
 class Bank:
-    """Updates the packed vector with a sample per row. An expert whose profile is not kept forecasts the last value."""
+    """Updates the packed vector with one sample per row. Experts without their profile forecast the last value."""
 
     fields: tuple[Field, ...] = FIELDS
 
     def __init__(self, calendar: Calendar | None = None) -> None:
-        """Without `calendar` all profiles are kept."""
+        """Without `calendar`, all profiles are kept."""
         self._calendar = calendar or Calendar()
         self.fields = (*FIELDS[:2], *self._calendar.fields)
 
     def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Float32:
-        """Judge the stored forecasts by the new samples, learn from these, and forecast the ones after them.
+        """Judge the stored forecasts by the new samples, learn these, and forecast the next ones.
 
-        Returns [B] what the network's forecast missed, in units of s; 0 where there was none.
+        Returns the [B] error of the network's forecast, in units of s; 0 if there was none.
         """
         with np.errstate(over="ignore", under="ignore"):
             bank = unpack(state, rows)
@@ -158,10 +158,10 @@ class Bank:
     def _learn_profiles(
         self, state: Columns, rows: Rows, bank: Float32, clock: Float64, times_B: Float64, value_B: Float32
     ) -> None:
-        """Profiles learn the sample; then every expert forecasts the sample after it.
+        """Let the profiles learn the sample, then every expert forecast the next one.
 
-        A profile forecasts its value at the next moment plus the stream's recent level over it; where it has no say
-        yet, the last value.
+        A profile forecasts its value one interval later plus the stream's recent level above it; where its value is not
+        known yet, it forecasts the last value.
         """
         calendar, interval = self._calendar, clock[:, Clock.INTERVAL]
         here = calendar.place(state, rows, times_B)
@@ -192,7 +192,7 @@ def _tick(bank: Float32, clock: Float64, fresh_B: npt.NDArray[np.bool_], times_B
 
 
 def unit(bank: Float32) -> Float32:
-    """[B] unit s of a stream: the smallest running error in its bank, plus its floor."""
+    """[B] unit s: the smallest running error in the stream's bank, plus its floor."""
     smallest: Float32 = bank[Slot.ERRORS].min(axis=0) + bank[Slot.FLOOR]
     return smallest
 
@@ -202,14 +202,14 @@ def best_expert(bank: Float32) -> Float32:
     errors, experts = bank[Slot.ERRORS], bank[Slot.EXPERTS]
     is_best = errors == errors.min(axis=0)
     forecast: Float32 = experts[0].copy()
-    # Of several, the first: an argmin over columns takes twice as long.
+    # The first one of several; an argmin over columns takes twice as long.
     for expert in reversed(range(EXPERTS)):
         np.copyto(forecast, experts[expert], where=is_best[expert])
     return forecast
 
 
 def _judge(bank: Float32, value_B: Float32) -> None:
-    """Errors of the stored forecasts; there are none before the second sample."""
+    """Update the running errors of the stored forecasts; there are none before the second sample."""
     made = np.maximum(bank[Slot.AGE] - 1, 1)
     judged = bank[Slot.AGE] > 1
     experts = bank[Slot.EXPERTS]
@@ -220,9 +220,9 @@ def _judge(bank: Float32, value_B: Float32) -> None:
 
 
 def _limit(bank: Float32, error: Float32, rate_B: Float32) -> Float32:
-    """What a single error counts as at most: `ERROR_CAP` times the usual one, or as much as was seen before.
+    """Most that a single error counts as: `ERROR_CAP` times the usual one, or as much as was seen before.
 
-    Nothing is capped at the rates of the first samples, because there is nothing to compare with yet.
+    Nothing is capped at the rates of the first samples, for lack of anything to compare with.
     """
     limit: Float32 = error + bank[Slot.FLOOR]
     limit *= np.float32(ERROR_CAP)
@@ -231,7 +231,7 @@ def _limit(bank: Float32, error: Float32, rate_B: Float32) -> Float32:
 
 
 def _learn_level(bank: Float32, value_B: Float32) -> None:
-    """Exponential means, normaliser, median and the small features of the last step."""
+    """Update the exponential means, the normaliser, the median, and the small features of the last step."""
     age, floor = bank[Slot.AGE], bank[Slot.FLOOR]
     bank[Slot.MEANS] = follow(bank[Slot.MEANS], value_B, warm_rate(age, _MEAN_RATES))
     bank[Slot.MEAN], bank[Slot.DEVIATION] = follow_robust(

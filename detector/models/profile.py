@@ -1,6 +1,8 @@
-"""Calendar profiles: a stream's usual value at a minute of the hour, a quarter of the day's hours, two of the week's.
+"""Calendar profiles: a stream's usual value by minute of the hour, quarter-hour of the day, two hours of the week.
 
-Shape legend: P profiles, B rows of one call. Values are float32 relative to the stream's origin, times unix seconds.
+Values are float32 relative to the stream's origin; times are unix seconds.
+
+Shape legend: P profiles, B rows of one call.
 """
 
 from __future__ import annotations
@@ -20,20 +22,20 @@ Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 MANY_VISITS = 255
-"""Largest count that a uint8 holds; a node visited that often has left its warm-up."""
+"""Largest count that a uint8 holds; a node visited this often is past its warm-up."""
 NEAREST = 0.5
-"""Share from which on a sample counts as a visit to the node."""
+"""Least share at which a sample counts as a visit to the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One period, cut into nodes evenly."""
+    """One period, with evenly spaced nodes."""
 
     name: str
     nodes: int
     node_seconds: float
     rate: float
-    """Share of an error that the nodes around it take over on each pass of the period."""
+    """Share of an error that the nodes around it adopt per pass over the period."""
 
 
 PROFILES = (
@@ -43,28 +45,28 @@ PROFILES = (
 )
 
 COMPACT = (Profile("day_profile", 24, 3600.0, 0.3),)
-"""What streams of the compact profile keep."""
+"""Calendar profiles that streams of the compact profile keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where moments lie between two neighbouring nodes of each profile, and what these say now.
+    """The two nodes of each profile around some times, and their current state.
 
-    All [2, P, B]: of the node at or before the moment, and of the one after it.
+    All [2, P, B]: for the node at or before the time, and for the one after it.
     """
 
     index: Int64
-    """Flat index of the nodes."""
+    """Flat index of the node."""
     share: Float32
-    """How near they are: 1 where the moment is on the node; of the two together 1."""
+    """Closeness: 1 if the time is exactly at the node; the two shares add up to 1."""
     nodes: Float32
     visits: npt.NDArray[np.uint8]
 
     def usual(self) -> tuple[Float32, Bools]:
         """[P, B] each profile's value at the place, by linear interpolation, and whether it is known there.
 
-        Where one of the two nodes was never seen (samples every five minutes leave four of five nodes out), the other
-        one's value.
+        If one of the two nodes was never visited (samples every five minutes skip four of five nodes), the value is the
+        other one's.
         """
         known = self.visits > 0
         before, after = self.nodes
@@ -74,10 +76,10 @@ class Place:
 
 
 class Calendar:
-    """The profiles that are kept of each stream: their nodes one behind the other, and how often each was visited."""
+    """The profiles kept for each stream: their nodes, profile after profile, and how often each was visited."""
 
     def __init__(self, profiles: Sequence[Profile] = PROFILES) -> None:
-        """Some of `PROFILES`, by name; they may have other nodes."""
+        """`profiles` are some of `PROFILES` by name, but may have other nodes."""
         self._nodes = np.array([[profile.nodes] for profile in profiles])
         self._start = np.cumsum(self._nodes, axis=0) - self._nodes
         self._seconds = np.array([[profile.node_seconds] for profile in profiles])
@@ -86,21 +88,21 @@ class Calendar:
         following = np.arange(1, self._width + 1)
         following[self._start[1:, 0] - 1], following[-1] = self._start[:-1, 0], self._start[-1, 0]
         self._next = following
-        """[width] the node after each, round each profile's end."""
+        """[width] the node after each one, wrapping around at the end of each profile."""
         visits = np.arange(MANY_VISITS + 1)
         self._warm = np.where(visits < MANY_VISITS, 1 / (visits + 1), 0).astype(np.float32)
-        """[256] least rate of a node by its visits: it averages the first ones."""
+        """[256] least rate of a node by its visits, which makes it average the first ones."""
         names = [profile.name for profile in PROFILES]
         self._places = [names.index(profile.name) for profile in profiles]
         self.fields = (Field("profile_nodes", (self._width,)), Field("profile_visits", (self._width,), "uint8"))
 
     def place(self, state: Columns, rows: Rows, times_B: Float64) -> Place:
-        """The nodes around each moment."""
+        """The nodes around each time."""
         passed = times_B / self._seconds
         phase = passed - np.floor(passed / self._nodes) * self._nodes
         np.maximum(phase, 0.0, out=phase)
         index = np.empty((2, *phase.shape), np.int64)
-        # Rounding can put a moment just before midnight on the node that does not exist.
+        # Rounding can put a time just before the end of a period at a node that does not exist.
         before = np.minimum(phase.astype(np.int64), self._nodes - 1)
         phase -= before
         before += self._start
@@ -113,11 +115,11 @@ class Calendar:
         return Place(index, share, nodes.take(index), visits.take(index))
 
     def learn(self, state: Columns, at: Place, value_B: Float32, error_PB: Float32, interval_B: Float64) -> None:
-        """Move the two nodes around each sample by their shares of its error; `at` is where it lies, as it is now.
+        """Move the two nodes around each sample by their shares of its error; `at` is its current place.
 
-        A node never seen takes the value of the first sample nearest to it, its next ones are averaged; later a pass
-        over the period moves it by the profile's rate, whatever the number of samples in that pass. Only the nodes
-        around a sample are touched, whatever the period.
+        A node never visited takes the value of the first sample nearest to it and averages the next ones. Later, a pass
+        over the period moves it by the profile's rate, however many samples the pass has. Only the nodes around a
+        sample change, whatever the period.
         """
         slow = (self._rate * np.minimum(interval_B / self._seconds, 1.0)).astype(np.float32)
         nearest = at.share >= NEAREST
@@ -133,7 +135,7 @@ class Calendar:
         state["profile_visits"].reshape(-1)[at.index] = at.visits + nearest
 
     def spread(self, kept_PB: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """[len(PROFILES), B] with zeros for the profiles that are not kept."""
+        """[len(PROFILES), B], with zeros for profiles that are not kept."""
         if len(self._places) == len(PROFILES):
             return kept_PB
         every = np.zeros((len(PROFILES), kept_PB.shape[1]), kept_PB.dtype)

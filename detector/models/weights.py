@@ -1,7 +1,7 @@
-"""Weights on disk: a safetensors file and, beside it, a JSON card that says what it is and how it was made.
+"""Weights on disk: a safetensors file and, next to it, a JSON card that says what it is and how it was made.
 
-The card names the network's shape, its inputs in order and the SHA-256 of the weights file; `load` believes nothing
-that does not fit. Errors are `ModelError` with what, where and how to mend it.
+The card has the network's shape, its inputs in order, and the SHA-256 of the weights file; `load` rejects anything that
+does not fit. Errors are `ModelError`, with what is wrong, where, and how to fix it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def default_path() -> Path:
 
 
 def card_path(weights: Path) -> Path:
-    """The card beside a weights file."""
+    """The card of a weights file."""
     return weights.with_suffix(".json")
 
 
@@ -117,7 +117,7 @@ def _shape(card: Card, path: Path) -> Shape:
 
 
 def _check(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
-    """Names, shapes, dtypes and finiteness of every tensor."""
+    """Check the name, shape, dtype and finiteness of every tensor."""
     if odd := sorted(expected.keys() ^ found.keys()):
         raise ModelError(f"weights {path}: tensors missing or not expected: {', '.join(odd)}")
     for name, want in expected.items():

@@ -1,4 +1,4 @@
-"""Recorded streams as the network sees them: the bank runs over them as in the daemon, whole batches at a time.
+"""Recorded streams as the network sees them: the bank runs over them as in the daemon, all streams step by step.
 
 Shape legend: T steps, S streams, F features.
 """
@@ -36,7 +36,7 @@ class Windows:
 
 
 def record(times_ST: Float64, values_ST: Float64, report: Report | None = None) -> Windows:
-    """Run the bank over streams. Missing samples (NaN) are left out, so that a gap is a jump in time."""
+    """Run the bank over streams. Missing samples (NaN) are skipped, so a gap is a jump in time."""
     times_TS, values_TS, length_S = compact(times_ST, values_ST)
     steps, count = times_TS.shape
     state, bank, rows = allocate(FIELDS, count), Bank(), np.arange(count)
@@ -57,7 +57,7 @@ def record(times_ST: Float64, values_ST: Float64, report: Report | None = None) 
 
 
 def compact(times_ST: Float64, values_ST: Float64) -> tuple[Float64, Float64, npt.NDArray[np.int64]]:
-    """Present samples moved to the front, time-major; behind them the last one repeats."""
+    """(times, values, [S] lengths), time-major: present samples come first, then the last one repeats."""
     present = np.isfinite(values_ST)
     order = np.argsort(~present, axis=1, kind="stable")
     length_S = present.sum(axis=1)
