@@ -1,4 +1,4 @@
-"""The pure core: from samples to alerts. No clock, no Kafka, no file, no metrics server."""
+"""The pure core, from samples to alerts. No clock, no Kafka, no files, no metrics server."""
 
 from detector.pipeline.pipeline import Pipeline
 

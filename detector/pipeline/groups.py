@@ -1,9 +1,10 @@
-"""Groups of streams at work: what members showed in a tick of event time becomes one verdict a group.
+"""Groups of streams: turns the members' evidence of one tick of event time into one verdict per group.
 
-A tick ends with the first sample of a later one, of any member; a sample that comes after its tick has ended counts in
-the present one. So a group's history depends on the order of its members' samples only, and groups of several
-partitions are judged side by side. Shape legend: N samples of a batch, in order, a partition after the other; G groups
-whose tick ends together.
+A tick ends with the first sample of a later tick, of any member; a sample that comes after its tick has ended counts in
+the current one. So a group's history depends only on the order of its members' samples, and groups of several
+partitions are judged side by side.
+
+Shape legend: N samples of a batch, in order, partition after partition; G groups whose tick ends together.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from detector.streams.table import LATEST, StreamTable
 Bools = npt.NDArray[np.bool_]
 
 CONTRIBUTORS = 5
-"""Members that an alert names."""
+"""Most members that an alert names."""
 NO_TICK = -1.0
-"""Of a group that has none yet. The column `group.tick` says when the present one began; `group.seen`, of a member,
-when the one began that it was last seen in."""
+"""Value of the column `group.tick` before a group's first tick. Otherwise it is the time at which the current tick
+began; `group.seen` is the beginning of the tick in which a member was last seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """What of the `groups` section is not the scorer's, by the same names."""
+    """Settings of the `groups` section other than the scorer's, with the same names."""
 
     by: tuple[str, ...] = ()
     tick_seconds: float = 60.0
@@ -41,19 +42,19 @@ class GroupSettings:
 
 
 class Part(NamedTuple):
-    """A partition, and how many of the samples are its own."""
+    """A partition, and its number of samples."""
 
     partition: Partition
     samples: int
 
 
 class Shown(NamedTuple):
-    """What samples showed; all [N]."""
+    """Samples with their evidence; all [N]."""
 
     rows: Rows
     times: Float64
     scored: Bools
-    """The others only keep their groups alive."""
+    """Whether the sample counts; others only keep their groups alive."""
     novelty: Float64
     size: Float64
     reach: Float64
@@ -80,7 +81,7 @@ class Groups:
         self.lifecycle = lifecycle
 
     def process(self, table: StreamTable, parts: Sequence[Part], shown: Shown) -> Iterator[Verdicts]:
-        """Take in samples in their order, those of each of `parts` behind the other's; yields wherever ticks end."""
+        """Take in samples in order, partition after partition as in `parts`; yields verdicts whenever ticks end."""
         ends = np.cumsum([part.samples for part in parts])
         split = np.split(shown.rows, ends[:-1])
         groups_N = np.concatenate(
@@ -116,9 +117,9 @@ class Groups:
             self.scorer.take(table.columns, shown.rows[picks], ticks_N[here], seen)
 
     def put_right(self, table: StreamTable, partition: Partition, now: float) -> Rows:
-        """Groups that lead event time by far: a member whose clock was wrong began their tick, which would never end.
+        """Reset groups that lead event time by far, and return their rows; the caller ends and forgets their alerts.
 
-        Their alerts are to end, and be forgotten then.
+        A member with a wrong clock began their tick, which would never end.
         """
         leading = table.leading_groups(partition, now)
         table.columns["group.tick"][leading] = NO_TICK
@@ -126,7 +127,7 @@ class Groups:
         return leading
 
     def _begun(self, table: StreamTable, groups_N: Rows) -> Float64:
-        """[N] number of each group's present tick, -1 before its first; one of another length does not count."""
+        """[N] number of each group's current tick; -1 before the first, or if the ticks had another length."""
         began_N = table.columns["group.tick"][groups_N]
         numbers_N = np.rint(began_N / self.settings.tick_seconds)
         known_N = (numbers_N * self.settings.tick_seconds == began_N) & (began_N >= 0.0)
@@ -134,7 +135,7 @@ class Groups:
         return np.where(known_N, numbers_N, NO_TICK)
 
     def _judge(self, table: StreamTable, shown: Shown, picks_G: Int64, groups_G: Rows, members: Members) -> Verdicts:
-        """The tick that ends in each group: score, decide, learn."""
+        """Score, decide and learn the tick that ends in each group."""
         state = table.columns
         times_G = state["group.tick"][groups_G] + self.settings.tick_seconds
         said = self.scorer.score(state, groups_G, members)
@@ -155,7 +156,7 @@ class Groups:
 
 
 def _members(table: StreamTable, partitions: Sequence[Partition], places_G: Int64, groups_G: Rows) -> Members:
-    """Of all these groups; `places_G` says of which of the partitions each is, in ascending order."""
+    """Members of these groups; `places_G` are indices into `partitions`, ascending."""
     rows, starts, before = [], [], 0
     for place in np.unique(places_G).tolist():
         found, starts_G = table.members(partitions[place], groups_G[places_G == place])
@@ -166,9 +167,9 @@ def _members(table: StreamTable, partitions: Sequence[Partition], places_G: Int6
 
 
 def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[int, tuple[Contributor, ...]]:
-    """(number of members that were judged, those whose score was largest in the episode, the largest first).
+    """(number of members judged so far, those with the largest scores in the episode, the largest first).
 
-    Of the others, some are there only because they come later in the same batch.
+    Members not judged may be there because their first sample comes later in the same batch.
     """
     rows, _ = table.members(partition, np.array([group], dtype=np.int64))
     judged = int(np.count_nonzero(table.columns["group.seen"][rows] >= 0.0))
@@ -178,14 +179,14 @@ def contributors(table: StreamTable, partition: Partition, group: int) -> tuple[
 
 
 def _starts(groups_N: Rows) -> Bools:
-    """[N] the first sample of each group, for groups that lie one after the other."""
+    """[N] whether a sample is the first of its group; samples are sorted by group."""
     start_N = np.ones(len(groups_N), dtype=np.bool_)
     start_N[1:] = groups_N[1:] != groups_N[:-1]
     return start_N
 
 
 def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float64:
-    """[N] the newest tick of the group up to each sample, for groups that lie one after the other."""
+    """[N] the group's newest tick up to each sample; samples are sorted by group."""
     start_N = _starts(groups_N)
     segment_N = np.cumsum(start_N) - 1
     apart = float(max(ticks_N.max(), begun_N.max())) + 2.0
@@ -193,7 +194,7 @@ def _latest_within(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Float6
 
 
 def _epochs(groups_N: Rows, ticks_N: Float64, begun_N: Float64) -> Int64:
-    """[N] how many of the group's ticks have ended before each sample or with it, since the batch began."""
+    """[N] number of the group's ticks that ended before or with each sample since the batch began."""
     start_N = _starts(groups_N)
     ends_N = ticks_N > np.where(start_N, begun_N, np.concatenate(([0.0], ticks_N[:-1])))
     total_N = np.cumsum(ends_N, dtype=np.int64)

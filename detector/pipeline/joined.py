@@ -1,7 +1,8 @@
-"""Batches of several partitions side by side: columns of their samples, and of what is found of them.
+"""Batches of several partitions side by side: columns of their samples and of the results.
 
-Streams of different partitions are different rows of one table, so that a round may hold samples of all of them.
-Shape legend: N samples of all batches, a batch after the other; P batches.
+Streams of different partitions are different rows of one table, so a round may hold samples of all of them.
+
+Shape legend: N samples of all batches, batch after batch; P batches.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ T = TypeVar("T", bound=np.generic)
 
 
 class Joined:
-    """Batches on their way through the pipeline. A sample's position is that among the samples of all of them."""
+    """Batches on their way through the pipeline. A position is an index into the samples of all batches."""
 
     def __init__(self, batches: Sequence[SampleBatch], forecaster: Forecaster, max_future_seconds: float) -> None:
-        """`batches` of distinct partitions, at least one, all forecast by `forecaster`; see `screen`."""
+        """`batches`: at least one, of distinct partitions, all forecast by `forecaster`; see also `screen`."""
         self.partitions: list[Partition] = [(batch.topic, batch.partition) for batch in batches]
         if len(set(self.partitions)) < len(self.partitions):
             raise ValueError(f"batches of one partition cannot go side by side: {self.partitions}")
@@ -44,25 +45,25 @@ class Joined:
         self.scores: Float64 = np.zeros(count)
         self.statuses: Uint8 = np.zeros(count, dtype=np.uint8)
         self.novelty: Float64 = np.zeros(count)
-        """This and what follows is for groups."""
+        """`novelty`, `size` and `reach` are for groups."""
         self.size: Float64 = np.zeros(count)
         self.reach: Float64 = np.zeros(count)
         self.alerts: list[tuple[int, Alert]] = []
-        """Position of the sample that changed an alert, and the alert."""
+        """(position of the sample that changed an alert, the alert)."""
         self.muted: list[tuple[int, str]] = []
-        """Position of the sample with which an alert began that is held back, and the interval's name."""
+        """(position of the sample with which a muted alert began, name of the interval)."""
 
     def open(self, place: int) -> Int64:
-        """Positions of the samples of one batch that a stream may take in."""
+        """Positions of one batch's samples that streams may take in."""
         first, end = self._bounds[place : place + 2]
         return np.flatnonzero(self.outcomes[first:end] == Outcome.SCORED) + first
 
     def partition_of(self, position: int) -> Partition:
-        """Where a sample came from."""
+        """Partition of the sample at `position`."""
         return self.partitions[bisect_right(self._bounds, position) - 1]
 
     def apart(self) -> list[ScoredBatch]:
-        """[P] what was found of each batch."""
+        """[P] results of each batch."""
         alerts = sorted(self.alerts, key=lambda pair: pair[0])
         return [
             ScoredBatch(

@@ -1,11 +1,11 @@
-"""Which changes of alerts are sent to subscribers, and what the messages say.
+"""Which changes of alerts are sent to subscribers, and what the messages contain.
 
-An alert that begins within an interval of `alerts.mute` is held back: it is open, but nothing is sent. It is sent when
-it still fires at its stream's first sample after the interval, and never if it ends before. An alert that was sent
-before the interval began goes on as usual, its end included. All that is sent of an alert has the severity that it was
-first sent with: labels are an alert's identity.
+An alert that begins within an interval of `alerts.mute` is held back: it is open, but nothing is sent. If it still
+fires at its stream's first sample after the interval, it is sent then; if it ends before, it is never sent. An alert
+that was sent before the interval began continues as usual, including its end. All messages about an alert have the
+severity of the first one, because labels are an alert's identity.
 
-Where only a group's alert is told (`groups.alert_members`), those of its members are held back likewise.
+If only groups send alerts (`groups.alert_members: false`), those of their members are held back as well.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
 MUTED, GROUPS_OWN = 1, 2
-"""Column `alert.held`: why the alert is held back, beside the two of `ALERT_TOLD`. It is written as alerts begin."""
+"""Values of the column `alert.held` besides the two of `ALERT_TOLD`: why an alert that has begun is held back."""
 WARNING_TOLD, CRITICAL_TOLD = ALERT_TOLD
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A forecaster under the name that alerts give it."""
+    """A forecaster, and its name in alerts."""
 
     name: str
     forecaster: Forecaster
 
 
 class Due(NamedTuple):
-    """Which alerts, of the rows that were asked about."""
+    """Positions, among the rows asked about, of alerts that are due."""
 
     told: list[int]
-    """Positions whose alert begins, ends, or is no longer held back, and is to be sent."""
+    """Alerts to send, because they begin, end, or are no longer held back."""
     muted: list[tuple[int, str]]
-    """Positions whose alert begins and is held back, and the interval's name."""
+    """Alerts that begin muted, with the interval's name."""
 
 
 class Notifications:
-    """Makes the messages about the alerts of a stream table; writes its column `alert.held` and no other."""
+    """Makes the messages about the alerts of a stream table; writes only its column `alert.held`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Notifications:
         groups: Groups | None,
         critical_score: float,
     ) -> None:
-        """From `critical_score` on an alert is critical."""
+        """An alert is critical if its score is at least `critical_score`."""
         self._table = table
         self._rates = rates
         self._model_of = model_of
@@ -69,7 +69,7 @@ class Notifications:
         self._critical_score = critical_score
 
     def due(self, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> Due:
-        """What is to be sent; `before` and `status` are the alerts' before and after the samples at `times`."""
+        """What to send; `before` and `status` are the alerts' states before and after the samples at `times`."""
         held = self._table.columns["alert.held"]
         ends = status == AlertStatus.RESOLVED
         begins = (status == AlertStatus.FIRING) & (before != AlertStatus.FIRING)
@@ -97,7 +97,7 @@ class Notifications:
         return due
 
     def alert(self, partition: Partition, row: int, status: AlertStatus, time: float) -> Alert:
-        """The row's alert as it is now, changed to `status` by a sample at `time`."""
+        """The row's current alert, changed to `status` by a sample at `time`."""
         state, rows = self._table.columns, np.array([row], dtype=np.int64)
         key, model = self._table.key(row), self._model_of(partition)
         worst_time, value, expected, lower, upper, score = state["alert.worst"][row].tolist()
@@ -108,7 +108,7 @@ class Notifications:
             status=status,
             series=key,
             starts_at=starts_at,
-            # Of a group whose member's clock was ahead, what ended it may have come before what began it.
+            # If a member's clock was ahead, the end of a group's alert may lie before its start.
             ends_at=max(float(time), starts_at) if status == AlertStatus.RESOLVED else None,
             time=float(time),
             worst_time=worst_time,
@@ -131,15 +131,15 @@ class Notifications:
         )
 
     def ended(self, partition: Partition, rows: Rows) -> Iterator[Alert]:
-        """The alerts that subscribers know to be open, of streams that are forgotten: they end at the last sample."""
+        """Ends, as of the last sample, of the alerts of forgotten streams that subscribers know to be open."""
         return self._known_open(partition, rows, AlertStatus.RESOLVED)
 
     def open(self, partition: Partition) -> Iterator[Alert]:
-        """The alerts that subscribers know to be open, as they are at their stream's last sample."""
+        """The alerts that subscribers know to be open, as of their streams' last samples."""
         return self._known_open(partition, self._table.occupied(partition), AlertStatus.FIRING)
 
     def _known_open(self, partition: Partition, rows: Rows, status: AlertStatus) -> Iterator[Alert]:
-        """Those of these streams, as alerts that have come to `status`."""
+        """Alerts of these rows that subscribers know to be open, with the status `status`."""
         state = self._table.columns
         told = np.isin(state["alert.held"][rows], ALERT_TOLD)
         open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & told]
@@ -147,11 +147,11 @@ class Notifications:
             yield self.alert(partition, row, status, float(state[LATEST.name][row]))
 
     def _told(self, row: int) -> int:
-        """How the alert, which is sent for the first time, is remembered."""
+        """Value of `alert.held` for an alert that is sent for the first time: its severity."""
         return CRITICAL_TOLD if self._table.columns["alert.worst"][row, -1] >= self._critical_score else WARNING_TOLD
 
     def _are_groups_own(self, rows: Rows) -> Bool:
-        """[B] of which streams only the group's alert is told."""
+        """[B] whether only the group of the stream sends alerts."""
         if self._groups is None or self._groups.settings.alert_members:
             return np.zeros(len(rows), dtype=np.bool_)
         return np.asarray(self._table.columns[GROUP.name][rows] >= 0)

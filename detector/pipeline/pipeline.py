@@ -1,8 +1,10 @@
 """Samples in, verdicts and alerts out, round by round.
 
-For each round (at most one sample a stream) four steps in this order: score against the forecast made at the last
-sample, decide, learn, forecast. What comes out depends on the samples of a partition and their order only, not on how
-they were cut into batches. Shape legend: N samples of a batch, B rows of a round.
+A round has at most one sample per stream and takes four steps, in this order: score against the forecast made at the
+last sample, decide, learn, forecast. Results depend only on the samples of a partition and their order, not on how they
+were cut into batches.
+
+Shape legend: N samples of a batch, B rows of a round.
 """
 
 from __future__ import annotations
@@ -60,11 +62,11 @@ class Pipeline:
         freeze_seconds: float = math.inf,
         mutes: Mutes | None = None,
     ) -> None:
-        """`max_streams` of each partition; for the times see `StreamTable` and `screen`.
+        """`max_streams` is per partition; for the times see `StreamTable` and `screen`.
 
-        Errors made while an alert is firing teach a stream's forecaster nothing for good, unless it has been firing for
-        longer than `freeze_seconds`, in event time: then they are the new regime. An alert that `mutes` hold back is
-        expected, and is learnt from.
+        While an alert is firing, its stream's forecaster learns nothing lasting from its errors. After `freeze_seconds`
+        of event time they count as the new regime and are learned. An alert held back by `mutes` is expected, so it is
+        learned from at once.
         """
         self.forecaster = forecaster
         self.scorer = scorer
@@ -83,31 +85,31 @@ class Pipeline:
         self.freeze_seconds = freeze_seconds
         self.model = model
         self.models: dict[Partition, Model] = {}
-        """Partitions whose streams are forecast with other weights, of the same shape."""
+        """Partitions whose streams are forecast with other weights, for a network of the same shape."""
         self.recorder: Recorder | None = None
         self.onlooker: Onlooker | None = None
-        """Hears of every round: value, expectation, bounds, score and time of each row, and whose row it is."""
+        """Called for every round with its rows; their values, forecasts, bounds, scores and times; row -> series."""
         self.progress: Callable[[], object] = lambda: None
-        """Hears of every round: a batch may take minutes, where it has many samples of few streams."""
+        """Called after every round: a batch with many samples of few streams may take minutes."""
         self._usual = Model(model, forecaster)
         mutes = mutes or Mutes()
         self.notifications = Notifications(self.table, self.rates, self.model_of, mutes, groups, critical_score)
 
     def model_of(self, partition: Partition) -> Model:
-        """What forecasts the partition's streams."""
+        """The model that forecasts the partition's streams."""
         return self.models.get(partition, self._usual)
 
     def process(self, batch: SampleBatch, *, expire: bool = False) -> ScoredBatch:
-        """Verdicts for every sample, and the alerts that began or ended, in the order of the samples.
+        """Verdicts for all samples, and the alerts that began or ended, in the order of the samples.
 
-        With `expire`, streams that fell silent are forgotten, measured by the partition's event time, and their
-        open alerts end; sooner where the partition is full. Without it a stream starts anew only where it comes back:
-        for recordings of many ages at once.
+        With `expire`, streams that have fallen silent by the partition's event time are forgotten and their open alerts
+        end; sooner if the partition is full. Without it, a silent stream starts anew only when it comes back, which
+        suits recordings of different ages.
         """
         return self.process_together([batch], expire=expire)[0]
 
     def process_together(self, batches: Sequence[SampleBatch], *, expire: bool = False) -> list[ScoredBatch]:
-        """What `process` finds of each of these batches, which are of distinct partitions; their rounds are shared."""
+        """Results of `process` for each of these batches of distinct partitions, which share their rounds."""
         alike: dict[Model, list[int]] = {}
         for place, batch in enumerate(batches):
             alike.setdefault(self.model_of((batch.topic, batch.partition)), []).append(place)
@@ -120,7 +122,7 @@ class Pipeline:
         return [scored[place] for place in range(len(batches))]
 
     def _stretches(self, joined: Joined, place: int, *, expire: bool) -> Iterator[Int64]:
-        """Positions of a batch's samples, up to each look for idle streams; each stretch is done before the next."""
+        """Positions of a batch's samples up to each look for idle streams; process a stretch before asking for more."""
         partition, picks_N = joined.partitions[place], joined.open(place)
         while expire and (at := self.table.until_look(partition, joined.times[picks_N])) is not None:
             yield picks_N[:at]
@@ -132,7 +134,7 @@ class Pipeline:
         self.table.trim(partition)
 
     def _stretch(self, joined: Joined, stretches: Sequence[Int64 | None]) -> None:
-        """The next samples of each batch that has some left."""
+        """Process the next stretch of each batch that has one left."""
         parts = []
         for partition, picks in zip(joined.partitions, stretches, strict=True):
             if picks is not None and len(picks):
@@ -167,7 +169,7 @@ class Pipeline:
             self.progress()
 
     def _tell(self, joined: Joined, due: Due, picks: Int64, rows: Rows, times: Float64, status: Uint8) -> None:
-        """What is due of the alerts of these rows, by the samples `picks`."""
+        """Record the due alerts of these rows, which the samples at `picks` changed."""
         joined.muted += [(int(picks[at]), interval) for at, interval in due.muted]
         for at in due.told:
             pick, changed = int(picks[at]), AlertStatus(status[at])
@@ -227,7 +229,7 @@ class Pipeline:
             joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
 
     def _restart_idle(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
-        """A stream that comes back after the expiry is a new one; an alert it left open ends where it fell silent."""
+        """Start streams that come back after the expiry anew; an alert left open ends at the stream's last sample."""
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
@@ -237,7 +239,7 @@ class Pipeline:
             self.table.restart(rows[idle])
 
     def _begin_anew(self, forecaster: Forecaster, rows: Rows) -> None:
-        """A stream whose first samples had an absurd value among them is learnt from the present one on."""
+        """Start streams anew whose warmup was ruled by an absurd value; they learn from the current sample on."""
         state = self.table.columns
         anew = rows[self.scorer.began_absurdly(state, rows)]
         if len(anew):
@@ -245,7 +247,7 @@ class Pipeline:
             self.scorer.begin_anew(state, anew)
 
     def _expire_idle(self, joined: Joined, partition: Partition, pick: int) -> None:
-        """Before the sample `pick`, with which event time went on."""
+        """Forget idle and surplus streams before the sample at `pick`, which advanced event time."""
         now = self.table.event_time(partition).newest
         expired = self.table.idle_rows(partition, now)
         self._forget(joined, partition, pick, expired)
