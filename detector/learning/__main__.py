@@ -1,7 +1,7 @@
 """`python -m detector.learning FOLDER NICE`: one round of learning, as the worker starts it. See `files`.
 
-Runs at the given priority with one thread, and sleeps as much as its share of a core asks. Standard input is held open
-by the worker: when it closes, the worker is gone, and so is this process.
+Runs at the given niceness with one thread, and sleeps to stay within its share of a core. The worker holds standard
+input open: when it closes, the worker is gone and this process exits.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class Pace:
-    """Keeps this process to its share of a core, what it took to begin included."""
+    """Keeps this process to its share of a core, including its start."""
 
     def __init__(self, share: float, not_counted: float = 0.0) -> None:
         self._share = share
@@ -23,19 +23,19 @@ class Pace:
 
     @property
     def used(self) -> float:
-        """CPU seconds."""
+        """CPU seconds used, without those not counted."""
         return time.process_time() - self._not_counted
 
     def __call__(self) -> None:
-        """Sleep for as long as too much was used."""
+        """Sleep until no more than the share has been used."""
         due = self.used / self._share - (time.monotonic() - self._began)
         if due > 0:
             time.sleep(due)
 
 
 def end_with_worker(folder: Path) -> None:
-    """Wait for the worker's end of the pipe to close."""
-    # Not sys.stdin, whose lock a thread that never returns would hold at the end.
+    """Wait for the worker's end of the pipe to close, then exit."""
+    # Not sys.stdin: this thread would still hold its lock when the process exits.
     while os.read(0, 1):
         pass
     shutil.rmtree(folder, ignore_errors=True)
@@ -43,12 +43,12 @@ def end_with_worker(folder: Path) -> None:
 
 
 def main() -> None:
-    """Work, watched over; the worker reads the answer from the folder."""
+    """Do the work while a thread watches for the worker's end; the worker reads the answer from the folder."""
     folder, nice = Path(sys.argv[1]), int(sys.argv[2])
     threading.Thread(target=end_with_worker, args=(folder,), daemon=True).start()
     with suppress(OSError):  # where a sandbox forbids it, the share of a core still holds
         os.nice(nice)
-    # Here and not above: the watch over the worker begins before torch is loaded.
+    # Imported here so that the watch begins before torch is loaded.
     from detector.learning.work import work
 
     work(folder, Pace)

@@ -1,7 +1,7 @@
-"""What the network saw of some streams lately: a sample of them, the newest samples of each.
+"""The network's recent inputs: the newest samples of a random selection of streams.
 
-A stream's place in the sample depends on its row alone: the rows with the lowest hash are remembered, so that the
-sample is one of the whole fleet however it grew.
+Whether a stream is selected depends on its row alone: the rows with the lowest hashes are remembered, so the selection
+represents the whole fleet however it grew.
 
 Shape legend: B rows of one call, R rows of the table, S slots, T samples of a slot, W numbers of a sample.
 """
@@ -19,37 +19,37 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 WIDTH = FEATURES + 2
-"""The network's inputs, then the last value (from the stream's first one on), then its unit s."""
+"""The network's inputs, then the last value (relative to the stream's first one), then the unit s."""
 LAST, UNIT = FEATURES, FEATURES + 1
 NONE = -1
 
 
 class Buffer:
-    """A ring of samples for each of a bounded number of streams; `nbytes` is all that it ever takes."""
+    """A ring of samples for each of a bounded number of streams; takes at most `nbytes`."""
 
     def __init__(self, streams: int, samples: int) -> None:
         self.ring_STW: Float32 = np.zeros((streams, samples, WIDTH), np.float32)
         self.row_S: Int64 = np.full(streams, NONE)
-        """Whose samples they are; NONE for a slot that is free."""
+        """Row whose samples a slot holds; NONE for a free slot."""
         self.taken_S: Int64 = np.zeros(streams, np.int64)
-        """Samples of its stream that a slot has taken."""
+        """Samples that a slot has taken from its stream."""
         self.fresh_S: Int64 = np.zeros(streams, np.int64)
-        """Those among them since the last `mark`."""
+        """Samples taken since the last `mark`."""
         self._slot_R: Int64 = np.empty(0, np.int64)
 
     @property
     def streams(self) -> int:
-        """Slots."""
+        """Number of slots."""
         return len(self.ring_STW)
 
     @property
     def samples(self) -> int:
-        """Samples that a slot remembers."""
+        """Most samples that a slot holds."""
         return int(self.ring_STW.shape[1])
 
     @property
     def nbytes(self) -> int:
-        """Memory of the samples."""
+        """Memory of the samples in bytes."""
         return self.ring_STW.nbytes
 
     @property
@@ -58,12 +58,12 @@ class Buffer:
         return np.minimum(self.taken_S, self.samples)
 
     def ready(self, fresh: int) -> Int64:
-        """Slots that are at least half full and hold so many samples since the last `mark`."""
+        """Slots that are at least half full and have taken at least `fresh` samples since the last `mark`."""
         ready_S = (self.row_S != NONE) & (self.fresh_S >= fresh) & (self.length_S >= self.samples // 2)
         return np.flatnonzero(ready_S)
 
     def choose(self, rows: Rows) -> None:
-        """Remember as many as there is room for of the streams in `rows`, and no others."""
+        """Remember as many of the streams in `rows` as there is room for, and no others."""
         lowest = rows
         if len(rows) > self.streams:
             lowest = np.sort(rows[np.argpartition(_hash(rows), self.streams)[: self.streams]])
@@ -75,7 +75,7 @@ class Buffer:
         self._slot_R[fresh] = slots
 
     def forget(self, rows: Rows) -> None:
-        """What was remembered of these streams; their slots are free."""
+        """Discard what is remembered of these streams, and free their slots."""
         slots = self._slot_R[rows[rows < len(self._slot_R)]]
         slots = slots[slots != NONE]
         self._slot_R[self.row_S[slots]] = NONE
@@ -83,7 +83,7 @@ class Buffer:
         self.taken_S[slots] = self.fresh_S[slots] = 0
 
     def take(self, state: Columns, rows: Rows) -> None:
-        """The streams in `rows` have just learnt a sample: remember what the network is about to see of the chosen."""
+        """Remember the network's next inputs for the chosen streams among `rows`, which have just learned a sample."""
         self._reach(len(state["bank"]))
         slots_B = self._slot_R.take(rows)
         here = np.flatnonzero(slots_B != NONE)
@@ -92,7 +92,7 @@ class Buffer:
         slots = slots_B[here]
         bank = unpack(state, rows[here])
         inputs_FB, unit_B = features(bank)
-        # A row whose stream was forgotten may be another one's by now.
+        # A forgotten stream's row may belong to another one by now.
         self.taken_S[slots[bank[Slot.AGE] <= 1]] = 0
         at = self.taken_S[slots] % self.samples
         self.ring_STW[slots, at] = np.concatenate((inputs_FB, bank[Slot.LAST][None], unit_B[None])).T
@@ -100,11 +100,11 @@ class Buffer:
         self.fresh_S[slots] += 1
 
     def mark(self, slots: Int64) -> None:
-        """From here on samples of these slots are `fresh_S`."""
+        """Count `fresh_S` of these slots from here on."""
         self.fresh_S[slots] = 0
 
     def stretch(self, slot: int) -> Float32:
-        """[T, W] copy of what a slot holds, oldest first; T is its length."""
+        """[T, W] copy of a slot's samples, oldest first; T is their number."""
         length, taken = int(self.length_S[slot]), int(self.taken_S[slot])
         return np.ascontiguousarray(self.ring_STW[slot, np.arange(taken - length, taken) % self.samples])
 

@@ -1,7 +1,7 @@
-"""What the worker and its learning process hand each other: files in a folder of their own.
+"""The files that the worker and its learning process exchange, in a folder per round.
 
-The worker writes `stretches` (float32 [S, T, W], what the network saw of each stream, the oldest first), a file for
-each network that the streams are, were or could be forecast with, and `request.json`; the process answers with
+The worker writes `stretches` (float32 [S, T, W], the network's inputs for each stream, oldest first), a file for each
+network that the streams are, were or could be forecast with, and `request.json`. The process answers with
 `candidate.safetensors` and `answer.json`.
 """
 
@@ -21,38 +21,38 @@ from detector.learning.buffer import WIDTH
 Float32 = npt.NDArray[np.float32]
 
 _ZEROS = 1 << 20
-"""Bytes at a time."""
+"""Bytes written at a time."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the learning process is asked."""
+    """The request to the learning process."""
 
     shape: dict[str, str | int]
-    """Of the network."""
+    """Shape of the network."""
     samples: int
-    """That a slot holds at most: T."""
+    """T, the most samples that a slot holds."""
     lengths: list[int]
-    """Samples of each stream."""
+    """Number of samples of each stream."""
     running: list[str]
     """SHA-256 of the weights that each stream is forecast with."""
     networks: list[str]
     seed: int
-    """Of what is rehearsed: another one in every round."""
+    """Seed of the rehearsal, different in every round."""
     learning_rate: float
     cpu_share: float
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What it found."""
+    """The learning process's answer."""
 
     chosen: str | None
-    """`candidate`, the SHA-256 of another network, or None to go on as before."""
+    """`candidate`, the SHA-256 of another network, or None to keep the running ones."""
     loss: dict[str, float]
     cpu_seconds: float
 
 
 def stretches(folder: Path, streams: int, samples: int, mode: str = "r") -> Float32:
-    """[S, T, W] file of the folder: mode `w+` creates it, `r` reads it. Raises OSError where it has no room."""
+    """The folder's [S, T, W] file: mode `w+` creates it, `r` reads it. Raises OSError if the disk has no room."""
     path, shape = folder / "stretches", (streams, samples, WIDTH)
     if mode == "r":
         return np.memmap(path, np.float32, "r", shape=shape)
@@ -62,18 +62,18 @@ def stretches(folder: Path, streams: int, samples: int, mode: str = "r") -> Floa
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
-    """Make the disk keep `size` bytes: a write to a mapped page that it has no room for would end the process."""
+    """Reserve `size` bytes on disk: writing to a mapped page without disk space would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
-    zeros = bytes(_ZEROS)  # macOS has no such call
+    zeros = bytes(_ZEROS)  # macOS has no posix_fallocate
     for start in range(0, size, _ZEROS):
         file.write(zeros[: size - start])
     file.flush()
 
 
 def write_networks(folder: Path, networks: Mapping[str, bytes]) -> None:
-    """Name -> safetensors."""
+    """Write networks, given as name -> safetensors."""
     for name, tensors in networks.items():
         network_path(folder, name).write_bytes(tensors)
 
@@ -84,7 +84,7 @@ def network_path(folder: Path, name: str) -> Path:
 
 
 def write_request(folder: Path, request: Request) -> None:
-    """The last that the worker writes."""
+    """Write the request; the worker writes it last."""
     (folder / "request.json").write_bytes(msgspec.json.encode(request))
 
 
@@ -94,7 +94,7 @@ def read_request(folder: Path) -> Request:
 
 
 def write_answer(folder: Path, answer: Answer) -> None:
-    """The last that the process writes."""
+    """Write the answer; the process writes it last."""
     (folder / "answer.json").write_bytes(msgspec.json.encode(answer))
 
 

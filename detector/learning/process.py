@@ -1,4 +1,4 @@
-"""The learning process as the worker sees it: started, asked whether it is done, and ended with the worker."""
+"""The learning process as the worker sees it: started, polled, and ended with the worker."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ NICEST = 19
 
 
 class Process(Protocol):
-    """A round of learning under way."""
+    """The process of a round in progress."""
 
     def poll(self) -> int | None:
-        """Its exit status, None while it runs; never blocks."""
+        """Exit status, or None while it runs; never blocks."""
         ...
 
     def complaint(self) -> str:
-        """What it said last, after it failed."""
+        """Its last error output, after it failed."""
         ...
 
     def kill(self) -> None:
-        """End it; idempotent."""
+        """Kill it; idempotent."""
         ...
 
 
 class ChildProcess:
-    """`python -m detector.learning` over a folder. Raises OSError where it cannot be started."""
+    """`python -m detector.learning` on a folder. Raises OSError if it cannot be started."""
 
     def __init__(self, folder: Path, nice: int = NICEST) -> None:
         self._errors = folder / "errors"
@@ -47,7 +47,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """Of the child."""
+        """Process id of the child."""
         return self._child.pid
 
     def poll(self) -> int | None:
@@ -64,11 +64,11 @@ class ChildProcess:
         self._child.kill()
         self._child.wait()
         if self._child.stdin is not None:
-            self._child.stdin.close()  # not before: it would end by itself, for another reason
+            self._child.stdin.close()  # not before the kill: the child would exit by itself, with another status
 
 
 def children_seconds() -> float:
-    """CPU time of all child processes that ended."""
+    """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

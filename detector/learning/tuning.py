@@ -1,6 +1,7 @@
-"""A round of learning: a candidate is tuned on the older samples and judged on the newest, which it has not seen.
+"""A round of learning: tunes a candidate on the older samples and judges it on the newest, which it has not seen.
 
-It rehearses the curriculum meanwhile: who learns from a fleet that is steady forgets what to do when a level jumps.
+In between, the candidate rehearses the curriculum: a network that learns only from a steady fleet forgets how to handle
+a level that jumps.
 
 Shape legend: S streams, T samples, F features, W numbers of a remembered sample.
 """
@@ -28,27 +29,28 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 JUDGED_SHARE = 16
-"""One sample in so many that a slot can hold is judged on: the newest. A round follows a change this soon."""
+"""One sample in so many that a slot can hold, the newest ones, is used for judging. This is also how soon a round can
+reflect a change."""
 PASSES = 5
 CHUNK = 128
 BATCH = 32
-"""Streams of an update; with `CHUNK` it bounds the memory of a round. Small ones make the most of few samples."""
+"""Streams per update; with `CHUNK` it bounds the memory of a round. Small batches make the most of few samples."""
 REHEARSAL = 2_000_003
-"""Set apart from every training seed."""
+"""First part of the rehearsal's seed, different from every training seed."""
 MOST_REHEARSED = 256
 LARGEST_TARGET = 1e6
 LEAST_ERROR = 1e-3
-"""Errors below so many s count as alike."""
+"""Added to mean absolute errors, in units of s, so that differences between tiny errors do not count."""
 CANDIDATE = "candidate"
 
 
 def judged(samples: int) -> int:
-    """Of a slot's `samples`, those that are judged on."""
+    """How many of a slot's `samples` are used for judging."""
     return samples // JUDGED_SHARE
 
 
 class Record(NamedTuple):
-    """What became of each stream's judged samples; NaN where it has none."""
+    """A network's results on each stream's judged samples; NaN for streams without any."""
 
     loss_S: Float64
     """Mean loss."""
@@ -58,17 +60,17 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a round."""
+    """Result of a round."""
 
     chosen: str | None
-    """Name of the weights that should take over; None to go on with the running ones."""
+    """Name of the weights that should take over; None to keep the running ones."""
     loss: Mapping[str, float]
-    """Name -> mean loss over the judged samples; `running` is what each stream is forecast with."""
+    """Name -> mean loss over the judged samples; `running` stands for the weights that each stream is forecast with."""
     candidate: Backbone
 
 
 def windows_of(stretches: Sequence[Float32], samples: int) -> Windows:
-    """[T, W] of each stream as windows of `samples` steps that end together; what a short one lacks is masked."""
+    """Windows of `samples` steps, from [T, W] of each stream; they end together, and short ones are masked in front."""
     count = len(stretches)
     inputs = np.zeros((samples, count, FEATURES), np.float32)
     target, mask = np.zeros((samples, count), np.float32), np.zeros((samples, count), np.float32)
@@ -83,7 +85,7 @@ def windows_of(stretches: Sequence[Float32], samples: int) -> Windows:
 
 
 def rehearsal(seed: int, streams: int, samples: int) -> Windows:
-    """What a network must not forget: fresh streams of the curriculum, as many as are learnt from, to a limit."""
+    """New streams of the curriculum, which the network must not forget: as many as are learned from, up to a limit."""
     return record(*draw_streams([REHEARSAL, seed], min(streams, MOST_REHEARSED), samples))
 
 
@@ -95,9 +97,9 @@ def consider(
     learning_rate: float,
     pause: Callable[[], None] = lambda: None,
 ) -> Verdict:
-    """Tune a candidate from the weights that most streams run with, and judge it and the other `networks`.
+    """Tune a candidate, starting from the weights that most streams run with; judge it and all `networks`.
 
-    `running` names each stream's; `pause` is called between two steps of work.
+    `running` names each stream's weights; `pause` is called between two steps of work.
     """
     lead = max(sorted(set(running)), key=running.count)
     candidate = tune(networks[lead], windows, rehearsed, learning_rate, pause)
@@ -113,7 +115,7 @@ def consider(
 
 
 def _of_each(records: Mapping[str, Record], running: Sequence[str]) -> Record:
-    """What the weights that each stream runs with did."""
+    """The record of the weights that each stream runs with."""
     mine = [records[name] for name in running]
     return Record(
         np.array([record.loss_S[stream] for stream, record in enumerate(mine)]),
@@ -124,7 +126,7 @@ def _of_each(records: Mapping[str, Record], running: Sequence[str]) -> Record:
 def tune(
     backbone: Backbone, windows: Windows, rehearsed: Windows, learning_rate: float, pause: Callable[[], None]
 ) -> Backbone:
-    """A copy that has learnt from all but the judged samples, every other update from what it rehearses."""
+    """A copy that has learned from all but the judged samples, taking turns with the rehearsed ones."""
     steps = len(windows.target_TS) - judged(len(windows.target_TS)) - 1
     past = Windows(
         windows.inputs_TSF[:steps], windows.target_TS[:steps], windows.mask_TS[:steps], windows.unit_TS[:steps]
@@ -141,7 +143,7 @@ def tune(
 
 
 def record_of(backbone: Backbone, windows: Windows) -> Record:
-    """Of the judged samples; the ones before them warm the network up."""
+    """Record of a network on the judged samples; the samples before them warm it up."""
     first = len(windows.target_TS) - judged(len(windows.target_TS)) - 1
     losses, errors = [], []
     for start in range(0, windows.target_TS.shape[1], BATCH):
@@ -160,9 +162,9 @@ def record_of(backbone: Backbone, windows: Windows) -> Record:
 
 
 def beats(challenger: Record, running: Record) -> bool:
-    """Whether the mean loss over streams is lower by more than its standard error, and the error no larger.
+    """Whether the mean loss over streams is lower by more than its standard error, and the error is no larger.
 
-    Chance is no reason to change weights; nor is a scale that fits better, if forecasts are worse for it.
+    Neither chance nor a better-fitting scale with worse forecasts is a reason to change weights.
     """
     gain_S = running.loss_S - challenger.loss_S
     there = np.isfinite(gain_S)

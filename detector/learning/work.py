@@ -1,4 +1,4 @@
-"""What the learning process does: a round, from a folder's request to its answer."""
+"""The work of the learning process: one round, from a folder's request to its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detector.models.backbone import Backbone, Shape
 
 
 def work(folder: Path, pace: Callable[[float], Callable[[], None]]) -> None:
-    """Answer the request. `pace` makes, of a share of a core, what is called between two steps."""
+    """Answer the request. `pace` turns a share of a core into the function called between two steps."""
     torch.set_num_threads(1)
     request = files.read_request(folder)
     pause = pace(request.cpu_share)
