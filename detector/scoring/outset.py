@@ -1,8 +1,8 @@
 """A warmup dominated by one absurd value: a gauge before its first measurement, an overflow, another unit.
 
 During warmup nothing is judged and everything is learned. But deviations never forget, so one value far beyond all
-others would hide those for good. If the smallest or the largest number of the warmup is that far from the next one, the
-stream starts again after it.
+others would hide everything else for good. If the smallest or the largest number of the warmup is that far from the
+next one, the stream starts again after it.
 
 Shape legend: B rows of one call, K numbers of a stream.
 """
