@@ -1,4 +1,4 @@
-"""The demo: a simulated fleet with faults at known moments, and this machine, through the real worker."""
+"""The demo: the real worker on a simulated fleet, with faults at known times, and on this machine's metrics."""
 
 from detector.demo.run import DemoOptions, demo
 

@@ -1,4 +1,4 @@
-"""What the demo simulates, and when: history first, then one fault after the other."""
+"""What the demo simulates, and when: history first, then one fault after another."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ STEP_SECONDS = 10.0
 HISTORY_ROUNDS = 400
 ROUNDS_PER_SECOND = 4.0
 START_SECONDS = 8.0
-"""Of the duration, for the start and the history."""
+"""Part of the duration spent on the start and the history."""
 LEAST_SECONDS = 20.0
 MOST_SECONDS = 6 * 3_600.0
-"""The fleet is made at once: 23 MB an hour."""
+"""The whole fleet is generated beforehand: 23 MB per hour."""
 LAST_ROUNDS = 20
-"""No fault begins so close to the end that it could not be caught in time."""
+"""No fault begins this close to the end: it could not be caught in time."""
 FIRST_ROUNDS = 4
 SECONDS_PER_FAULT = 2.25
 HOST_INTERVAL_SECONDS = 0.5
 LISTEN = "127.0.0.1:9464"
-NEXT = 'Next: `detector backtest SERIES` on CSV files of your own, or your own Kafka topic: README.md, "Use it".'
+NEXT = 'Next: `detector backtest SERIES` on your own CSV files, or your own Kafka topic: README.md, "Use it".'
 
 Build = Callable[[Config, ExitStack, Source, tuple[AlertOutlet, ...]], Worker]
 OnSignals = Callable[[Callable[[], None]], AbstractContextManager[None]]
@@ -48,14 +48,14 @@ OnSignals = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How long, and what is shown."""
+    """How long to run, and what to show."""
 
     duration_seconds: float = 300.0
     seed: int = 1
     quiet: bool = False
-    """Show nothing; the summary is all that is wanted."""
+    """Show nothing; the caller wants only the summary."""
     listen: str | None = None
-    """Where /metrics is served; None for the usual port, or a free one where that is taken."""
+    """Where to serve /metrics; None for the usual port, or a free one if that is taken."""
 
 
 def demo(
@@ -63,8 +63,8 @@ def demo(
 ) -> DemoSummary:
     """Run the demo to its end or until a signal; `build` makes the worker. Raises DetectorError."""
     if not LEAST_SECONDS <= options.duration_seconds <= MOST_SECONDS:
-        needed = f"at least {LEAST_SECONDS:.0f} s are needed to learn and to show anything"
-        raise ConfigError("demo", [f"duration: {needed}, and {MOST_SECONDS:.0f} s are the most"])
+        needed = f"must be at least {LEAST_SECONDS:.0f} s, to learn and to show anything"
+        raise ConfigError("demo", [f"duration: {needed}, and at most {MOST_SECONDS:.0f} s"])
     console = console or Console()
     lively = console.is_terminal and not options.quiet
     started = clock.monotonic()
@@ -103,9 +103,9 @@ def demo(
 
 
 def _fleet(options: DemoOptions) -> Fleet:
-    """History without a fault, then one fault after the other, evenly with a little chance.
+    """History without a fault, then one fault after another, spaced evenly but for a little chance.
 
-    Nothing here depends on when the demo is run.
+    Nothing here depends on when the demo runs.
     """
     live_seconds = options.duration_seconds - START_SECONDS
     live = round(live_seconds * ROUNDS_PER_SECOND)
@@ -119,7 +119,7 @@ def _fleet(options: DemoOptions) -> Fleet:
 
 
 def _config(listen: str) -> Config:
-    """Every default but for the brokers, which the demo does without."""
+    """Every default, except for the log level and what would need brokers."""
     return checked(
         Config,
         {"sinks": {"kafka": {"enabled": False}}, "telemetry": {"listen": listen, "log_level": "error"}},
@@ -128,7 +128,7 @@ def _config(listen: str) -> Config:
 
 
 def _free(listen: str) -> str:
-    """`listen`, or a free port of the same host where somebody has that one already."""
+    """`listen`, or a free port of the same host if that one is taken."""
     host, _, port = listen.rpartition(":")
     for candidate in (int(port), 0):
         with socket.socket() as probe:
@@ -148,7 +148,7 @@ def _closing(summary: DemoSummary) -> str:
 
 
 class _Nowhere:
-    """The alerts were looked at when they were encoded."""
+    """Drops alerts: the scoreboard saw them when they were encoded."""
 
     def send(self, message: Message) -> None: ...
 

@@ -14,7 +14,7 @@ from detector.series import SeriesKey
 from detector.synthetic.fleet import Fleet, FleetFault
 
 GRACE_ROUNDS = 10
-"""An alert that begins this soon after a fault's last sample is of the fault: the way back to normal stands out too."""
+"""An alert this soon after a fault's last sample belongs to the fault: the return to normal stands out too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class DemoSummary:
 class Scoreboard:
     """Fed by the worker's thread; the view reads it from another one.
 
-    The machine's own metrics have no known truth: their alerts are shown and neither right nor false.
+    What is wrong in the machine's own metrics is unknown: their alerts are shown but not judged.
     """
 
     def __init__(self, fleet: Fleet, history_rounds: int, say: Callable[[str], None]) -> None:
@@ -56,7 +56,7 @@ class Scoreboard:
 
     @property
     def summary(self) -> DemoSummary:
-        """Of the faults that have begun."""
+        """Summary of the faults that have begun."""
         delay = median(self.delays.values()) if self.delays else None
         return DemoSummary(self._begun, len(self.delays), len(self.false_alerts), delay)
 
@@ -77,7 +77,7 @@ class Scoreboard:
             self.host_streams = len(batch)
 
     def encode(self, alert: Alert) -> Message:
-        """Stands where an encoder of alerts stands, and looks at each of them."""
+        """Take the place of an encoder, to see every alert."""
         if alert.status == AlertStatus.RESOLVED:
             self.firing.pop(alert.series, None)
             self._tell(f"normal  {alert.series}")

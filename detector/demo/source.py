@@ -1,4 +1,4 @@
-"""The simulated fleet as a source, in time-lapse, beside this machine's own metrics."""
+"""A source that plays the simulated fleet in time-lapse, next to this machine's own metrics."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from detector.synthetic.fleet import Fleet
 
 PARTITION: Partition = ("fleet", 0)
 BACKFILL_ROUNDS = 20
-"""History that is delivered with one poll."""
+"""History delivered per poll."""
 FASTEST_ROUNDS_PER_SECOND = 20.0
 
 
 class FleetSource:
     """A round is one sample of every stream. First the history at once, then the rest evenly until the deadline.
 
-    Where the history took long, the rest comes faster, so that the same rounds are seen on every machine; only one
-    that cannot keep up sees the deadline pass. `other` is polled in between and neither ends the source nor delays it.
+    If the history took long, the rest comes faster, so that every machine sees the same rounds; only one that cannot
+    keep up passes the deadline. `other` is polled in between, and neither ends nor delays the source.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class FleetSource:
         self._other.pause(partitions)
 
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
-        """The past of the demo is not kept."""
+        """Nothing to do: the demo does not keep its past."""
 
     def lineage(self, partition: Partition) -> Lineage:
         return UNKNOWN_LINEAGE
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """The demo remembers nothing."""
+        """Nothing to do: the demo stores no offsets."""
 
     def lag(self) -> Mapping[Partition, int]:
         return {}

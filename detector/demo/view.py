@@ -1,4 +1,4 @@
-"""The demo on a terminal: streams, throughput, faults, and what fires against what was expected."""
+"""The demo on a terminal: streams, throughput, faults, and firing alerts with what was expected."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from detector.records import Alert, Float64
 MOST_ALERTS = 12
 SPARK_ROUNDS = 24
 VALUE, BAND, SCORE = 10, 24, 5
-"""Columns of a terminal that such figures take at most: -1.234e+10, twice that with a word between, 999.9."""
+"""Terminal columns that such figures take at most: -1.234e+10, two of them with a word between, 999.9."""
 GAP = 3
-"""Columns of a terminal between two of the table."""
+"""Terminal columns between two columns of the table."""
 NAME_LEAST = 24
-"""Where a name would have less, the bars give way."""
+"""If a name would have less, the bars give way."""
 NAME_SHORTEST = 8
-"""Where a name would have less, the band gives way, too."""
+"""If a name would have less, the band gives way too."""
 RATE_SECONDS = 3.0
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -35,7 +35,7 @@ class View:
     def __init__(
         self, board: Scoreboard, metrics_url: str, deadline: float, clock: Clock, width: Callable[[], int]
     ) -> None:
-        """`width` tells the columns of the terminal, which may change."""
+        """`width` returns the columns of the terminal, which may change."""
         self._board = board
         self._width = width
         self._metrics_url = metrics_url
@@ -104,7 +104,7 @@ class View:
         return table
 
     def _left(self, columns: Mapping[str, int]) -> int:
-        """Of the terminal's width, what these columns leave to the name of a stream."""
+        """What these columns leave of the terminal's width for the name of a stream."""
         return self._width() - GAP * (len(columns) + 1) - sum(columns.values())
 
     def _lately(self, alert: Alert) -> str:
@@ -119,7 +119,7 @@ class View:
 
 
 def _line(text: str = "", style: str = "") -> Text:
-    """Text that never wraps: what a narrow terminal has no room for is cut off, with an ellipsis."""
+    """Text that never wraps: on a narrow terminal it ends in an ellipsis."""
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 

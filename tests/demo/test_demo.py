@@ -112,5 +112,5 @@ def test_the_port_that_was_asked_for_is_used_or_refused() -> None:
 
 
 def test_too_short_to_show_anything() -> None:
-    with pytest.raises(ConfigError, match="duration: at least 20 s"):
+    with pytest.raises(ConfigError, match="duration: must be at least 20 s"):
         run(DemoOptions(5.0), Console(file=io.StringIO()))
