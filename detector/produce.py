@@ -22,9 +22,9 @@ from detector.synthetic.fleet import USUAL_KINDS, Fleet, fleet
 
 FLUSH_SECONDS = 60.0
 MOST_SAMPLES = 100_000_000
-"""They are made at once: 16 bytes each."""
+"""All samples are generated beforehand, 16 bytes each."""
 SLICES_PER_SECOND = 20
-"""How evenly a rate is kept."""
+"""How evenly to keep a rate."""
 STDOUT = "-"
 
 
@@ -37,22 +37,22 @@ class ProduceOptions:
     output: str | None = None
     """File for JSON lines, `-` for standard output."""
     labels: Path | None = None
-    """File for the truth: a JSON line a fault, `{"labels", "kind", "start", "end"}`, with the times of its first and
+    """File for the labels: a JSON line per fault, `{"labels", "kind", "start", "end"}`, with the times of its first and
     last faulty sample."""
     streams: int = 100
     steps: int = 1_000
-    """Samples a stream."""
+    """Samples per stream."""
     step_seconds: float = 60.0
     """Event time between two samples of a stream."""
     start: float | None = None
-    """Event time of the first sample in unix seconds; None lets the last sample be of the moment when it is sent."""
+    """Event time of the first sample in unix seconds; None: as late as possible without samples ahead of the clock."""
     rate: float | None = None
-    """Samples a second, None for as many as possible."""
+    """Samples per second; None for as many as possible."""
     seed: int = 1
     faults: int = 0
     kinds: tuple[str, ...] = USUAL_KINDS
     fault_after: int | None = None
-    """First step at which a fault may begin; None for half of them."""
+    """First step at which a fault may begin; None for the middle step."""
     gaps: float = 0.0
     """Share of streams that miss samples now and then."""
 
@@ -68,17 +68,17 @@ class ProduceSummary:
 
     @property
     def samples_per_second(self) -> float:
-        """Over the whole run, the last acknowledgement included."""
+        """Over the whole run, including the last acknowledgement."""
         return self.samples / self.seconds if self.seconds > 0 else 0.0
 
 
 def produce(
     options: ProduceOptions, progress: Callable[[int], None], *, clock: Clock = time, sink: Sink | None = None
 ) -> ProduceSummary:
-    """Send everything and wait until it is acknowledged; `progress` is told how many samples were handed over.
+    """Send everything and wait until it is acknowledged; `progress` receives how many samples were handed over.
 
-    `sink` stands in for the one that the options describe. Raises ConfigError, SourceError's kin where the broker or
-    the topic is not there, DeliveryError.
+    `sink` replaces the one that the options describe. Raises ConfigError, DeliveryError, and a SourceError if the
+    broker or the topic is missing.
     """
     _check(options, sink)
     made = _fleet(options, clock.time())
@@ -98,12 +98,12 @@ def produce(
 
 
 def _check(options: ProduceOptions, sink: Sink | None) -> None:
-    """Raises ConfigError with everything that is wrong at once."""
+    """Raise ConfigError with everything that is wrong."""
     asked = f"{options.streams:,} x {options.steps:,}"
     rules = [
         (
             sink is not None or (options.topic is None) != (options.output is None),
-            "say where to: --topic or --output, one of them",
+            "choose where to write: either --topic or --output",
         ),
         (options.streams >= 1, f"streams: must be at least 1 (got {options.streams})"),
         (options.steps >= 2, f"steps: must be at least 2 (got {options.steps})"),
@@ -112,10 +112,10 @@ def _check(options: ProduceOptions, sink: Sink | None) -> None:
             f"streams, steps: at most {MOST_SAMPLES:,} samples fit into memory (got {asked})",
         ),
         (0 < options.step_seconds < math.inf, f"step-seconds: must be positive (got {options.step_seconds})"),
-        (options.start is None or math.isfinite(options.start), f"start: is no moment (got {options.start})"),
+        (options.start is None or math.isfinite(options.start), f"start: must be finite (got {options.start})"),
         (options.rate is None or 0 < options.rate < math.inf, f"rate: must be positive (got {options.rate})"),
-        (0 <= options.faults <= options.streams, f"faults: at most one a stream (got {options.faults})"),
-        (0 <= options.gaps <= 1, f"gaps: is a share between 0 and 1 (got {options.gaps})"),
+        (0 <= options.faults <= options.streams, f"faults: must be from 0 to one per stream (got {options.faults})"),
+        (0 <= options.gaps <= 1, f"gaps: must be a share from 0 to 1 (got {options.gaps})"),
         (1 <= _fault_after(options) < options.steps, f"fault-after: must be a step from 1 to {options.steps - 1}"),
     ]
     findings = [finding for holds, finding in rules if not holds]
@@ -146,7 +146,7 @@ def _fleet(options: ProduceOptions, now: float) -> Fleet:
 
 
 def _start(options: ProduceOptions, now: float) -> float:
-    """So that no sample is ahead of the clock when it is sent, and the last one is sent at its own time."""
+    """The latest start with which no sample is ahead of the clock when it is sent."""
     steps = options.steps - 1
     wall_seconds = steps * options.streams / options.rate if options.rate else 0.0
     return min(now, now + wall_seconds - steps * options.step_seconds)
@@ -169,7 +169,7 @@ def _write_labels(made: Fleet, path: Path) -> None:
 
 
 def _slice(options: ProduceOptions) -> int:
-    """Samples between two looks at the clock."""
+    """Samples between two readings of the clock."""
     if options.rate is None:
         return options.streams
     return max(1, min(options.streams, int(options.rate / SLICES_PER_SECOND)))
@@ -194,7 +194,7 @@ def _messages(made: Fleet, most: int) -> Iterator[list[Message]]:
 
 
 def _paced(slices: Iterator[list[Message]], rate: float | None, clock: Clock) -> Iterator[list[Message]]:
-    """Each slice when it is due; when sending cannot keep up, nothing waits."""
+    """Yield each slice when it is due, or at once if sending cannot keep up."""
     started, sent = clock.monotonic(), 0
     for messages in slices:
         if rate is not None:
@@ -215,15 +215,15 @@ def _open(options: ProduceOptions, stack: ExitStack) -> Sink:
     except TopicMissing as exc:
         brokers = ", ".join(options.kafka.bootstrap_servers)
         raise TopicMissing(
-            f"--topic: {options.topic} does not exist at {brokers}; create it, or let "
-            "`detector admin init -c FILE --input-partitions N` do so, where it is an input of that configuration"
+            f"--topic: {options.topic} does not exist at {brokers}; create it or, if it is an input of a "
+            "configuration, run `detector admin init -c FILE --input-partitions N`"
         ) from exc
     stack.callback(sink.close, FLUSH_SECONDS)
     return sink
 
 
 class _LineSink:
-    """Message values as lines of a file."""
+    """Writes message values as lines of a file."""
 
     def __init__(self, path: str, stack: ExitStack) -> None:
         self._path = "standard output" if path == STDOUT else path
@@ -245,10 +245,10 @@ class _LineSink:
         self._do(self._file.flush)
 
     def close(self, timeout_seconds: float) -> None:
-        """The file is closed by the stack that it was opened on."""
+        """Nothing to do: the stack closes the file."""
 
     def _close(self) -> None:
-        with suppress(OSError):  # told already, when it was written or flushed
+        with suppress(OSError):  # already reported by a write or flush
             self._file.close()
 
     def _do(self, write: Callable[[], object]) -> None:

@@ -28,11 +28,11 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     [
         (("produce", "--topic", "t", "--bootstrap", "broker"), 2, "'broker' is not host:port"),
         (("produce", "--topic", "t", "--bootstrap", "a:9092,b"), 2, "bootstrap_servers.1: 'b' is not host:port"),
-        (("produce", "--topic", "t", "--output", "f"), 2, "say where to: --topic or --output, one of them"),
+        (("produce", "--topic", "t", "--output", "f"), 2, "choose where to write: either --topic or --output"),
         (("produce", "--output", "-", "--start", "soon"), 2, "'soon' is not a time like 2026-11-01T00:00Z"),
         (("produce", "--output", "-", "--start", "inf"), 2, "'inf' is not a time like"),
         (("demo", "--listen", "9464"), 2, "telemetry.listen: '9464' is not host:port"),
-        (("demo", "--duration", "nan"), 2, "duration: at least 20 s"),
+        (("demo", "--duration", "nan"), 2, "duration: must be at least 20 s"),
         (("replay", "/dev", "--scores", "s", "-c", "/nowhere/c.yaml"), 2, "/nowhere/c.yaml: 1 error"),
         (("train", "--topic", "t", "--output", "/tmp/w"), 2, "with --topic, give the time to read from"),
         (("train", "--synthetic", "--output", "/tmp"), 2, "/tmp is a folder; give the path of a weights file"),
@@ -148,10 +148,10 @@ def test_the_offset_of_inspect_belongs_to_a_stream() -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("", "no sample in there to start with"),
+        ("", "no sample to start with"),
         (
             '{"name": "a", "timestamp": 1700000000, "value": 1}\n{"name": "a", "value": "much"}\n[1\n',
-            "2 lines cannot be decoded as decoder.type json says, the first is line 2 of past (value: ",
+            "2 lines cannot be decoded with decoder.type json, the first is line 2 of past (value: ",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_files_without_a_row_that_can_be_read_are_an_error(
     for name in ("x.csv", "y.csv"):
         (tmp_path / name).write_text("timestamp,value\n" + rows)
     assert exit_of(monkeypatch, command[0], str(tmp_path), command[1], str(tmp_path / "out")) == 1
-    assert "x.csv and 1 more: no row `timestamp,value` that can be read" in capsys.readouterr().err
+    assert "x.csv and 1 more: no readable row `timestamp,value`" in capsys.readouterr().err
 
 
 INTERRUPTED_WHILE_IMPORTING = """

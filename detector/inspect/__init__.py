@@ -1,1 +1,1 @@
-"""A look into stored state, while a worker may be at work: what there is, how old, how large, whole or damaged."""
+"""Looks into stored state, even while workers run: what there is, how old, how large, whole or damaged."""

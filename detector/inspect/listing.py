@@ -1,4 +1,4 @@
-"""Many streams of a snapshot, a line each."""
+"""Many streams of a snapshot, one line each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detector.streams.table import LATEST
 
 @dataclass(frozen=True, slots=True)
 class ListedStream:
-    """What one wants to know of a stream among others; None where its columns are another version's."""
+    """A stream in a list; fields are None if another version wrote its columns."""
 
     topic: str
     partition: int
@@ -42,7 +42,7 @@ class ListedStream:
 def matching(
     stored: Stored, snapshot: Snapshot, pattern: str, pipeline: Pipeline, *, firing: bool
 ) -> Iterator[ListedStream]:
-    """Streams whose `name{label="value"}` fits `pattern` (`*` and `?`), all or only those whose alert fires."""
+    """Streams whose `name{label="value"}` matches `pattern` (`*` and `?`): all, or only those with a firing alert."""
     for _, group in groupby(streams(stored, snapshot), key=lambda found: found[2].block.number):
         entries = [(key, row, read) for key, row, read in group if fnmatchcase(str(key), pattern)]
         if entries:
@@ -59,7 +59,7 @@ def _listed(
     read: StoredBlock,
     pipeline: Pipeline,
 ) -> Iterator[ListedStream]:
-    """Asks the parts of the pipeline for all rows of a block at once."""
+    """Ask the parts of the pipeline about all rows of a block at once."""
     topic, partition = stored.partition
     names = [ListedStream(topic, partition, snapshot.offset, str(key), key.fingerprint) for key in keys]
     if layout(read.fields) != layout(pipeline.table.fields):

@@ -1,4 +1,4 @@
-"""The questions of `detector inspect`, put to the configured store."""
+"""Answers the questions of `detector inspect` from the configured store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from detector.state import READERS
 from detector.state.survey import Survey, at_offset, survey
 
 ATTEMPTS = 3
-"""A worker may delete an old snapshot while it is looked at."""
+"""More than one, because a worker may delete an old snapshot while it is read."""
 
 
 def surveys(config: Config, partition: Partition | None) -> list[Survey]:
-    """All partitions, or one. Raises StateMissing where nothing is stored."""
+    """Survey all partitions, or one. Raises StateMissing if nothing is stored."""
     with reader_of(config) as reader:
         if partition is None:
             found = [_settled(reader, one.partition, survey(one)) for one in reader.partitions()]
@@ -39,7 +39,7 @@ def surveys(config: Config, partition: Partition | None) -> list[Survey]:
 
 
 def _place(config: Config) -> str:
-    """The configured store as one finds it; a relative folder depends on where one stands."""
+    """Where the configured store is; a folder as an absolute path, which does not depend on the current one."""
     if config.state.type == "kafka":
         return f"the topic {config.state.kafka.topic}"
     return f"the folder {Path(config.state.directory.path).absolute()}"
@@ -48,7 +48,7 @@ def _place(config: Config) -> str:
 def streams(
     config: Config, partition: Partition | None, wanted: str, offset: int | None, pipeline: Pipeline
 ) -> list[StoredStream]:
-    """The stream in every partition that has it. Raises StateMissing where none does."""
+    """Find the stream in every partition that has it. Raises StateMissing if none does."""
     found: list[StoredStream] = []
     missing: list[str] = []
     others: list[str] = []
@@ -64,7 +64,7 @@ def streams(
         near = get_close_matches(wanted, others, n=3, cutoff=0.5)
         missing.append(
             f"no stream {wanted} among {len(others)} in {_place(config)}"
-            + (f"; there are {', '.join(near)}" if near else "; write it as alerts do, with all of its labels")
+            + (f"; similar: {', '.join(near)}" if near else "; write it as alerts do, with all its labels")
         )
     if not found:
         raise StateMissing(
@@ -76,7 +76,7 @@ def streams(
 def listed(
     config: Config, partition: Partition | None, pattern: str, pipeline: Pipeline, *, firing: bool
 ) -> list[ListedStream]:
-    """Streams that fit a pattern, in every partition or one. Raises StateMissing where nothing is stored."""
+    """List streams that match a pattern, in all partitions or one. Raises StateMissing if nothing is stored."""
     found: list[ListedStream] = []
     snapshots = 0
     with reader_of(config) as reader:
@@ -108,11 +108,11 @@ def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
 
 
 def nothing_fits(pattern: str | None, *, firing: bool) -> str:
-    """What to say of an empty list."""
+    """The message for an empty list."""
     if pattern is None:
         return "no alert was firing at the last checkpoint"
-    which = "no stream whose alert fires" if firing else "no stream"
-    return f"{which} fits {pattern} with all of its name and labels; try '*{pattern.strip('*')}*'"
+    which = "no stream with a firing alert" if firing else "no stream"
+    return f"{which} matches {pattern} with its whole name and labels; try '*{pattern.strip('*')}*'"
 
 
 def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
@@ -124,15 +124,15 @@ def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
 
 
 def require_whole(found: Sequence[Survey]) -> None:
-    """Raises StateDamaged where a partition has snapshots and none can be restored."""
+    """Raise StateDamaged if a partition has snapshots but none can be restored."""
     lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.whole is None]
     if lost:
-        raise StateDamaged(f"no snapshot is whole of {', '.join(lost)}")
+        raise StateDamaged(f"no whole snapshot of {', '.join(lost)}")
 
 
 @contextmanager
 def reader_of(config: Config) -> Iterator[StateReader]:
-    """A look into the configured store. Raises StateMissing where none is configured."""
+    """Open the configured store for reading. Raises StateMissing if none is configured."""
     make = READERS.get(config.state.type)
     if make is None:
         raise StateMissing(f"state.type is {config.state.type}: nothing is stored")
@@ -144,7 +144,7 @@ def reader_of(config: Config) -> Iterator[StateReader]:
 
 
 def _settled(reader: StateReader, partition: Partition, found: Survey) -> Survey:
-    """Looked at again where something is damaged: it may just have been deleted."""
+    """Survey again while something is damaged: it may just have been deleted."""
     for _ in range(ATTEMPTS - 1):
         if all(snapshot.damaged is None for snapshot in found.snapshots):
             break

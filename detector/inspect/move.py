@@ -1,4 +1,4 @@
-"""What `detector state` does, between the configured store and a file."""
+"""The commands of `detector state`, between the configured store and a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detector.state.transfer import earlier, put, revert_to
 
 
 def export_to(config: Config, archive: Path, partition: Partition | None, *, force: bool) -> list[str]:
-    """All partitions or one to a file; what was done. Raises StateOccupied, StateMissing, StateDamaged."""
+    """Export all partitions or one; returns what was done. Raises StateOccupied, StateMissing, StateDamaged."""
     if archive.exists() and not force:
         raise StateOccupied(f"{archive} exists; --force replaces it")
     with reader_of(config) as reader:
@@ -32,7 +32,7 @@ def export_to(config: Config, archive: Path, partition: Partition | None, *, for
 
 
 def exported(reader: StateReader, group: str, archive: Path, partition: Partition | None) -> list[Survey]:
-    """Tried again where something is damaged: a worker may just have deleted an old snapshot. Raises StateError."""
+    """Export, again while something is damaged: a worker may just have deleted an old snapshot. Raises StateError."""
 
     def stored() -> Iterator[Stored]:
         return reader.partitions() if partition is None else iter([reader.open(partition)])
@@ -46,7 +46,7 @@ def exported(reader: StateReader, group: str, archive: Path, partition: Partitio
 def import_from(
     config: Config, archive: Path, partition: Partition | None, *, at: int | None, force: bool, while_running: bool
 ) -> list[str]:
-    """A file into the store; what was done. Raises StateError, SourceError."""
+    """Import a file into the store; returns what was done. Raises StateError, SourceError."""
     with ExitStack() as stack:
         _, held = stack.enter_context(opened(archive))
         chosen = [stored for stored in held if partition in (None, stored.partition)]
@@ -60,13 +60,13 @@ def import_from(
             _require_room(store, chosen)
         timeout_seconds = config.state.flush_timeout_seconds
         return [
-            _told(one, "goes on at", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
+            _told(one, "resumes at", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
             for one in chosen
         ]
 
 
 def revert(config: Config, partition: Partition | None, *, at: int | None, while_running: bool) -> list[str]:
-    """The store back to an earlier snapshot; what was done. Raises StateError, SourceError."""
+    """Revert the store to an earlier snapshot; returns what was done. Raises StateError, SourceError."""
     with ExitStack() as stack:
         reader = stack.enter_context(reader_of(config))
         held = list(reader.partitions()) if partition is None else [reader.open(partition)]
@@ -83,7 +83,7 @@ def revert(config: Config, partition: Partition | None, *, at: int | None, while
 
 @contextmanager
 def store_of(config: Config, *, while_running: bool) -> Iterator[StateStore]:
-    """The configured store, when nobody else writes to it."""
+    """Open the configured store. Raises StateMissing and, unless `while_running`, StateOccupied if workers run."""
     if not while_running:
         _require_nobody(config)
     store = STORES[config.state.type](config)
@@ -105,13 +105,13 @@ def _require_nobody(config: Config) -> None:
         noun = "member" if len(members) == 1 else "members"
         raise StateOccupied(
             f"group {group} has {len(members)} running {noun} ({', '.join(members[:3])}): stop all first. One with a "
-            f"group_instance_id counts for {config.source.kafka.session_timeout_seconds:g} s after its end. "
-            "--while-running goes on all the same"
+            f"group_instance_id still counts for {config.source.kafka.session_timeout_seconds:g} s after its end. "
+            "--while-running skips this check"
         )
 
 
 def _require_room(store: StateStore, chosen: Sequence[Stored]) -> None:
-    """Before anything is written: all partitions, or none."""
+    """Check before anything is written: import all partitions, or none."""
     full = [f"{one.partition[0]}/{one.partition[1]}" for one in chosen if store.open(one.partition)]
     if full:
         raise StateOccupied(f"there is state of {', '.join(full)} in the store; --force replaces it")

@@ -1,4 +1,4 @@
-"""What was found in a store, for people and as JSON."""
+"""Renders what was found in a store, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from detector.inspect.stream import StoredStream
 from detector.records import rfc3339
 from detector.state.survey import Snapshot, Survey
 
-SKILL_NOTE = " (the network's error over that of repeating the last value: below 1 it helps)"
+SKILL_NOTE = " (the network's error relative to repeating the last value: below 1, it helps)"
 _AGES = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def as_json(found: Sequence[Survey] | Sequence[StoredStream] | Sequence[ListedStream]) -> str:
-    """One JSON array; what is not finite is null, since JSON has no words for it."""
+    """One JSON array; numbers that are not finite become null, because JSON cannot express them."""
     return json.dumps([_plain(asdict(one)) for one in found], indent=2)
 
 
@@ -34,7 +34,7 @@ def overview(surveys: Iterable[Survey], now: float) -> Iterator[str]:
 
 
 def partition(one: Survey, now: float) -> Iterator[str]:
-    """The snapshots of a partition, and the blocks of the newest."""
+    """The snapshots of a partition, and the blocks of the newest whole one, or else of the newest."""
     yield from overview([one], now)
     yield f"other blobs: {one.other_blobs}"
     if not one.snapshots:
@@ -43,7 +43,7 @@ def partition(one: Survey, now: float) -> Iterator[str]:
     if newest.topic_id:
         yield f"topic id: {newest.topic_id}, leader epoch: {newest.leader_epoch}"
     for number, sha256 in enumerate(newest.learnt_weights):
-        yield f"learnt weights, {'in use' if number == 0 else 'before those'}: {sha256}"
+        yield f"learned weights, {'in use' if number == 0 else 'before those'}: {sha256}"
     yield "made with: " + ", ".join(f"{name} {value}" for name, value in newest.fingerprint.items())
     yield ""
     yield f"blocks of the snapshot at {newest.offset}:"
@@ -56,7 +56,7 @@ def partition(one: Survey, now: float) -> Iterator[str]:
 
 
 def listing(found: Iterable[ListedStream]) -> Iterator[str]:
-    """A table, a stream a line; under SKILL the network's error over that of repeating the last value."""
+    """A table with one line per stream; SKILL is the network's error relative to repeating the last value."""
     rows: list[tuple[str, ...]] = [
         ("SERIES", "PARTITION", "NEWEST SAMPLE", "VALUE", "SAMPLES", "FORECASTER", "SKILL", "ALERT")
     ]
@@ -77,7 +77,7 @@ def stream(found: StoredStream) -> Iterator[str]:
     where = f"{found.topic}/{found.partition}, snapshot at {found.offset}, block {found.block}, row {found.row}"
     lines: list[tuple[str, ...]] = [("stored in", where), ("fingerprint", found.fingerprint)]
     if found.meaning is None:
-        note = "of another version's columns; --json shows them as they are stored"
+        note = "in another version's columns; --json shows them as they are stored"
         yield from _table([*lines, ("state", note)])
         return
     for name, value in found.meaning.items():

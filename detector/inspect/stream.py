@@ -34,13 +34,13 @@ class StoredStream:
     fingerprint: str
     labels: dict[str, str]
     meaning: dict[str, Any] | None
-    """What this version makes of its columns; None where they are another version's."""
+    """What its columns mean; None if another version wrote them."""
     columns: dict[str, Any]
     """Every column as it is stored."""
 
 
 def find(stored: Stored, snapshot: Snapshot, wanted: str, pipeline: Pipeline, others: list[str]) -> StoredStream | None:
-    """The stream of a fingerprint, or of `name{label="value"}`, labels in any order. The rest goes to `others`."""
+    """Find a stream by fingerprint, or `name{label="value"}` with labels in any order. Others go to `others`."""
     names = {wanted, _in_order(wanted)}
     for key, row, read in streams(stored, snapshot):
         if key.fingerprint in names or str(key) in names:
@@ -78,7 +78,7 @@ def _described(
 
 
 def _meaning(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
-    """Asks the parts of the pipeline, none of which write here."""
+    """Ask the parts of the pipeline; none of them writes here."""
     state, rows = read.block.columns, np.array([row], dtype=np.int64)
     latest, status = float(state[LATEST.name][row]), AlertStatus(int(state["alert.status"][row]))
     forecaster = pipeline.forecaster
@@ -118,7 +118,7 @@ def _expectation(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, A
 
 
 def time_text(unix_seconds: float) -> str | None:
-    """RFC 3339; None for what never was."""
+    """RFC 3339 text; None for a time that never was."""
     return rfc3339(unix_seconds) if np.isfinite(unix_seconds) else None
 
 

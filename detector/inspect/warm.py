@@ -1,8 +1,8 @@
-"""`detector state warm`: history in files becomes the state of streams, as if a worker had read it.
+"""`detector state warm`: turns history in files into the state of streams, as if a worker had read it.
 
-The samples of all files are put in the order of their times, go through the pipeline under the partition where the
-worker will find their series, and are stored as a snapshot at the offset where the group reads on. Alerts that begin in
-history are held back; one that is still open is sent at its stream's first sample, as behind `alerts.not_before`.
+The samples of all files are sorted by time, go through the pipeline under the partition where the worker will find
+their series, and are stored as a snapshot at the offset where the group resumes. Alerts that begin in history are held
+back; one that is still open is sent at its stream's first sample, as after `alerts.not_before`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLUMNS = ("series", "times", "values", "kinds", "outcomes", "offsets", "record_
 
 
 def quiet(config: Config) -> Config:
-    """The configuration of a pipeline that tells nobody of what it finds."""
+    """The configuration of a pipeline that sends no alerts."""
     return config.model_copy(update={"alerts": config.alerts.model_copy(update={"not_before": END_OF_HISTORY})})
 
 
@@ -51,9 +51,9 @@ def warm_from(
     force: bool,
     while_running: bool,
 ) -> list[str]:
-    """Lines of `files`, decoded as configured, into the configured store; what was done.
+    """Load the lines of `files`, decoded as configured, into the configured store; returns what was done.
 
-    `pipeline` is that of `quiet(config)`. All samples are held in memory, some 60 bytes each. Raises SourceError,
+    `pipeline` is that of `quiet(config)`. All samples are held in memory, about 60 bytes each. Raises SourceError,
     StateError.
     """
     from detector.sources.kafka.places import places
@@ -79,7 +79,7 @@ def warm_from(
             store.delete(partition, names)
         store.flush(config.state.flush_timeout_seconds)
     return [
-        f"{name}/{number} goes on at offset {offset}, {pipeline.table.streams_of((name, number))} streams"
+        f"{name}/{number} resumes at offset {offset}, {pipeline.table.streams_of((name, number))} streams"
         for (name, number), (offset, _) in found.items()
     ]
 
@@ -87,12 +87,14 @@ def warm_from(
 def _only_topic(target: Config) -> str:
     kafka = target.source.kafka
     if target.source.type != "kafka" or len(kafka.topics) != 1:
-        raise SourceError("history can be given to one topic: set source.type to kafka, and one of source.kafka.topics")
+        raise SourceError(
+            "history can be loaded for one topic: set source.type to kafka, and one of source.kafka.topics"
+        )
     return kafka.topics[0]
 
 
 def _lanes(config: Config, partitions: int, index: SeriesIndex) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """[series] the partition where a worker finds it."""
+    """[series] the partition where a worker will find it."""
     if is_routed(config):
         by = config.groups.by
         return np.array([lane_of(index.key(handle), partitions, by) for handle in range(len(index))], dtype=np.int64)
@@ -105,7 +107,7 @@ def _lanes(config: Config, partitions: int, index: SeriesIndex) -> np.ndarray[tu
 
 
 def _read(config: Config, files: Sequence[Path], index: SeriesIndex) -> SampleBatch:
-    """All samples of the files in the order of their times."""
+    """All samples of the files, sorted by time."""
     source = FileSource([str(path) for path in files], time, suffixes=SUFFIXES[config.decoder.type])
     decoder = make_decoder(config.decoder)
     parts: list[SampleBatch] = []
@@ -118,11 +120,11 @@ def _read(config: Config, files: Sequence[Path], index: SeriesIndex) -> SampleBa
             rejects += [f"line {one.offset} of {batch.topic} ({one.reason}: {one.detail})" for one in samples.rejects]
     if rejects:
         raise SourceError(
-            f"{', '.join(map(str, files))}: {len(rejects)} lines cannot be decoded as decoder.type "
-            f"{config.decoder.type} says, the first is {rejects[0]}; history is taken whole or not at all"
+            f"{', '.join(map(str, files))}: {len(rejects)} lines cannot be decoded with decoder.type "
+            f"{config.decoder.type}, the first is {rejects[0]}; history is loaded completely or not at all"
         )
     if not any(map(len, parts)):
-        raise SourceError(f"{', '.join(map(str, files))}: no sample in there to start with")
+        raise SourceError(f"{', '.join(map(str, files))}: no sample to start with")
     times = np.concatenate([part.times for part in parts])
     order = np.argsort(times, kind="stable")
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in COLUMNS}
@@ -136,7 +138,7 @@ def _play(
     picks: np.ndarray[tuple[int], np.dtype[np.int64]],
     index: SeriesIndex,
 ) -> None:
-    """These samples through the pipeline, as records of the partition."""
+    """Run these samples through the pipeline, as records of the partition."""
     theirs = pipeline.table.series(partition)
     for first in range(0, len(picks), BATCH_SAMPLES):
         some = picks[first : first + BATCH_SAMPLES]
@@ -148,7 +150,7 @@ def _play(
 
 
 def _store(snapshots: Snapshots, found: Mapping[Partition, tuple[int, Lineage]], timeout_seconds: float) -> None:
-    """A snapshot of each partition: blocks, then what makes a snapshot of them."""
+    """Write a snapshot of each partition: the blocks, then the manifest that makes them a snapshot."""
     offsets = {partition: offset for partition, (offset, _) in found.items()}
     lineages = {partition: lineage for partition, (_, lineage) in found.items()}
     with snapshots.cut(offsets, lineages, swap=False) as cuts:

@@ -57,7 +57,7 @@ def import_from(
 
 def test_a_round_trip_is_equal_to_the_byte(stocked: Path, archive: Path, tmp_path: Path) -> None:
     said = import_from(directory_config(tmp_path / "new"), archive)
-    assert said == ["metrics/0 goes on at offset 80, 300 streams", "metrics/1 goes on at offset 80, 3 streams"]
+    assert said == ["metrics/0 resumes at offset 80, 300 streams", "metrics/1 resumes at offset 80, 3 streams"]
     assert blobs(tmp_path / "new") == blobs(stocked)
     move.export_to(directory_config(tmp_path / "new"), tmp_path / "again.tar", A, force=False)
     with opened(tmp_path / "again.tar") as (index, (only,)):
