@@ -118,7 +118,7 @@ class HttpClient:
         said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
         if 300 <= status < 400:
             where = _first_line(answer.location)
-            said += f"; it redirects to {origin(where) if words.secret_path else where}: name that in {words.address}"
+            said += f"; it redirects to {origin(where) if words.secret_path else where}; use that in {words.address}"
         elif status in (401, 403):
             said += f"; check {words.section}.{words.credentials}"
         elif status in (404, 405, 410):
@@ -190,7 +190,7 @@ class HttpClient:
         try:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except UnicodeDecodeError as exc:
-            raise DeliveryError(f"{self._words.section}.{key}: {path} is no text in UTF-8") from exc
+            raise DeliveryError(f"{self._words.section}.{key}: {path} is not UTF-8 text") from exc
         except OSError as exc:
             raise DeliveryError(f"{self._words.section}.{key}: {path} cannot be read: {exc}") from exc
 
@@ -213,10 +213,10 @@ class HttpClient:
     def _trouble(self, exc: Exception, parts: SplitResult, connection: TimedConnection) -> str:
         words = self._words
         if isinstance(exc, ssl.SSLCertVerificationError):
-            return f"does not prove to be it ({exc.verify_message}); check {words.section}.ca_file and the name"
+            return f"certificate rejected ({exc.verify_message}); check {words.section}.ca_file and host name"
         if isinstance(exc, TimeoutError) and exc.errno is None:
             within = f"{self._section.timeout_seconds:g} s ({words.section}.timeout_seconds)"
-            cause = f"within {within}, the time was up while {connection.deadline.step}"
+            cause = f"within {within}: timed out while {connection.deadline.step}"
         else:
             told = _first_line(str(exc))
             shown = f": {told}" if told and not self._repeats(str(exc), parts) else ""

@@ -54,7 +54,7 @@ class TimedConnection(http.client.HTTPConnection):
                 self._socket, server_hostname=self.host, do_handshake_on_connect=False
             )
             self._use(self._socket)
-            self._socket.settimeout(self.deadline.left("agreeing on TLS"))
+            self._socket.settimeout(self.deadline.left("negotiating TLS"))
             self._socket.do_handshake()
 
     def abort(self) -> None:

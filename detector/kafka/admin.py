@@ -54,9 +54,9 @@ class KafkaAdmin:
         except kafka_errors.UnknownTopicOrPartitionError:
             return []
         except kafka_errors.KafkaError as exc:
-            raise self._failed(exc, f"looking at topic {topic}", f"DESCRIBE on topic {topic}") from exc
+            raise self._failed(exc, f"describing topic {topic}", f"DESCRIBE on topic {topic}") from exc
         if found["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno:
-            raise self._denied(f"looking at topic {topic}", f"DESCRIBE on topic {topic}")
+            raise self._denied(f"describing topic {topic}", f"DESCRIBE on topic {topic}")
         return list(found["partitions"]) if not found["error_code"] else []
 
     def create(
@@ -76,7 +76,7 @@ class KafkaAdmin:
         try:
             return len(self._admin.describe_cluster()["brokers"])
         except kafka_errors.KafkaError as exc:
-            raise self._failed(exc, "looking at the cluster", "DESCRIBE on the cluster") from exc
+            raise self._failed(exc, "describing the cluster", "DESCRIBE on the cluster") from exc
 
     def members(self, group: str) -> list[str]:
         """Members of a consumer group, as `client id at host`. A static member is listed until its session expires."""
@@ -89,12 +89,12 @@ class KafkaAdmin:
                 return []
             except kafka_errors.CoordinatorNotAvailableError as exc:  # the first group of a cluster takes a moment
                 if monotonic() > deadline:
-                    raise self._failed(exc, f"looking at group {group}", f"DESCRIBE on group {group}") from exc
+                    raise self._failed(exc, f"describing group {group}", f"DESCRIBE on group {group}") from exc
                 sleep(_COORDINATOR_PAUSE_SECONDS)
             except kafka_errors.KafkaError as exc:
-                raise self._failed(exc, f"looking at group {group}", f"DESCRIBE on group {group}") from exc
+                raise self._failed(exc, f"describing group {group}", f"DESCRIBE on group {group}") from exc
         if found["error"] and "GroupAuthorizationFailed" in found["error"]:
-            raise self._denied(f"looking at group {group}", f"DESCRIBE on group {group}")
+            raise self._denied(f"describing group {group}", f"DESCRIBE on group {group}")
         if found["group_state"] not in _LIVE_STATES:
             return []
         return [f"{member['client_id']} at {member['client_host']}" for member in found["members"]]
@@ -117,7 +117,7 @@ class KafkaAdmin:
             found = self._admin.describe_configs([resource], config_filter="all")
         except kafka_errors.KafkaError as exc:
             right = f"DESCRIBE_CONFIGS on topic {topic}"
-            raise self._failed(exc, f"looking at the settings of topic {topic}", right) from exc
+            raise self._failed(exc, f"reading the settings of topic {topic}", right) from exc
         settings = {name: entry["value"] for named in found.values() for name, entry in named[topic].items()}
         return TopicDescription(
             topic,
@@ -134,5 +134,5 @@ class KafkaAdmin:
     def _denied(self, doing: str, right: str) -> AccessDenied:
         where = ", ".join(self._kafka.bootstrap_servers)
         return AccessDenied(
-            f"{doing}: {where} does not allow it to {self._kafka.sasl.username or 'an anonymous client'}; grant {right}"
+            f"{doing}: {where} does not authorize {self._kafka.sasl.username or 'an anonymous client'}; grant {right}"
         )

@@ -144,21 +144,21 @@ def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: K
         return translate(told[-1], doing, kafka)
     cause = str(told[-1]) if told else ""
     if isinstance(error, OSError):  # covers ssl.SSLError and a missing file
-        return AccessDenied(f"{doing}: kafka.tls: its files cannot be used ({error})")
+        return AccessDenied(f"{doing}: the files named in kafka.tls cannot be used ({error})")
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
         return translate(error, doing, kafka)
     if "CERTIFICATE_VERIFY_FAILED" in cause:
-        return AccessDenied(f"{doing}: {where} does not prove to be it ({cause}); check kafka.tls.ca_file and the name")
+        return AccessDenied(f"{doing}: {where}: certificate rejected ({cause}); check kafka.tls.ca_file and host name")
     hung_up = "socket disconnected" in cause
     if kafka.sasl.mechanism and hung_up:
         keys = "oauth" if kafka.sasl.mechanism == "OAUTHBEARER" else "username and password"
         return AccessDenied(
-            f"{doing}: {where} hung up on the authentication of {kafka.sasl.username or 'this client'} by "
+            f"{doing}: {where} hung up during the authentication of {kafka.sasl.username or 'this client'} by "
             f"{kafka.sasl.mechanism}; check kafka.sasl.mechanism, {keys}"
         )
     hint = ""
     if "Handshake failed" in cause:
-        hint = " It may expect no kafka.tls there, or a certificate of ours (kafka.tls.certificate_file)."
+        hint = " It may not use TLS (kafka.tls) there, or may expect a client certificate (kafka.tls.certificate_file)."
     elif hung_up:
         hint = " It may expect kafka.tls or kafka.sasl."
     return BrokerUnreachable(
@@ -224,7 +224,7 @@ def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
         return kind(f"{doing}: {where}: no token to log in with: {error.args[0]}")
     if isinstance(error, kafka_errors.IllegalSaslStateError):
         return AccessDenied(
-            f"{doing}: {where} logs nobody in there ({detail}); leave kafka.sasl out, or name the brokers' port for it"
+            f"{doing}: {where} has no login on that port ({detail}); remove kafka.sasl, or use the brokers' SASL port"
         )
     if isinstance(error, _AUTHENTICATION):
         return AccessDenied(
@@ -233,13 +233,13 @@ def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
         )
     if isinstance(error, kafka_errors.AuthorizationError):
         return AccessDenied(
-            f"{doing}: {where} does not allow it to {kafka.sasl.username or 'an anonymous client'} ({detail}); "
+            f"{doing}: {where} does not authorize {kafka.sasl.username or 'an anonymous client'} ({detail}); "
             "grant READ and DESCRIBE on the topics read, READ on the group, WRITE and DESCRIBE on the topics written"
         )
     if isinstance(error, kafka_errors.InvalidSessionTimeoutError):
         return SourceError(
-            f"{doing}: {where} does not accept source.kafka.session_timeout_seconds; it is to be between the brokers' "
-            "group.min.session.timeout.ms and group.max.session.timeout.ms, by default 6 s and half an hour"
+            f"{doing}: {where} does not accept source.kafka.session_timeout_seconds; it must be between the brokers' "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms, by default 6 s and 30 min"
         )
     if isinstance(error, kafka_errors.RetriableError | OSError):
         return BrokerUnreachable(f"{doing}: no answer from {where} ({detail}); check that its brokers are up")

@@ -27,7 +27,7 @@ def _of_tls(tls: Tls) -> Iterator[str]:
     if trouble:
         yield (
             f"kafka.tls.certificate_file: {certificate} cannot be used with {key or 'a key inside it'}: {trouble}; it "
-            "must hold a certificate, and key_file its key without a pass phrase (PEM)"
+            "must hold a certificate, and key_file its key without a passphrase (PEM)"
         )
 
 

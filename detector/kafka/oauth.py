@@ -86,7 +86,7 @@ class TokenFile(_Provider):
         except (OSError, UnicodeDecodeError) as exc:
             raise TokenRefused(f"{_SECTION}.token_file: {self._path} cannot be read: {exc}") from exc
         if not _TOKEN.fullmatch(text):
-            raise TokenRefused(f"{_SECTION}.token_file: {self._path} does not hold a token, and nothing else")
+            raise TokenRefused(f"{_SECTION}.token_file: {self._path} must hold a token and nothing else")
         return text
 
 
@@ -113,7 +113,7 @@ class TokenEndpoint(_Provider):
                 if now >= self._token.valid_until:
                     raise
                 left = self._token.valid_until - now
-                log.warning("no new token yet (%s); the one there is serves for another %.0f s", exc, left)
+                log.warning("no new token yet (%s); the current one is valid for another %.0f s", exc, left)
         return self._token.text
 
     def _ask(self, now: float) -> Token:
@@ -149,13 +149,13 @@ def _token(body: bytes, now: float, where: str) -> Token:
     try:
         told: Any = json.loads(body)
     except (ValueError, RecursionError) as exc:
-        raise TokenRefused(f"{where}: the answer is no JSON; check {_SECTION}.token_url") from exc
+        raise TokenRefused(f"{where}: the answer is not JSON; check {_SECTION}.token_url") from exc
     text = told.get("access_token") if isinstance(told, dict) else None
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
         raise TokenRefused(f"{where}: the answer holds no access_token; check {_SECTION}.token_url")
     kind = told.get("token_type", "Bearer")
     if not isinstance(kind, str) or kind.casefold() != "bearer":
-        raise TokenRefused(f"{where}: the token is of another type than Bearer; Kafka takes no other")
+        raise TokenRefused(f"{where}: the token's type is not Bearer, the only one that Kafka accepts")
     life = told.get("expires_in")
     if isinstance(life, str) and life.isascii() and life.isdigit():  # some endpoints quote it
         life = int(life)

@@ -83,7 +83,7 @@ class Teller:
             self._failed()
         if left_out:
             log.error(
-                "alerts are not shown, too many are open or wait",
+                "alerts not sent, too many are open or waiting",
                 url=self._client.url,
                 alerts=len(left_out),
                 labels=dict(left_out[0].labels),
@@ -112,7 +112,7 @@ class Teller:
         while self._clock.monotonic() < self._closed_at and (last := self._due(news_only=True)) and self._post(last):
             """Stop at the first failure."""
         if waiting := self.waiting:
-            log.warning("ended with alerts that were not accepted", url=self._client.url, alerts=waiting)
+            log.warning("stopped with alerts that were not accepted", url=self._client.url, alerts=waiting)
 
     def _next(self) -> list[Notice]:
         """Wait for notices to send; empty once closing."""

@@ -10,7 +10,7 @@ _WORDS = Words(
     section="sinks.alertmanager",
     address="sinks.alertmanager.urls",
     server="an Alertmanager",
-    below=f", {PATH} is below each of them",
+    below=f" ({PATH} is appended to each)",
 )
 
 

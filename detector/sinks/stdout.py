@@ -40,7 +40,7 @@ class StdoutSink:
             write()
         except BrokenPipeError as exc:
             self._leave_quietly()
-            error = DeliveryError("standard output: its reader has gone")
+            error = DeliveryError("standard output: the reader is gone")
             error.retriable = False
             raise error from exc
         except (OSError, ValueError) as exc:

@@ -54,10 +54,10 @@ def _address(section: Webhook, http: HttpClient) -> str:
         return section.url or ""
     url, file = http.secret("url_file", section.url_file).strip(), f"sinks.webhook.url_file: {section.url_file}"
     if trouble := address_trouble(url):
-        raise DeliveryError(f"{file} {trouble}; write into it an address such as {EXAMPLE}")
+        raise DeliveryError(f"{file} {trouble}; put an address into it, such as {EXAMPLE}")
     if urlsplit(url).scheme == "http" and not section.allow_plaintext_credentials:
         raise DeliveryError(
-            f"{file} holds an http:// address, which would be sent readably: use https://, "
-            "or allow_plaintext_credentials: true if the network is trusted"
+            f"{file} holds an http:// address, which would be sent unencrypted: use https://, "
+            "or set allow_plaintext_credentials: true if the network is trusted"
         )
     return url

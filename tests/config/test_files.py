@@ -78,7 +78,7 @@ decoder:
 @pytest.mark.parametrize(
     ("registry", "said"),
     [
-        ("bearer_token_file: FOLDER/binary", "decoder.avro.registry.bearer_token_file: binary is no text in UTF-8"),
+        ("bearer_token_file: FOLDER/binary", "decoder.avro.registry.bearer_token_file: binary is not UTF-8 text"),
         ("ca_file: FOLDER/binary", "decoder.avro.registry.ca_file: binary cannot be used"),
     ],
 )
@@ -141,9 +141,7 @@ def test_g17_files_for_the_brokers_are_looked_into(tmp_path: Path) -> None:
         "kafka.tls.ca_file: empty",
         "kafka.sasl.password_file: empty is empty; write the password into it",
     ]
-    assert of(own, oauth.format("words")) == [
-        "kafka.sasl.oauth.token_file: words does not hold a token, and nothing else"
-    ]
+    assert of(own, oauth.format("words")) == ["kafka.sasl.oauth.token_file: words must hold a token and nothing else"]
     endpoint = "{token_url: 'https://a', client_id: c, client_secret_file: FOLDER/token, ca_file: FOLDER/empty}"
     assert of(own, f"{{mechanism: OAUTHBEARER, oauth: {endpoint}}}") == ["kafka.sasl.oauth.ca_file: empty"]
     stdout = (

@@ -189,7 +189,7 @@ def test_g12_an_alertmanager_that_hangs_keeps_nobody_from_ending_in_order(kafka:
             eventually(lambda: daemon.metric("detector_committed_offset") == read, "no checkpoint waits for it")
             assert daemon.metric("detector_sink_alerts_waiting", sink="alertmanager") == len(HOSTS)
             assert daemon.terminate() == 0
-            assert "ended with alerts that were not accepted" in daemon.log.read_text()
+            assert "stopped with alerts that were not accepted" in daemon.log.read_text()
 
 
 def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path: Path) -> None:

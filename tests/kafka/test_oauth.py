@@ -68,7 +68,7 @@ def test_an_endpoint_that_is_away_is_not_missed_while_the_token_is_valid(
     with caplog.at_level(logging.WARNING):
         assert provider.token() == "token-1"
     assert "no new token yet" in caplog.text
-    assert "the one there is serves for another 10 s" in caplog.text
+    assert "the current one is valid for another 10 s" in caplog.text
     clock.now += 10.0
     with pytest.raises(TokenDelayed, match=r"kafka\.sasl\.oauth: http.*check kafka\.sasl\.oauth\.token_url"):
         provider.token()
@@ -93,7 +93,7 @@ def test_a_token_of_unknown_life_serves_once(issuer: Issuer, tmp_path: Path) -> 
         (Said(404), "answered 404; check kafka.sasl.oauth.token_url"),
         (
             Said(302, b"", {"Location": "https://login.example/"}),
-            "it redirects to https://login.example/: name",
+            "it redirects to https://login.example/; use",
         ),
         (Said(503, b"later"), r"answered 503 \(later\)"),
     ],
@@ -114,14 +114,14 @@ def test_an_endpoint_that_may_change_its_mind_is_asked_again(
             "answered 401 .*check kafka.sasl.oauth.client_id and client",
         ),
         (Said(400, b'{"error": "invalid_scope"}'), 'answered 400 .{"error": "invalid_scope"}'),
-        (Said(200, b"<html>canary</html>"), "the answer is no JSON; check kafka.sasl.oauth.token_url"),
-        (Said(200, b"[" * 100_000), "the answer is no JSON"),
+        (Said(200, b"<html>canary</html>"), "the answer is not JSON; check kafka.sasl.oauth.token_url"),
+        (Said(200, b"[" * 100_000), "the answer is not JSON"),
         (Said(200, b'["canary"]'), "the answer holds no access_token"),
         (Said(200, b'{"access_token": ""}'), "the answer holds no access_token"),
         (Said(200, b'{"access_token": 5}'), "the answer holds no access_token"),
         (Said(200, b'{"access_token": "canary\\u0001auth=x"}'), "the answer holds no access_token"),
-        (Said(200, b'{"access_token": "canary", "token_type": "mac"}'), "another type than Bearer"),
-        (Said(200, b'{"access_token": "canary", "token_type": null}'), "another type than Bearer"),
+        (Said(200, b'{"access_token": "canary", "token_type": "mac"}'), "type is not Bearer"),
+        (Said(200, b'{"access_token": "canary", "token_type": null}'), "type is not Bearer"),
     ],
 )
 def test_an_answer_without_a_token_is_told_and_what_may_be_one_is_not(

@@ -388,7 +388,7 @@ def test_where_all_are_refused_the_worker_goes_on_and_each_is_tried_alone(
         (403, "check sinks.webhook.bearer_token_file, username and password_file"),
         (404, "check sinks.webhook.url or url_file"),
         (405, "check sinks.webhook.url or url_file"),
-        (302, "it redirects to elsewhere: name that in sinks.webhook.url or url_file"),
+        (302, "it redirects to elsewhere; use that in sinks.webhook.url or url_file"),
     ],
 )
 def test_g2_what_somebody_must_mend_is_an_outage_and_says_so(sink: Make, hook: Hook, status: int, mend: str) -> None:
@@ -461,13 +461,13 @@ def test_a_name_and_a_password_are_sent(sink: Make, hook: Hook, tmp_path: Path) 
     ("content", "finding"),
     [
         (None, "cannot be read: "),
-        ("", "is neither http:// nor https://; write into it an address such as https://"),
+        ("", "is neither http:// nor https://; put an address into it, such as https://"),
         ("hooks.example.com/canary", "is neither http:// nor https://"),
         ("https://ali:canary@example.com/", "holds credentials"),
         ("https://example.com/canary\nhttps://example.com/canary2", "is no address of a host"),
         ("https://example.com:canary/", "is no address; "),
         ("https://example.com/canary#there", "has a fragment"),
-        ("http://example.com/canary", "holds an http:// address, which would be sent readably: use https://"),
+        ("http://example.com/canary", "holds an http:// address, which would be sent unencrypted: use https://"),
     ],
 )
 def test_s3_an_address_in_a_file_that_cannot_be_used_is_said_at_the_start_without_what_it_holds(
@@ -498,7 +498,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(sink: Make, tmp_path: 
             told = len(server.bodies)
             made = sink(f"https://127.0.0.1:{server.port}", delivery_timeout_seconds=0.2, **ca)
             send(made, "a")
-            assert "does not prove to be it" in fails(made)
+            assert "certificate rejected" in fails(made)
             assert len(server.bodies) == told, "nothing was sent"
 
 
