@@ -68,7 +68,7 @@ def plans(config: Config, input_partitions: int, stream_partitions: int) -> Iter
         yield Plan("sinks.kafka.topic", config.sinks.kafka.topic, 1, 1, _ALERTS)
     if config.dead_letter.topic is not None:
         least = config.dead_letter.max_value_bytes + ENVELOPE_BYTES
-        room = _at_least("max.message.bytes", least, "so large may dead letters be")
+        room = _at_least("max.message.bytes", least, "dead letters may be that large")
         yield Plan("dead_letter.topic", config.dead_letter.topic, 1, 1, (_DELETED, room))
 
 
@@ -79,8 +79,8 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
         yield Difference(
             plan.key,
             plan.topic,
-            f"it has {found.partitions} partitions, streams are on {plan.least_partitions}",
-            f"Add them, what is there stays where it is: kafka-topics.sh {tool} --alter --topic {plan.topic} "
+            f"it has {found.partitions} partitions, but streams are on {plan.least_partitions}",
+            f"Add partitions; stored state stays where it is: kafka-topics.sh {tool} --alter --topic {plan.topic} "
             f"--partitions {plan.least_partitions}",
             needed=True,
         )
@@ -100,8 +100,8 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
         yield Difference(
             plan.key,
             plan.topic,
-            f"it has {found.replicas} replicas of {brokers} brokers: it is lost with them",
-            f"kafka-reassign-partitions.sh {tool}, to {usual} replicas",
+            f"it has {found.replicas} replicas in a cluster of {brokers} brokers: it is lost if their brokers fail",
+            f"Raise that to {usual}: kafka-reassign-partitions.sh {tool}",
             needed=False,
         )
 
@@ -121,11 +121,11 @@ def init(
     for topic, partitions in counts.items():
         if partitions:
             kept = (
-                f", not {input_partitions}: what exists is left alone"
+                f", not {input_partitions}: existing topics are not changed"
                 if input_partitions not in (None, partitions)
                 else ""
             )
-            yield f"source.kafka.topics: {topic} is there, {_counted(partitions)}{kept}"
+            yield f"source.kafka.topics: {topic} exists, {_counted(partitions)}{kept}"
     for topic, partitions in missing:
         counts[topic] = partitions
         admin.create(topic, partitions, replicas, {}, dry_run=dry_run)
@@ -144,7 +144,7 @@ def init(
         wrong = list(differences(plan, found, brokers, bootstrap))
         serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]
         for one in wrong:
-            yield f"{where} {'MUST BE MENDED' if one.needed else 'could be better'}: {one.what}. {one.mend}"
+            yield f"{where} {'MUST BE FIXED' if one.needed else 'could be better'}: {one.what}. {one.mend}"
         if not wrong:
             yield f"{where} is as it should be, {_counted(found.partitions)}"
     if serious:
@@ -175,8 +175,8 @@ def _missing(counts: dict[str, int], partitions: int | None) -> list[tuple[str, 
     missing = [topic for topic, count in counts.items() if not count]
     if missing and partitions is None:
         raise TopicMissing(
-            f"source.kafka.topics: {', '.join(missing)} does not exist, or may not be described. It is the producers' "
-            "to create, since the number of its partitions is a matter of the load; --input-partitions N creates it"
+            f"source.kafka.topics: {', '.join(missing)} does not exist, or this client may not describe it. Normally "
+            "its producers create it, since the load decides its number of partitions; --input-partitions N creates it"
         )
     return [(topic, partitions) for topic in missing if partitions is not None]
 
@@ -198,20 +198,20 @@ _DELETED = _policy("delete", needed=True, why="records without a key cannot be c
 _STATE = (
     _policy("compact", needed=True, why="the state of streams would be lost"),
     _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "state is written in pieces of half a MiB"),
-    _at_most("segment.bytes", 64 << 20, "what is in the newest segment is not compacted, and a restore reads it all"),
-    _at_most("segment.ms", 600_000, "compaction begins late, and a restore reads all that was not compacted"),
-    _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that was not compacted"),
-    _at_most("delete.retention.ms", 3_600_000, "a restore reads every deletion of that time"),
+    _at_most("segment.bytes", 64 << 20, "the newest segment is not compacted, and a restore reads all of it"),
+    _at_most("segment.ms", 600_000, "compaction starts late, and a restore reads all that is not compacted yet"),
+    _at_most("min.cleanable.dirty.ratio", 0.2, "compaction is rare, and a restore reads all that is not compacted yet"),
+    _at_most("delete.retention.ms", 3_600_000, "a restore reads every deletion that is kept for that long"),
 )
-_ALERTS = (_policy("compact,delete", needed=False, why="the last word on each stream would not be kept"),)
+_ALERTS = (_policy("compact,delete", needed=False, why="the last alert of each stream would not be kept"),)
 _SAMPLES = (
     _DELETED,
-    _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "samples travel in records of half a MiB"),
+    _at_least("max.message.bytes", LEAST_MESSAGE_BYTES, "samples are sent in records of up to half a MiB"),
     Setting(
         "retention.ms",
         "86400000",
         lambda value: int(value) < 0 or int(value) >= LEAST_RETENTION_MS,
         needed=False,
-        why="samples that wait for longer, while workers do not run, are lost",
+        why="samples that wait longer while no worker runs are lost",
     ),
 )

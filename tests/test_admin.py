@@ -74,8 +74,8 @@ def test_a_topic_as_it_should_be_has_no_differences() -> None:
         ({"segment_bytes": "1073741824"}, "segment.bytes is 1073741824, not 67108864", False),
         ({"delete_retention_ms": "86400000"}, "delete.retention.ms is 86400000, not 3600000", False),
         ({"min_cleanable_dirty_ratio": "0.5"}, "min.cleanable.dirty.ratio is 0.5, not 0.2", False),
-        ({"partitions": 4}, "it has 4 partitions, streams are on 8", True),
-        ({"replicas": 1}, "it has 1 replicas of 5 brokers", False),
+        ({"partitions": 4}, "it has 4 partitions, but streams are on 8", True),
+        ({"replicas": 1}, "it has 1 replicas in a cluster of 5 brokers", False),
     ],
 )
 def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], what: str, needed: bool) -> None:

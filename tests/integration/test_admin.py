@@ -81,8 +81,8 @@ def test_init_names_what_must_be_mended_and_changes_nothing(setting: Setting) ->
     setting.kafka.create_topic(setting.state, partitions=1)
     for _ in range(2):
         result = setting.init()
-        assert f"{setting.state} MUST BE MENDED: it has 1 partitions, streams are on 3" in result.stdout
-        assert f"{setting.state} MUST BE MENDED: cleanup.policy is delete, not compact" in result.stdout
+        assert f"{setting.state} MUST BE FIXED: it has 1 partitions, but streams are on 3" in result.stdout
+        assert f"{setting.state} MUST BE FIXED: cleanup.policy is delete, not compact" in result.stdout
         assert "--add-config cleanup.policy=[compact]" in result.stdout
         assert f"{setting.state} could be better: segment.ms is" in result.stdout
         assert isinstance(result.exception, TopicUnfit)
@@ -105,10 +105,10 @@ def test_init_makes_input_topics_where_it_is_told_their_size(setting: Setting) -
     assert made.exit_code == 0, made.output
     assert f"source.kafka.topics: {new} created, 5 partitions" in made.stdout
     assert f"{setting.state} created, 5 partitions" in made.stdout, "the larger of the two"
-    assert f"source.kafka.topics: {old} is there, 3 partitions, not 5: what exists is left alone" in made.stdout
+    assert f"source.kafka.topics: {old} exists, 3 partitions, not 5: existing topics are not changed" in made.stdout
     again = setting.init("--input-partitions", "5")
     assert again.exit_code == 0
-    assert f"source.kafka.topics: {new} is there, 5 partitions\n" in again.stdout
+    assert f"source.kafka.topics: {new} exists, 5 partitions\n" in again.stdout
 
 
 def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path
     for arguments in (["--dry-run"], []):
         result = setting.init(*arguments)
         assert isinstance(result.exception, AccessDenied)
-        assert "does not allow it to detector; grant" in str(result.exception)
+        assert "does not authorize detector; grant" in str(result.exception)
     setting.settings["kafka"]["sasl"]["username"] = "admin"
     (tmp_path / "right").write_text("admin-secret")
     assert setting.init().exit_code == 0
