@@ -133,11 +133,11 @@ def _summary(alert: Alert) -> str:
         shared = _cut(", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL))
         return (
             f"{{{shared}}}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
-            f"{alert.anomaly_score:.2f}; most of all {named or 'none by itself'}"
+            f"{alert.anomaly_score:.2f}; most unusual: {named or 'no single stream'}"
         )
     band = f"{alert.lower:.6g} to {alert.upper:.6g}"
     if alert.lower <= alert.value <= alert.upper:
-        what = f"within the expected {band}, but unlike this stream: stuck, or away from its daily habit"
+        what = f"within the expected {band}, but unusual for this stream: stuck, or away from its daily habit"
     else:
         side = "above" if alert.direction == Direction.ABOVE else "below"
         what = f"{side} the expected {alert.expected:.6g} ({band})"

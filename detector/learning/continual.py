@@ -1,7 +1,7 @@
-"""Continual learning in the worker's loop: remember, now and then start a round, and propose what it found.
+"""Continual learning in the worker's loop: remember samples, start a round now and then, and propose its result.
 
-All calls are short: streams are chosen and a round's samples are copied in slices, and the work itself is done by a
-process of its own. Nothing that fails here ends the worker.
+All calls are short: a round's samples are copied in slices, and the work itself is done by a separate process. No
+failure here stops the worker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from detector.telemetry.learning_metrics import LearningMetrics
 
 CHOOSE_SECONDS = 5.0
 ACTIVE_SECONDS = 7_200.0
-"""Event time: a stream that was silent for longer than this before the newest sample has nothing to teach."""
+"""In event time: a stream that has been silent for longer has nothing to teach."""
 LEAST_STREAMS = 8
 SLOTS_A_TURN = 4
 LONGEST_ROUND_SECONDS = 7_200.0
@@ -36,7 +36,7 @@ LONGEST_ROUND_SECONDS = 7_200.0
 
 @dataclass(frozen=True, slots=True)
 class LearningSettings:
-    """`learning` of the configuration, in its units."""
+    """The `learning` section of the configuration, in its units."""
 
     interval_seconds: float
     cpu_share: float
@@ -47,20 +47,20 @@ class LearningSettings:
 
 @dataclass(slots=True)
 class _Round:
-    """A round under way: first its samples are copied, then its process runs."""
+    """A round in progress: first its samples are copied, then its process runs."""
 
     folder: Path
     began_at: float
     slots: list[int]
     running: list[str]
-    """Of each slot."""
+    """SHA-256 of the weights that each slot's stream is forecast with."""
     stretches: Float32
     lengths: list[int] = field(default_factory=list)
     process: Process | None = None
 
 
 class Learning:
-    """What the worker's loop knows of continual learning."""
+    """Continual learning, as the worker's loop sees it."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Learning:
         keeps_state: bool,
         start: Callable[[Path], Process] = ChildProcess,
     ) -> None:
-        """Where no `keeps_state`, weights take over at once: there is no snapshot to name them."""
+        """Without `keeps_state`, weights take over at once, because there are no snapshots to name them."""
         self.settings = settings
         self.versions = versions
         self.buffer = Buffer(settings.streams, settings.samples)
@@ -92,7 +92,7 @@ class Learning:
         metrics.buffer_limit.set(settings.streams * settings.samples)
 
     def turn(self, partitions: Collection[Partition]) -> None:
-        """A slice of whatever is due; `partitions` are ours."""
+        """Do a slice of whatever is due; `partitions` are the worker's."""
         now = self._clock.monotonic()
         if now >= self._choose_at:
             self._choose_at = now + CHOOSE_SECONDS
@@ -110,15 +110,15 @@ class Learning:
                 raise OSError(f"not done within {LONGEST_ROUND_SECONDS:g} seconds")
         except (OSError, ValueError, ModelError) as exc:
             self._give_up()
-            self._log.warning("learning failed, the running weights stay", error=str(exc))
+            self._log.warning("learning failed, keeping the weights in use", error=str(exc))
             self._metrics.observe_round("failed", {}, self._spent())
 
     def forget(self, partition: Partition) -> None:
-        """The partition is about to go, and its streams with it."""
+        """Forget the streams of a partition that is about to go."""
         self.buffer.forget(self._pipeline.table.occupied(partition))
 
     def close(self) -> None:
-        """End the process, if one runs; idempotent."""
+        """Kill the process, if one is running; idempotent."""
         self._give_up()
 
     def _active(self, partitions: Collection[Partition]) -> npt.NDArray[np.int64]:
@@ -180,14 +180,14 @@ class Learning:
     def _end(self, this: _Round, status: int, partitions: Collection[Partition]) -> None:
         if status != 0 or this.process is None:
             complaint = this.process.complaint() if this.process else ""
-            raise OSError(f"its process ended with status {status}: {complaint or 'it said nothing'}")
+            raise OSError(f"its process ended with status {status}: {complaint or 'it wrote no error'}")
         answer = files.read_answer(this.folder)
         result = "rejected"
         rivals = self.versions.rivals(partitions)
         if answer.chosen == CANDIDATE:
             result = "accepted"
             self._propose(learnt(files.network_path(this.folder, CANDIDATE).read_bytes()), partitions)
-        elif answer.chosen in rivals:  # and not those of a partition that went meanwhile
+        elif answer.chosen in rivals:  # false for weights of a partition that has gone since
             result = "reverted"
             self._propose(rivals[answer.chosen], partitions)
         self._give_up()

@@ -1,7 +1,7 @@
-"""Which weights each partition's streams are forecast with, and the way from one version to the next.
+"""Which weights each partition's streams are forecast with, and the transition from one version to the next.
 
-Weights are part of a partition's state: its snapshot names those that are used from its offset on. A version that is
-`propose`d therefore takes over partition by partition, each with a snapshot (`worker/snapshots.py`), and moves with the
+Weights are part of a partition's state: its snapshot names those used from its offset on. So a version that is
+`propose`d takes over partition by partition, each with its next snapshot (`worker/snapshots.py`), and moves with the
 partition to whichever worker owns it.
 """
 
@@ -29,15 +29,15 @@ from detector.protocols import LearntWeights
 from detector.records import Partition
 
 KEPT = 2
-"""Versions that a partition keeps: the running one, and the one before it to go back to."""
+"""Versions that a partition keeps: the running one, and the previous one to go back to."""
 Chain = tuple[LearntWeights, ...]
 
 
 class Versions:
-    """Weights of partitions, and a kernel for each version in use. Implements `WeightsInUse`."""
+    """Weights of partitions, and a forecaster for each version in use. Implements `WeightsInUse`."""
 
     def __init__(self, pipeline: Pipeline, base: Weights, make: Callable[[Weights], Forecaster]) -> None:
-        """`base` are the weights that the pipeline was built with; `make` builds a forecaster like its own."""
+        """`base` are the weights that the pipeline was built with; `make` builds a forecaster like the pipeline's."""
         self.base = base
         self.pipeline = pipeline
         self._make = make
@@ -46,7 +46,7 @@ class Versions:
         self._models: dict[str, Model] = {}
 
     def propose(self, weights: LearntWeights) -> None:
-        """Let these take over from the next snapshots on. Raises ModelError for weights of another network."""
+        """Let these weights take over with the next snapshots. Raises ModelError if they do not fit the network."""
         self._model(weights)
         self._proposed = weights
 
@@ -83,7 +83,7 @@ class Versions:
         self._tidy()
 
     def rivals(self, partitions: Iterable[Partition]) -> dict[str, LearntWeights]:
-        """SHA-256 -> everything that these partitions are, were or could again be forecast with."""
+        """SHA-256 -> weights that these partitions are, were or could again be forecast with."""
         known = {weights.sha256: weights for one in partitions for weights in self.now(one)}
         return {self.base.sha256: LearntWeights(self.base.sha256, tensors_of(self.base.backbone)), **known}
 
@@ -93,7 +93,7 @@ class Versions:
         if weights.sha256 not in self._models:
             loaded = replace(self.base, backbone=network(weights.tensors, self.base.backbone), sha256=weights.sha256)
             forecaster = self._make(loaded)
-            # The first call of a kernel takes its time; nobody waits for this one.
+            # A kernel's first call is slow; make it now, when nobody waits for it.
             state, rows = allocate(forecaster.fields, BLOCK_ROWS), np.arange(BLOCK_ROWS)
             forecaster.learn(state, rows, np.zeros(BLOCK_ROWS), np.ones(BLOCK_ROWS))
             forecaster.forecast(state, rows)
@@ -101,7 +101,7 @@ class Versions:
         return self._models[weights.sha256]
 
     def _tidy(self) -> None:
-        """Let go of kernels that no partition uses or is about to use."""
+        """Drop forecasters that no partition uses or is about to use."""
         used = {chain[0].sha256 for chain in self._chains.values() if chain}
         if self._proposed is not None:
             used.add(self._proposed.sha256)
@@ -109,7 +109,7 @@ class Versions:
 
 
 def learnt(tensors: bytes) -> LearntWeights:
-    """Weights under their hash."""
+    """Weights with their hash."""
     return LearntWeights(hashlib.sha256(tensors).hexdigest(), tensors)
 
 
@@ -127,9 +127,9 @@ def network(tensors: bytes, like: Backbone) -> Backbone:
     wanted = like.state_dict()
     shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in wanted.items()}
     if shapes != {name: (tensor.shape, tensor.dtype) for name, tensor in found.items()}:
-        raise ModelError("learnt weights: of a network of another shape")
+        raise ModelError("learnt weights: the network has another shape")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
-        raise ModelError("learnt weights: hold NaN or infinity")
+        raise ModelError("learnt weights: contain NaN or infinity")
     made = copy.deepcopy(like)
     made.load_state_dict(found)
     return made.eval()

@@ -79,7 +79,7 @@ class Reloads:
                     raise
                 self.successful = False
                 structlog.get_logger("detector").error(
-                    "no worker can begin with the new configuration, going on with the one before", error=str(exc)
+                    "no worker can start with the new configuration, keeping the old one", error=str(exc)
                 )
                 current = self.take() or self._proven
             else:
@@ -102,7 +102,7 @@ class Reloads:
                 with self._lock:
                     self.successful, self._refused = False, True
             else:
-                log.info("configuration read, beginning anew with it")
+                log.info("configuration read, starting a new worker with it")
                 with self._lock:
                     self.config, self._refused = found, False
                 self._begin_anew()

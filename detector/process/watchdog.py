@@ -86,7 +86,7 @@ class Watchdog:
             except (DeliveryError, StateUnavailable) as exc:
                 if asked_to_stop() or not self.forgive(within_seconds):
                     raise
-                log.warning("the process was frozen, beginning anew", error=str(exc))
+                log.warning("the process was frozen, starting a new worker", error=str(exc))
 
     def tick(self) -> None:
         """Check once; the thread does this every second."""

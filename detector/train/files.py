@@ -56,7 +56,7 @@ def usable(series: list[Series], where: str) -> list[Series]:
     long = [one for one in series if len(one.values) >= LEAST_SAMPLES]
     if not long:
         most = max((len(one.values) for one in series), default=0)
-        raise SourceError(f"no series of {LEAST_SAMPLES} samples to learn from: the longest of {where} has {most}")
+        raise SourceError(f"no series has {LEAST_SAMPLES} samples to learn from: the longest of {where} has {most}")
     return long
 
 

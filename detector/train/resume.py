@@ -59,7 +59,7 @@ def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], di
     """(tensors, facts). Raises ModelError if there is no resume file, or not one of a training of this origin."""
     path = path_of(output)
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such file; nothing to resume, start without --resume")
+        raise ModelError(f"{path}: there is no such file, so nothing to resume; start without --resume")
     try:
         with safe_open(path, "pt") as file:
             stored = json.loads(file.metadata()["resume"])
@@ -67,9 +67,9 @@ def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], di
         found, facts = stored["origin"], stored["facts"]
         Facts.of(facts)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as exc:
-        raise ModelError(f"{path}: not what an interrupted training leaves ({exc}); start without --resume") from exc
+        raise ModelError(f"{path}: not the resume file of a training ({exc}); start without --resume") from exc
     if differing := _differing(json.loads(json.dumps(origin)), found):
-        raise ModelError(f"{path}: is of another training: {'; '.join(differing)}")
+        raise ModelError(f"{path}: belongs to another training: {'; '.join(differing)}")
     return tensors, facts
 
 

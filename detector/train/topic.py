@@ -173,7 +173,7 @@ def read_topic(wanted: TopicRange, report: Report | None = None) -> tuple[list[S
     if not collection.samples:
         raise SourceError(
             f"--topic: no record of {wanted.topic} in that range holds a sample: {collection.rejects} cannot be "
-            f"decoded as decoder.type {config.decoder.type} says"
+            f"decoded with decoder.type {config.decoder.type}"
         )
     series = usable(collection.series(), f"topic {wanted.topic}")
     facts = {**wanted.facts(), "samples_read": collection.samples, "undecodable_records": collection.rejects}

@@ -106,7 +106,7 @@ def test_the_summary_says_what_is_unusual() -> None:
     assert summary(FIRING) == 'cpu{host="web-1"} is 99, above the expected 20 (15 to 25); anomaly_score 1.80'
     below = replace(FIRING, value=1.0, direction=Direction.BELOW)
     assert "is 1, below the expected 20" in summary(below)
-    assert "within the expected 15 to 25, but unlike this stream" in summary(replace(FIRING, value=20.0))
+    assert "within the expected 15 to 25, but unusual for this stream" in summary(replace(FIRING, value=20.0))
 
 
 def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:

@@ -205,7 +205,7 @@ def test_g17_a_reload_posts_to_the_new_address_or_goes_on_with_the_old_one(kafka
             hook |= {"url_file": str(address), "allow_plaintext_credentials": True}
             path.write_text(yaml.safe_dump(settings))
             daemon.process.send_signal(signal.SIGHUP)
-            refused = "no worker can begin with the new configuration, going on with the one before"
+            refused = "no worker can start with the new configuration, keeping the old one"
             eventually(lambda: refused in daemon.log.read_text(), "there is no such file")
             assert f"sinks.webhook.url_file: {address} cannot be read" in daemon.log.read_text()
             daemon.wait_until_ready()
@@ -233,6 +233,6 @@ def test_g12_a_worker_that_was_frozen_while_it_waited_for_a_receiver_begins_anew
             assert hook.bodies == []
             daemon.process.send_signal(signal.SIGCONT)
             hooked.wait_until_read()
-            assert "the process was frozen, beginning anew" in daemon.log.read_text()
+            assert "the process was frozen, starting a new worker" in daemon.log.read_text()
             assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
             assert daemon.terminate() == 0

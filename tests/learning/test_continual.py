@@ -160,7 +160,7 @@ def test_a_round_that_fails_is_counted_and_said_and_changes_nothing(what: str) -
     life, learning = learning_life(world(), start)
     live(life, 19)
     assert rounds(life, "failed") == 1
-    assert "the running weights stay" in life.log.getvalue()
+    assert "keeping the weights in use" in life.log.getvalue()
     assert learning.versions.now(PARTITION) == ()
     if what == "status":
         assert "out of paper" in life.log.getvalue()

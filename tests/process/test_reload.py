@@ -19,7 +19,7 @@ from detector.process.reload import Reloads
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import eventually
 
-FELL_BACK = "no worker can begin with the new configuration, going on with the one before"
+FELL_BACK = "no worker can start with the new configuration, keeping the old one"
 
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:

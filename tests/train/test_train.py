@@ -70,7 +70,7 @@ def test_what_cannot_be_resumed(tmp_path):
     ):
         train(replace(options, cell="gru", seed=2))
     path_of(options.output).write_bytes(b"hello")
-    with pytest.raises(ModelError, match="not what an interrupted training leaves"):
+    with pytest.raises(ModelError, match="not the resume file of a training"):
         train(options)
 
 
