@@ -66,7 +66,7 @@ def test_what_cannot_be_resumed(tmp_path):
         train(options)
     interrupted_after(8, replace(options, resume=False))
     with pytest.raises(
-        ModelError, match=r"of another training: options\.cell was lstm, is gru; options\.seed was 1, is 2"
+        ModelError, match=r"belongs to another training: options\.cell was lstm, is gru; options\.seed was 1, is 2"
     ):
         train(replace(options, cell="gru", seed=2))
     path_of(options.output).write_bytes(b"hello")
