@@ -1,4 +1,4 @@
-"""The alarm budget: converts alerts per stream and week into the surprise that spends them.
+"""The alert budget: converts alerts per stream and week into the surprise that spends them.
 
 The stream's sampling interval turns the budget into a tail probability per sample: p = alerts per week x interval /
 week. A stream that keeps exceeding its budget has a heavier tail than the pooled one, so its price rises by

@@ -13,7 +13,7 @@ A group is judged once per tick of event time, from its members' samples in that
 The last three count by how far they exceed their own means, with the same weight. Size and reach often show the same
 event, so only the larger one counts. Members move together, so they are never treated as independent: one pooled tail
 per profile, measured on groups whose members share causes, turns the statistic into a probability. A group has its own
-alarm budget.
+alert budget.
 
 Shape legend: N samples of members; F members of all groups in a call, group after group; G groups.
 """

@@ -7,7 +7,7 @@ n / (n + 500), and the part that is a recurrence by n / (n + 300).
 
 p is the tail probability of raw, or that of a plain alarm if that is smaller: a run of repeats, or a residual far from
 every established one, even if it happened before (`PLAIN_WORTH`). anomaly_score = log p / log p_budget, so above 1 a
-sample is rarer than the alarm budget allows; beyond 1, the score grows with the logarithm of that ratio.
+sample is rarer than the alert budget allows; beyond 1, the score grows with the logarithm of that ratio.
 
 `score` reads, `learn` writes. Both are elementwise over rows, so a result does not depend on which rows share a call.
 Results are finite for every finite |value| <= 1e30.
