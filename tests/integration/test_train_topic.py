@@ -87,7 +87,7 @@ def test_records_that_are_no_samples_and_streams_that_are_too_short_are_errors(k
     broken, short = kafka.create_topic(), kafka.create_topic()
     kafka.produce(broken, [b"{"] * 3, timestamps_ms=[1_000 * START] * 3)
     kafka.produce(short, records(2, 20), timestamps_ms=[1_000 * START] * 40)
-    for topic, complaint in ((broken, "3 cannot be decoded"), (short, "no series of 100 samples")):
+    for topic, complaint in ((broken, "3 cannot be decoded"), (short, "no series has 100 samples")):
         ran = train(kafka, tmp_path, topic, "w.safetensors")
         assert isinstance(ran.exception, SourceError)
         assert complaint in str(ran.exception)
