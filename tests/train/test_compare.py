@@ -119,7 +119,10 @@ def test_the_command(tmp_path):
     assert ran.exit_code == 0, ran.output
     assert "held-out loss" in ran.stderr
     assert Path(output).exists()
-    for wrong, words in ((["--output", output], "choose what to learn from: --synthetic"), (["--synthetic", "--cell", "x"], "none of rnn")):
+    for wrong, words in (
+        (["--output", output], "choose what to learn from"),
+        (["--synthetic", "--cell", "x"], "not one of rnn"),
+    ):
         ran = CliRunner().invoke(app, ["train", "--output", output, *wrong])
         assert ran.exit_code == 2
         assert words in ran.stderr
