@@ -84,6 +84,8 @@ def librdkafka(bootstrap: str, topic: str) -> Iterator[list[RawBatch]]:
         while True:
             parts: dict[int | None, list[confluent_kafka.Message]] = {}
             for message in consumer.consume(RECORDS_A_POLL, 0.5):
+                if error := message.error():
+                    raise confluent_kafka.KafkaException(error)
                 parts.setdefault(message.partition(), []).append(message)
             yield [
                 RawBatch(
