@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
-from detector.errors import DetectorError, SourceError
+from detector.errors import DeliveryError, DetectorError, SourceError
 from detector.protocols import AssignmentChanges, Clock, Decoder, Sink, SkippedRange, Source
-from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch, SampleBatch
 from detector.routing.lanes import Lanes
 from detector.routing.merge import Merge
 from detector.telemetry import Metrics
@@ -61,6 +61,8 @@ class Router:
         self.timeout_seconds = timeout_seconds
         self.max_pending = max_pending
         self.merge = Merge()
+        self._unsent = 0
+        """Samples taken from `merge` that the sink has not accepted as a whole; more than 0 after it failed."""
         self._assigned: frozenset[Partition] = frozenset()
         self._paused: frozenset[Partition] = frozenset()
         self._silence: dict[Partition, float] = {}
@@ -78,17 +80,15 @@ class Router:
                 self._take_in(batch)
         merged = self.merge.take(self._behind())
         if merged is not None:
-            for message in self.lanes.records(merged):
-                self.sink.send(message)
-                self.outlets.progress()
-            self.metrics.samples.routed.inc(len(merged))
-            self.lanes.trim(self.merge.series())
+            self._send(merged)
         self._hold_back()
         if imminent or self.clock.monotonic() >= self._due_at:
             self.checkpoint(self.timeout_seconds)
 
     def checkpoint(self, timeout_seconds: float) -> None:
         """Wait until everything routed is acknowledged, then commit it. Raises SourceError, DeliveryError."""
+        if self._unsent:
+            raise DeliveryError(f"{self._unsent} samples were not handed to the internal topic, nothing is committed")
         self._due_at = self.clock.monotonic() + self.interval_seconds
         for sink in (self.sink, *self.outlets.sinks.values()):
             sink.flush(timeout_seconds)
@@ -103,6 +103,16 @@ class Router:
             self.log.warning("commit of the router failed, the next one covers it", error=str(exc))
             return
         self.metrics.source.observe_commit(positions)
+
+    def _send(self, merged: SampleBatch) -> None:
+        """Hand over samples that have left `merge`, whose positions lie behind them. Raises DeliveryError."""
+        self._unsent = len(merged)
+        for message in self.lanes.records(merged):
+            self.sink.send(message)
+            self.outlets.progress()
+        self._unsent = 0
+        self.metrics.samples.routed.inc(len(merged))
+        self.lanes.trim(self.merge.series())
 
     def _follow_assignment(self) -> bool:
         """True if the next poll joins a rebalance: what was routed can still be committed."""

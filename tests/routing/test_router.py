@@ -10,6 +10,8 @@ import pytest
 from detector.errors import DeliveryError
 from detector.protocols import AssignmentChanges
 from detector.records import Outcome, Partition
+from detector.routing import RoutingSource
+from detector.testing import ListSource
 from tests.pipeline.test_pipeline import pipeline_of
 from tests.routing.worlds import START, RouterLife, Topic, alerts, make_input, scored, states, undisturbed
 
@@ -75,6 +77,30 @@ def test_g3_nothing_is_committed_that_was_not_acknowledged() -> None:
     left = {partition: life.source.positions[partition] - offset for partition, offset in committed.items()}
     assert min(left.values()) >= 0
     assert max(left.values()) > 0, "what waits is not committed"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_g1_g2_what_a_full_sink_did_not_take_is_routed_again(seed: int) -> None:
+    """The broker answers again just when the failed worker closes: all that was sent is acknowledged, the rest not."""
+    log, topic, committed = make_input(seed), Topic(), dict[Partition, int]()
+    life = RouterLife(log, committed, topic, np.random.default_rng(seed))
+    source = RoutingSource(life.router, ListSource([]))
+    life.sink.room = 6
+    with pytest.raises(DeliveryError, match="not acknowledged"):
+        life.run()
+    source.close(1.0)
+    RouterLife(log, committed, topic, np.random.default_rng(seed)).run()
+    ours, theirs = pipeline_of(), pipeline_of()
+    assert alerts(scored(ours, topic)) == alerts(undisturbed(theirs, log))
+    assert states(ours) == states(theirs)
+
+
+def test_a_close_commits_what_was_routed() -> None:
+    committed: dict[Partition, int] = {}
+    life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
+    life.turns(5)
+    RoutingSource(life.router, ListSource([])).close(1.0)
+    assert committed == life.router.merge.positions() != {}
 
 
 def test_what_was_routed_is_committed_before_a_rebalance_is_joined() -> None:

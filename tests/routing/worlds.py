@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from detector.config.decoder import Decoder as DecoderSettings
 from detector.decoders import DECODERS
+from detector.errors import DeliveryError
 from detector.pipeline import Pipeline
 from detector.protocols import Message
 from detector.records import Partition, RawBatch, SampleBatch, ScoredBatch
@@ -87,6 +89,14 @@ class TopicSink(ListSink):
     def __init__(self, topic: Topic) -> None:
         super().__init__()
         self.topic = topic
+        self.room = math.inf
+        """How many more messages it accepts."""
+
+    def send(self, message: Message) -> None:
+        if self.room <= 0:
+            raise DeliveryError("too many messages are not acknowledged")
+        self.room -= 1
+        super().send(message)
 
     def flush(self, timeout_seconds: float) -> None:
         super().flush(timeout_seconds)
