@@ -43,5 +43,5 @@ class Alertmanager(Section):
 
 def _beyond_base(url: str) -> str | None:
     if re.search(r"/api(/v[12](/alerts)?)?/?$", urlsplit(url).path):
-        return "goes on to the API, which is found below the base address"
+        return "includes the path of the API, which is appended to the base address"
     return None

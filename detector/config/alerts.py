@@ -48,7 +48,7 @@ class Alerts(Section):
     def _intervals_are_known(self) -> Alerts:
         names = [one.name for one in self.time_intervals]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"time_intervals: {', '.join(twice)} stands twice")
+            raise ValueError(f"time_intervals: {', '.join(twice)} is listed twice")
         for place, mute in enumerate(self.mute):
             for name in mute.time_intervals:
                 if name not in names:
@@ -69,9 +69,9 @@ class Alerts(Section):
 def _label_fault(name: str, value: str) -> str | None:
     """What is wrong with a label. Prometheus accepts any UTF-8 name, but reserves those that begin with `__`."""
     if name in ("alertname", "severity", "metric"):
-        return "is set by every alert itself, choose another name"
+        return "is set by detector on every alert; choose another name"
     if not name or not name.isprintable():
-        return "is no name of a label, which is printable text"
+        return "is not a valid label name, which must be printable text"
     if name.startswith("__"):
-        return "begins with two underscores: such names are Prometheus' own"
-    return None if value else "has no value, which is no label to Prometheus; leave it out"
+        return "begins with two underscores, which Prometheus reserves for itself"
+    return None if value else "has no value, and Prometheus ignores empty labels; leave it out"

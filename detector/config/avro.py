@@ -60,5 +60,5 @@ class AvroDecoder(Section):
 
 def _beyond_base(url: str) -> str | None:
     if urlsplit(url).path.rstrip("/").endswith(("/schemas", "/schemas/ids", "/subjects")):
-        return "goes on to schemas or subjects, which are found below the base address"
+        return "includes the path of schemas or subjects, which is appended to the base address"
     return None

@@ -15,8 +15,8 @@ Unit = Literal["auto", "s", "ms", "us", "ns"]
 def _path(text: str) -> str:
     if not all(text.split(".")):
         raise ValueError(
-            "is no path, which is names with dots between them, such as metric.name; "
-            "leave the key out where records have no such part"
+            "is not a path, which is names separated by dots, such as metric.name; "
+            "leave the key out if records have no such part"
         )
     return text
 

@@ -55,4 +55,4 @@ def _of_avro(avro: AvroDecoder) -> Iterator[tuple[str, str | None]]:
 def _trouble(path: Path) -> str | None:
     if not path.exists():
         return "no such file"
-    return None if os.access(path, os.R_OK) else "may not be read"
+    return None if os.access(path, os.R_OK) else "not readable by this user"

@@ -31,19 +31,20 @@ def address_trouble(url: str, keys: str = "bearer_token_file, or username and pa
     """What is wrong with an address, without quoting it; `keys` are those where credentials belong.
 
     >>> address_trouble("https://ali:opensesame@example.com")
-    'holds credentials, which come by reference: bearer_token_file, or username and password_file'
+    'contains credentials, which must be given by reference: bearer_token_file, or username and password_file'
     """
     try:
         parts = urlsplit(url)
         named = bool(parts.hostname) and parts.port != 0
     except ValueError as exc:  # other messages quote a part of the address
-        return f"is no address ({exc})" if str(exc).startswith("Port out of range") else "is no address"
+        cause = f" ({exc})" if str(exc).startswith("Port out of range") else ""
+        return f"is not a valid address{cause}"
     if parts.scheme not in ("http", "https"):
         return "is neither http:// nor https://"
     if not named or not url.isascii() or not url.isprintable() or " " in url:
-        return "is no address of a host"
+        return "does not name a valid host"
     if "@" in parts.netloc:
-        return f"holds credentials, which come by reference: {keys}"
+        return f"contains credentials, which must be given by reference: {keys}"
     return "has a fragment" if "#" in url else None
 
 
@@ -57,7 +58,7 @@ def base_addresses(urls: Sequence[str], example: str, server: str, trouble: Call
             raise ValueError(f"number {number} {found}; write it as {example}")
     plain = [url.rstrip("/") for url in urls]
     if len(set(plain)) != len(plain):
-        raise ValueError(f"names {server} twice")
+        raise ValueError(f"lists {server} twice")
     return plain
 
 
@@ -70,6 +71,6 @@ def require_access(section: Access, urls: Iterable[str]) -> None:
     secret = section.bearer_token_file or section.username
     if secret and not section.allow_plaintext_credentials and any(urlsplit(url).scheme == "http" for url in urls):
         raise ValueError(
-            "credentials for an http:// address are sent readably: use https://, "
+            "credentials for an http:// address are sent unencrypted: use https://, "
             "or allow_plaintext_credentials: true if the network is trusted"
         )

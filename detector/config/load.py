@@ -47,13 +47,13 @@ class _StrictLoader(yaml.SafeLoader):
         except ValueError as exc:
             raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {exc}", node.start_mark) from exc
         except (AttributeError, IndexError) as exc:  # PyYAML's errors for a text that does not fit its tag
-            problem = f"{node.value!r} is not what its tag says"
+            problem = f"{node.value!r} does not match its tag"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         """Reject 0100, which YAML reads as 64 but its author means as 100."""
         if _OCTAL.fullmatch(node.value):
-            raise ValueError("a number that begins with 0 is octal to YAML; write it without")
+            raise ValueError("YAML reads a number that begins with 0 as octal; remove the 0")
         return super().construct_yaml_int(node)
 
 
@@ -64,9 +64,9 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
             continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, Hashable):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a single word", key_node.start_mark)
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} appears twice", key_node.start_mark)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 

@@ -56,14 +56,15 @@ def matcher(given: object) -> Matcher:
         return given
     found = _MATCHER.fullmatch(given) if isinstance(given, str) else None
     if found is None:
-        raise ValueError(f'{given!r} is no matcher such as host="db-1", host=~"db-.*", host!="db-1" or host!~"db-.*"')
+        known = 'host="db-1", host=~"db-.*", host!="db-1" or host!~"db-.*"'
+        raise ValueError(f"{given!r} is not a matcher such as {known}")
     label = found["label"] or _unescaped(found["quoted_label"])
     value = found["value"] if found["quoted"] is None else _unescaped(found["quoted"])
     operator = found["operator"]
     try:
         pattern = re.compile(value if operator.endswith("~") else re.escape(value))
     except re.error as exc:
-        raise ValueError(f"{given!r}: no regular expression: {exc}") from exc
+        raise ValueError(f"{given!r}: invalid regular expression: {exc}") from exc
     return Matcher(label, pattern, wanted=operator.startswith("="))
 
 
@@ -79,7 +80,7 @@ def minute_of_day(given: object) -> int:
     """
     if isinstance(given, str) and (found := _CLOCK.fullmatch(given.strip())):
         return int(found[1]) * 60 + int(found[2]) if found[1] else DAY_MINUTES
-    raise ValueError(f"{given!r} is no time of day such as 02:30 or 24:00")
+    raise ValueError(f"{given!r} is not a time of day such as 02:30 or 24:00")
 
 
 def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Span:
@@ -87,12 +88,12 @@ def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Spa
     if isinstance(given, tuple | list) and len(given) == 2:
         given = f"{given[0]}:{given[1]}"
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise ValueError(f'{given!r} is no range such as "1:5"')
+        raise ValueError(f'{given!r} is not a range such as "1:5"')
     parts = str(given).strip().lower().split(":")
     numbers = [names.get(part.strip(), _number(part)) for part in parts]
     if len(parts) > 2 or any(number is None or not least <= number <= most for number in numbers):
         known = ", ".join(names) if names else f"{least} to {most}"
-        raise ValueError(f"{given!r} is no range of {known}")
+        raise ValueError(f"{given!r} is not a range of {known}")
     first, last = numbers[0], numbers[-1]
     if first is None or last is None or (first > last and (first > 0) == (last > 0)):
         raise ValueError(f"{given!r} ends before it begins; split it in two")
@@ -146,7 +147,7 @@ def _location(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
         raise ValueError(
-            f"{name!r} is no time zone that this machine knows, such as Europe/Berlin or UTC (package tzdata)"
+            f"{name!r} is not a time zone known on this machine, such as Europe/Berlin or UTC (package tzdata)"
         ) from exc
     return name
 

@@ -56,7 +56,7 @@ class OAuth(Section):
     @classmethod
     def _without_colon(cls, client_id: str | None) -> str | None:
         if client_id is not None and ":" in client_id:
-            raise ValueError("holds a colon, which HTTP ends a name with")
+            raise ValueError("contains a colon, which HTTP does not allow in a user name")
         return client_id
 
     @field_validator("extensions")
@@ -64,9 +64,9 @@ class OAuth(Section):
     def _as_sent(cls, extensions: dict[str, str]) -> dict[str, str]:
         for name, value in extensions.items():
             if name == "auth" or not _EXTENSION_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for an extension: it takes letters, and 'auth' is the token's")
+                raise ValueError(f"{name!r} is not a valid extension name: use letters; 'auth' is reserved")
             if not _EXTENSION_VALUE.fullmatch(value):
-                raise ValueError(f"the value of {name} holds a character that cannot be sent")
+                raise ValueError(f"the value of {name} contains a character that cannot be sent")
         return extensions
 
     @model_validator(mode="after")
@@ -104,10 +104,10 @@ class Sasl(Section):
 
     def _with_tokens(self) -> Sasl:
         if self.username or self.password_file or self.password_env:
-            raise ValueError("with mechanism OAUTHBEARER a token says who we are: leave out username and password")
+            raise ValueError("with mechanism OAUTHBEARER the token is the login: leave out username and password")
         if self.oauth.token_file is None and self.oauth.token_url is None:
             raise ValueError(
-                "mechanism is OAUTHBEARER, so oauth.token_file (a file that something else keeps fresh) or "
+                "mechanism is OAUTHBEARER, so oauth.token_file (a file that another program keeps up to date) or "
                 f"oauth.token_url (such as {EXAMPLE}) is needed"
             )
         return self

@@ -51,7 +51,7 @@ class Kafka(Section):
     def _credentials_are_encrypted(self) -> Kafka:
         if self.sasl.mechanism and not self.tls.enabled and not self.allow_plaintext_credentials:
             raise ValueError(
-                "sasl without tls sends the password or token readably: set tls.enabled, "
+                "sasl without tls sends the password or token unencrypted: set tls.enabled, "
                 "or allow_plaintext_credentials: true if the network is trusted"
             )
         return self
@@ -256,17 +256,17 @@ class Config(Section):
         uses: dict[str, str] = {}
         for key, topic in self._topics():
             if (first := uses.setdefault(topic, key)) != key:
-                raise ValueError(f"{key}: {topic} is {first} already; name a topic of its own")
+                raise ValueError(f"{key}: {topic} is already used as {first}; name another topic")
         return self
 
     def _require_decoder_of_source(self) -> None:
         """Raises ValueError if every record would be rejected, or all would belong to one stream."""
         source, decoder = self.source.type, self.decoder.type
         if source == "host" and decoder != "json":
-            raise ValueError(f"decoder.type: {decoder} does not read what source.type: host makes, which is json")
+            raise ValueError(f"decoder.type: {decoder} cannot read the records of source.type: host; use json")
         if source == "kafka" and decoder == "csv":
             raise ValueError(
-                "decoder.type: csv reads files, whose names are those of their streams: set source.type to file, "
+                "decoder.type: csv is for files, because a stream is named after its file: set source.type to file, "
                 "or name the format of the records"
             )
 
@@ -279,8 +279,8 @@ class Config(Section):
         longest_poll = self.source.kafka.max_poll_interval_seconds
         if self.decoder.type == "avro" and lookup >= longest_poll:
             raise ValueError(
-                f"decoder.avro.registry.lookup_timeout_seconds: who waits {lookup:g} s for a schema loses its "
-                f"partitions, after source.kafka.max_poll_interval_seconds: {longest_poll:g} s"
+                f"decoder.avro.registry.lookup_timeout_seconds: a worker that waits {lookup:g} s for it loses its "
+                f"partitions after source.kafka.max_poll_interval_seconds ({longest_poll:g} s); set it lower than that"
             )
         longest = self.longest_flush_seconds
         if self.watchdog.stall_seconds <= longest:

@@ -34,14 +34,14 @@ def _kafka_name(text: str) -> str:
     """Check a name by Kafka's rule, which is the same for topics and group members."""
     if not _KAFKA_NAME.fullmatch(text) or text in (".", ".."):
         raise ValueError(
-            "is no name for Kafka: it takes 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
+            "is not a valid Kafka name: use 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
         )
     return text
 
 
 def _not_internal(text: str) -> str:
     if text in _INTERNAL_TOPICS:
-        raise ValueError("is one of Kafka's internal topics, which hold no metric events; name a topic of your own")
+        raise ValueError("is one of Kafka's internal topics, which hold no metric events; name another topic")
     return text
 
 
@@ -79,7 +79,7 @@ def _start(given: object) -> object:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise ValueError("is none of earliest, latest, or a time with its offset from UTC such as 2026-11-01T00:00:00Z")
+        raise ValueError("is not earliest, latest, or a time with its offset from UTC such as 2026-11-01T00:00:00Z")
     return at
 
 
@@ -89,7 +89,7 @@ StartPoint = Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator
 
 def _file(text: str) -> str:
     if not Path(text).name:
-        raise ValueError("names no file; leave it out if none is meant")
+        raise ValueError("does not name a file; leave it out if there is none")
     return text
 
 
@@ -111,5 +111,5 @@ class Section(BaseModel):
             raise ValueError("must be a number")
         texts = given if isinstance(given, list) else [given]
         if any(isinstance(text, str) and "\0" in text for text in texts):
-            raise ValueError("holds a NUL character; in single quotes YAML reads a backslash as it stands")
+            raise ValueError("contains a NUL character; within single quotes, YAML leaves backslashes alone")
         return given

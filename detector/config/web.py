@@ -52,7 +52,7 @@ class HttpServer(Section):
     def _as_sent(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not re.fullmatch("[A-Za-z0-9-]+", name) or _NO_FIELD.search(value):
-                raise ValueError(f"{name!r} with this value is no header")
+                raise ValueError(f"{name!r} with this value is not a valid header")
         return headers
 
 
@@ -69,9 +69,9 @@ class Web(Section):
     def _hashed(cls, users: dict[str, Any]) -> dict[str, str]:
         for name, given in users.items():
             if ":" in name:
-                raise ValueError(f"{name!r} holds a colon, which HTTP ends a name with")
+                raise ValueError(f"{name!r} contains a colon, which HTTP does not allow in a user name")
             if not isinstance(given, str) or not _HASH.fullmatch(given):
-                raise ValueError(f"what stands for {name!r} is no bcrypt hash, such as `htpasswd -nB {name}` writes")
+                raise ValueError(f"the value of {name!r} is not a bcrypt hash, such as `htpasswd -nB {name}` writes")
         return users
 
 

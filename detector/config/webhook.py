@@ -46,7 +46,7 @@ class Webhook(Section):
             raise ValueError("url and url_file are two ways to give the address: leave one out")
         if self.enabled and self.url is None and self.url_file is None:
             raise ValueError(
-                f"enabled, so url must be the receiver's address, such as {EXAMPLE}, or url_file a file of it"
+                f"enabled, so url must be the receiver's address, such as {EXAMPLE}, or url_file a file that has it"
             )
         require_access(self, [] if self.url is None else [self.url])
         return self

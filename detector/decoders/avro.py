@@ -99,7 +99,7 @@ class AvroDecoder:
                 plan = only or plans.get(payload[:_FRAME_BYTES]) or self._learn(payload)
                 end = plan(payload, begin, take)
                 if end != len(payload):
-                    raise DecodeError("syntax", f"{len(payload) - end} bytes more than the schema says")
+                    raise DecodeError("syntax", f"{len(payload) - end} bytes left over after the schema's last field")
                 if len(values) == size:
                     raise DecodeError("empty", "an array without elements")
                 rows += [row] * (len(values) - size)
@@ -115,7 +115,7 @@ class AvroDecoder:
         """A function that adds a sample to the columns, except its row. It raises DecodeError and `BROKEN`."""
         tags, times, values, gaps = columns.tags, columns.times, columns.values, columns.gaps
         tag_of, time_of = series.by_raw.get, self._times
-        no_value = f"nothing lies at {self._fields.value!r} (decoder.avro.fields.value)"
+        no_value = f"no value at {self._fields.value!r} (decoder.avro.fields.value)"
 
         def take(parts: Parts) -> None:
             moment, value = parts[TIME], parts[VALUE]
@@ -153,7 +153,7 @@ class AvroDecoder:
             raise DecodeError("framing", f"begins with {frame.hex() or 'nothing'}, not with 00 and a schema's id")
         number = int.from_bytes(frame[1:])
         if self._unknown.get(frame, 0.0) > self._now():
-            raise DecodeError("schema_unknown", f"no schema of id {number} was known a moment ago")
+            raise DecodeError("schema_unknown", f"schema id {number} was unknown at the last lookup")
         try:
             plan = self._plan_of(self._lookup(number), f"schema id {number}")
         except DecodeError as exc:
@@ -175,7 +175,7 @@ class AvroDecoder:
         for part, key in FIELDS.items():
             path = getattr(self._fields, key)
             if part not in found and (part == VALUE or path != Fields.model_fields[key].default):
-                log.warning("%s has nothing at %r, which decoder.avro.fields.%s names", shown, path, key)
+                log.warning("%s has no field at %r, which decoder.avro.fields.%s names", shown, path, key)
         if not any(part < IDENTITY for part in found):
             log.warning("%s has neither stream nor name nor labels where decoder.avro.fields looks for them", shown)
         return plan
@@ -185,7 +185,7 @@ class AvroDecoder:
             return self._plan_of(read_file(key, path), f"decoder.avro.{key}")
         except DecodeError as exc:
             raise SchemaUnavailable(
-                f"decoder.avro.{key}: {path} holds no schema that can be used: {exc.detail}"
+                f"decoder.avro.{key}: {path} does not contain a usable schema: {exc.detail}"
             ) from exc
 
 
@@ -221,5 +221,5 @@ def _broken(exc: Exception) -> DecodeError:
     if isinstance(exc, RecursionError):
         return DecodeError("nesting", "nested too deeply")
     if isinstance(exc, IndexError):
-        return DecodeError("syntax", "the bytes end too soon, or choose what the schema does not have")
+        return DecodeError("syntax", "the bytes end too early, or select a branch that the schema does not have")
     return DecodeError("syntax", str(exc))

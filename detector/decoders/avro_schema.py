@@ -163,7 +163,7 @@ class _Reading:
                 raise _wrong("a union of nothing")
             return Union([self.type(branch, space, depth + 1) for branch in given])
         if not isinstance(given, dict):
-            raise _wrong(f"a {type_name(given)} in place of a type")
+            raise _wrong(f"a {type_name(given)} instead of a type")
         return self._complex(given, space, depth)
 
     def _of_name(self, name: str, space: str) -> Type:
@@ -171,7 +171,7 @@ class _Reading:
             return Primitive(name)
         found = self._named.get(_full(name, space)) or self._named.get(name)
         if found is None:
-            raise _wrong(f"nothing is called {name[:60]!r}")
+            raise _wrong(f"unknown type {name[:60]!r}")
         return found
 
     def _complex(self, given: dict[str, Any], space: str, depth: int) -> Type:

@@ -43,7 +43,7 @@ class Columns:
         """Count `labels` shared by so many `samples` of the record. Raises DecodeError if the record has too many."""
         self._labels += labels * samples
         if self._labels > self._most_labels:
-            raise DecodeError("labels", f"its samples have more than {self._most_labels} labels together")
+            raise DecodeError("labels", f"its samples have more than {self._most_labels} labels in total")
 
     def cut(self, size: int) -> None:
         """Remove all samples after the first `size`."""
@@ -121,7 +121,7 @@ def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, by
             columns.begin_record(len(found))
             read(columns, row, found)
             if len(columns.values) == size:
-                raise DecodeError(NO_NUMBERS, "no number in it")
+                raise DecodeError(NO_NUMBERS, "contains no number")
         except DecodeError as exc:
             columns.cut(size)
             columns.reject(batch, row, exc)

@@ -55,7 +55,7 @@ class CsvDecoder:
                     self._take_header(batch.topic, line)
                     continue
                 if batch.topic in self._refused:
-                    raise DecodeError("columns", "not read: by the header of the file its columns are others")
+                    raise DecodeError("columns", "not read: the header of the file names other columns")
                 stamp, value = _cells(line)
                 time, number = self._times(stamp), None if value.lower() in _NOTHING else _number(value)
                 tag = series.by_raw.get(batch.topic)
@@ -112,10 +112,10 @@ def _check(header: bytes) -> None:
     times = [at for at, word in enumerate(words) if word in _TIME_WORDS]
     if times and times[0]:
         at = times[0]
-        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the first, the value second")
+        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, but must be the first, the value the second")
     if "value" in words[2:] and words[1] != "value":
         at = words.index("value")
-        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, and has to be the second, behind the time")
+        raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, but must be the second, after the time")
 
 
 def _number(text: str) -> float | None:
@@ -139,10 +139,10 @@ def _cells(line: bytes | None) -> tuple[str, str]:
     except UnicodeDecodeError as exc:
         raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
     if not (stamp.strip() or value.strip()):
-        raise DecodeError("empty", "a line without anything in it")
+        raise DecodeError("empty", "a blank line")
     if not separator:
-        raise DecodeError("columns", f"{stamp[:60]!r} is one column: it holds no comma, semicolon or tab")
+        raise DecodeError("columns", f"{stamp[:60]!r} is one column: it contains no comma, semicolon or tab")
     if value.lstrip().startswith('"') and not value.rstrip().endswith('"'):
-        raise DecodeError("value", f"{value[:60]!r} has a comma behind it, within the quotes")
+        raise DecodeError("value", f"{value[:60]!r} is followed by a comma within the quotes")
     # If semicolons or tabs separate the cells, a comma is a decimal comma.
     return stamp.strip(_AROUND), (value if separator == "," else value.replace(",", ".")).strip(_AROUND)

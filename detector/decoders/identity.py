@@ -76,7 +76,7 @@ def remember(series: SeriesIndex, spelling: Hashable, key: SeriesKey, kind: Kind
     if not key.labels:
         raise DecodeError("identity", "neither a name nor a label")
     if key.is_group:
-        raise DecodeError("labels", f"the label {GROUP_LABEL} is for groups of streams, no stream may have it")
+        raise DecodeError("labels", f"the label {GROUP_LABEL} is reserved for groups of streams")
     text = "".join([part for pair in key.labels for part in pair])
     if len(text) > MAX_LABEL_CHARACTERS:
         raise DecodeError("labels", f"{len(text)} characters of labels, more than {MAX_LABEL_CHARACTERS}")

@@ -96,7 +96,7 @@ def _parts(head: bytes) -> tuple[str, dict[str, str]]:
     for tag in tags:
         pair = _TAG.fullmatch(tag)
         if pair is None:
-            raise DecodeError("labels", f"{tag[:60]!r} is no tag")
+            raise DecodeError("labels", f"{tag[:60]!r} is not a tag")
         labels[_text(pair[1])] = _text(pair[2])
     return _text(measurement), labels
 
@@ -111,7 +111,7 @@ def _lines(payload: bytes) -> Iterator[tuple[bytes, bytes, bytes | None]]:
         if line is None:
             _text(payload)
             number = payload.count(b"\n", 0, at) + 1
-            raise DecodeError("syntax", f"line {number}: {payload[at : at + 60]!r} is no line protocol")
+            raise DecodeError("syntax", f"line {number}: {payload[at : at + 60]!r} is not line protocol")
         yield line.groups()  # type: ignore[misc]
         at = _NOTHING.match(payload, line.end()).end()  # type: ignore[union-attr]
 
@@ -126,7 +126,7 @@ def _number(text: bytes) -> float:
             return float(int(text[:-1])) if text[-1] in b"iu" else float(text)
     except (ValueError, OverflowError):
         pass
-    raise DecodeError("value", f"{text[:60]!r} is no number")
+    raise DecodeError("value", f"{text[:60]!r} is not a number")
 
 
 def _text(raw: bytes) -> str:

@@ -156,4 +156,4 @@ def _usual_form(fields: Fields) -> Any:
 
 
 def _never(payload: Any) -> Any:
-    raise msgspec.DecodeError("there is no usual form")
+    raise msgspec.DecodeError("no fast path for this format")

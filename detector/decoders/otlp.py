@@ -97,5 +97,5 @@ def _interval(point: Point) -> float:
     if not point.start or point.start == point.time:
         return 1.0
     if point.start > point.time:
-        raise DecodeError("timestamp", f"counts from {point.start} to {point.time}")
+        raise DecodeError("timestamp", f"its interval starts at {point.start}, after its end at {point.time}")
     return (point.time - point.start) / _PER_SECOND

@@ -43,7 +43,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
         begun = at
         at += size
         if at > end:
-            raise ValueError(f"field {key >> 3} of wire type {wire} does not fit")
+            raise ValueError(f"field {key >> 3} of wire type {wire} extends beyond the message")
         yield key >> 3, wire, message[begun:at]
 
 
@@ -56,7 +56,7 @@ def varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, place + 1
         shift += 7
-    raise ValueError("a number without an end")
+    raise ValueError("an unterminated varint")
 
 
 def signed(value: int) -> int:

@@ -100,4 +100,4 @@ def _inflated(payload: bytes) -> bytes:
             return bytes(cramjam.snappy.decompress_raw(payload))
     except (cramjam.DecompressionError, ValueError) as exc:
         raise DecodeError("compression", str(exc)) from exc
-    raise DecodeError("oversize", f"{size} bytes when inflated, more than {MAX_INFLATED_BYTES}")
+    raise DecodeError("oversize", f"{size} bytes when decompressed, more than {MAX_INFLATED_BYTES}")

@@ -135,7 +135,7 @@ def _numbers(packed: bytes) -> list[int]:
         else:
             found.append(byte)
     if shift:
-        raise ValueError("a number without an end")
+        raise ValueError("an unterminated varint")
     return found
 
 
@@ -162,5 +162,5 @@ def _key(symbols: list[bytes], references: Sequence[int], texts: dict[int, str])
         zip([texts[each] for each in references[::2]], [texts[each] for each in references[1::2]], strict=True)
     )
     if len(labels) < len(references) // 2:
-        raise DecodeError("labels", "a label of the same name twice")
+        raise DecodeError("labels", "two labels with the same name")
     return SeriesKey.of("", labels)

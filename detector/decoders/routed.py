@@ -144,7 +144,7 @@ def _unpack(payload: bytes, series: SeriesIndex) -> _Unpacked:
     if not len(which) == len(times) == len(values) == len(record_times) == len(kinds):
         raise DecodeError("shape", "the columns differ in length")
     if which.max() >= len(packed.series) or kinds.max() > max(Kind) or (gaps >= len(which)).any():
-        raise DecodeError("shape", "a column points at what is not there")
+        raise DecodeError("shape", "a column's index is out of range")
     values[gaps] = np.nan
     tags = [_tag(bytes(one), series) for one in packed.series]
     handles, _ = unpack(tags)

@@ -66,7 +66,7 @@ def read_file(key: str, path: str) -> Schema:
     try:
         return Schema(Path(path).read_text(encoding="utf-8"))
     except UnicodeDecodeError as exc:
-        raise SchemaUnavailable(f"decoder.avro.{key}: {path} is no text in UTF-8") from exc
+        raise SchemaUnavailable(f"decoder.avro.{key}: {path} is not UTF-8 text") from exc
     except OSError as exc:
         raise SchemaUnavailable(f"decoder.avro.{key}: {path} cannot be read: {exc}") from exc
 
@@ -96,7 +96,7 @@ class SchemaRegistry:
     def __call__(self, number: int) -> Schema:
         found = self._by_id(number) if number <= _LARGEST_ID else None
         if found is None:
-            raise DecodeError("schema_unknown", f"the registry knows no schema of id {number}")
+            raise DecodeError("schema_unknown", f"the registry has no schema with id {number}")
         references: dict[tuple[str, int], str] = {}
         self._collect(found, references, set())
         return Schema(_text(found), tuple(references.values()))
@@ -119,15 +119,15 @@ class SchemaRegistry:
                 case {"subject": str(subject), "version": int(version)}:
                     place = subject, version
                 case _:
-                    raise DecodeError("schema", "refers to something without subject and version")
+                    raise DecodeError("schema", "has a reference without subject and version")
             if place in seen:
                 continue
             seen.add(place)
             if len(seen) > MOST_REFERENCES:
-                raise DecodeError("schema", f"refers to more than {MOST_REFERENCES} others")
+                raise DecodeError("schema", f"refers to more than {MOST_REFERENCES} other schemas")
             inner = self._ask_patiently(f"/subjects/{quote(subject, safe='')}/versions/{version}?deleted=true")
             if inner is None:
-                raise DecodeError("schema", f"refers to version {version} of {subject[:60]!r}, which is not known")
+                raise DecodeError("schema", f"refers to version {version} of {subject[:60]!r}, which does not exist")
             self._collect(inner, references, seen)
             references[place] = _text(inner)
 
@@ -144,7 +144,7 @@ class SchemaRegistry:
                     raise SchemaUnavailable(
                         f"{exc}; given up after {longest:g} s (decoder.avro.registry.lookup_timeout_seconds)"
                     ) from exc
-                log.warning("the schema registry cannot be asked, trying again in %.1f s: %s", pause, exc)
+                log.warning("the schema registry cannot be reached, trying again in %.1f s: %s", pause, exc)
                 self._meanwhile(exc)
             self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -166,13 +166,13 @@ class SchemaRegistry:
             return None
         if not answer.accepted:
             refusal = self._client.refusal(asked, asked, answer)
-            may_not = "; whoever logs in needs the right to read this" if answer.status == 403 else ""
+            may_not = "; the user needs the right to read this" if answer.status == 403 else ""
             raise SchemaUnavailable(f"{refusal}{may_not}")
         if len(answer.body) > LARGEST_ANSWER_BYTES:
             raise DecodeError("schema", f"is larger than {LARGEST_ANSWER_BYTES} bytes")
         found = _parsed(answer.body)
         if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
-            raise SchemaUnavailable(f"{asked}: answered what is no schema; check {_WORDS.address}")
+            raise SchemaUnavailable(f"{asked}: the answer is not a schema; check {_WORDS.address}")
         return found
 
 

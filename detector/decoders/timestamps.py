@@ -104,4 +104,4 @@ def _leap_second(text: str) -> float:
 
 
 def _no_time(text: str) -> DecodeError:
-    return DecodeError("timestamp", f"{text[:60]!r} is no RFC 3339 time, such as 2025-06-15T08:00:00Z")
+    return DecodeError("timestamp", f"{text[:60]!r} is not an RFC 3339 time such as 2025-06-15T08:00:00Z")

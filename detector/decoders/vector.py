@@ -17,7 +17,7 @@ Reasons of a `Reject`:
     syntax       not JSON
     nesting      nested too deeply
     shape        JSON, but not a metric event: a log event, for example, or a metric without a value
-    incremental  a change of a gauge, which does not say from what
+    incremental  a change of a gauge, without the value that it changes
     identity     neither a name nor a tag
     labels       invalid tags, or too long, or too many of all samples together
     timestamp    not an RFC 3339 time
@@ -165,7 +165,7 @@ def _numbers(metric: _Metric) -> list[Number]:
         return [("", "", True, counter.value)]
     if gauge is not None:
         if metric.kind == "incremental":
-            raise DecodeError("incremental", "a change of a gauge, which does not say from what")
+            raise DecodeError("incremental", "a change of a gauge, without the value that it changes")
         return [("", "", False, gauge.value)]
     if metric.set is not None:
         return [("", "", False, float(len(metric.set.values)))]

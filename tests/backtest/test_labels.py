@@ -71,7 +71,7 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
         found,
         [
             "cpu/b.csv: not a list of [start, end]",
-            "cpu/a.csv: window 1: 'yesterday' is no RFC 3339 time, such as 2025-06-15T08:00:00Z",
+            "cpu/a.csv: window 1: 'yesterday' is not an RFC 3339 time such as 2025-06-15T08:00:00Z",
             "cpu/a.csv: window 2: [1600000000] is not [start, end]",
             "cpu/a.csv: window 3: true is neither an RFC 3339 time nor unix seconds",
             "cpu/a.csv: window 4: ends (1600000000) before it starts (1600000060)",

@@ -42,13 +42,13 @@ def test_one_way_to_schemas_is_enough(settings: str) -> None:
             "registry: {urls: ['registry:8081']}",
             r"number 1 is neither http:// nor https://; write it as http://schema-",
         ),
-        ("registry: {urls: ['http://r:8081/schemas/ids']}", "goes on to schemas or subjects"),
+        ("registry: {urls: ['http://r:8081/schemas/ids']}", "includes the path of schemas or subjects"),
         ("registry: {urls: ['http://r:8081?a=b']}", "has a query"),
-        ("registry: {urls: ['http://r:8081', 'http://r:8081/']}", "names a registry twice"),
+        ("registry: {urls: ['http://r:8081', 'http://r:8081/']}", "lists a registry twice"),
         (f"registry: {{{REGISTRY}, username: ali}}", "username and password_file go together"),
         (
             f"registry: {{{REGISTRY}, lookup_timeout_seconds: 300}}",
-            r"loses its partitions, after source\.kafka\.max_poll",
+            r"loses its partitions after source\.kafka\.max_poll",
         ),
     ],
 )
@@ -63,7 +63,7 @@ def test_g17_a_path_to_a_field_has_a_name_in_each_of_its_places(kind: str, path:
     with pytest.raises(ConfigError) as error:
         parse(f"decoder: {{{kind}: {{fields: {{name: {path}, value: a.b}}}}}}", "test")
     (found,) = error.value.findings
-    assert found.startswith(f"decoder.{kind}.fields.name: is no path, which is names with dots between them, such as")
+    assert found.startswith(f"decoder.{kind}.fields.name: is not a path, which is names separated by dots, such as")
 
 
 def test_s3_an_address_with_a_password_is_not_repeated() -> None:
@@ -74,7 +74,7 @@ def test_s3_an_address_with_a_password_is_not_repeated() -> None:
 
 def test_s1_credentials_for_plain_http_are_refused() -> None:
     settings = "urls: ['http://registry:8081'], bearer_token_file: token"
-    with pytest.raises(ConfigError, match="credentials for an http:// address are sent readably"):
+    with pytest.raises(ConfigError, match="credentials for an http:// address are sent unencrypted"):
         parse(avro(f"registry: {{{settings}}}"), "test")
     parse(avro(f"registry: {{{settings}, allow_plaintext_credentials: true}}"), "test")
 

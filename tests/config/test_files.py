@@ -65,9 +65,9 @@ decoder:
         ("sinks.webhook.ca_file: ca cannot be used: ", "; it must hold certificates (PEM)"),
         ("sinks.webhook.url_file: address is neither http:// nor https://", "such as https://receiver.example/alerts"),
         ("sinks.alertmanager.bearer_token_file: words holds more than a token", ""),
-        ("decoder.avro.schemas.1: broken holds no schema that can be used: is not JSON", ""),
-        ("decoder.avro.schemas.3: union holds no schema that can be used: ", "'no.such.type'"),
-        ("decoder.avro.schemas.4: binary is no text in UTF-8", ""),
+        ("decoder.avro.schemas.1: broken does not contain a usable schema: is not JSON", ""),
+        ("decoder.avro.schemas.3: union does not contain a usable schema: ", "'no.such.type'"),
+        ("decoder.avro.schemas.4: binary is not UTF-8 text", ""),
     ]
     for finding, (begin, end) in zip(found, begin_and_end, strict=True):
         assert finding.startswith(begin)
@@ -100,7 +100,7 @@ def test_fields_that_lead_nowhere_in_a_schema_are_told_of(tmp_path: Path, caplog
     text = "decoder: {type: avro, avro: {schema_file: FOLDER/good, fields: {labels: tags}}}"
     assert findings(tmp_path, text) == []
     assert [record.getMessage() for record in caplog.records] == [
-        "decoder.avro.schema_file has nothing at 'tags', which decoder.avro.fields.labels names"
+        "decoder.avro.schema_file has no field at 'tags', which decoder.avro.fields.labels names"
     ]
 
 

@@ -55,12 +55,12 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("a: [", "is not valid YAML: line 1"),
         ("alerts: {trigger: {anomalous: 3, of: 2}}", "alerts.trigger: anomalous (3) can never be reached in 2 samples"),
         ("source: {type: file}", "source.file.paths: is empty"),
-        ("decoder: {type: csv}", "decoder.type: csv reads files, whose names are those of their streams"),
+        ("decoder: {type: csv}", "decoder.type: csv is for files, because a stream is named after its file"),
         (
             "{source: {type: host}, decoder: {type: influx}}",
-            "influx does not read what source.type: host makes",
+            "influx cannot read the records of source.type: host",
         ),
-        ("{source: {type: host}, decoder: {type: csv}}", "decoder.type: csv does not read what source.type: host"),
+        ("{source: {type: host}, decoder: {type: csv}}", "decoder.type: csv cannot read the records of source.type"),
         ("kafka:\nstate: {type: none}", "kafka: is empty: leave it out, or give it keys"),
         ("kafka: broker:9092", "kafka: has no keys; known keys here: bootstrap_servers, client_id"),
         ("kafka: {bootstrap_servers: 'a:9092, b:9092'}", 'must be a list, such as ["a:9092", "b:9092"]'),
@@ -69,28 +69,31 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {mute: [night]}", "alerts.mute.0: has no keys"),
         (
             "alerts: {time_intervals: [{name: a, time_intervals: [{times: [{start_time: on, end_time: '6:00'}]}]}]}",
-            "times.0.start_time: 'on' is no time of day",
+            "times.0.start_time: 'on' is not a time of day",
         ),
-        ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a word"),
+        ("? [a, b]\n: 1", "is not valid YAML: line 1, column 3: a key must be a single word"),
         (
             "alerts:\n  not_before: 2026-02-30T00:00:00Z",
             "is not valid YAML: line 2, column 15: '2026-02-30T00:00:00Z': day is out of range for month",
         ),
         (
             "source: {kafka: {topics: [a, b], partitioning: repartition, repartition_topic: b}}",
-            "source.kafka.repartition_topic: b is source.kafka.topics already; name a topic of its own",
+            "source.kafka.repartition_topic: b is already used as source.kafka.topics; name another topic",
         ),
-        ("source: {kafka: {group_instance_id: ''}}", "source.kafka.group_instance_id: is no name for Kafka"),
-        ("dead_letter: {topic: metrics}", "dead_letter.topic: metrics is source.kafka.topics already"),
-        ("sinks: {kafka: {topic: metrics}}", "sinks.kafka.topic: metrics is source.kafka.topics already"),
-        ("dead_letter: {topic: alerts}", "dead_letter.topic: alerts is sinks.kafka.topic already"),
-        ("state: {type: kafka, kafka: {topic: metrics}}", "state.kafka.topic: metrics is source.kafka.topics already"),
+        ("source: {kafka: {group_instance_id: ''}}", "source.kafka.group_instance_id: is not a valid Kafka name"),
+        ("dead_letter: {topic: metrics}", "dead_letter.topic: metrics is already used as source.kafka.topics"),
+        ("sinks: {kafka: {topic: metrics}}", "sinks.kafka.topic: metrics is already used as source.kafka.topics"),
+        ("dead_letter: {topic: alerts}", "dead_letter.topic: alerts is already used as sinks.kafka.topic"),
+        (
+            "state: {type: kafka, kafka: {topic: metrics}}",
+            "state.kafka.topic: metrics is already used as",
+        ),
         (
             "{source: {kafka: {partitioning: repartition, repartition_topic: alerts}}}",
-            "sinks.kafka.topic: alerts is source.kafka.repartition_topic already",
+            "sinks.kafka.topic: alerts is already used as source.kafka.repartition_topic",
         ),
-        ("kafka: {client_id: a, client_id: b}", "the key 'client_id' stands twice"),
-        ("scoring: {warmup_samples: 0100}", "a number that begins with 0 is octal to YAML; write it without"),
+        ("kafka: {client_id: a, client_id: b}", "the key 'client_id' appears twice"),
+        ("scoring: {warmup_samples: 0100}", "YAML reads a number that begins with 0 as octal; remove the 0"),
         ("checkpoint: {interval_seconds: 1:30}", "interval_seconds: input should be a valid number"),
         ("checkpoint: {interval_seconds: 1:30.5}", "unable to parse string as a number (got '1:30.5')"),
         ("scoring: {warmup_samples: 1:30}", "unable to parse string as an integer (got '1:30')"),
@@ -100,43 +103,43 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("alerts: {labels: {page: true}}", "alerts.labels.page: must be text: put it in quotes (got True)"),
         ("alerts: {labels: {zone: 7}}", "alerts.labels.zone: must be text: put it in quotes (got 7)"),
         ("alerts: {labels: {since: 2026-11-01}}", "alerts.labels.since: must be text: put it in quotes"),
-        ("alerts: {not_before: !!timestamp x}", "line 1, column 22: 'x' is not what its tag says"),
-        ("scoring: {warmup_samples: !!int ''}", "line 1, column 27: '' is not what its tag says"),
-        ("alerts: {labels: {severity: page}}", "alerts.labels: 'severity' is set by every alert itself"),
-        ("alerts: {labels: {'': ops}}", "alerts.labels: '' is no name of a label"),
-        ("alerts: {labels: {' ': ops}}", "alerts.labels: '' is no name of a label"),
-        ('alerts: {labels: {"a\\nb": ops}}', "alerts.labels: 'a\\nb' is no name of a label"),
+        ("alerts: {not_before: !!timestamp x}", "line 1, column 22: 'x' does not match its tag"),
+        ("scoring: {warmup_samples: !!int ''}", "line 1, column 27: '' does not match its tag"),
+        ("alerts: {labels: {severity: page}}", "alerts.labels: 'severity' is set by detector on every alert"),
+        ("alerts: {labels: {'': ops}}", "alerts.labels: '' is not a valid label name"),
+        ("alerts: {labels: {' ': ops}}", "alerts.labels: '' is not a valid label name"),
+        ('alerts: {labels: {"a\\nb": ops}}', "alerts.labels: 'a\\nb' is not a valid label name"),
         ("alerts: {labels: {__name__: ops}}", "'__name__' begins with two underscores"),
         ("alerts: {labels: {team: ''}}", "'team' has no value"),
         ("alerts: {labels: {metric: a, __x: b}}", "choose another name; '__x' begins with two underscores"),
         (
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
-            "sasl without tls sends the password or token readably",
+            "sasl without tls sends the password or token unencrypted",
         ),
         ("kafka: {bootstrap_servers: ['b:0']}", "a broker cannot listen on port 0"),
         ("kafka: {bootstrap_servers: ['b:²']}", "'b:²' is not host:port"),
         ('telemetry: {listen: "a\\tb:9464"}', "is not host:port"),
-        ("model: {weights: ''}", "model.weights: names no file; leave it out if none is meant"),
-        ("model: {weights: /}", "model.weights: names no file"),
+        ("model: {weights: ''}", "model.weights: does not name a file; leave it out if there is none"),
+        ("model: {weights: /}", "model.weights: does not name a file"),
         ("scoring: {alerts_per_stream_week: .nan}", "scoring.alerts_per_stream_week"),
         (
             "source: {kafka: {start: soon}}",
-            "source.kafka.start: is none of earliest, latest, or a time with its offset",
+            "source.kafka.start: is not earliest, latest, or a time with its offset",
         ),
         ("sinks: {alertmanager: {enabled: true}}", "sinks.alertmanager: enabled, so urls must name an Alertmanager"),
         ("sinks: {alertmanager: {urls: [am:9093]}}", "sinks.alertmanager.urls: number 1 is neither http:// nor"),
-        ("sinks: {alertmanager: {urls: ['http://a', 'http://']}}", "number 2 is no address of a host"),
-        ("sinks: {alertmanager: {urls: ['http://a:99999']}}", "number 1 is no address (Port out of range"),
-        ("sinks: {alertmanager: {urls: ['http://a', 'http://a/']}}", "names an Alertmanager twice"),
-        ("sinks: {alertmanager: {urls: ['http://a/api/v2/alerts']}}", "goes on to the API"),
-        ("sinks: {alertmanager: {urls: ['http://a/api/']}}", "goes on to the API"),
+        ("sinks: {alertmanager: {urls: ['http://a', 'http://']}}", "number 2 does not name a valid host"),
+        ("sinks: {alertmanager: {urls: ['http://a:99999']}}", "number 1 is not a valid address (Port out of range"),
+        ("sinks: {alertmanager: {urls: ['http://a', 'http://a/']}}", "lists an Alertmanager twice"),
+        ("sinks: {alertmanager: {urls: ['http://a/api/v2/alerts']}}", "includes the path of the API"),
+        ("sinks: {alertmanager: {urls: ['http://a/api/']}}", "includes the path of the API"),
         ("sinks: {alertmanager: {urls: ['http://a/?b']}}", "has a query"),
         ("sinks: {alertmanager: {username: a}}", "username and password_file go together"),
         (
             "sinks: {alertmanager: {urls: ['https://a'], bearer_token_file: t, username: a, password_file: b}}",
             "two ways to log in",
         ),
-        ("source: {kafka: {start: 2026-11-01T00:00:00}}", "source.kafka.start: is none of earliest, latest"),
+        ("source: {kafka: {start: 2026-11-01T00:00:00}}", "source.kafka.start: is not earliest, latest"),
     ],
 )
 def test_what_cannot_be_is_said(text: str, finding: str) -> None:
@@ -173,12 +176,12 @@ def test_all_keys_that_name_a_topic_are_tried_here() -> None:
 @pytest.mark.parametrize(
     ("name", "finding"),
     [
-        (".", "is no name for Kafka"),
-        ("..", "is no name for Kafka"),
-        ("", "is no name for Kafka"),
-        ("a b", "is no name for Kafka"),
-        ("café", "is no name for Kafka"),
-        (250 * "a", "is no name for Kafka"),
+        (".", "is not a valid Kafka name"),
+        ("..", "is not a valid Kafka name"),
+        ("", "is not a valid Kafka name"),
+        ("a b", "is not a valid Kafka name"),
+        ("café", "is not a valid Kafka name"),
+        (250 * "a", "is not a valid Kafka name"),
         ("__consumer_offsets", "is one of Kafka's internal topics"),
         ("__transaction_state", "is one of Kafka's internal topics"),
     ],
@@ -202,7 +205,7 @@ def test_alertmanagers_may_be_anywhere_below_a_host() -> None:
 
 def test_s3_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     (finding,) = findings("sinks: {alertmanager: {urls: ['https://ali:opensesame@alertmanager:9093']}}")
-    assert "holds credentials, which come by reference" in finding
+    assert "contains credentials, which must be given by reference" in finding
     assert "opensesame" not in finding
 
 
@@ -210,7 +213,7 @@ def test_s3_a_password_in_an_address_is_refused_and_not_repeated() -> None:
 def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(secret: str) -> None:
     addresses = "urls: ['https://a', 'http://b']"
     (finding,) = findings(f"sinks: {{alertmanager: {{{addresses}, {secret}}}}}")
-    assert "credentials for an http:// address are sent readably" in finding
+    assert "credentials for an http:// address are sent unencrypted" in finding
     parse(f"sinks: {{alertmanager: {{{addresses}, {secret}, allow_plaintext_credentials: true}}}}", "test")
 
 

@@ -100,7 +100,7 @@ def test_g17_a_nul_is_found_in_every_text(key: str) -> None:
     """A path or a host name that holds one would be an error in the midst of the program."""
     for value in ("a\0b:9", ["a\0b:9"]):
         (finding,) = findings({key: value})
-        assert finding.startswith(f"{key}: holds a NUL character")
+        assert finding.startswith(f"{key}: contains a NUL character")
 
 
 def test_most_numbers_have_bounds() -> None:

@@ -36,8 +36,8 @@ def test_a_token_comes_from_a_file_or_an_endpoint(settings: str) -> None:
             "",
             "kafka.sasl: mechanism is OAUTHBEARER, so oauth.token_file (a file",
         ),
-        ("token_file: a", "username: b, ", "kafka.sasl: with mechanism OAUTHBEARER a token says who we are"),
-        ("token_file: a", "password_env: B, ", "kafka.sasl: with mechanism OAUTHBEARER a token says who we are"),
+        ("token_file: a", "username: b, ", "kafka.sasl: with mechanism OAUTHBEARER the token is the login"),
+        ("token_file: a", "password_env: B, ", "kafka.sasl: with mechanism OAUTHBEARER the token is the login"),
         (f"token_file: a, {ENDPOINT}", "", "kafka.sasl.oauth: token_file and token_url are two ways to get a token"),
         ("token_url: 'https://a'", "", "kafka.sasl.oauth: token_url is set, so client_id and client_secret_file are"),
         ("token_file: a, client_id: a", "", "kafka.sasl.oauth: client_id and client_secret_file go together"),
@@ -49,13 +49,13 @@ def test_a_token_comes_from_a_file_or_an_endpoint(settings: str) -> None:
         (
             "token_url: 'https://a:canary@b'",
             "",
-            "kafka.sasl.oauth.token_url: holds credentials, which come by",
+            "kafka.sasl.oauth.token_url: contains credentials, which must be given by",
         ),
         ("token_url: login", "", "kafka.sasl.oauth.token_url: is neither http:// nor https://; write it as https://"),
-        (ENDPOINT.replace("client_id: a", "client_id: 'a:b'"), "", "kafka.sasl.oauth.client_id: holds a colon"),
-        ("token_file: a, extensions: {auth: x}", "", "kafka.sasl.oauth.extensions: 'auth' is no name for an extension"),
-        ("token_file: a, extensions: {a_b: x}", "", "kafka.sasl.oauth.extensions: 'a_b' is no name for an extension"),
-        ('token_file: a, extensions: {a: "x\\u0001y"}', "", "kafka.sasl.oauth.extensions: the value of a holds a char"),
+        (ENDPOINT.replace("client_id: a", "client_id: 'a:b'"), "", "kafka.sasl.oauth.client_id: contains a colon"),
+        ("token_file: a, extensions: {auth: x}", "", "kafka.sasl.oauth.extensions: 'auth' is not a valid extension"),
+        ("token_file: a, extensions: {a_b: x}", "", "kafka.sasl.oauth.extensions: 'a_b' is not a valid extension"),
+        ('token_file: a, extensions: {a: "x\\u0001y"}', "", "kafka.sasl.oauth.extensions: the value of a contains a"),
     ],
 )
 def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, rest: str, finding: str) -> None:
@@ -66,7 +66,7 @@ def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, rest
 
 def test_s1_a_token_is_not_sent_readably_unless_that_is_allowed() -> None:
     kafka = "sasl: {mechanism: OAUTHBEARER, oauth: {token_file: a}}"
-    with pytest.raises(ConfigError, match="sasl without tls sends the password or token readably"):
+    with pytest.raises(ConfigError, match="sasl without tls sends the password or token unencrypted"):
         parse(f"kafka: {{{kafka}}}", "test.yaml")
     assert parse(f"kafka: {{{kafka}, allow_plaintext_credentials: true}}", "test.yaml").kafka.sasl.oauth.token_file
 

@@ -38,17 +38,17 @@ def test_an_address_may_have_path_and_query(url: str) -> None:
         ("url: 'https://a', url_file: a", "sinks.webhook: url and url_file are two ways to give the address"),
         ("url: 'example.com/canary'", "sinks.webhook.url: is neither http:// nor https://; write it as https://"),
         ("url: 'ftp://example.com/canary'", "sinks.webhook.url: is neither http:// nor https://"),
-        ("url: 'https:///canary'", "sinks.webhook.url: is no address of a host"),
-        ("url: 'https://a b/canary'", "sinks.webhook.url: is no address of a host"),
-        ("url: 'https://exämple.com/canary'", "sinks.webhook.url: is no address of a host"),
-        ("url: 'https://a:0/canary'", "sinks.webhook.url: is no address of a host"),
-        ("url: 'https://a:99999/canary'", "sinks.webhook.url: is no address (Port out of range"),
-        ("url: 'https://ali:canary/word@a'", "sinks.webhook.url: is no address; write it as https://"),
-        ("url: 'https://ali:canary@a/b'", "sinks.webhook.url: holds credentials, which come by reference"),
+        ("url: 'https:///canary'", "sinks.webhook.url: does not name a valid host"),
+        ("url: 'https://a b/canary'", "sinks.webhook.url: does not name a valid host"),
+        ("url: 'https://exämple.com/canary'", "sinks.webhook.url: does not name a valid host"),
+        ("url: 'https://a:0/canary'", "sinks.webhook.url: does not name a valid host"),
+        ("url: 'https://a:99999/canary'", "sinks.webhook.url: is not a valid address (Port out of range"),
+        ("url: 'https://ali:canary/word@a'", "sinks.webhook.url: is not a valid address; write it as https://"),
+        ("url: 'https://ali:canary@a/b'", "sinks.webhook.url: contains credentials, which must be given by reference"),
         ("url: 'https://a/canary#b'", "sinks.webhook.url: has a fragment"),
-        ('url: "https://a/canary\\0"', "sinks.webhook.url: holds a NUL character"),
+        ('url: "https://a/canary\\0"', "sinks.webhook.url: contains a NUL character"),
         ("url: ['https://a/canary']", "sinks.webhook.url: input should be a valid string"),
-        ("url_file: /", "sinks.webhook.url_file: names no file"),
+        ("url_file: /", "sinks.webhook.url_file: does not name a file"),
         ("username: a", "sinks.webhook: username and password_file go together"),
         (
             "url: 'https://a/canary', bearer_token_file: t, username: a, password_file: b",
@@ -67,7 +67,7 @@ def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, find
 def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(scheme: str, secret: str) -> None:
     settings = f"url: '{scheme}://a/b', {secret}"
     (found,) = findings(settings)
-    assert found.startswith("sinks.webhook: credentials for an http:// address are sent readably")
+    assert found.startswith("sinks.webhook: credentials for an http:// address are sent unencrypted")
     with_webhook(f"{settings}, allow_plaintext_credentials: true")
 
 

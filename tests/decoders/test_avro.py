@@ -237,10 +237,10 @@ def test_a_path_that_leads_nowhere_is_told_when_the_schema_is_met(
     fields = {"labels": "tags", "value": "value.avg", "name": "name"}
     samples, _ = decoded(tmp_path, METRIC, record(), record(), fields=fields)
     assert [record.getMessage() for record in caplog.records] == [
-        "decoder.avro.schemas.1 has nothing at 'tags', which decoder.avro.fields.labels names",
-        "decoder.avro.schemas.1 has nothing at 'value.avg', which decoder.avro.fields.value names",
+        "decoder.avro.schemas.1 has no field at 'tags', which decoder.avro.fields.labels names",
+        "decoder.avro.schemas.1 has no field at 'value.avg', which decoder.avro.fields.value names",
     ]
-    detail = "nothing lies at 'value.avg' (decoder.avro.fields.value)"
+    detail = "no value at 'value.avg' (decoder.avro.fields.value)"
     assert [(reject.reason, reject.detail) for reject in samples.rejects] == [("value", detail)] * 2
 
 
@@ -251,7 +251,7 @@ def test_a_schema_of_which_no_sample_can_come_is_told_of(tmp_path: Path, caplog:
         caplog.clear()
         samples, _ = decoded(tmp_path, schema, record(other, {"a": 1}))
         assert [record.getMessage() for record in caplog.records] == [
-            "decoder.avro.schemas.1 has nothing at 'value', which decoder.avro.fields.value names",
+            "decoder.avro.schemas.1 has no field at 'value', which decoder.avro.fields.value names",
             "decoder.avro.schemas.1 has neither stream nor name nor labels where decoder.avro.fields looks for them",
         ]
         assert len(samples.rejects) == 1
@@ -444,7 +444,7 @@ def test_g6_a_schema_that_cannot_be_read_says_so(tmp_path: Path, schema: str) ->
     assert len(refusal.value.detail) < 200
     path = tmp_path / "wrong.avsc"
     path.write_text(schema)
-    with pytest.raises(SchemaUnavailable, match=r"schemas\.7: .*wrong\.avsc holds no schema that can be used: "):
+    with pytest.raises(SchemaUnavailable, match=r"schemas\.7: .*wrong\.avsc does not contain a usable schema: "):
         make_decoder(Settings.model_validate({"type": "avro", "avro": {"schemas": {7: str(path)}}}))
 
 

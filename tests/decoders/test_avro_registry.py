@@ -140,7 +140,7 @@ def test_g6_no_record_is_refused_because_a_registry_does_not_answer(registry: Re
 def test_what_is_no_answer_of_a_registry_is_no_schema(registry: Registry, said: bytes) -> None:
     reading = Reading(registry.url)
     registry.said = said
-    with pytest.raises(SchemaUnavailable, match=r"answered what is no schema; check decoder\.avro\.registry\.urls"):
+    with pytest.raises(SchemaUnavailable, match=r"the answer is not a schema; check decoder\.avro\.registry\.urls"):
         reading.decode(record())
 
 

@@ -84,10 +84,10 @@ def test_a_header_that_comes_again_is_one() -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        (b"id,timestamp,value", "'timestamp' is column 2, and has to be the first"),
-        (b'"value";"Time"', "'Time' is column 2, and has to be the first"),
-        (b"timestamp,label,value", "'value' is column 3, and has to be the second"),
-        (b"time\thost\tcpu\tValue", "'Value' is column 4, and has to be the second"),
+        (b"id,timestamp,value", "'timestamp' is column 2, but must be the first"),
+        (b'"value";"Time"', "'Time' is column 2, but must be the first"),
+        (b"timestamp,label,value", "'value' is column 3, but must be the second"),
+        (b"time\thost\tcpu\tValue", "'Value' is column 4, but must be the second"),
     ],
 )
 def test_a_file_whose_header_has_other_columns_is_refused_as_a_whole(header: bytes, told: str) -> None:
@@ -119,8 +119,8 @@ def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"1392388500|1", "'1392388500|1' is one column: it holds no comma, semicolon or tab"),
-        (b" ", "a line without anything in it"),
+        (b"1392388500|1", "'1392388500|1' is one column: it contains no comma, semicolon or tab"),
+        (b" ", "a blank line"),
         (b"1392388500,12.3 ms", "'12.3 ms' is not a number: it has a unit; export plain numbers (in Grafana without"),
         (b"1392388500,45%", "'45%' is not a number: it has a unit; "),
         (b"1392388500;1,5GiB", "'1.5GiB' is not a number: it has a unit; "),

@@ -101,7 +101,7 @@ def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_labels(decoder: st
     assert reject.reason == "labels"
     most = LEAST_LABELS + LABELS_PER_BYTE * len(record)
     assert most < len(NAMES) ** 2
-    assert reject.detail.endswith(f"its samples have more than {most} labels together")
+    assert reject.detail.endswith(f"its samples have more than {most} labels in total")
 
 
 def test_records_of_many_labels_and_samples_are_read() -> None:

@@ -90,7 +90,7 @@ def test_s1_a_broker_that_does_not_prove_to_be_it_is_refused(identity: Identity,
 
 def test_s1_a_password_is_not_sent_readably_unless_that_is_allowed() -> None:
     sasl = "sasl: {mechanism: PLAIN, username: u, password_env: P}"
-    with pytest.raises(ConfigError, match="sasl without tls sends the password or token readably"):
+    with pytest.raises(ConfigError, match="sasl without tls sends the password or token unencrypted"):
         parse(f"kafka: {{{sasl}}}", "test.yaml")
     assert parse(f"kafka: {{{sasl}, allow_plaintext_credentials: true}}", "test.yaml").kafka.sasl.username == "u"
 

@@ -192,11 +192,14 @@ def test_files_are_replaced_while_it_runs(folder: Path, caplog: pytest.LogCaptur
         ),
         (
             "basic_auth_users: {a: canary}",
-            "basic_auth_users: what stands for 'a' is no bcrypt hash, such as `htpasswd -nB a`",
+            "basic_auth_users: the value of 'a' is not a bcrypt hash, such as `htpasswd -nB a`",
         ),
-        ("basic_auth_users: {a: 12345}", "basic_auth_users: what stands for 'a' is no bcrypt hash"),
-        (f"basic_auth_users: {{'a:b': '{HASH}'}}", "basic_auth_users: 'a:b' holds a colon"),
-        ('http_server_config: {headers: {A: "b\\r\\nC: d"}}', "http_server_config.headers: 'A' with this value is no"),
+        ("basic_auth_users: {a: 12345}", "basic_auth_users: the value of 'a' is not a bcrypt hash"),
+        (f"basic_auth_users: {{'a:b': '{HASH}'}}", "basic_auth_users: 'a:b' contains a colon"),
+        (
+            'http_server_config: {headers: {A: "b\\r\\nC: d"}}',
+            "http_server_config.headers: 'A' with this value is not a",
+        ),
     ],
 )
 def test_a_file_that_is_wrong_is_told_and_no_secret(tmp_path: Path, web: str, finding: str) -> None:
