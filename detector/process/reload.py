@@ -15,6 +15,11 @@ import structlog
 from detector.config import Config
 from detector.errors import ConfigError, DetectorError
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+"""Between two attempts to start a worker with the old configuration; each pause is twice the one before."""
+LOOK_SECONDS = 0.1
+"""How often a pause looks for a request to stop, or for a new configuration."""
+
 
 class Reloads:
     """As a context manager, reads the configuration at SIGHUP; if valid, it is in `config` until taken.
@@ -23,7 +28,11 @@ class Reloads:
     """
 
     def __init__(
-        self, read: Callable[[], Config], begin_anew: Callable[[], None], now: Callable[[], float] = time.time
+        self,
+        read: Callable[[], Config],
+        begin_anew: Callable[[], None],
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`read` raises ConfigError; `begin_anew` requests an orderly shutdown, after which `config` is to be used."""
         self.config: Config | None = None
@@ -36,7 +45,10 @@ class Reloads:
         self._newest: Config | None = None
         self._proven: Config | None = None
         """The last one with which a worker became ready."""
+        self._is_ready = False
+        """Whether the current worker became ready."""
         self._now = now
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._read = read
         self._begin_anew = begin_anew
@@ -67,27 +79,43 @@ class Reloads:
         """Run `live` with `first`, then with each configuration that was read.
 
         `live` has `got_ready` called. If it raises a DetectorError or OSError before that, the last configuration with
-        which a worker became ready is used again; if there is none, the error is raised.
+        which a worker became ready is used again. If that one fails too (a broker that is away for a moment), it is
+        tried until it works, there is a newer one, or `asked_to_stop`: a supervisor would restart the process with the
+        new file. If there is no such configuration, or the worker was ready, the error is raised.
         """
         current: Config | None = first
         self._newest = first
+        pause_seconds = FIRST_PAUSE_SECONDS
         while current is not None:
+            self._is_ready = False
             try:
                 live(current)
             except (DetectorError, OSError) as exc:
-                if asked_to_stop() or self._proven is None or self._proven is current:
+                if asked_to_stop() or self._proven is None or self._is_ready:
                     raise
-                self.successful = False
-                structlog.get_logger("detector").error(
-                    "no worker can start with the new configuration, keeping the old one", error=str(exc)
-                )
-                current = self.take() or self._proven
+                log = structlog.get_logger("detector")
+                if current is self._proven:
+                    log.error("no worker can start with the old configuration either, trying again", error=str(exc))
+                    self._pause(pause_seconds, asked_to_stop)
+                    pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+                else:
+                    self.successful = False
+                    log.error("no worker can start with the new configuration, keeping the old one", error=str(exc))
+                    pause_seconds = FIRST_PAUSE_SECONDS
+                current = None if asked_to_stop() else self.take() or self._proven
             else:
                 current = None if asked_to_stop() else self.take()
 
+    def _pause(self, seconds: float, asked_to_stop: Callable[[], bool]) -> None:
+        """Wait so long, or until asked to stop, or for a new configuration."""
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            if asked_to_stop() or self.config is not None:
+                return
+            self._sleep(LOOK_SECONDS)
+
     def got_ready(self, config: Config) -> None:
         """A worker is reading records with this configuration."""
-        self._proven = config
+        self._proven, self._is_ready = config, True
         if config is self._newest:
             with self._lock:
                 self.successful, self.succeeded_at = not self._refused, self._now()

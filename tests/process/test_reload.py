@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from detector.config import Config
 from detector.errors import ConfigError, ModelError
 from detector.process.reload import Reloads
 from tests.integration.daemon import Daemon
-from tests.kafka.endpoint import eventually
+from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
 
 FELL_BACK = "no worker can start with the new configuration, keeping the old one"
+TRIED_AGAIN = "no worker can start with the old configuration either, trying again"
 
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:
@@ -116,6 +118,37 @@ def test_g17_where_no_worker_can_begin_with_a_new_configuration_the_one_before_g
         assert daemon.terminate() == 0
 
 
+def without_old_and_new(daemon: Daemon, folder: Path) -> None:
+    """A reload after which no worker can start: the new weights are damaged, and the old source is away."""
+    daemon.wait_until_ready()
+    (folder / "metrics.json").rename(folder / "away.json")
+    (folder / "weights.safetensors").write_bytes(b"a card is missing")
+    path = folder / "config.yaml"
+    path.write_text(
+        yaml.safe_dump({**yaml.safe_load(path.read_text()), "model": {"weights": str(folder / "weights.safetensors")}})
+    )
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: TRIED_AGAIN in events(daemon), "the old source is missed")
+    assert events(daemon).index(FELL_BACK) < events(daemon).index(TRIED_AGAIN)
+
+
+def test_g17_the_configuration_before_is_tried_until_its_source_is_back(tmp_path: Path) -> None:
+    """A supervisor would start the process with the new file, with which it cannot start."""
+    with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
+        without_old_and_new(daemon, tmp_path)
+        (tmp_path / "away.json").rename(tmp_path / "metrics.json")
+        daemon.wait_until_ready()
+        assert daemon.metric("detector_config_last_reload_successful") == 0
+        assert daemon.terminate() == 0
+
+
+def test_g12_a_process_that_waits_for_its_old_source_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
+        without_old_and_new(daemon, tmp_path)
+        daemon.process.terminate()
+        assert daemon.process.wait(PATIENCE_SECONDS) == 0
+
+
 class Workers:
     """Lives of workers by their listening address: those in `able` get ready; whoever is not, or `dies`, raises."""
 
@@ -147,18 +180,65 @@ def test_an_error_of_what_had_begun_ends_the_process_whatever_was_before() -> No
     assert workers.lived == ["a:1", "b:1"]
 
 
-def test_where_the_one_before_fails_too_the_process_ends() -> None:
-    workers = Workers({"a:1"}, dies=set())
+class Waiting(Workers):
+    """`a:1` starts once and `b:1` never; `then` is called with the seconds since, whenever a tenth of one went by."""
 
-    def live(config: Config) -> None:
-        workers.live(config)
-        workers.able.clear()
+    def __init__(self, then: Callable[[float], None]) -> None:
+        super().__init__({"a:1"}, dies=set())
+        self.slept = 0.0
+        self.asked = False
 
-    first, workers_next = (Config.model_validate({"telemetry": {"listen": name}}) for name in ("a:1", "b:1"))
-    workers.next = [workers_next]
-    with pytest.raises(ModelError, match="a:1 cannot begin"):
-        workers.reloads.follow(first, live, lambda: False)
+        def sleep(seconds: float) -> None:
+            self.slept += seconds
+            then(self.slept)
+
+        self.reloads = Reloads(Config, lambda: None, now=lambda: 7.0, sleep=sleep)
+        self.next = [Config.model_validate({"telemetry": {"listen": "b:1"}})]
+
+    def live(self, config: Config) -> None:
+        super().live(config)
+        if len(self.lived) == 1:
+            self.able.clear()
+
+    def follow(self, *names: str) -> None:
+        (first,) = (Config.model_validate({"telemetry": {"listen": name}}) for name in names)
+        self.reloads.follow(first, self.live, lambda: self.asked)
+
+
+def test_the_one_before_is_tried_again_after_longer_and_longer_pauses() -> None:
+    def then(slept: float) -> None:
+        if slept > 60.0:
+            workers.able.add("a:1")
+
+    workers = Waiting(then)
+    workers.follow("a:1")
+    # After 1, 2, 4, 8, 16 and 30 seconds.
+    assert workers.lived == ["a:1", "b:1", *6 * ["a:1"], "a:1"]
+    assert workers.slept == pytest.approx(61.0)
+    assert not workers.reloads.successful
+
+
+def test_a_newer_one_ends_the_pause() -> None:
+    def then(slept: float) -> None:
+        if slept > 5.0:
+            workers.able.add("c:1")
+            workers.reloads.config = Config.model_validate({"telemetry": {"listen": "c:1"}})
+
+    workers = Waiting(then)
+    workers.follow("a:1")
+    assert workers.lived == ["a:1", "b:1", *3 * ["a:1"], "c:1"]
+    assert workers.slept == pytest.approx(5.1)
+    assert workers.reloads.successful
+
+
+def test_a_request_to_stop_ends_the_pause() -> None:
+    def then(slept: float) -> None:
+        workers.asked = slept > 0.45
+
+    workers = Waiting(then)
+    workers.follow("a:1")
     assert workers.lived == ["a:1", "b:1", "a:1"]
+    assert workers.slept == pytest.approx(0.5)
 
 
 def test_with_nothing_before_it_an_error_ends_the_process() -> None:
