@@ -80,7 +80,7 @@ def differences(plan: Plan, found: TopicDescription, brokers: int, bootstrap: st
             plan.key,
             plan.topic,
             f"it has {found.partitions} partitions, but streams are on {plan.least_partitions}",
-            f"Add partitions; stored state stays where it is: kafka-topics.sh {tool} --alter --topic {plan.topic} "
+            f"Add partitions; stored state is not affected: kafka-topics.sh {tool} --alter --topic {plan.topic} "
             f"--partitions {plan.least_partitions}",
             needed=True,
         )

@@ -127,7 +127,7 @@ def require_whole(found: Sequence[Survey]) -> None:
     """Raise StateDamaged if a partition has snapshots but none can be restored."""
     lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.whole is None]
     if lost:
-        raise StateDamaged(f"no whole snapshot of {', '.join(lost)}")
+        raise StateDamaged(f"no intact snapshot of {', '.join(lost)}")
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def partition(one: Survey, now: float) -> Iterator[str]:
     if newest.topic_id:
         yield f"topic id: {newest.topic_id}, leader epoch: {newest.leader_epoch}"
     for number, sha256 in enumerate(newest.learnt_weights):
-        yield f"learned weights, {'in use' if number == 0 else 'before those'}: {sha256}"
+        yield f"learned weights, {'in use' if number == 0 else 'previous'}: {sha256}"
     yield "made with: " + ", ".join(f"{name} {value}" for name, value in newest.fingerprint.items())
     yield ""
     yield f"blocks of the snapshot at {newest.offset}:"

@@ -180,7 +180,7 @@ class Learning:
     def _end(self, this: _Round, status: int, partitions: Collection[Partition]) -> None:
         if status != 0 or this.process is None:
             complaint = this.process.complaint() if this.process else ""
-            raise OSError(f"its process ended with status {status}: {complaint or 'it wrote no error'}")
+            raise OSError(f"its process ended with status {status}: {complaint or 'no error output'}")
         answer = files.read_answer(this.folder)
         result = "rejected"
         rivals = self.versions.rivals(partitions)

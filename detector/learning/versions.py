@@ -123,13 +123,13 @@ def network(tensors: bytes, like: Backbone) -> Backbone:
     try:
         found = load_tensors(tensors)
     except (SafetensorError, ValueError, KeyError) as exc:
-        raise ModelError(f"learnt weights: not safetensors ({exc})") from exc
+        raise ModelError(f"learned weights: not safetensors ({exc})") from exc
     wanted = like.state_dict()
     shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in wanted.items()}
     if shapes != {name: (tensor.shape, tensor.dtype) for name, tensor in found.items()}:
-        raise ModelError("learnt weights: the network has another shape")
+        raise ModelError("learned weights: the network has another shape")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
-        raise ModelError("learnt weights: contain NaN or infinity")
+        raise ModelError("learned weights: contain NaN or infinity")
     made = copy.deepcopy(like)
     made.load_state_dict(found)
     return made.eval()

@@ -112,7 +112,7 @@ def _shape(card: Card, path: Path) -> Shape:
         raise ModelError(f"card of {path}: unknown cell {shape.cell!r}; known: {', '.join(CELLS)}")
     for key, size, most in (("hidden_size", shape.hidden_size, 1024), ("num_layers", shape.num_layers, 8)):
         if type(size) is not int or not 1 <= size <= most:
-            raise ModelError(f"card of {path}: {key} {size!r} is no number from 1 to {most}")
+            raise ModelError(f"card of {path}: {key} {size!r} is not a number from 1 to {most}")
     return shape
 
 

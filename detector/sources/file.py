@@ -197,14 +197,15 @@ def find_files(paths: Iterable[str], suffixes: tuple[str, ...]) -> dict[Partitio
         named = _named(given, suffixes)
         if not named:
             path = Path(given)
-            missing = f"holds no {' or '.join(suffixes) or 'usable'} file" if path.is_dir() else "there is no such file"
+            missing = f"holds no {' or '.join(suffixes) or 'usable'} file" if path.is_dir() else "no such file"
             faults.append(f"{path}: {missing}")
         for name, file in named:
             partition = (name, 0)
             if partition in found:
                 faults.append(f"{found[partition]} and {file} would both be called {name}")
             found[partition] = file
-    faults += [f"{path}: is not readable" for path in found.values() if path != STDIN and not os.access(path, os.R_OK)]
+    unreadable = (path for path in found.values() if path != STDIN and not os.access(path, os.R_OK))
+    faults += [f"{path}: not readable by this user" for path in unreadable]
     if faults:
         raise SourceError("; ".join(faults))
     return found

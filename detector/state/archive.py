@@ -86,18 +86,18 @@ def opened(path: Path) -> Iterator[tuple[Index, list[Stored]]]:
             index = _index(archive, path)
             for entry in index.entries:
                 if hashlib.sha256(_read(archive, entry.path)).hexdigest() != entry.sha256:
-                    raise StateDamaged(f"{path}: {entry.path} is not what was written")
+                    raise StateDamaged(f"{path}: {entry.path} does not match its checksum")
             yield index, list(_partitions(archive, index))
     except OSError as exc:
         raise StateUnavailable(f"{path} cannot be read ({exc.strerror})") from exc
     except tarfile.TarError as exc:
-        raise StateDamaged(f"{path} is no whole archive of state ({exc})") from exc
+        raise StateDamaged(f"{path} is not a complete archive of state ({exc})") from exc
 
 
 def _wholesome(stored: Stored) -> Survey:
     found = survey(stored)
     if found.snapshots and found.whole is None:
-        raise StateDamaged(f"{found.topic}/{found.partition}: none of its {len(found.snapshots)} snapshots is whole")
+        raise StateDamaged(f"{found.topic}/{found.partition}: none of its {len(found.snapshots)} snapshots is intact")
     return found
 
 
@@ -119,12 +119,12 @@ def _index(archive: tarfile.TarFile, path: Path) -> Index:
     try:
         index = msgspec.json.decode(_read(archive, _INDEX), type=Index)
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise StateDamaged(f"{path}: its index is none ({exc})") from exc
+        raise StateDamaged(f"{path}: its index is not valid ({exc})") from exc
     if index.format > FORMAT:
         raise StateNewer(f"{path}: archive format {index.format}, this version reads up to {FORMAT}")
     odd = [entry.name for entry in index.entries if not is_name(entry.name) or entry.partition < 0]
     if odd or len({entry.path for entry in index.entries}) != len(index.entries):
-        raise StateDamaged(f"{path}: its index names what cannot be state")
+        raise StateDamaged(f"{path}: its index has entries that cannot be state")
     return index
 
 

@@ -127,7 +127,7 @@ def encode_block(
         keys=[(row, key.labels) for row, key in enumerate(block.keys) if key is not None],
     )
     if _kinds(block.columns) != frame.kinds:
-        raise ValueError("the columns of the block are not those of the fields")
+        raise ValueError("the columns of the block differ from the fields")
     return seal(header, frame.head, *(np.ascontiguousarray(block.columns[name]).data for name in frame.order))
 
 
@@ -156,7 +156,7 @@ def read_block(blob: bytes, partition: Partition, number: int) -> StoredBlock:
     if (header.topic, header.partition, header.number) != (*partition, number):
         raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
     if not all(entry.dtype in _DTYPES and all(size > 0 for size in entry.shape) for entry in header.fields):
-        raise StateDamaged("its columns are of no known kind")
+        raise StateDamaged("its columns have an unknown type")
     fields = tuple(Field(entry.name, entry.shape, entry.dtype) for entry in header.fields)
     return StoredBlock(header.offset, fields, BlockState(number, _columns(body, fields), _keys(header)))
 
@@ -168,7 +168,7 @@ def _keys(header: BlockHeader) -> list[SeriesKey | None]:
             raise StateDamaged(f"names row {row} of {BLOCK_ROWS}, or names it twice")
         keys[row] = SeriesKey(labels)
     if len({key for key in keys if key is not None}) != len(header.keys):
-        raise StateDamaged("holds a stream twice")
+        raise StateDamaged("contains a stream twice")
     return keys
 
 
@@ -176,14 +176,14 @@ def difference(theirs: Fingerprint, ours: Fingerprint) -> str:
     """The differences between two fingerprints, for people."""
     names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     return ", ".join(
-        f"{name}: state has {theirs.get(name, 'none')}, we have {ours.get(name, 'none')}" for name in names
+        f"{name}: state has {theirs.get(name, 'none')}, this process has {ours.get(name, 'none')}" for name in names
     )
 
 
 def _differences(theirs: list[Layout], ours: list[Layout]) -> str:
     odd = sorted({entry.name for entry in theirs} ^ {entry.name for entry in ours})
     changed = sorted({a.name for a in theirs for b in ours if a.name == b.name and a != b})
-    return ", ".join(odd + changed) or "their order"
+    return ", ".join(odd + changed) or "the order of columns"
 
 
 def _columns(body: memoryview, fields: tuple[Field, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -204,19 +204,19 @@ def _places(body: memoryview, fields: tuple[Field, ...]) -> Iterator[tuple[Field
         raise StateDamaged("has no columns")
     (header_bytes,) = struct.unpack_from("<Q", body)
     if header_bytes > min(len(body) - 8, _MAX_TENSORS_HEADER_BYTES):
-        raise StateDamaged("the header of its columns is longer than they are")
+        raise StateDamaged("the header of its columns is longer than the block")
     first = 8 + header_bytes
     try:
         described = msgspec.json.decode(bytes(body[8:first]), type=dict[str, _Tensor])
     except (ValueError, RecursionError) as exc:
-        raise StateDamaged(f"the header of its columns is none ({exc})") from exc
+        raise StateDamaged(f"the header of its columns is not valid ({exc})") from exc
     if described.keys() != {spec.name for spec in fields}:
-        raise StateDamaged("its columns are not those that it announces")
+        raise StateDamaged("its columns are not those of its header")
     for spec in fields:
         tensor = described[spec.name]
         start, end = tensor.data_offsets
         if tensor.dtype != _DTYPES[str(np.dtype(spec.dtype))] or tensor.shape != [BLOCK_ROWS, *spec.shape]:
             raise StateDamaged(f"column {spec.name} is {tensor.dtype} {tensor.shape}")
         if end - start != spec.nbytes * BLOCK_ROWS or not 0 <= start <= end <= len(body) - first:
-            raise StateDamaged(f"column {spec.name} lies outside")
+            raise StateDamaged(f"column {spec.name} is outside the block")
         yield spec, first + start

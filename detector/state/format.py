@@ -53,7 +53,7 @@ def seal(header: msgspec.Struct, *body: bytes | memoryview) -> bytes:
 def unseal(blob: bytes, kind: type[Header]) -> tuple[Header, memoryview]:
     """Header and body of an intact blob. Raises StateDamaged, StateNewer."""
     if len(blob) < _PREFIX or blob[: len(MAGIC)] != MAGIC:
-        raise StateDamaged("not a snapshot: its first bytes are others")
+        raise StateDamaged("not a snapshot: wrong first bytes")
     version, header_bytes, body_bytes = _LENGTHS.unpack_from(blob, len(MAGIC))
     if version > SCHEMA_VERSION:
         raise StateNewer(f"written in format {version}, this version reads up to {SCHEMA_VERSION}")

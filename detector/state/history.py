@@ -82,8 +82,8 @@ def newest(
         return Restored(manifest, blocks, tuple(weights), [*before, this])
     if names:
         raise StateDamaged(
-            f"{partition[0]}/{partition[1]}: none of its {len(names)} snapshots is whole; "
-            "remove them to start anew at the committed offset"
+            f"{partition[0]}/{partition[1]}: none of its {len(names)} snapshots is intact; "
+            "remove them to start over at the committed offset"
         )
     return None
 

@@ -59,7 +59,7 @@ class KafkaReader:
         yield from self._hear_of_topic()
         if partition[1] not in self._numbers():
             raise StateUnavailable(
-                f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has got more "
+                f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has more "
                 f"partitions. Add them: kafka-topics.sh --alter --topic {self._topic} --partitions {partition[1] + 1}"
             )
         found = yield from self.read(partition[1], f"{partition[0]}/")
@@ -132,7 +132,7 @@ class KafkaReader:
             if records:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > self._timeout_seconds:
-                raise StateUnavailable(f"state topic {self._topic}: nothing came for {self._timeout_seconds:g} s")
+                raise StateUnavailable(f"state topic {self._topic}: nothing was read for {self._timeout_seconds:g} s")
             yield
 
     def _is_at(self, place: Any, end: int) -> bool:

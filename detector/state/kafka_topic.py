@@ -27,8 +27,8 @@ def require_topic(kafka: Kafka, topic: str, inputs: Collection[str]) -> None:
         )
     if found.partitions < wanted:
         raise StateUnavailable(
-            f"state.kafka.topic: {topic} has {found.partitions} partitions, the input has {wanted}. Add them, state "
-            f"stays where it is: kafka-topics.sh --alter --topic {topic} --partitions {wanted}"
+            f"state.kafka.topic: {topic} has {found.partitions} partitions, the input has {wanted}. Add the "
+            f"others; stored state is not affected: kafka-topics.sh --alter --topic {topic} --partitions {wanted}"
         )
     policy = found.settings.get("cleanup.policy")
     if policy != "compact":

@@ -84,13 +84,13 @@ def decode_manifest(blob: bytes, partition: Partition) -> Manifest:
     """Raises StateDamaged, StateNewer."""
     manifest, body = unseal(blob, Manifest)
     if len(body) or (manifest.topic, manifest.partition) != partition or manifest.offset < 0:
-        raise StateDamaged(f"is no manifest of {partition[0]}/{partition[1]}")
+        raise StateDamaged(f"is not a manifest of {partition[0]}/{partition[1]}")
     if manifest.watermark is not None and not math.isfinite(manifest.watermark):
         raise StateDamaged("its watermark is not finite")
     if min(manifest.votes.wait, manifest.votes.refused) < 0:
-        raise StateDamaged("its votes on event time cannot be")
+        raise StateDamaged("its votes on event time are not valid")
     if not all(map(is_name, manifest.blocks)) or len(set(manifest.blocks)) != len(manifest.blocks):
-        raise StateDamaged("its blocks have no proper names")
+        raise StateDamaged("the names of its blocks are not valid")
     if not all(map(is_weights_name, manifest.weights)) or len(set(manifest.weights)) != len(manifest.weights):
-        raise StateDamaged("its weights have no proper names")
+        raise StateDamaged("the names of its weights are not valid")
     return manifest

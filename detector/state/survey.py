@@ -102,7 +102,7 @@ def at_offset(found: Survey, offset: int | None) -> Snapshot:
     offsets = ", ".join(str(snapshot.offset) for snapshot in found.snapshots) or "none"
     if offset is None:
         if found.whole is None:
-            raise StateMissing(f"{where}: there is no whole snapshot; those at these offsets are damaged: {offsets}")
+            raise StateMissing(f"{where}: there is no intact snapshot; those at these offsets are damaged: {offsets}")
         return found.whole
     for snapshot in found.snapshots:
         if snapshot.offset == offset and snapshot.damaged is None:

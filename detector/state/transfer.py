@@ -58,7 +58,7 @@ def earlier(found: Survey, at: int | None) -> Snapshot:
         return at_offset(found, at)
     whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
     if len(whole) < 2:
-        raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier snapshot that is whole")
+        raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier intact snapshot")
     return whole[1]
 
 

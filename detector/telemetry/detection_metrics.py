@@ -55,13 +55,13 @@ class SampleMetrics:
         self.consumed = make.counter(
             "samples_consumed", "Samples decoded, and one for each record that could not be decoded."
         )
-        self.outcomes = make.counter("samples", "Samples by what became of them.", "outcome")
+        self.outcomes = make.counter("samples", "Samples by outcome.", "outcome")
         self.discarded = make.counter("samples_discarded", "Samples with the outcome discarded.", "reason")
-        self.routed = make.counter("samples_routed", "Samples handed to the internal topic.")
+        self.routed = make.counter("samples_routed", "Samples written to the internal topic.")
         self.anomalous = make.counter("samples_anomalous", "Samples with an anomaly_score above 1.")
         self.scores = make.column_histogram("anomaly_score", "anomaly_score of scored samples.", SCORE_BOUNDS)
         self.delay = make.column_histogram(
-            "sample_delay_seconds", "From a sample's own time to its verdict.", DELAY_BOUNDS
+            "sample_delay_seconds", "Time from a sample's timestamp to its verdict.", DELAY_BOUNDS
         )
         for outcome in OUTCOMES:
             self.outcomes.labels(outcome)
@@ -104,15 +104,15 @@ class AlertMetrics:
 
     def __init__(self, make: Families) -> None:
         self.alerts = make.counter(
-            "alerts", "Alerts that began to fire or were resolved.", "kind", "status", "severity"
+            "alerts", "Alerts that started firing or were resolved.", "kind", "status", "severity"
         )
-        self.muted = make.counter("alerts_muted", "Alerts that began in an interval that holds them back.", "interval")
+        self.muted = make.counter("alerts_muted", "Alerts that started within a mute interval.", "interval")
         self.firing = make.gauge("alerts_firing", "Streams and groups whose alert is firing.")
-        self.pending = make.gauge("alerts_pending", "Streams and groups whose alert waits for more evidence.")
+        self.pending = make.gauge("alerts_pending", "Streams and groups whose alert is pending.")
         self.delay = make.column_histogram(
-            "alert_delay_seconds", "From the time of the sample that changed an alert to its delivery.", DELAY_BOUNDS
+            "alert_delay_seconds", "Time from the sample that changed an alert to the alert's delivery.", DELAY_BOUNDS
         )
-        self.budget = make.gauge("alert_budget_per_stream_week", "Alerts per stream and week that are allowed.")
+        self.budget = make.gauge("alert_budget_per_stream_week", "Alert budget: alerts allowed per stream and week.")
         self.rate = make.gauge(
             "alert_rate_per_stream_week", "Streams' own alerts per watched stream and week since the worker started."
         )
@@ -164,14 +164,14 @@ class StreamMetrics:
 
     def __init__(self, make: Families) -> None:
         self.tracked = make.gauge("streams", "Streams with state in this worker.")
-        self.limit = make.gauge("streams_limit", "Streams that this worker may keep in its partitions.")
+        self.limit = make.gauge("streams_limit", "Limit of streams in this worker's partitions.")
         self.fullest = make.gauge(
-            "streams_fullest_partition_ratio", "Streams of the fullest partition, of those that it may have."
+            "streams_fullest_partition_ratio", "Streams of the fullest partition, as a share of its limit."
         )
-        self.warmup = make.gauge("streams_warmup", "Streams that are too young to be scored.")
+        self.warmup = make.gauge("streams_warmup", "Streams in warmup, not scored yet.")
         self.fallback = make.gauge("streams_fallback", "Streams forecast naively because the model does worse.")
-        self.expired = make.counter("streams_expired", "Streams forgotten after a silence.")
-        self.evicted = make.counter("streams_evicted", "Streams that gave way to new ones in a full partition.")
+        self.expired = make.counter("streams_expired", "Streams dropped because they were silent for too long.")
+        self.evicted = make.counter("streams_evicted", "Streams of a full partition dropped in favour of new ones.")
         self.blocks = make.gauge("stream_blocks", "Blocks of 256 streams in use.")
         self.state_bytes = make.gauge("stream_state_bytes", "Memory held for the state of streams.")
         self.skill = make.column_distribution(
@@ -181,7 +181,7 @@ class StreamMetrics:
         )
         self.model = Info(PREFIX + "model", "The weights in use.", registry=make.registry)
         self.split = make.counter(
-            "streams_split", "Streams that began while their series had one on another partition of this worker."
+            "streams_split", "Streams created while their series had one on another partition of this worker."
         )
         self._expired = 0
         self._split = 0

@@ -16,13 +16,13 @@ class LearningMetrics:
     """All zero while `learning.mode` is off."""
 
     def __init__(self, make: Families) -> None:
-        self.rounds = make.counter("learning_rounds", "Rounds of learning by what came of them.", "result")
+        self.rounds = make.counter("learning_rounds", "Rounds of learning by result.", "result")
         self.loss = make.gauge("learning_loss", "Mean loss on the newest samples in the last round.", "weights")
-        self.buffer = make.gauge("learning_buffer_samples", "Samples remembered to learn from.")
-        self.buffer_limit = make.gauge("learning_buffer_samples_limit", "Samples that are remembered at most.")
+        self.buffer = make.gauge("learning_buffer_samples", "Samples in the learning buffer.")
+        self.buffer_limit = make.gauge("learning_buffer_samples_limit", "Samples that the learning buffer can hold.")
         self.cpu = make.counter("learning_cpu_seconds", "CPU time of the learning process.")
-        self.learnt = make.gauge("learning_partitions", "Partitions that are forecast with learnt weights.")
-        self.weights = Info(PREFIX + "learning_weights", "The weights proposed last.", registry=make.registry)
+        self.learnt = make.gauge("learning_partitions", "Partitions that use learned weights.")
+        self.weights = Info(PREFIX + "learning_weights", "The most recently proposed weights.", registry=make.registry)
         self.weights.info({"sha256": ""})
         for result in RESULTS:
             self.rounds.labels(result)

@@ -116,26 +116,26 @@ class WorkerMetrics:
     """The loop, its checkpoints and its sinks."""
 
     def __init__(self, make: Families) -> None:
-        self.ready = make.gauge("ready", "1 while the worker has its share of the partitions, as /-/ready says.")
+        self.ready = make.gauge("ready", "1 while the worker has its share of the partitions, like /-/ready.")
         self.reload_successful = make.gauge(
-            "config_last_reload_successful", "1, or 0 where the configuration before the last reload goes on."
+            "config_last_reload_successful", "1, or 0 while the previous configuration is in use."
         )
         self.reload_successful.set(1)
         self.reload_time = make.gauge(
-            "config_last_reload_success_timestamp_seconds", "When a worker got ready with the configuration in use."
+            "config_last_reload_success_timestamp_seconds", "When a worker became ready with the configuration in use."
         )
-        self.stage_seconds = make.counter("stage_seconds", "Time of the worker's loop by stage.", "stage")
+        self.stage_seconds = make.counter("stage_seconds", "Time spent in the worker's loop, by stage.", "stage")
         self.checkpoint_seconds = make.histogram(
-            "checkpoint_duration_seconds", "Time that a checkpoint takes.", CHECKPOINT_BOUNDS
+            "checkpoint_duration_seconds", "Duration of checkpoints.", CHECKPOINT_BOUNDS
         )
-        self.checkpoint_failures = make.counter("checkpoint_failures", "Checkpoints that did not succeed.")
+        self.checkpoint_failures = make.counter("checkpoint_failures", "Checkpoints that failed.")
         self.checkpoint_time = make.gauge("checkpoint_timestamp_seconds", "When the last checkpoint succeeded.")
         self.sink_messages = make.counter("sink_messages", "Messages handed to a sink.", "sink")
-        self.sink_failures = make.counter("sink_failures", "Messages and flushes that a sink failed.", "sink")
+        self.sink_failures = make.counter("sink_failures", "Messages and flushes of a sink that failed.", "sink")
         self.sink_waiting = make.gauge("sink_alerts_waiting", "Alerts that a sink has not delivered yet.", "sink")
         self.log_lines = make.counter("log_lines", "Log lines written.", "level")
-        self.log_dropped = make.counter("log_lines_dropped", "Log lines held back because they repeat too often.")
-        self.build = Info(PREFIX + "build", "The program.", registry=make.registry)
+        self.log_dropped = make.counter("log_lines_dropped", "Log lines suppressed because they repeat too often.")
+        self.build = Info(PREFIX + "build", "Version of the program.", registry=make.registry)
         self.build.info({"version": __version__, "python": platform.python_version(), "torch": _version("torch")})
         for stage in STAGES:
             self.stage_seconds.labels(stage)

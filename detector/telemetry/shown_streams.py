@@ -22,11 +22,11 @@ from detector.telemetry.families import PARTITION, PREFIX, Families
 
 QUANTITIES = {
     "stream_value": "Newest value of a stream that telemetry.streams names; the rate of a counter.",
-    "stream_expected": "What was expected of that value.",
-    "stream_lower": "Lower bound of what was expected.",
-    "stream_upper": "Upper bound of what was expected.",
-    "stream_anomaly_score": "Its anomaly_score; above 1 is anomalous.",
-    "stream_sample_timestamp_seconds": "The time of that value.",
+    "stream_expected": "The value that was expected instead.",
+    "stream_lower": "Lower bound of the expected band.",
+    "stream_upper": "Upper bound of the expected band.",
+    "stream_anomaly_score": "anomaly_score of that value; above 1 is anomalous.",
+    "stream_sample_timestamp_seconds": "Timestamp of that value.",
 }
 LABELS = ("stream", "fingerprint", *PARTITION)
 """With the fingerprint, because two names may read the same: `cpu{host="a"}` may also be a name without labels."""

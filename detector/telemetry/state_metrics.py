@@ -11,10 +11,10 @@ class StateMetrics:
     def __init__(self, make: Families) -> None:
         self.blocks = make.counter("state_blocks_written", "Blocks of streams written to the state store.")
         self.bytes = make.counter("state_written_bytes", "Bytes written to the state store.")
-        self.damaged = make.counter("state_snapshots_damaged", "Snapshots that were found damaged and passed over.")
-        self.restore_seconds = make.gauge("state_restore_seconds", "Time that the last restore of a partition took.")
+        self.damaged = make.counter("state_snapshots_damaged", "Damaged snapshots that were skipped.")
+        self.restore_seconds = make.gauge("state_restore_seconds", "Duration of the last restore of a partition.")
         self.restoring = make.gauge(
-            "partitions_restoring", "Partitions of which nothing is read until their state is restored."
+            "partitions_restoring", "Partitions that are not read yet, because their state is not restored."
         )
         self._blocks = 0
         self._bytes = 0

@@ -81,7 +81,7 @@ class WebAccess:
                     self._read = _read(self._path)
                     self._admitted = set()
                 except ConfigError as exc:
-                    log.warning("%s; what it said before holds", exc)
+                    log.warning("%s; the previous content stays in use", exc)
                     self._read = self._read._replace(marks=marks)
             return self._read
 

@@ -151,7 +151,7 @@ class Checkpoints:
             self.abandon()
             self.metrics.worker.checkpoint_failures.inc()
             self.log.warning(
-                "no time for a checkpoint before the rebalance, it is joined without", seconds=self.timeout_seconds
+                "no time for a checkpoint before the rebalance, joining it without one", seconds=self.timeout_seconds
             )
         self._due_at = self.clock.monotonic() + self.interval_seconds
 

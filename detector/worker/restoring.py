@@ -89,7 +89,7 @@ class Restores:
         self._metrics.observe_restored(seconds, self._snapshots.damaged)
         where = f"{partition[0]}/{partition[1]}"
         if manifest is None:
-            self._log.warning("no stored state, its streams start anew", partition=where)
+            self._log.warning("no stored state, streams start over", partition=where)
         else:
             self._log.info(
                 "state restored",

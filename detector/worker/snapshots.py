@@ -116,7 +116,7 @@ class Snapshots:
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
         elif restored.weights:
-            self.log.warning("learnt weights are put aside, learning.mode is off", partition=partition)
+            self.log.warning("learned weights are not used, learning.mode is off", partition=partition)
         return restored.manifest
 
     def forget(self, partition: Partition) -> None:
@@ -286,8 +286,8 @@ class Snapshots:
         except StateForeign as exc:
             foreign = exc
         raise StateForeign(
-            f"{where}: the stored state is not this process's: {foreign}. Set state.on_foreign to rewarm (streams "
-            "start anew at the same offset) or, where the model is the same, to adopt (they go on), or remove the state"
+            f"{where}: the stored state does not fit this process: {foreign}. Set state.on_foreign to rewarm (streams "
+            "start over at the same offset) or, if the model is the same, to adopt (they keep it), or remove the state"
         ) from foreign
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.forked import Forked
 from tests.kafka.broker import HOST, free_ports
 from tests.kafka.endpoint import PATIENCE_SECONDS, eventually
 from tests.stopwatch import Stopwatch
@@ -26,10 +27,14 @@ ORDERLY_END_SECONDS = 40.0
 class Daemon:
     """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs.
+    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs. It is forked
+    from a process that has imported the program, except where its standard output goes elsewhere or a test asks for an
+    interpreter of its own.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], stdout: int | None = None, *, own_interpreter: bool = False
+    ) -> None:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         path = folder / "config.yaml"
         state = {"directory": {"path": str(folder / "state")}}
@@ -41,12 +46,16 @@ class Daemon:
         }
         path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry, **patient}))
         self.log = folder / "daemon.log"
+        self.process = self._start(["run", "-c", str(path)], stdout, own_interpreter)
+
+    def _start(
+        self, arguments: list[str], stdout: int | None, own_interpreter: bool
+    ) -> subprocess.Popen[bytes] | Forked:
+        if stdout is None and not own_interpreter:
+            return Forked(arguments, self.log)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "detector", "run", "-c", str(path)],
-                stdout=log if stdout is None else stdout,
-                stderr=log,
-            )
+            command = [sys.executable, "-m", "detector", *arguments]
+            return subprocess.Popen(command, stdout=log if stdout is None else stdout, stderr=log)
 
     def __enter__(self) -> Self:
         return self

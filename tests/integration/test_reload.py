@@ -20,7 +20,7 @@ UNABLE: dict[str, dict[str, Any]] = {
     "nobodys-metrics does not exist": {"source": {"kafka": {"topics": ["nobodys-metrics"]}}},
     "nobodys-state does not exist": {"state": {"type": "kafka", "kafka": {"topic": "nobodys-state"}}},
     # Known once it is a member of the group and restores.
-    "the stored state is not this process's": {"model": {"profile": "compact"}},
+    "the stored state does not fit this process": {"model": {"profile": "compact"}},
 }
 """What is told -> what changes."""
 

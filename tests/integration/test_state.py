@@ -211,7 +211,7 @@ def test_g5_an_input_that_outgrew_the_state_topic_is_told_from_one_that_is_silen
     store = KafkaStore(connection, topic, [metrics], "group", timeout_seconds=30)
     try:
         assert store.open((metrics, 1)) == {}
-        with pytest.raises(StateUnavailable, match=rf"no partition 2: {metrics} has got .* --alter .* --partitions 3"):
+        with pytest.raises(StateUnavailable, match=rf"no partition 2: {metrics} has more .* --alter .* --partitions 3"):
             store.open((metrics, 2))
     finally:
         store.close(5.0)

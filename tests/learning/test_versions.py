@@ -96,6 +96,6 @@ def test_weights_that_do_not_fit_are_refused(what: str) -> None:
         "nan": tensors_of(wild),
     }[what]
     these = versions()
-    with pytest.raises(ModelError, match="learnt weights"):
+    with pytest.raises(ModelError, match="learned weights"):
         these.propose(learnt(tensors))
     assert these.coming(A) == ()

@@ -109,7 +109,7 @@ def test_what_is_wrong_with_the_inputs_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "y" / "a.csv").touch()
     with pytest.raises(SourceError) as caught:
         source(tmp_path / "gone.csv", tmp_path / "empty", tmp_path / "x", tmp_path / "y")
-    assert "gone.csv: there is no such file" in str(caught.value)
+    assert "gone.csv: no such file" in str(caught.value)
     assert "empty: holds no .csv file" in str(caught.value)
     assert "would both be called a" in str(caught.value)
 

@@ -141,4 +141,4 @@ def test_g13_damage_is_shown_and_is_an_error_where_nothing_is_whole(tmp_path: Pa
     result = inspect(tmp_path)
     assert "DAMAGED" in result.stdout
     assert isinstance(result.exception, StateDamaged)
-    assert str(result.exception) == "no whole snapshot of metrics/1"
+    assert str(result.exception) == "no intact snapshot of metrics/1"

@@ -121,10 +121,10 @@ def flip(blob: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda name, blob: flip(blob) if "1/block" in name else blob, "is not what was written"),
+        (lambda name, blob: flip(blob) if "1/block" in name else blob, "does not match its checksum"),
         (lambda name, blob: None if "1/block" in name else blob, "is missing"),
         (lambda name, blob: None if name == "index.json" else blob, "index.json is missing"),
-        (lambda name, blob: b"[" if name == "index.json" else blob, "its index is none"),
+        (lambda name, blob: b"[" if name == "index.json" else blob, "its index is not valid"),
         (lambda name, blob: blob.replace(b"block-", b"../..-") if name == "index.json" else blob, "cannot be state"),
         (
             lambda name, blob: blob.replace(b'"format":1', b'"format":2') if name == "index.json" else blob,
@@ -147,7 +147,7 @@ def test_what_is_no_archive_is_said_so(stocked: Path, archive: Path, tmp_path: P
     with pytest.raises(StateDamaged):
         import_from(directory_config(tmp_path / "new"), archive)
     archive.write_bytes(b"nothing of the kind")
-    with pytest.raises(StateDamaged, match="no whole archive"):
+    with pytest.raises(StateDamaged, match="not a complete archive"):
         import_from(directory_config(tmp_path / "new"), archive)
     with pytest.raises(StateUnavailable, match="No such file"):
         import_from(directory_config(tmp_path / "new"), tmp_path / "nowhere.tar")
@@ -177,7 +177,7 @@ class Moving(DirectoryReader):
 def test_an_export_looks_again_where_a_worker_cleaned_up_meanwhile(stocked: Path, tmp_path: Path) -> None:
     (found,) = move.exported(Moving(stocked, 2), "detector", tmp_path / "a.tar", A)
     assert [snapshot.damaged for snapshot in found.snapshots] == [None, None]
-    with pytest.raises(StateDamaged, match="metrics/0: none of its 2 snapshots is whole"):
+    with pytest.raises(StateDamaged, match="metrics/0: none of its 2 snapshots is intact"):
         move.exported(Moving(stocked, 3), "detector", tmp_path / "b.tar", A)
     assert not (tmp_path / "b.tar").exists()
 
@@ -193,7 +193,7 @@ def test_reverting_goes_back_one_snapshot_and_leaves_the_rest(archive: Path, tmp
     assert said == ["metrics/0 goes back to offset 70, 300 streams"]
     assert offsets(tmp_path / "state") == {A: [70], B: [80, 70]}
     assert survey(held(tmp_path / "state", A)).other_blobs == 0
-    with pytest.raises(StateMissing, match="no earlier snapshot"):
+    with pytest.raises(StateMissing, match="no earlier intact snapshot"):
         move.revert(config, A, at=None, while_running=True)
     with pytest.raises(StateMissing, match="there is no snapshot at offset 75; there are some at 80, 70"):
         move.revert(config, B, at=75, while_running=True)
@@ -206,7 +206,7 @@ def test_g13_reverting_changes_nothing_where_one_of_the_partitions_cannot_go_bac
     config = directory_config(tmp_path / "state")
     import_from(config, archive)
     move.revert(config, B, at=None, while_running=True)
-    with pytest.raises(StateMissing, match="metrics/1: there is no earlier snapshot"):
+    with pytest.raises(StateMissing, match="metrics/1: there is no earlier intact snapshot"):
         move.revert(config, None, at=None, while_running=True)
     assert offsets(tmp_path / "state") == {A: [80, 70], B: [70]}
 

@@ -159,7 +159,7 @@ def test_files_are_replaced_while_it_runs(folder: Path, caplog: pytest.LogCaptur
         written(folder, {**web, "basic_auth_users": {"b": PASSWORD}})
         for _ in range(3):
             assert site.ask("/metrics", ("b", PASSWORD), trusted="ours")[0] == 200
-        assert caplog.text.count("what it said before holds") == 1
+        assert caplog.text.count("the previous content stays in use") == 1
         assert "canary" not in caplog.text
         os.unlink(folder / "web.yml")
         assert site.ask("/metrics", ("b", PASSWORD), trusted="ours")[0] == 200

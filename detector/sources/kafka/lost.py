@@ -44,7 +44,7 @@ class LostPosition:
         """What happened, and how to continue."""
         return OffsetLost(
             f"{self._where}: offset {self.position} is not in the log, which holds [{self.first}, {self.end}). "
-            f"Records were deleted before they were read, or the topic was created anew. {_MEND}"
+            f"Records were deleted before they were read, or the topic was recreated. {_MEND}"
         )
 
     @property
@@ -85,9 +85,9 @@ class PositionCutOff(LostPosition):
     def error(self) -> OffsetLost:
         return LogTruncated(
             f"{self._where}: records from offset {self.parted} on, read up to {self.position}, are gone from the log, "
-            f"which holds [{self.first}, {self.end}): a broker lost them, or one that lagged behind was made leader. "
+            f"which holds [{self.first}, {self.end}): a broker lost them, or one that lagged behind became leader. "
             f"{_MEND}"
         )
 
 
-_MEND = "To go on, set source.kafka.on_offset_lost to earliest or latest"
+_MEND = "To continue, set source.kafka.on_offset_lost to earliest or latest"

@@ -199,9 +199,9 @@ class Offsets:
         if policy == "stop":
             raise PartitionsChanged(
                 f"{names}: group {self._section.group_id} has read other partitions of the topic and has no offset "
-                "for this one, so the topic has got more partitions. Producers that go by key have moved "
-                "streams, which warm up anew. To go on, set source.kafka.on_new_partition to earliest (leaves "
-                "nothing out) or latest"
+                "for this one, so partitions were added to the topic. Producers that partition by key have moved "
+                "streams, which warm up again. To continue, set source.kafka.on_new_partition to earliest (skips "
+                "nothing) or latest"
             )
         starts = self.bounds(partitions, policy)
         oldest = self.bounds(partitions, "earliest")
@@ -211,7 +211,7 @@ class Offsets:
                 self._quarantine.ranges.append(
                     SkippedRange(tp.topic, tp.partition, oldest[tp], offset - 1, PartitionsChanged.reason)
                 )
-        log.warning("new_partitions", partitions=names, begin=policy, streams="those that moved here warm up anew")
+        log.warning("new_partitions", partitions=names, begin=policy, streams="those that moved here warm up again")
 
     def _numbers(self, topic: str) -> list[int]:
         return sorted(self._consumer.partitions_for_topic(topic) or ())

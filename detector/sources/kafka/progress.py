@@ -53,8 +53,8 @@ class Progress:
             if seconds * 2 < self._limit_seconds:
                 continue
             error = PartitionStalled(
-                f"{partition[0]}/{partition[1]}: nothing is read from offset {position} on, for {seconds:.0f} s now, "
-                f"although the log goes on to {end}; look at the broker that leads it. "
+                f"{partition[0]}/{partition[1]}: nothing was read from offset {position} for {seconds:.0f} s, "
+                f"although the log ends at {end}; check the broker that leads it. "
                 f"After watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
             )
             error.retriable = seconds < self._limit_seconds

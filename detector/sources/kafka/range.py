@@ -70,8 +70,8 @@ class KafkaRange:
         numbers = self._consumer.partitions_for_topic(self._topic)
         if not numbers:
             raise TopicMissing(
-                f"--topic: {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}, or may not be "
-                "seen (DESCRIBE); check the name and kafka.bootstrap_servers"
+                f"--topic: {self._topic} does not exist at {', '.join(self._kafka.bootstrap_servers)}, or this client "
+                "may not DESCRIBE it; check the name and kafka.bootstrap_servers"
             )
         places = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         ends = self._consumer.end_offsets(places, timeout_ms=self._timeout_ms)
@@ -108,8 +108,8 @@ class KafkaRange:
                 position, heard_at = behind, time.monotonic()
             elif time.monotonic() - heard_at > self._kafka.request_timeout_seconds:
                 raise BrokerUnreachable(
-                    f"{self._topic}/{number}: nothing came for {self._kafka.request_timeout_seconds:g} s at offset "
-                    f"{position}, although there is something up to {end}"
+                    f"{self._topic}/{number}: nothing was read for {self._kafka.request_timeout_seconds:g} s at offset "
+                    f"{position}, although the range ends at {end}"
                 )
             rows = [row for row in rows if row[0] < end]
             yield (raw_batch(place, rows) if rows else None), position

@@ -48,7 +48,7 @@ def decode_rows(payload: bytes, count: int, first_offset: int, first_time: int, 
     if end > len(payload):
         raise UnreadableBatch("it ends within a record")
     if end < len(payload):
-        raise UnreadableBatch(f"{len(payload) - end} bytes lie behind the last record")
+        raise UnreadableBatch(f"{len(payload) - end} bytes follow the last record")
     if append_time is not None:
         rows = [(offset, append_time, key, value) for offset, _, key, value in rows]
     return rows
@@ -76,7 +76,7 @@ def _rows(payload: bytes, count: int, first_offset: int, first_time: int) -> tup
             raw, position = _raw_varint(payload, position, raw)
         offset = first_offset + ((raw >> 1) ^ -(raw & 1))
         if offset <= before:
-            raise UnreadableBatch(f"the offset {offset} comes behind {before}")
+            raise UnreadableBatch(f"offset {offset} follows {before}")
         before = offset
         raw = payload[position]
         position += 1
@@ -113,7 +113,7 @@ def _raw_varint(payload: bytes, position: int, raw: int) -> tuple[int, int]:
             return value, position
         shift += 7
         if shift > 63:
-            raise UnreadableBatch("a number in it is longer than any can be")
+            raise UnreadableBatch("a varint in it is longer than 64 bits")
 
 
 def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> bytes:
@@ -127,7 +127,7 @@ def inflate(codec: int, payload: bytes, limit: int = MAX_INFLATED_BYTES) -> byte
     except (UnreadableBatch, MemoryError):
         raise
     except Exception as exc:  # each library has its own errors, which all mean the same
-        raise UnreadableBatch(f"it cannot be inflated: {exc}") from exc
+        raise UnreadableBatch(f"it cannot be decompressed: {exc}") from exc
     if len(inflated) > limit:
         raise _bomb(limit)
     return inflated
@@ -143,12 +143,12 @@ def require_codecs() -> None:
             missing.append(package)
     if missing:
         raise CodecMissing(
-            f"topics may be compressed with what cannot be read here: install the packages {', '.join(missing)}"
+            f"topics may use compression that cannot be read here: install the packages {', '.join(missing)}"
         )
 
 
 def _bomb(limit: int) -> UnreadableBatch:
-    return UnreadableBatch(f"it inflates to more than {limit} bytes", reason="inflates_too_far")
+    return UnreadableBatch(f"it decompresses to more than {limit} bytes", reason="inflates_too_far")
 
 
 def _gzip(payload: bytes, limit: int) -> bytes:
@@ -167,7 +167,7 @@ def _snappy(payload: bytes, limit: int) -> bytes:
         (length,) = struct.unpack_from(">i", payload, position)
         position += 4
         if not 0 < length <= len(payload) - position:
-            raise UnreadableBatch("its snappy blocks do not fit together")
+            raise UnreadableBatch("the lengths of its snappy blocks do not add up")
         blocks.append(_snappy_block(payload[position : position + length], limit - size))
         position += length
         size += len(blocks[-1])

@@ -143,7 +143,7 @@ class PartitionRows:
         append_time = batch.max_timestamp if batch.timestamp_type == _BROKER_STAMPS else None
         rows = decode_rows(payload, batch.records_count, batch.base_offset, batch.first_timestamp, append_time)
         if rows and not batch.base_offset <= rows[0][0] <= rows[-1][0] <= batch.last_offset:
-            raise UnreadableBatch("its records lie outside its offsets")
+            raise UnreadableBatch("its records are outside its range of offsets")
         if rows and rows[0][0] < self._fetch_offset:  # the position is in the middle of the batch
             rows = [row for row in rows if row[0] >= self._fetch_offset]
         return rows

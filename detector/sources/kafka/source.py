@@ -246,5 +246,5 @@ class KafkaSource:
         return MemberFenced(
             f"another member has taken the place of {self._section.group_instance_id} in group "
             f"{self._section.group_id}: give each process its own source.kafka.group_instance_id. After a coordinator "
-            "that did not answer it may be this process's own late request to join; then a restart mends it"
+            "did not answer, it may be this process's own late request to join; a restart fixes that"
         )

@@ -54,7 +54,7 @@ class Topics:
             first = min(gone, key=self._gone_since.__getitem__)
             seconds = now - self._gone_since[first]
             error = TopicMissing(
-                f"{without(first, self._kafka, self._section)}; it is gone for {seconds:.0f} s now, and after "
+                f"{without(first, self._kafka, self._section)}; it has been gone for {seconds:.0f} s, and after "
                 f"watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
             )
             error.retriable = seconds < self._limit_seconds

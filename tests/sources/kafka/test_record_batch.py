@@ -105,7 +105,7 @@ def test_inflation_is_bounded(codec: int):
     payload = bytes(build([(0, None, bytes(100_000), [])], codec)[61:])
 
     assert len(inflate(codec, payload, limit=200_000)) > 100_000
-    with pytest.raises(UnreadableBatch, match="inflates to more than") as caught:
+    with pytest.raises(UnreadableBatch, match="decompresses to more than") as caught:
         inflate(codec, payload, limit=50_000)
     assert caught.value.reason == "inflates_too_far"
 
