@@ -36,7 +36,7 @@ def resolve(*arguments: str | Path) -> dict[str, str]:
     text = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     entries = {entry[1]: entry[0] for entry in ENTRY.finditer(text)}
     if "".join(entries.values()) != text:
-        raise SystemExit("uv wrote something that is not a pinned package:\n" + ENTRY.sub("", text))
+        raise SystemExit("uv's output has lines that are not pinned packages:\n" + ENTRY.sub("", text))
     return entries
 
 

@@ -97,7 +97,7 @@ def verdict(mutation: Mutation, root: Path) -> str:
 def main() -> int:
     """Exit status: 0 where every test failed as it must."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("guarantees", nargs="*", help="G1, S4 and so on; all where there are none")
+    parser.add_argument("guarantees", nargs="*", help="G1, S4 and so on; default: all")
     parser.add_argument("--all", action="store_true", help="also the rows that start a broker")
     options = parser.parse_args()
     rows = [row for row in table() if not options.guarantees or row.guarantee in options.guarantees]

@@ -31,7 +31,7 @@ OLDEST = (3, 11)
 
 def main() -> None:
     """Do what is missing; exit with a message where this Python cannot."""
-    parser = argparse.ArgumentParser(description="Make .venv, or bring it up to date.")
+    parser = argparse.ArgumentParser(description="Make .venv, or update it.")
     parser.add_argument("level", choices=sorted(LAYERS))
     parser.add_argument("--torch", default="", help="arguments of `pip install` that bring torch, instead of our own")
     arguments = parser.parse_args()
@@ -123,7 +123,7 @@ def install(level: str, torch: str) -> None:
         pip("install", *shlex.split(torch))
     else:
         say(f"installing packages ({', '.join(layers)}) and torch with its CUDA libraries, about 5 GB on disk")
-        say("(the README tells how to use the CPU build, 200 MB, instead)")
+        say("(the README says how to use the CPU build, 200 MB, instead)")
         pip_hashed([*layers, "torch"])
     pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     pip("check", "--quiet")
@@ -152,4 +152,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("set-up interrupted; the next one starts anew")
+        sys.exit("set-up interrupted; the next one starts over")

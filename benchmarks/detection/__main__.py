@@ -54,7 +54,7 @@ def _with_folds(
     """Figures over everything, and mean and standard error of one of them over folds of series that have `events`."""
     figures = evaluate(collection, scores)
     if not figures[events]:
-        tell(f"no labelled {events.rstrip('s')} behind the first rows, which do not count: nothing could be caught")
+        tell(f"no labelled {events.rstrip('s')} after the first rows, which do not count, so nothing could be caught")
         return figures
     folds = [evaluate(collection[fold::FOLDS], scores[fold::FOLDS]) for fold in range(min(FOLDS, len(collection)))]
     parts = [fold[key] for fold in folds if fold[events]]
@@ -70,7 +70,7 @@ def _folder(data: Path, name: str, *marks: str) -> Path:
         return data / name
     if any(path for mark in marks for path in data.glob(mark)):
         return data
-    raise SourceError(f"{data}: no folder {name}/ there, and nothing of what it would hold ({', '.join(marks)})")
+    raise SourceError(f"{data}: has neither a folder {name}/ nor its content ({', '.join(marks)})")
 
 
 def run_nab(args: argparse.Namespace) -> Figures:

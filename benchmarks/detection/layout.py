@@ -69,14 +69,14 @@ def load_series(file: ReplayFile, windows: list[Window], tell: Tell = tell) -> S
     newest = np.maximum.accumulate(np.where(usable, given, -np.inf))
     late = usable & (given <= np.append(-np.inf, newest[:-1]))
     values[late] = np.nan
-    for count, what in ((unreadable, "cannot be read"), (int(late.sum()), "are not newer than one before them")):
+    for count, what in ((unreadable, "cannot be read"), (int(late.sum()), "are not newer than an earlier row")):
         if count:
             tell(f"{file.shown}: {count} of {len(values)} rows {what} and have no score")
     times = _in_order(given, np.isfinite(values))
     bounds = [(np.searchsorted(times, a, "left"), np.searchsorted(times, b, "right") - 1) for a, b in windows]
     rows = np.array([(first, last) for first, last in bounds if first <= last], dtype=np.int64).reshape(-1, 2)
     if len(rows) < len(windows):
-        tell(f"{file.shown}: {len(windows) - len(rows)} of {len(windows)} windows hold no row and are left out")
+        tell(f"{file.shown}: {len(windows) - len(rows)} of {len(windows)} windows contain no row and are left out")
     return Series(file.relative.as_posix(), times, values, rows)
 
 

@@ -120,7 +120,7 @@ def main() -> None:
     except DetectorError as exc:
         parser.error(str(exc))
     if not named:
-        parser.error(f"{options.data}: none of nab/, cloud/ and server-metrics/ has a series there")
+        parser.error(f"{options.data}: nab/, cloud/ and server-metrics/ contain no series")
     for name, series in named.items():
         judged = [judge(one, *made) for one, made in zip(series, run(forecaster, series), strict=True)]
         report[name] = {"network": summary(judged, "network"), "used": summary(judged, "used"), "series": judged}

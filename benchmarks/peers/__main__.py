@@ -140,7 +140,7 @@ def complaint(names: Sequence[str], only: Sequence[str]) -> str | None:
     unknown = [one for one in only if not any(one in known for known in there.values())]
     if unknown:
         known = dict.fromkeys(one for found in there.values() for one in found)
-        return f"no detector is named {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, known))}"
+        return f"no detector is named {', '.join(map(repr, unknown))}; known are {', '.join(map(repr, known))}"
     without = [name for name, known in there.items() if only and not set(only) & set(known)]
     return f"none of {', '.join(map(repr, only))} is a detector of {', '.join(without)}" if without else None
 

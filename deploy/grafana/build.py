@@ -74,7 +74,7 @@ def quantiles(metric: str) -> tuple[Query, ...]:
 OVERVIEW = [
     panel("stat", "Ready workers", "none", "Workers that process records.", Query("sum(detector_ready{})"), width=3),
     panel("stat", "Streams", "short", "Streams with state.", Query("sum(detector_streams{})"), width=3),
-    panel("stat", "Firing", "none", "Streams whose alert fires.", Query("sum(detector_alerts_firing{})"), width=3),
+    panel("stat", "Firing", "none", "Streams with a firing alert.", Query("sum(detector_alerts_firing{})"), width=3),
     panel(
         "stat",
         "Scored",
@@ -87,7 +87,7 @@ OVERVIEW = [
         "stat",
         "Behind",
         "s",
-        "Age of the newest event in the partition that is furthest behind, while it has more to read.",
+        "Age of the newest event of the partition that is furthest behind, while it has more to read.",
         Query("max(time() - (detector_event_timestamp_seconds{} and detector_lag_records{} > 0)) or vector(0)"),
         width=4,
     ),
@@ -106,7 +106,7 @@ OVERVIEW = [
         "stat",
         "Since last checkpoint",
         "s",
-        "What a crash would repeat, of the worst worker.",
+        "Time that a crash would repeat; the worst worker.",
         Query("max(time() - detector_checkpoint_timestamp_seconds{})"),
         width=4,
     ),
@@ -115,16 +115,16 @@ OVERVIEW = [
 DETECTIONS = [
     panel(
         "timeseries",
-        "Alerts that began",
+        "Alerts started",
         "short",
-        "Alerts that began to fire, by severity.",
+        "Alerts that started firing, by severity.",
         Query(f'sum by (severity) (increase(detector_alerts_total{{,status="firing"}}[{RATE}]))', "{{severity}}"),
     ),
     panel(
         "timeseries",
         "Open alerts",
         "none",
-        "Streams that fire, and streams that wait for more evidence.",
+        "Streams with a firing alert, and with a pending one.",
         Query("sum(detector_alerts_firing{})", "firing"),
         Query("sum(detector_alerts_pending{})", "pending"),
     ),
@@ -169,7 +169,7 @@ INPUT = [
         "timeseries",
         "Discarded and rejected",
         "cps",
-        "Samples without a usable value, time or place; records that cannot be decoded.",
+        "Samples without a usable value or time, or beyond the limit of streams; records that cannot be decoded.",
         Query(f"sum by (reason) (rate(detector_samples_discarded_total{{}}[{RATE}]))", "{{reason}}"),
         Query(f"sum by (reason) (rate(detector_records_rejected_total{{}}[{RATE}]))", "rejected: {{reason}}"),
     ),
@@ -177,14 +177,14 @@ INPUT = [
         "timeseries",
         "Sample delay",
         "s",
-        "From a sample's own time to its verdict.",
+        "Time from a sample's timestamp to its verdict.",
         *quantiles("detector_sample_delay_seconds"),
     ),
     panel(
         "timeseries",
         "Lag",
         "short",
-        "Records between the position and the end.",
+        "Records between the position and the partition's end.",
         Query("sum by (topic, partition) (detector_lag_records{})", "{{topic}}/{{partition}}"),
     ),
     panel(
@@ -219,7 +219,7 @@ WORKER = [
         "timeseries",
         "Checkpoints",
         "s",
-        "Time that a checkpoint takes.",
+        "Duration of checkpoints.",
         *quantiles("detector_checkpoint_duration_seconds"),
     ),
     panel(
@@ -297,9 +297,9 @@ DELIVERY = [
     ),
     panel(
         "timeseries",
-        "Held back",
+        "Muted alerts",
         "short",
-        "Alerts that began within an interval of expected events.",
+        "Alerts that started within a mute interval.",
         Query(f"sum by (interval) (increase(detector_alerts_muted_total{{}}[{RATE}]))", "{{interval}}"),
     ),
 ]
@@ -314,14 +314,14 @@ STATE = [
     ),
     panel(
         "timeseries",
-        "Places taken",
+        "Places in use",
         "percentunit",
-        "Of the fullest partition; at 1 new streams are discarded, or take the place of silent ones.",
+        "Share of the fullest partition's limit; at 1, new streams are discarded or replace silent ones.",
         Query("detector_streams_fullest_partition_ratio{}"),
     ),
     panel(
         "timeseries",
-        "Streams forgotten",
+        "Streams dropped",
         "short",
         "After a long silence, or sooner because their partition was full.",
         Query(f"sum(increase(detector_streams_expired_total{{}}[{RATE}]))", "silent"),
@@ -329,7 +329,7 @@ STATE = [
     ),
     panel(
         "timeseries",
-        "Partitions that came or went",
+        "Partition changes",
         "short",
         "Assigned, revoked in order, or lost to another worker.",
         Query(f"sum by (change) (increase(detector_partition_changes_total{{}}[{RATE}]))", "{{change}}"),
@@ -338,14 +338,14 @@ STATE = [
         "timeseries",
         "Restore",
         "s",
-        "Time that the last restore of a partition took.",
+        "Duration of the last restore of a partition.",
         Query("detector_state_restore_seconds{}"),
     ),
     panel(
         "timeseries",
         "Configuration",
         "none",
-        "0 where the last reload failed and the configuration before goes on.",
+        "0 if the last reload failed and the previous configuration is in use.",
         Query("detector_config_last_reload_successful{}"),
     ),
 ]
@@ -355,14 +355,14 @@ LEARNING = [
         "timeseries",
         "Rounds of learning",
         "short",
-        "How candidates for the shared network fared; nothing where learning.mode is off.",
+        "Results of candidates for the shared network; empty if learning.mode is off.",
         Query(f"sum by (result) (increase(detector_learning_rounds_total{{}}[{RATE}]))", "{{result}}"),
     ),
     panel(
         "timeseries",
         "Loss",
         "none",
-        "Of the running weights and of the candidate, on the newest samples in the last round.",
+        "Loss of the running weights and of the candidate, on the newest samples in the last round.",
         Query("detector_learning_loss{}", "{{weights}} {{instance}}"),
     ),
     panel(
@@ -381,7 +381,7 @@ STREAMS = [
         "band",
         "$stream",
         "none",
-        "Value, and the band that was expected, of a stream that telemetry.streams of the configuration names.",
+        "Value and expected band of a stream that telemetry.streams selects.",
         Query(f"detector_stream_value{STREAM}", "value"),
         Query(f"detector_stream_expected{STREAM}", "expected"),
         Query(f"detector_stream_lower{STREAM}", "lower"),
@@ -416,7 +416,7 @@ def build() -> str:
     board = (
         dashboard.Dashboard("detector")
         .uid("detector")
-        .description("Anomaly detection on metrics from Kafka: what was found, and how the workers fare.")
+        .description("Anomaly detection on metrics from Kafka: alerts found, and the state of the workers.")
         .tags(["detector", "kafka"])
         .timezone("browser")
         .time("now-6h", "now")

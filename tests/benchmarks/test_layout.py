@@ -59,8 +59,8 @@ def test_a_row_that_is_not_newer_has_no_value_as_in_a_replay(tmp_path: Path) -> 
     path = tmp_path / "data" / "a.csv"
     assert told == [
         f"{path}: 1 of 9 rows cannot be read and have no score",
-        f"{path}: 2 of 9 rows are not newer than one before them and have no score",
-        f"{path}: 1 of 3 windows hold no row and are left out",
+        f"{path}: 2 of 9 rows are not newer than an earlier row and have no score",
+        f"{path}: 1 of 3 windows contain no row and are left out",
     ]
 
 

@@ -99,6 +99,6 @@ def test_a_detector_that_is_asked_for_and_not_there_is_named():
     assert complaint(["nab", "smd"], ["detector", "rrcf"]) is None
     assert complaint(["nab"], []) is None
     assert (complaint(["nab"], ["detector", "rcf"]) or "").startswith(
-        "no detector is named 'rcf'; there are 'detector', "
+        "no detector is named 'rcf'; known are 'detector', "
     )
     assert complaint(["nab", "smd"], ["TSB-AD PCA"]) == "none of 'TSB-AD PCA' is a detector of nab"
