@@ -19,7 +19,6 @@ from detector.series import SeriesIndex, SeriesKey
 from detector.streams.copies import BlockCopies
 from detector.streams.event_time import EventTime
 from detector.streams.partition import NO_ROW, PartitionStreams
-from detector.streams.splits import Splits
 
 
 class BlockTable:
@@ -29,7 +28,6 @@ class BlockTable:
         self.fields = tuple(fields)
         self.columns: dict[str, npt.NDArray[Any]] = allocate(self.fields, 0)
         self._partitions: dict[Partition, PartitionStreams] = {}
-        self.splits = Splits(self._partitions)
         self._free_blocks: list[int] = []
         self._handles: Int64 = np.empty(0, dtype=np.int64)
         """[rows] handle in the owning partition; NO_ROW where the row is free."""
@@ -130,8 +128,6 @@ class BlockTable:
             taken = np.flatnonzero(np.array([key is not None for key in state.keys]))
             keys = [key for key in state.keys if key is not None]
             handles = np.array([owned.series.intern(key) for key in keys], dtype=np.int64)
-            for key in keys:
-                self.splits.look(owned, key)
             owned.fit()
             owned.row_of[handles], self._handles[rows[taken]] = rows[taken], handles
             owned.free += (np.setdiff1d(np.arange(BLOCK_ROWS), taken) + number * BLOCK_ROWS).tolist()

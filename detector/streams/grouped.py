@@ -19,6 +19,7 @@ from detector.streams.event_time import EventTime
 from detector.streams.membership import GROUP, IS_GROUP, NO_GROUP, Membership, group_key
 from detector.streams.partition import NO_ROW, PartitionStreams
 from detector.streams.sightings import SIGHTED
+from detector.streams.splits import Splits
 
 
 class GroupedTable(BlockTable):
@@ -28,6 +29,7 @@ class GroupedTable(BlockTable):
         """Streams with the same values of the labels `group_by` form a group; `fields` must include `GROUP`."""
         super().__init__(fields)
         self.group_by = tuple(group_by)
+        self.splits = Splits(self._partitions)
         self._own_fields = tuple(spec for spec in self.fields if spec != SIGHTED)
         """Fields of a row that describe its stream or group."""
 
@@ -70,12 +72,16 @@ class GroupedTable(BlockTable):
         childless = rows[stay & (groups == IS_GROUP) & ~np.isin(self._local(rows), groups[stay & (groups >= 0)])]
         return np.concatenate((leaving, childless))
 
+    def drop(self, partition: Partition) -> None:
+        self.splits.went(self._keys_of(self.stream_rows(partition)))
+        super().drop(partition)
+
     def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
         """Take over a partition; streams are grouped by the current `group_by`, not by the one of the snapshot."""
         super().restore(partition, event_time, blocks)
         owned = self._partition(partition)
         rows = self.stream_rows(partition)
-        owned.came(self.key(row) for row in rows.tolist())
+        self._came(owned, self._keys_of(rows))
         if self.group_by or (self.columns[GROUP.name][rows] != NO_GROUP).any():
             for row in rows.tolist():
                 self._join(owned, row, self.key(row))
@@ -86,7 +92,9 @@ class GroupedTable(BlockTable):
             return
         owned = self._partition(partition)
         self._touch(rows)
-        owned.went(self.key(row) for row in self._only_streams(rows).tolist())
+        gone = self._keys_of(self._only_streams(rows))
+        owned.went(gone)
+        self.splits.went(gone)
         reset(self._own_fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
@@ -96,6 +104,13 @@ class GroupedTable(BlockTable):
         owned.forgotten = True
         owned.membership = None
 
+    def _came(self, owned: PartitionStreams, keys: Sequence[SeriesKey]) -> None:
+        owned.came(keys)
+        self.splits.came(keys)
+
+    def _keys_of(self, rows: Rows) -> list[SeriesKey]:
+        return [self.key(row) for row in rows.tolist()]
+
     def _only_streams(self, rows: Rows) -> Rows:
         """Those of `rows` that are not groups'."""
         some: Rows = rows[self.columns[GROUP.name][rows] != IS_GROUP]
@@ -103,9 +118,10 @@ class GroupedTable(BlockTable):
 
     def _admit(self, owned: PartitionStreams, handle: int) -> None:
         self._place(owned, handle)
-        owned.came([owned.series.key(handle)])
+        key = owned.series.key(handle)
+        self._came(owned, [key])
         if self.group_by:
-            self._join(owned, int(owned.row_of[handle]), owned.series.key(handle))
+            self._join(owned, int(owned.row_of[handle]), key)
 
     def _place(self, owned: PartitionStreams, handle: int) -> None:
         if not owned.free:
@@ -117,8 +133,7 @@ class GroupedTable(BlockTable):
         self._copies.touch_one(owned.blocks[number])
         owned.row_of[handle] = row
         self._handles[row] = handle
-        self._keys[row] = key = owned.series.key(handle)
-        self.splits.look(owned, key)
+        self._keys[row] = owned.series.key(handle)
 
     def _join(self, owned: PartitionStreams, row: int, key: SeriesKey) -> None:
         """Point the stream in `row` to its group, if any; a group gets a row with its first member."""

@@ -6,7 +6,7 @@ workers cannot be seen from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from detector.records import Partition
 from detector.series import SeriesKey
@@ -21,14 +21,24 @@ class Splits:
         self.example: SeriesKey | None = None
         """Series of the last of these streams."""
         self._partitions = partitions
+        self._streams: dict[SeriesKey, int] = {}
+        """Series -> number of its streams, one per partition: a look at every partition would take as many look-ups."""
 
-    def look(self, owned: PartitionStreams, key: SeriesKey) -> None:
-        """Check a new stream of `key` on the partition `owned`. Groups may be on several partitions."""
-        for other in self._partitions.values():
-            if other is not owned and not key.is_group and other.has(key):
+    def came(self, keys: Iterable[SeriesKey]) -> None:
+        """Note streams that were given a row. Groups, which may be on several partitions, are not noted."""
+        for key in keys:
+            others = self._streams.get(key, 0)
+            self._streams[key] = others + 1
+            if others:
                 self.count += 1
                 self.example = key
-                return
+
+    def went(self, keys: Iterable[SeriesKey]) -> None:
+        """Note streams that lost their row."""
+        for key in keys:
+            left = self._streams.pop(key) - 1
+            if left:
+                self._streams[key] = left
 
     def where(self, key: SeriesKey) -> list[Partition]:
         """Partitions that hold a stream of the series."""

@@ -52,3 +52,54 @@ def test_restored_streams_are_compared_too() -> None:
     after.restore(A, EventTime(1.7e9), blocks)
     assert after.splits.count == 1
     assert after.splits.example == SPLIT
+
+
+def test_a_stream_that_lost_its_row_is_not_compared_with() -> None:
+    table = table_of((A, SPLIT), (B, WHOLE))
+    table.release(A, table.stream_rows(A))
+    handle = table.series(B).intern(SPLIT)
+    table.rows(B, np.array([handle]), np.array([1.7e9]))
+    assert table.splits.count == 0
+    handle = table.series(A).intern(SPLIT)
+    table.rows(A, np.array([handle]), np.array([1.7e9]))
+    assert (table.splits.count, table.splits.where(SPLIT)) == (1, [A, B])
+
+
+def test_groups_may_be_on_several_partitions() -> None:
+    table = StreamTable((), 2 * BLOCK_ROWS, 1e9, group_by=["host"])
+    for partition, name in ((A, "cpu"), (B, "load")):
+        handle = table.series(partition).intern(SeriesKey.of(name, {"host": "a"}))
+        table.rows(partition, np.array([handle]), np.array([1.7e9]))
+    assert len(table.occupied(A)) == len(table.occupied(B)) == 2
+    table.release(A, table.occupied(A))
+    table.drop(B)
+    assert table.splits.count == 0
+
+
+class Counted(SeriesKey):
+    """A key that counts its look-ups."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        Counted.looked_up += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_new_stream_costs_the_same_however_many_partitions_there_are(restored: bool) -> None:
+    def look_ups(partitions: int) -> int:
+        table = StreamTable((), 2 * BLOCK_ROWS, 1e9)
+        for number in range(partitions):
+            Counted.looked_up = 0
+            key = Counted.of("cpu", {"host": f"h{number}"})
+            table.rows(("t", number), np.array([table.series(("t", number)).intern(key)]), np.array([1.7e9]))
+        if restored:
+            last = ("t", partitions - 1)
+            blocks = [table.take(last, number) for number in table.cut(last)]
+            table.drop(last)
+            Counted.looked_up = 0
+            table.restore(last, EventTime(1.7e9), blocks)
+        return Counted.looked_up
+
+    assert look_ups(100) == look_ups(2) > 0
