@@ -27,14 +27,11 @@ ORDERLY_END_SECONDS = 40.0
 class Daemon:
     """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs. It is forked
-    from a process that has imported the program, except where its standard output goes elsewhere or a test asks for an
-    interpreter of its own.
+    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs. One whose
+    standard output goes elsewhere has an interpreter of its own; others are forked.
     """
 
-    def __init__(
-        self, folder: Path, config: dict[str, Any], stdout: int | None = None, *, own_interpreter: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         path = folder / "config.yaml"
         state = {"directory": {"path": str(folder / "state")}}
@@ -46,16 +43,13 @@ class Daemon:
         }
         path.write_text(yaml.safe_dump({"state": state, **config, "telemetry": telemetry, **patient}))
         self.log = folder / "daemon.log"
-        self.process = self._start(["run", "-c", str(path)], stdout, own_interpreter)
+        self.process = self._start(["run", "-c", str(path)], stdout)
 
-    def _start(
-        self, arguments: list[str], stdout: int | None, own_interpreter: bool
-    ) -> subprocess.Popen[bytes] | Forked:
-        if stdout is None and not own_interpreter:
+    def _start(self, arguments: list[str], stdout: int | None) -> Forked | subprocess.Popen[bytes]:
+        if stdout is None:
             return Forked(arguments, self.log)
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "detector", *arguments]
-            return subprocess.Popen(command, stdout=log if stdout is None else stdout, stderr=log)
+            return subprocess.Popen([sys.executable, "-m", "detector", *arguments], stdout=stdout, stderr=log)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,76 @@
+"""The command line in a process forked from one that has imported it already.
+
+An interpreter of its own first imports torch: two to three seconds of CPU time in which no test learns anything. The
+program is the same; what a test measures of the process's memory is not, for pages are shared.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["detector.app", "detector.cli.commands"])
+
+
+class Forked:
+    """`detector ARGUMENTS...` with the environment and folder of now; as much of `subprocess.Popen` as tests use."""
+
+    stdout = None
+
+    def __init__(self, arguments: Sequence[str], output: Path) -> None:
+        """Standard output and standard error are appended to `output`."""
+        output.touch()
+        self.args = ["detector", *arguments]
+        given = (self.args, output, Path.cwd(), dict(os.environ))
+        self._process = _context.Process(target=_run, args=given, daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, negative for a signal. Raises subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        if self.returncode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(arguments: list[str], output: Path, folder: Path, environment: Mapping[str, str]) -> None:
+    with output.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # A process of multiprocessing reads from the null device only in name.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = arguments
+    from detector.cli import main
+
+    main()
