@@ -48,7 +48,7 @@ class Difference:
     key: str
     topic: str
     what: str
-    mend: str
+    fix: str
     needed: bool
 
 
@@ -144,7 +144,7 @@ def init(
         wrong = list(differences(plan, found, brokers, bootstrap))
         serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]
         for one in wrong:
-            yield f"{where} {'MUST BE FIXED' if one.needed else 'could be better'}: {one.what}. {one.mend}"
+            yield f"{where} {'MUST BE FIXED' if one.needed else 'could be better'}: {one.what}. {one.fix}"
         if not wrong:
             yield f"{where} is as it should be, {_counted(found.partitions)}"
     if serious:

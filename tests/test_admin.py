@@ -82,9 +82,9 @@ def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], wha
     (one,) = found(**change)
     assert (one.key, one.topic, one.needed) == ("state.kafka.topic", "detector-state", needed)
     assert one.what.startswith(what)
-    assert "kafka-configs.sh --bootstrap-server b:9092" in one.mend or change.keys() & {"partitions", "replicas"}
+    assert "kafka-configs.sh --bootstrap-server b:9092" in one.fix or change.keys() & {"partitions", "replicas"}
     if "partitions" in change:
-        assert one.mend.endswith("--bootstrap-server b:9092 --alter --topic detector-state --partitions 8")
+        assert one.fix.endswith("--bootstrap-server b:9092 --alter --topic detector-state --partitions 8")
 
 
 def test_samples_on_their_way_may_wait_for_an_hour() -> None:

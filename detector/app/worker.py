@@ -43,8 +43,8 @@ def build_worker(
 ) -> Worker:
     """A worker whose parts close with `stack`. `source` replaces the configured one; `extra_alerts` are additional."""
 
-    def meanwhile(trouble: DetectorError | None) -> None:
-        worker.meanwhile(trouble)  # created last
+    def on_wait(trouble: DetectorError | None) -> None:
+        worker.on_wait(trouble)  # created last
 
     clock = SystemClock()
     metrics = Metrics(new_registry())
@@ -69,14 +69,14 @@ def build_worker(
     _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
     router = None
     if source is None and is_routed(config):
-        router = build_router(config, stack, rejects, metrics, log, clock, meanwhile)
+        router = build_router(config, stack, rejects, metrics, log, clock, on_wait)
         config = behind_router(config)
     versions = _versions(config, pipeline)
     snapshots = None if source else _snapshots(config, stack, pipeline, log, versions)
     source = source or SOURCES[config.source.type](config)
     source = RoutingSource(router, source) if router else source
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
-    decoder = make_decoder(config.decoder, meanwhile)
+    decoder = make_decoder(config.decoder, on_wait)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
     worker = Worker(
         source=source,

@@ -13,7 +13,7 @@ from detector.decoders.metricbeat import MetricbeatDecoder
 from detector.decoders.otlp import OtlpDecoder
 from detector.decoders.remote_write import RemoteWriteDecoder
 from detector.decoders.routed import RoutedDecoder
-from detector.decoders.schema_registry import Meanwhile
+from detector.decoders.schema_registry import OnWait
 from detector.decoders.telegraf import TelegrafDecoder
 from detector.decoders.vector import VectorDecoder
 from detector.protocols import Decoder
@@ -21,13 +21,13 @@ from detector.protocols import Decoder
 Factory = Callable[[Settings], Decoder]
 
 
-def make_decoder(settings: Settings, meanwhile: Meanwhile = lambda trouble: None) -> Decoder:
-    """The configured decoder; while it waits for a registry, it calls `meanwhile`. Raises SchemaUnavailable."""
-    return _avro(settings, meanwhile) if settings.type == "avro" else DECODERS[settings.type](settings)
+def make_decoder(settings: Settings, on_wait: OnWait = lambda trouble: None) -> Decoder:
+    """The configured decoder; while it waits for a registry, it calls `on_wait`. Raises SchemaUnavailable."""
+    return _avro(settings, on_wait) if settings.type == "avro" else DECODERS[settings.type](settings)
 
 
-def _avro(settings: Settings, meanwhile: Meanwhile = lambda trouble: None) -> Decoder:
-    return AvroDecoder(settings.avro, Kinds(settings.counters, settings.gauges), meanwhile)
+def _avro(settings: Settings, on_wait: OnWait = lambda trouble: None) -> Decoder:
+    return AvroDecoder(settings.avro, Kinds(settings.counters, settings.gauges), on_wait)
 
 
 DECODERS: dict[str, Factory] = {

@@ -37,7 +37,7 @@ from detector.decoders.avro_skip import BROKEN
 from detector.decoders.columns import Columns, checked
 from detector.decoders.general import Times, number_of
 from detector.decoders.identity import Kinds, key_of, remember
-from detector.decoders.schema_registry import Lookup, Meanwhile, Schema, SchemaRegistry, in_no_file, read_file
+from detector.decoders.schema_registry import Lookup, OnWait, Schema, SchemaRegistry, in_no_file, read_file
 from detector.decoders.timestamps import PER_SECOND
 from detector.errors import DecodeError, SchemaUnavailable
 from detector.records import RawBatch, SampleBatch
@@ -61,10 +61,10 @@ class AvroDecoder:
         self,
         settings: Settings,
         kinds: Kinds,
-        meanwhile: Meanwhile,
+        on_wait: OnWait,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`meanwhile`: see `SchemaRegistry`. Raises SchemaUnavailable."""
+        """`on_wait`: see `SchemaRegistry`. Raises SchemaUnavailable."""
         per_second = PER_SECOND.get(settings.timestamp_unit, 1.0)
         self._unit = settings.timestamp_unit
         self._kinds = kinds
@@ -83,11 +83,11 @@ class AvroDecoder:
         for number, path in settings.schemas.items():
             self._plans[_FRAME + number.to_bytes(4)] = self._plan_of_file(f"schemas.{number}", path)
         if settings.registry.urls:
-            self._lookup = registry = SchemaRegistry(settings.registry, meanwhile)
+            self._lookup = registry = SchemaRegistry(settings.registry, on_wait)
             registry.check()
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
-        """Also raises SchemaUnavailable, with nothing decided about the batch, and whatever `meanwhile` raises."""
+        """Also raises SchemaUnavailable, with nothing decided about the batch, and whatever `on_wait` raises."""
         columns = Columns()
         take, rows, values = self._taking(columns, series), columns.rows, columns.values
         plans, only = self._plans, self._only

@@ -52,7 +52,7 @@ Lookup = Callable[[int], Schema]
 """The schema of an id. Raises DecodeError (`schema_unknown`, or `schema` if it is unusable) and SchemaUnavailable."""
 
 
-Meanwhile = Callable[[DetectorError | None], None]
+OnWait = Callable[[DetectorError | None], None]
 """Called with None after every answer, and with the error before every pause; whatever it raises ends the wait."""
 
 
@@ -77,14 +77,14 @@ class SchemaRegistry:
     def __init__(
         self,
         settings: Registry,
-        meanwhile: Meanwhile,
+        on_wait: OnWait,
         *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._client = HttpClient(settings, _WORDS)
-        self._meanwhile = meanwhile
+        self._on_wait = on_wait
         self._sleep = sleep
         self._now = now
         self._doubt_again_at = -math.inf
@@ -137,7 +137,7 @@ class SchemaRegistry:
         while True:
             try:
                 found = self._ask(path)
-                self._meanwhile(None)
+                self._on_wait(None)
                 return found
             except SchemaUnavailable as exc:
                 if self._now() - began + pause > longest:
@@ -145,7 +145,7 @@ class SchemaRegistry:
                         f"{exc}; given up after {longest:g} s (decoder.avro.registry.lookup_timeout_seconds)"
                     ) from exc
                 log.warning("the schema registry cannot be reached, trying again in %.1f s: %s", pause, exc)
-                self._meanwhile(exc)
+                self._on_wait(exc)
             self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -11,7 +11,7 @@ from detector.config import Config
 from detector.config.decoder import Decoder
 from detector.config.schema import KafkaSource
 from detector.decoders import make_decoder
-from detector.decoders.schema_registry import Meanwhile
+from detector.decoders.schema_registry import OnWait
 from detector.protocols import Clock
 from detector.routing.lanes import Lanes
 from detector.routing.router import Router
@@ -52,9 +52,9 @@ def build_router(
     metrics: Metrics,
     log: FilteringBoundLogger,
     clock: Clock,
-    meanwhile: Meanwhile = lambda trouble: None,
+    on_wait: OnWait = lambda trouble: None,
 ) -> Router:
-    """A router whose parts close with `stack`. `meanwhile` is called while its decoder waits and for each message.
+    """A router whose parts close with `stack`. `on_wait` is called while its decoder waits and for each message.
 
     Raises SourceError, SchemaUnavailable.
     """
@@ -72,10 +72,10 @@ def build_router(
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     return Router(
         source,
-        make_decoder(config.decoder, meanwhile),
+        make_decoder(config.decoder, on_wait),
         sink,
         Lanes(sink.partitions, SERIES_PER_LIMIT * config.streams.max_streams_per_partition, config.groups.by),
-        Outlets((), rejects, metrics.worker, log, partial(meanwhile, None)),
+        Outlets((), rejects, metrics.worker, log, partial(on_wait, None)),
         metrics,
         log,
         clock,

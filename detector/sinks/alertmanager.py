@@ -48,7 +48,7 @@ class Client(Protocol):
         ...
 
 
-class Teller:
+class Sender:
     """One Alertmanager, and the thread that posts to it."""
 
     def __init__(
@@ -73,11 +73,11 @@ class Teller:
         with self._changed:
             return self.schedule.waiting
 
-    def tell(self, notices: Sequence[Notice], delay_seconds: float) -> None:
+    def update(self, notices: Sequence[Notice], delay_seconds: float) -> None:
         """Schedule these to be sent after the delay."""
         now = self._clock.monotonic()
         with self._changed:
-            left_out = [one for one in notices if not self.schedule.tell(one, now, delay_seconds)]
+            left_out = [one for one in notices if not self.schedule.update(one, now, delay_seconds)]
             self._changed.notify()
         for _ in left_out:
             self._failed()
@@ -87,7 +87,7 @@ class Teller:
                 url=self._client.url,
                 alerts=len(left_out),
                 labels=dict(left_out[0].labels),
-                mend="raise sinks.alertmanager.max_alerts, or lower scoring.alerts_per_stream_week",
+                fix="raise sinks.alertmanager.max_alerts, or lower scoring.alerts_per_stream_week",
             )
 
     def forget(self, partition: Partition) -> None:
@@ -186,26 +186,26 @@ class AlertmanagerBoard:
         clock: Clock,
         failed: Callable[[], object],
     ) -> None:
-        """`record` turns an alert into what subscribers read; for `failed` see `Teller`."""
+        """`record` turns an alert into what subscribers read; for `failed` see `Sender`."""
         self._record = record
         self._settling_seconds = SETTLING * section.resend_seconds
-        self._tellers = [
-            Teller(AlertmanagerClient(url, section), section.resend_seconds, section.max_alerts, clock, failed)
+        self._senders = [
+            Sender(AlertmanagerClient(url, section), section.resend_seconds, section.max_alerts, clock, failed)
             for url in section.urls
         ]
 
     def waiting(self) -> int:
         """An alert that several Alertmanagers have not accepted counts once for each."""
-        return sum(teller.waiting for teller in self._tellers)
+        return sum(sender.waiting for sender in self._senders)
 
-    def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
+    def update(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
         notices = [notice(alert, self._record(alert)) for alert in alerts]
-        for teller in self._tellers:
-            teller.tell(notices, self._settling_seconds if restored else 0.0)
+        for sender in self._senders:
+            sender.update(notices, self._settling_seconds if restored else 0.0)
 
     def forget(self, partition: Partition) -> None:
-        for teller in self._tellers:
-            teller.forget(partition)
+        for sender in self._senders:
+            sender.forget(partition)
 
     def close(self, timeout_seconds: float) -> None:
         """Try once more, within a third of the time, to send what was not accepted.
@@ -213,7 +213,7 @@ class AlertmanagerBoard:
         Open alerts stay open until the partition's next owner repeats them, or they expire because nobody does.
         """
         until = time.monotonic() + timeout_seconds / 3
-        for teller in self._tellers:
-            teller.ask_to_close(until - time.monotonic())
-        for teller in self._tellers:
-            teller.join(max(0.0, until - time.monotonic()))
+        for sender in self._senders:
+            sender.ask_to_close(until - time.monotonic())
+        for sender in self._senders:
+            sender.join(max(0.0, until - time.monotonic()))

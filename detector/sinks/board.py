@@ -11,7 +11,7 @@ from detector.records import Alert, Partition
 class AlertBoard(Protocol):
     """Shows which alerts are open. No call blocks or fails: nothing waits for a board, and it stores nothing."""
 
-    def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
+    def update(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
         """These alerts began or ended; if `restored`, they are open in state taken over with its partition."""
         ...
 

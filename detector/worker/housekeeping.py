@@ -66,7 +66,7 @@ class Housekeeping:
                 streams=splits.count,
                 example=str(splits.example),
                 partitions=splits.where(splits.example),
-                mend="have producers key records by series, or set source.kafka.partitioning to repartition",
+                fix="have producers key records by series, or set source.kafka.partitioning to repartition",
             )
 
 

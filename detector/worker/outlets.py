@@ -69,7 +69,7 @@ class Outlets:
         if not alerts:
             return
         for name, board in self.boards.items():
-            board.tell(alerts)
+            board.update(alerts)
             self.metrics.sink_messages.labels(name).inc(len(alerts))
         for outlet in self.alerts:
             self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
@@ -89,7 +89,7 @@ class Outlets:
         """Take over the open alerts of a newly assigned partition, which were sent before."""
         alerts = tuple(still_open) if self.boards else ()
         for board in self.boards.values():
-            board.tell(alerts, restored=True)
+            board.update(alerts, restored=True)
 
     def forget(self, partition: Partition) -> None:
         """Forget a partition that is no longer ours; its alerts are another worker's."""

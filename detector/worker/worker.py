@@ -20,7 +20,7 @@ from detector.worker.restoring import Restores
 from detector.worker.snapshots import Snapshots
 
 POLL_SECONDS = 0.5
-POLL_MEANWHILE_SECONDS = 0.02
+POLL_BUSY_SECONDS = 0.02
 """While a checkpoint or a restore is under way: its next slice must not wait for records."""
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
@@ -82,7 +82,7 @@ class Worker:
         """
         self._stopping, self._again = True, again
 
-    def meanwhile(self, trouble: DetectorError | None) -> None:
+    def on_wait(self, trouble: DetectorError | None) -> None:
         """The decoder waits, perhaps because of `trouble`; if so, raises Interrupted when the worker is to stop."""
         self.telemetry.progress()
         if trouble is not None:
@@ -134,10 +134,10 @@ class Worker:
         return self._assigned - self._restores.waiting
 
     def _poll(self) -> list[RawBatch]:
-        meanwhile = self.checkpoints.under_way or self._restores.waiting
+        busy = self.checkpoints.under_way or self._restores.waiting
         try:
             with self.telemetry.metrics.stage("poll"):
-                batches = self.source.poll(POLL_MEANWHILE_SECONDS if meanwhile else POLL_SECONDS)
+                batches = self.source.poll(POLL_BUSY_SECONDS if busy else POLL_SECONDS)
         except SourceError as exc:
             if not exc.retriable:
                 raise

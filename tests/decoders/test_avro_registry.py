@@ -285,9 +285,9 @@ class Patience:
         self.rig = Rig(ListSource([[batch]], frozenset({PARTITION})))
         self.settings = Settings.model_validate({"registry": {"urls": [registry.url], "lookup_timeout_seconds": 30}})
         self.slept = 0
-        decoder = AvroDecoder(self.settings, Kinds(), self.rig.worker.meanwhile, self.rig.clock.monotonic)
+        decoder = AvroDecoder(self.settings, Kinds(), self.rig.worker.on_wait, self.rig.clock.monotonic)
         decoder._lookup = SchemaRegistry(
-            self.settings.registry, self.rig.worker.meanwhile, sleep=self._sleep, now=self.rig.clock.monotonic
+            self.settings.registry, self.rig.worker.on_wait, sleep=self._sleep, now=self.rig.clock.monotonic
         )
         self.rig.worker.decoder = decoder
         self.during_a_pause: Callable[[], None] = lambda: None

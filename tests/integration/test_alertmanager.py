@@ -204,14 +204,14 @@ def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path
                 time.sleep(0.025)
                 stream = int(rng.integers(20))
                 if stream in still_open:
-                    board.tell([ended(still_open.pop(stream))])
+                    board.update([ended(still_open.pop(stream))])
                 else:
                     still_open[stream] = begun(stream)
-                    board.tell([still_open[stream]])
+                    board.update([still_open[stream]])
                 if step % 40 == 20:
                     gone = int(rng.integers(3))
                     board.forget(("metrics", gone))
-                    board.tell([one for one in still_open.values() if one.partition == gone], restored=True)
+                    board.update([one for one in still_open.values() if one.partition == gone], restored=True)
                 if step == 150:
                     manager.kill()
                 if step == 250:
@@ -222,7 +222,7 @@ def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path
             for _ in range(20):
                 time.sleep(0.1)
                 assert set(manager.alerts()) == hosts
-            board.tell([ended(one) for one in still_open.values()])
+            board.update([ended(one) for one in still_open.values()])
             shows(manager)
             time.sleep(1.5)
             assert manager.alerts() == {}

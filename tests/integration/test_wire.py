@@ -188,4 +188,4 @@ def test_series_on_several_partitions_are_seen_where_producers_are_trusted(kafka
     warnings = [json.loads(line) for line in daemon.log.read_text().splitlines() if "several partitions" in line]
     assert warnings[-1]["streams"] == streams * 2 / 3
     assert len(warnings[-1]["partitions"]) == PARTITIONS
-    assert "repartition" in warnings[-1]["mend"]
+    assert "repartition" in warnings[-1]["fix"]

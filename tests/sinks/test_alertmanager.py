@@ -18,7 +18,7 @@ from detector.clock import SystemClock
 from detector.config.alertmanager import Alertmanager
 from detector.errors import DeliveryError
 from detector.records import Alert
-from detector.sinks.alertmanager import BATCH, TICK_SECONDS, AlertmanagerBoard, Teller
+from detector.sinks.alertmanager import BATCH, TICK_SECONDS, AlertmanagerBoard, Sender
 from detector.testing import ManualClock
 from tests.kafka.broker import free_ports
 from tests.kafka.endpoint import eventually
@@ -58,9 +58,9 @@ def delivered(made: AlertmanagerBoard) -> None:
 
 def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Make, server: FakeAlertmanager) -> None:
     made = board(f"{server.url}/team/")
-    made.tell([firing()])
+    made.update([firing()])
     delivered(made)
-    made.tell([resolved()])
+    made.update([resolved()])
     delivered(made)
     assert server.paths == ["/team/api/v2/alerts"] * 2
     ((first,), (last,)) = server.posts
@@ -72,8 +72,8 @@ def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Ma
 
 def test_g19_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url, resend_seconds=1)
-    made.tell([firing("a"), firing("b")])
-    made.tell([resolved("b")])
+    made.update([firing("a"), firing("b")])
+    made.update([resolved("b")])
     eventually(lambda: len(server.posts) >= 4, "it is repeated")
     last = {told["labels"]["host"]: fires(told) for post in server.posts for told in post}
     assert last == {"a": True, "b": False}
@@ -84,9 +84,9 @@ def test_g19_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is
 ) -> None:
     port = free_ports(1)[0]
     made = board(f"http://127.0.0.1:{port}")
-    made.tell([firing("a"), firing("b")])
+    made.update([firing("a"), firing("b")])
     eventually(lambda: failures.count >= 1, "the failure is counted")
-    made.tell([resolved("b")])
+    made.update([resolved("b")])
     assert made.waiting() == 2
     eventually(lambda: failures.count >= 2, "it tries again")
     (first, *_) = events(lines)
@@ -105,7 +105,7 @@ def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
 ) -> None:
     server.answer = lambda body: (500 if len(server.posts) < 4 else 200, b"no disk\nleft")
     made = board(server.url)
-    made.tell([firing()])
+    made.update([firing()])
     delivered(made)
     assert failures.count == 3
     told = [line for line in events(lines) if line["event"].startswith("alerts are not accepted")]
@@ -121,7 +121,7 @@ def test_g19_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
         made = board(hanging.url, server.url, timeout_seconds=1.0)
         before = time.monotonic()
         for number in range(3):
-            made.tell([firing(f"host-{number}")])
+            made.update([firing(f"host-{number}")])
             eventually(lambda told=number: [f"host-{told}"] in server.hosts, "the other is told")  # type: ignore[misc]
         assert made.waiting() >= 3
         eventually(lambda: failures.count > 0, "its silence is counted")
@@ -145,7 +145,7 @@ def test_g19_an_alert_that_is_refused_keeps_no_other_back(
     server.answer = answer
     made = board(server.url)
     hosts = [f"{'bad' if number == 77 else 'good'}-{number}" for number in range(100)]
-    made.tell([firing(host) for host in hosts])
+    made.update([firing(host) for host in hosts])
     delivered(made)
     assert sorted(taken) == sorted(set(hosts) - {"bad-77"})
     assert failures.count == 1
@@ -157,7 +157,7 @@ def test_g19_an_alert_that_is_refused_keeps_no_other_back(
 
 def test_many_alerts_go_in_few_requests(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url)
-    made.tell([firing(f"host-{number}") for number in range(3 * BATCH)])
+    made.update([firing(f"host-{number}") for number in range(3 * BATCH)])
     delivered(made)
     assert [len(post) for post in server.posts] == [BATCH] * 3
 
@@ -169,7 +169,7 @@ def test_credentials_are_read_for_every_request(
     token.write_text("old-secret\n")
     server.answer = lambda body: (200 if server.authorizations[-1] == "Bearer new-secret" else 401, b"")
     made = board(server.url, bearer_token_file=str(token), allow_plaintext_credentials=True)
-    made.tell([firing()])
+    made.update([firing()])
     eventually(lambda: failures.count >= 1, "the old one is refused")
     token.write_text("new-secret\n")
     delivered(made)
@@ -181,7 +181,7 @@ def test_a_name_and_a_password_are_sent(board: Make, server: FakeAlertmanager, t
     (tmp_path / "password").write_text("open sesame\n")
     secrets = {"username": "ali", "password_file": str(tmp_path / "password"), "allow_plaintext_credentials": True}
     made = board(server.url, **secrets)
-    made.tell([firing()])
+    made.update([firing()])
     delivered(made)
     assert server.authorizations == ["Basic YWxpOm9wZW4gc2VzYW1l"]
 
@@ -194,7 +194,7 @@ def test_s3_a_file_that_holds_no_token_is_said_without_what_it_holds(
     if content is not None:
         token.write_text(content)
     made = board(server.url, bearer_token_file=str(token), allow_plaintext_credentials=True)
-    made.tell([firing()])
+    made.update([firing()])
     eventually(lambda: failures.count >= 1, "it fails")
     eventually(lambda: str(token) in lines.getvalue(), "the file is named")
     assert "cret" not in lines.getvalue()
@@ -209,7 +209,7 @@ def test_s3_credentials_do_not_follow_a_redirect(
         server.headers = {"Location": f"{elsewhere.url}/api/v2/alerts"}
         server.answer = lambda body: (307, b"")
         secrets = {"bearer_token_file": str(tmp_path / "token"), "allow_plaintext_credentials": True}
-        board(server.url, **secrets).tell([firing()])
+        board(server.url, **secrets).update([firing()])
         eventually(lambda: failures.count >= 1, "it fails")
         eventually(lambda: f"it redirects to {elsewhere.url}" in lines.getvalue(), "it says where to")
         assert elsewhere.posts == []
@@ -221,12 +221,12 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(
     right, other = identity(tmp_path, "right", "IP:127.0.0.1"), identity(tmp_path, "other", "IP:127.0.0.2")
     with FakeAlertmanager(right) as trusted, FakeAlertmanager(other) as misnamed:
         made = board(f"https://127.0.0.1:{trusted.port}", ca_file=str(right))
-        made.tell([firing()])
+        made.update([firing()])
         delivered(made)
         assert failures.count == 0
         for server, ca in ((trusted, None), (trusted, other), (misnamed, other)):
             counted, told = failures.count, len(server.posts)
-            board(f"https://127.0.0.1:{server.port}", **({"ca_file": str(ca)} if ca else {})).tell([firing()])
+            board(f"https://127.0.0.1:{server.port}", **({"ca_file": str(ca)} if ca else {})).update([firing()])
             eventually(lambda: failures.count > counted or len(server.posts) > told, "it is refused")  # noqa: B023
             assert len(server.posts) == told, "nothing was sent"
         assert "certificate rejected" in lines.getvalue()
@@ -235,7 +235,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(
 def test_g19_what_waits_is_tried_once_more_at_the_end_and_nothing_ends(board: Make, server: FakeAlertmanager) -> None:
     server.answer = lambda body: (503 if len(server.posts) < 3 else 200, b"")
     made = board(server.url)
-    made.tell([firing()])
+    made.update([firing()])
     eventually(lambda: len(server.posts) == 2, "two tries fail, the next would be a second away")
     made.close(30.0)
     assert made.waiting() == 0
@@ -248,7 +248,7 @@ def test_what_hangs_until_the_end_is_not_tried_again_behind_the_back_of_the_next
     server.hold.clear()
     made = board(server.url, timeout_seconds=1.0)
     before = set(threading.enumerate())
-    made.tell([firing()])
+    made.update([firing()])
     eventually(lambda: len(server.posts) == 1, "a request hangs")
     made.close(0.3)
     eventually(
@@ -261,7 +261,7 @@ def test_threads_end_with_the_board(board: Make, server: FakeAlertmanager) -> No
     before = set(threading.enumerate())
     made = board(server.url, f"{server.url}/b")
     begun = [thread for thread in threading.enumerate() if thread.name == "alertmanager" and thread not in before]
-    made.tell([firing()])
+    made.update([firing()])
     delivered(made)
     made.close(30.0)
     made.close(30.0)
@@ -273,7 +273,7 @@ def test_what_has_no_place_is_counted_and_named(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
     made = board(server.url, max_alerts=2)
-    made.tell([firing(host) for host in "abcd"])
+    made.update([firing(host) for host in "abcd"])
     delivered(made)
     assert sorted(host for post in server.hosts for host in post) == ["a", "b"]
     assert failures.count == 2
@@ -284,7 +284,7 @@ def test_what_has_no_place_is_counted_and_named(
 
 def test_a_partition_that_is_given_up_is_told_of_no_more(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url, resend_seconds=1)
-    made.tell([firing("mine", partition=0), firing("another's", partition=1)])
+    made.update([firing("mine", partition=0), firing("another's", partition=1)])
     delivered(made)
     made.forget(("metrics", 1))
     told = len(server.posts)
@@ -308,25 +308,25 @@ class Noting:
 
 def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() -> None:
     client, clock = Noting(), ManualClock()
-    teller = Teller(client, 40.0, 10, clock, lambda: None)
+    sender = Sender(client, 40.0, 10, clock, lambda: None)
     try:
-        teller.tell([noticed(firing())], 0.0)
+        sender.update([noticed(firing())], 0.0)
         eventually(lambda: len(client.bodies) == 1, "it is told")
-        eventually(lambda: teller.waiting == 0, "it is settled")
+        eventually(lambda: sender.waiting == 0, "it is settled")
         time.sleep(0.1)  # until it waits
         clock.advance(1_000.0)
         time.sleep(2 * TICK_SECONDS)
         assert len(client.bodies) == 1, "it may be another worker's alert by now"
-        teller.forget(("metrics", 0))
-        teller.tell([noticed(firing("b"))], 0.0)
+        sender.forget(("metrics", 0))
+        sender.update([noticed(firing("b"))], 0.0)
         for _ in range(4):
             time.sleep(2 * TICK_SECONDS)
             clock.advance(4.0)
         eventually(lambda: len(client.bodies) == 2, "what is ours is told", 30.0)
         assert [one["labels"]["host"] for one in json.loads(client.bodies[1])] == ["b"]
     finally:
-        teller.ask_to_close(0.0)
-        teller.join(30.0)
+        sender.ask_to_close(0.0)
+        sender.join(30.0)
 
 
 class Freezing(Noting):
@@ -346,9 +346,9 @@ class Freezing(Noting):
 def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> None:
     clock = ManualClock()
     client = Freezing(clock)
-    teller = Teller(client, 40.0, 10, clock, lambda: None)
+    sender = Sender(client, 40.0, 10, clock, lambda: None)
     try:
-        teller.tell([noticed(firing())], 0.0)
+        sender.update([noticed(firing())], 0.0)
         eventually(lambda: len(client.bodies) == 1, "it is told")
         clock.advance(1.0)  # for longer than the first pause
         time.sleep(3 * TICK_SECONDS)
@@ -358,8 +358,8 @@ def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> Non
             time.sleep(2 * TICK_SECONDS)
         eventually(lambda: len(client.bodies) == 2, "it is ours")
     finally:
-        teller.ask_to_close(0.0)
-        teller.join(30.0)
+        sender.ask_to_close(0.0)
+        sender.join(30.0)
 
 
 def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO) -> None:
@@ -369,6 +369,6 @@ def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO)
         server.hold.clear()
         made = board(server.url)
         before = time.monotonic()
-        made.tell(alerts)
+        made.update(alerts)
         assert time.monotonic() - before < 30.0
         assert made.waiting() == len(alerts)

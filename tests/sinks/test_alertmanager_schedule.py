@@ -9,8 +9,8 @@ from tests.sinks.alertmanagers import firing, noticed, resolved
 RESEND = 60.0
 
 
-def tell(schedule: Schedule, alert: Alert, now: float, delay_seconds: float = 0.0) -> bool:
-    return schedule.tell(noticed(alert), now, delay_seconds)
+def update(schedule: Schedule, alert: Alert, now: float, delay_seconds: float = 0.0) -> bool:
+    return schedule.update(noticed(alert), now, delay_seconds)
 
 
 def due(schedule: Schedule, now: float, *, accept: bool = True, most: int = 100) -> list[tuple[str, str]]:
@@ -23,16 +23,16 @@ def due(schedule: Schedule, now: float, *, accept: bool = True, most: int = 100)
 
 def test_g19_what_fires_is_told_at_once_and_then_at_every_interval() -> None:
     schedule = Schedule(RESEND, 10)
-    assert tell(schedule, firing(), 0.0)
+    assert update(schedule, firing(), 0.0)
     told = [now for now in range(0, 200, 5) if due(schedule, float(now))]
     assert told == [0, 60, 120, 180]
 
 
 def test_g19_an_end_is_told_for_five_more_minutes() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing(), 0.0)
+    update(schedule, firing(), 0.0)
     due(schedule, 0.0)
-    tell(schedule, resolved(), 7.0)
+    update(schedule, resolved(), 7.0)
     told = [(now, *due(schedule, float(now))) for now in range(7, 1_000)]
     assert [(now, *what) for now, *what in told if what] == [
         (now, ("a", "ended")) for now in range(7, 7 + int(ENDED_SECONDS) + 1, 60)
@@ -42,8 +42,8 @@ def test_g19_an_end_is_told_for_five_more_minutes() -> None:
 
 def test_g19_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_does() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing(), 0.0)
-    tell(schedule, resolved(), 30.0)
+    update(schedule, firing(), 0.0)
+    update(schedule, resolved(), 30.0)
     for now in range(30, 4_000, 10):
         assert due(schedule, float(now), accept=False) == [("a", "ended")]
     assert schedule.waiting == 1
@@ -53,9 +53,9 @@ def test_g19_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_do
 
 def test_a_change_while_a_request_is_on_its_way_is_not_taken_for_accepted() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing(), 0.0)
+    update(schedule, firing(), 0.0)
     on_its_way = schedule.due(0.0, 100)
-    tell(schedule, resolved(), 1.0)
+    update(schedule, resolved(), 1.0)
     schedule.settle(on_its_way, 2.0)
     assert due(schedule, 2.0) == [("a", "ended")]
 
@@ -64,28 +64,28 @@ def test_g19_the_end_of_an_earlier_alert_is_not_repeated_into_the_next_one() -> 
     """The labels are the same, so Alertmanager would end the new alert."""
     schedule = Schedule(RESEND, 10)
     for alert, now in ((firing(), 0.0), (resolved(), 10.0), (firing(starts_at=1_100.0), 20.0)):
-        tell(schedule, alert, now)
+        update(schedule, alert, now)
         due(schedule, now)
     assert {what for now in range(21, 600) for what in due(schedule, float(now))} == {("a", "fires")}
 
 
 def test_two_streams_with_the_same_labels_are_open_while_one_of_them_is() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing(partition=0), 0.0)
-    tell(schedule, firing(partition=1, starts_at=1_010.0), 0.0)
+    update(schedule, firing(partition=0), 0.0)
+    update(schedule, firing(partition=1, starts_at=1_010.0), 0.0)
     assert due(schedule, 0.0) == [("a", "fires")]
-    tell(schedule, resolved(partition=0), 10.0)
+    update(schedule, resolved(partition=0), 10.0)
     assert due(schedule, 10.0) == [("a", "fires")]
-    tell(schedule, resolved(partition=1, ends_at=1_070.0), 20.0)
+    update(schedule, resolved(partition=1, ends_at=1_070.0), 20.0)
     assert due(schedule, 20.0) == [("a", "ended")]
 
 
 def test_what_is_restored_waits_for_the_records_that_may_have_ended_it() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing("a"), 0.0, delay_seconds=15.0)
-    tell(schedule, firing("b"), 0.0, delay_seconds=15.0)
+    update(schedule, firing("a"), 0.0, delay_seconds=15.0)
+    update(schedule, firing("b"), 0.0, delay_seconds=15.0)
     assert due(schedule, 14.0) == []
-    tell(schedule, resolved("a"), 14.0)
+    update(schedule, resolved("a"), 14.0)
     assert due(schedule, 14.0) == [("a", "ended")]
     assert due(schedule, 15.0) == [("b", "fires")]
 
@@ -93,7 +93,7 @@ def test_what_is_restored_waits_for_the_records_that_may_have_ended_it() -> None
 def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> None:
     schedule = Schedule(RESEND, 10)
     for number in range(2):
-        tell(schedule, firing(f"host-{number}", partition=number), 0.0)
+        update(schedule, firing(f"host-{number}", partition=number), 0.0)
     due(schedule, 0.0)
     schedule.forget(("metrics", 0), 1.0)
     told = {what for now in range(1, 1_000) for what in due(schedule, float(now))}
@@ -102,8 +102,8 @@ def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> Non
 
 def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, resolved(partition=0, ends_at=1_200.0), 0.0)
-    tell(schedule, resolved(partition=1, ends_at=1_100.0), 0.0)
+    update(schedule, resolved(partition=0, ends_at=1_200.0), 0.0)
+    update(schedule, resolved(partition=1, ends_at=1_100.0), 0.0)
     due(schedule, 0.0)
     schedule.forget(("metrics", 0), 1.0)
     (left,) = schedule.due(1.0, 10)
@@ -113,8 +113,8 @@ def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> Non
 def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_stream_behind() -> None:
     """The labels are the same, so Alertmanager would end what is open on the partition's next owner."""
     schedule = Schedule(RESEND, 10)
-    tell(schedule, resolved(partition=1), 0.0)
-    tell(schedule, firing(partition=0), 0.0)
+    update(schedule, resolved(partition=1), 0.0)
+    update(schedule, firing(partition=0), 0.0)
     assert due(schedule, 0.0) == [("a", "fires")]
     schedule.forget(("metrics", 0), 1.0)
     assert [due(schedule, float(now)) for now in range(1, 1_000, 60)] == [[]] * 17
@@ -122,19 +122,19 @@ def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_
 
 def test_g19_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
     schedule = Schedule(RESEND, 2)
-    assert [tell(schedule, firing(host), 0.0) for host in "abc"] == [True, True, False]
-    assert tell(schedule, resolved("a"), 1.0)
+    assert [update(schedule, firing(host), 0.0) for host in "abc"] == [True, True, False]
+    assert update(schedule, resolved("a"), 1.0)
     assert due(schedule, 1.0) == [("b", "fires"), ("a", "ended")]
     assert sorted(due(schedule, 1.0 + ENDED_SECONDS)) == [("a", "ended"), ("b", "fires")]
-    assert tell(schedule, firing("c"), 400.0)
+    assert update(schedule, firing("c"), 400.0)
 
 
 def test_changes_come_before_repetitions_and_the_batch_is_bounded() -> None:
     schedule = Schedule(RESEND, 10)
-    tell(schedule, firing("old"), 0.0)
+    update(schedule, firing("old"), 0.0)
     due(schedule, 0.0)
-    tell(schedule, firing("new"), 60.0)
-    tell(schedule, firing("newer"), 61.0)
+    update(schedule, firing("new"), 60.0)
+    update(schedule, firing("newer"), 61.0)
     assert due(schedule, 61.0, most=2, accept=False) == [("new", "fires"), ("newer", "fires")]
     assert [host for host, _ in due(schedule, 61.0)] == ["new", "newer", "old"]
 
@@ -142,7 +142,7 @@ def test_changes_come_before_repetitions_and_the_batch_is_bounded() -> None:
 def test_repetitions_come_to_travel_together() -> None:
     schedule = Schedule(RESEND, 100)
     for number in range(30):
-        tell(schedule, firing(f"host-{number}"), 2.0 * number)
+        update(schedule, firing(f"host-{number}"), 2.0 * number)
         due(schedule, 2.0 * number)
     requests = [len(told) for now in range(60, 120) if (told := due(schedule, float(now)))]
     assert sum(requests) >= 30

@@ -28,7 +28,7 @@ class Board:
         self.restored = 0
         self.ended: list[str] = []
 
-    def tell(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
+    def update(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
         for alert in alerts:
             place, labels = self.place(alert), json.dumps(RECORD(alert)["labels"], sort_keys=True)
             if alert.status == AlertStatus.FIRING:

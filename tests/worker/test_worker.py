@@ -27,7 +27,7 @@ from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, ListSource, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import Worker
 from detector.worker.outlets import AlertOutlet, RejectOutlet
-from detector.worker.worker import POLL_MEANWHILE_SECONDS, POLL_SECONDS
+from detector.worker.worker import POLL_BUSY_SECONDS, POLL_SECONDS
 from tests.guarantees.accounting import AuditedMetrics
 from tests.recovery.rig import Life, World
 
@@ -152,7 +152,7 @@ def test_the_slices_of_a_checkpoint_do_not_wait_for_records() -> None:
     life = Life(World({}), source=Waited({}, {}), store=Busy({}), interval_seconds=0.0)
     for _ in range(3):
         life.worker.turn()
-    assert waits == [POLL_SECONDS, POLL_MEANWHILE_SECONDS, POLL_MEANWHILE_SECONDS]
+    assert waits == [POLL_SECONDS, POLL_BUSY_SECONDS, POLL_BUSY_SECONDS]
 
 
 def test_undecodable_records_become_dead_letters_and_stop_nothing() -> None:

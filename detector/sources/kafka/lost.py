@@ -44,7 +44,7 @@ class LostPosition:
         """What happened, and how to continue."""
         return OffsetLost(
             f"{self._where}: offset {self.position} is not in the log, which holds [{self.first}, {self.end}). "
-            f"Records were deleted before they were read, or the topic was recreated. {_MEND}"
+            f"Records were deleted before they were read, or the topic was recreated. {_FIX}"
         )
 
     @property
@@ -63,7 +63,7 @@ class PositionOfAnotherTopic(LostPosition):
     def error(self) -> OffsetLost:
         return TopicRecreated(
             f"{self._where}: the topic was deleted and created again since offset {self.position} was read; its log "
-            f"holds [{self.first}, {self.end}) now. {_MEND}"
+            f"holds [{self.first}, {self.end}) now. {_FIX}"
         )
 
 
@@ -86,8 +86,8 @@ class PositionCutOff(LostPosition):
         return LogTruncated(
             f"{self._where}: records from offset {self.parted} on, read up to {self.position}, are gone from the log, "
             f"which holds [{self.first}, {self.end}): a broker lost them, or one that lagged behind became leader. "
-            f"{_MEND}"
+            f"{_FIX}"
         )
 
 
-_MEND = "To continue, set source.kafka.on_offset_lost to earliest or latest"
+_FIX = "To continue, set source.kafka.on_offset_lost to earliest or latest"

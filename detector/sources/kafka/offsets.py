@@ -91,7 +91,7 @@ class Offsets:
             log.info("offsets_of_group_unknown", group=group, error=str(exc))  # nothing depends on them
             return
         for tp in sorted(sought.keys() - known.keys()):
-            log.warning("group_has_no_offset", partition=tuple(tp), group=group, going_on=sought[tp])
+            log.warning("group_has_no_offset", partition=tuple(tp), group=group, resume_at=sought[tp])
 
     def _committed(self, partitions: Collection[Any]) -> dict[Any, Any]:
         found = self._consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=self._timeout_ms)

@@ -64,8 +64,8 @@ class Topics:
 def without(topic: str, kafka: Kafka, section: KafkaSourceSection) -> str:
     """Error text: a topic to read does not exist, and how to fix that."""
     internal = section.partitioning == "repartition" and topic == section.repartition_topic
-    key, mend = ("repartition_topic", "`detector admin init` creates it") if internal else ("topics", "create it")
+    key, fix = ("repartition_topic", "`detector admin init` creates it") if internal else ("topics", "create it")
     return (
         f"source.kafka.{key}: {topic} does not exist at {', '.join(kafka.bootstrap_servers)}, or "
-        f"{kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it; {mend} or grant that"
+        f"{kafka.sasl.username or 'an anonymous client'} may not DESCRIBE it; {fix} or grant that"
     )
