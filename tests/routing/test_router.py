@@ -172,7 +172,7 @@ def test_series_that_are_gone_are_forgotten() -> None:
     log, topic = make_input(5, streams=30), Topic()
     life = RouterLife(log, {}, topic, np.random.default_rng(5), max_series=10)
     life.run()
-    assert len(life.router.lanes.series) <= 30
+    assert len(life.router.lanes.series) <= 10
     ours, theirs = pipeline_of(), pipeline_of()
     scored(ours, topic)
     undisturbed(theirs, log)
