@@ -160,7 +160,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-ALERT_TOLD = (0, 3)
+ALERT_SENT = (0, 3)
 """Values of column `alert.held` for an alert sent as a warning and as critical; others say why it was not sent."""
 
 

@@ -108,10 +108,10 @@ def _one_round(
     if not len(rows):
         return
     times, values = times[rows], values[rows]
-    anew = rows[scorer.began_absurdly(state, rows)]
-    if len(anew):
-        reset(forecaster.fields, state, anew)
-        scorer.begin_anew(state, anew)
+    restarted = rows[scorer.is_warmup_dominated(state, rows)]
+    if len(restarted):
+        reset(forecaster.fields, state, restarted)
+        scorer.restart(state, restarted)
     forecast = forecaster.stored(state, rows)
     score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
     scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)

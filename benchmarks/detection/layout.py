@@ -27,7 +27,7 @@ from detector.series import SeriesIndex
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LABEL_FILES = ("windows.json", "labels/combined_windows.json")
-NAMES_TOLD = 5
+NAMES_SHOWN = 5
 Tell = Callable[[str], None]
 
 
@@ -54,8 +54,8 @@ def load_collection(folder: Path, tell: Tell = tell) -> list[Series]:
 
 
 def _some(names: list[str]) -> str:
-    more = len(names) - NAMES_TOLD
-    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def load_series(file: ReplayFile, windows: list[Window], tell: Tell = tell) -> Series:

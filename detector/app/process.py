@@ -12,7 +12,7 @@ import structlog
 from detector.app.worker import build_worker
 from detector.config import Config
 from detector.errors import DetectorError
-from detector.process.garbage import let_go
+from detector.process.garbage import release
 from detector.process.reload import Reloads
 from detector.process.stopping import StoppingOnSignals, end_at_once
 from detector.process.watchdog import Watchdog
@@ -41,7 +41,7 @@ def run(config: Config, read: Callable[[], Config]) -> None:
     reloads = Reloads(read, partial(stop, again=True))
 
     def work(config: Config, watchdog: Watchdog) -> None:
-        let_go(workers)
+        release(workers)
         with ExitStack() as stack:
             workers.append(build_worker(config, stack, watchdog=watchdog, reloads=reloads))
             if stopping.asked or reloads.config:

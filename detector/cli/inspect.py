@@ -53,7 +53,7 @@ def inspect(
         listed = look.listed(loaded, wanted, "*" if match is None else match, build_pipeline(loaded), firing=firing)
         lines = look.lines_of(listed, as_json=as_json)
         if not listed:
-            typer.echo(look.nothing_fits(match, firing=firing), err=True)
+            typer.echo(look.no_match(match, firing=firing), err=True)
     elif stream is None:
         surveys = look.surveys(loaded, wanted)
         lines = look.described(surveys, wanted, time.time(), as_json=as_json)
@@ -61,7 +61,7 @@ def inspect(
         from detector.app import build_pipeline
 
         found = look.streams(loaded, wanted, stream, offset, build_pipeline(loaded))
-        lines = look.told(found, as_json=as_json)
+        lines = look.details(found, as_json=as_json)
     for line in lines:
         typer.echo(line)
     look.require_whole(surveys)

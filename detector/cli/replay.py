@@ -40,5 +40,5 @@ def replay(
 
     with byte_progress("replay", sum(file.size_bytes for file in files)) as advance:
         done = replay_files(files, scores, alerts, lambda: build_pipeline(loaded), complain, advance)
-    typer.echo(f"{done.told()}; scores in {scores}", err=True)
+    typer.echo(f"{done.line()}; scores in {scores}", err=True)
     demand_rows(files, done.rows - done.malformed_rows)

@@ -98,7 +98,7 @@ def described(found: Sequence[Survey], partition: Partition | None, now: float, 
         yield from render.partition(found[0], now)
 
 
-def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
+def details(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
     """Streams as lines of text."""
     if as_json:
         yield render.as_json(found)
@@ -107,7 +107,7 @@ def told(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
         yield from render.stream(one)
 
 
-def nothing_fits(pattern: str | None, *, firing: bool) -> str:
+def no_match(pattern: str | None, *, firing: bool) -> str:
     """The message for an empty list."""
     if pattern is None:
         return "no alert was firing at the last checkpoint"
@@ -125,7 +125,7 @@ def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
 
 def require_whole(found: Sequence[Survey]) -> None:
     """Raise StateDamaged if a partition has snapshots but none can be restored."""
-    lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.whole is None]
+    lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.newest_intact is None]
     if lost:
         raise StateDamaged(f"no intact snapshot of {', '.join(lost)}")
 

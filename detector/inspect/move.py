@@ -60,7 +60,7 @@ def import_from(
             _require_room(store, chosen)
         timeout_seconds = config.state.flush_timeout_seconds
         return [
-            _told(one, "resumes at", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
+            _line(one, "resumes at", put(one, store, at=at, force=force, timeout_seconds=timeout_seconds))
             for one in chosen
         ]
 
@@ -77,7 +77,7 @@ def revert(config: Config, partition: Partition | None, *, at: int | None, while
         store = stack.enter_context(store_of(config, while_running=while_running))
         timeout_seconds = config.state.flush_timeout_seconds
         return [
-            _told(one, "goes back to", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held
+            _line(one, "goes back to", revert_to(one, store, at=at, timeout_seconds=timeout_seconds)) for one in held
         ]
 
 
@@ -117,6 +117,6 @@ def _require_room(store: StateStore, chosen: Sequence[Stored]) -> None:
         raise StateOccupied(f"there is state of {', '.join(full)} in the store; --force replaces it")
 
 
-def _told(stored: Stored, does: str, snapshot: Snapshot) -> str:
+def _line(stored: Stored, does: str, snapshot: Snapshot) -> str:
     topic, number = stored.partition
     return f"{topic}/{number} {does} offset {snapshot.offset}, {snapshot.streams} streams"

@@ -39,7 +39,7 @@ def partition(one: Survey, now: float) -> Iterator[str]:
     yield f"other blobs: {one.other_blobs}"
     if not one.snapshots:
         return
-    newest = one.whole or one.snapshots[0]
+    newest = one.newest_intact or one.snapshots[0]
     if newest.topic_id:
         yield f"topic id: {newest.topic_id}, leader epoch: {newest.leader_epoch}"
     for number, sha256 in enumerate(newest.learnt_weights):
@@ -97,7 +97,7 @@ def _snapshot_row(snapshot: Snapshot, now: float) -> tuple[str, ...]:
         str(snapshot.streams),
         _size(snapshot.bytes),
         (snapshot.model or "?") + learnt,
-        f"DAMAGED: {snapshot.damaged}" if snapshot.damaged else "whole",
+        f"DAMAGED: {snapshot.damaged}" if snapshot.damaged else "intact",
     )
 
 

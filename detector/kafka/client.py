@@ -107,13 +107,13 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
         _back_off_until_connected(opened[-1]._manager)
         return opened[-1]
 
-    with _Overheard(doing, kafka) as heard:
+    with _LostConnections(doing, kafka) as lost:
         try:
             return factory(**options, kafka_client=open_connections)
         except (kafka_errors.KafkaError, OSError) as exc:
             for connections in opened:
                 connections.close()
-            raise _failed_start(exc, heard.errors, doing, kafka) from exc
+            raise _failed_start(exc, lost.errors, doing, kafka) from exc
 
 
 def _back_off_until_connected(connections: Any) -> None:
@@ -133,16 +133,16 @@ def _back_off_until_connected(connections: Any) -> None:
     connections.reset_backoff = reset_backoff
 
 
-def _failed_start(error: Exception, heard: list[Exception], doing: str, kafka: Kafka) -> SourceError:
+def _failed_start(error: Exception, errors: list[Exception], doing: str, kafka: Kafka) -> SourceError:
     where = ", ".join(kafka.bootstrap_servers)
-    refused = next((lost for lost in heard if isinstance(lost, _AUTHENTICATION)), None)
+    refused = next((lost for lost in errors if isinstance(lost, _AUTHENTICATION)), None)
     if refused is not None:
         return translate(refused, doing, kafka)
     # Our own deadline cuts off the last attempt, which says nothing about the broker.
-    told = [lost for lost in heard if not isinstance(lost, kafka_errors.RequestTimedOutError)] or heard
-    if told and isinstance(told[-1], TokenDelayed):
-        return translate(told[-1], doing, kafka)
-    cause = str(told[-1]) if told else ""
+    causes = [lost for lost in errors if not isinstance(lost, kafka_errors.RequestTimedOutError)] or errors
+    if causes and isinstance(causes[-1], TokenDelayed):
+        return translate(causes[-1], doing, kafka)
+    cause = str(causes[-1]) if causes else ""
     if isinstance(error, OSError):  # covers ssl.SSLError and a missing file
         return AccessDenied(f"{doing}: the files named in kafka.tls cannot be used ({error})")
     if not isinstance(error, kafka_errors.KafkaTimeoutError):
@@ -187,7 +187,7 @@ def log_bounds(consumer: Any, end: str, partitions: Collection[Any], timeout_sec
             return found
 
 
-class _Overheard(logging.Handler):
+class _LostConnections(logging.Handler):
     """Collects from the library's log why connections were lost, and logs the first one at once."""
 
     def __init__(self, doing: str, kafka: Kafka) -> None:

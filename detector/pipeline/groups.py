@@ -116,7 +116,7 @@ class Groups:
             seen = Seen(shown.novelty[picks], shown.size[picks], shown.reach[picks], shown.scores[picks])
             self.scorer.take(table.columns, shown.rows[picks], ticks_N[here], seen)
 
-    def put_right(self, table: StreamTable, partition: Partition, now: float) -> Rows:
+    def reset_leading(self, table: StreamTable, partition: Partition, now: float) -> Rows:
         """Reset groups that lead event time by far, and return their rows; the caller ends and forgets their alerts.
 
         A member with a wrong clock began their tick, which would never end.

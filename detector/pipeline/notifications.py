@@ -21,14 +21,14 @@ from detector.alerts.record import alert_id
 from detector.columns import Bool, Rows
 from detector.pipeline.groups import Groups, contributors
 from detector.protocols import Forecaster
-from detector.records import ALERT_TOLD, Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
+from detector.records import ALERT_SENT, Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
 from detector.streams.membership import GROUP
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
 MUTED, GROUPS_OWN = 1, 2
-"""Values of the column `alert.held` besides the two of `ALERT_TOLD`: why an alert that has begun is held back."""
-WARNING_TOLD, CRITICAL_TOLD = ALERT_TOLD
+"""Values of the column `alert.held` besides the two of `ALERT_SENT`: why an alert that has begun is held back."""
+WARNING_SENT, CRITICAL_SENT = ALERT_SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Model:
 class Due(NamedTuple):
     """Positions, among the rows asked about, of alerts that are due."""
 
-    told: list[int]
+    to_send: list[int]
     """Alerts to send, because they begin, end, or are no longer held back."""
     muted: list[tuple[int, str]]
     """Alerts that begin muted, with the interval's name."""
@@ -77,7 +77,7 @@ class Notifications:
         firing = np.flatnonzero(status == AlertStatus.FIRING)
         silent = self._are_groups_own(rows)
         why = held[rows[firing]]
-        waits[firing] = (why != WARNING_TOLD) & (why != CRITICAL_TOLD) & ~silent[firing]
+        waits[firing] = (why != WARNING_SENT) & (why != CRITICAL_SENT) & ~silent[firing]
         due = Due([], [])
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
@@ -88,9 +88,9 @@ class Notifications:
                 hold = GROUPS_OWN
             else:
                 interval = self._mutes.interval(self._table.key(row), float(times[at]))
-                hold = self._told(row) if interval is None else MUTED
-            if hold in ALERT_TOLD:
-                due.told.append(at)
+                hold = self._hold_if_sent(row) if interval is None else MUTED
+            if hold in ALERT_SENT:
+                due.to_send.append(at)
             if begins[at] and interval is not None:
                 due.muted.append((at, interval))
             held[row] = hold
@@ -118,7 +118,7 @@ class Notifications:
             upper=upper,
             anomaly_score=score,
             direction=Direction.BELOW if value < expected else Direction.ABOVE,
-            severity=Severity.CRITICAL if state["alert.held"][row] == CRITICAL_TOLD else Severity.WARNING,
+            severity=Severity.CRITICAL if state["alert.held"][row] == CRITICAL_SENT else Severity.WARNING,
             topic=partition[0],
             partition=partition[1],
             offset=int(state["alert.worst_offset"][row]),
@@ -141,14 +141,14 @@ class Notifications:
     def _known_open(self, partition: Partition, rows: Rows, status: AlertStatus) -> Iterator[Alert]:
         """Alerts of these rows that subscribers know to be open, with the status `status`."""
         state = self._table.columns
-        told = np.isin(state["alert.held"][rows], ALERT_TOLD)
-        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & told]
+        sent = np.isin(state["alert.held"][rows], ALERT_SENT)
+        open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & sent]
         for row in open_rows.tolist():
             yield self.alert(partition, row, status, float(state[LATEST.name][row]))
 
-    def _told(self, row: int) -> int:
+    def _hold_if_sent(self, row: int) -> int:
         """Value of `alert.held` for an alert that is sent for the first time: its severity."""
-        return CRITICAL_TOLD if self._table.columns["alert.worst"][row, -1] >= self._critical_score else WARNING_TOLD
+        return CRITICAL_SENT if self._table.columns["alert.worst"][row, -1] >= self._critical_score else WARNING_SENT
 
     def _are_groups_own(self, rows: Rows) -> Bool:
         """[B] whether only the group of the stream sends alerts."""

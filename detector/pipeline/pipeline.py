@@ -103,7 +103,7 @@ class Pipeline:
         """Verdicts for all samples, and the alerts that began or ended, in the order of the samples.
 
         With `expire`, streams that have fallen silent by the partition's event time are forgotten and their open alerts
-        end; sooner if the partition is full. Without it, a silent stream starts anew only when it comes back, which
+        end; sooner if the partition is full. Without it, a silent stream starts over only when it comes back, which
         suits recordings of different ages.
         """
         return self.process_together([batch], expire=expire)[0]
@@ -165,13 +165,13 @@ class Pipeline:
         )
         for said in groups.process(self.table, parts, shown):
             due = self.notifications.due(said.groups, said.times, said.before, said.status)
-            self._tell(joined, due, picks[said.picks], said.groups, said.times, said.status)
+            self._notify(joined, due, picks[said.picks], said.groups, said.times, said.status)
             self.progress()
 
-    def _tell(self, joined: Joined, due: Due, picks: Int64, rows: Rows, times: Float64, status: Uint8) -> None:
+    def _notify(self, joined: Joined, due: Due, picks: Int64, rows: Rows, times: Float64, status: Uint8) -> None:
         """Record the due alerts of these rows, which the samples at `picks` changed."""
         joined.muted += [(int(picks[at]), interval) for at, interval in due.muted]
-        for at in due.told:
+        for at in due.to_send:
             pick, changed = int(picks[at]), AlertStatus(status[at])
             partition = joined.partition_of(pick)
             alert = self.notifications.alert(partition, int(rows[at]), changed, float(times[at]))
@@ -196,7 +196,7 @@ class Pipeline:
             if not len(picks):
                 return
 
-        self._begin_anew(forecaster, rows)
+        self._restart_dominated(forecaster, rows)
         forecast = forecaster.stored(state, rows)
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
@@ -214,7 +214,7 @@ class Pipeline:
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
-        self._tell(joined, due, picks, rows, times, status)
+        self._notify(joined, due, picks, rows, times, status)
         forecaster.forecast(state, rows)
 
         joined.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
@@ -229,7 +229,7 @@ class Pipeline:
             joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
 
     def _restart_idle(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
-        """Start streams that come back after the expiry anew; an alert left open ends at the stream's last sample."""
+        """Restart streams that come back after the expiry; an alert left open ends at the stream's last sample."""
         idle = self.table.idle(rows, times)
         if idle.any():
             for at in np.flatnonzero(idle).tolist():
@@ -238,13 +238,13 @@ class Pipeline:
                 joined.alerts += [(pick, alert) for alert in ended]
             self.table.restart(rows[idle])
 
-    def _begin_anew(self, forecaster: Forecaster, rows: Rows) -> None:
-        """Start streams anew whose warmup was ruled by an absurd value; they learn from the current sample on."""
+    def _restart_dominated(self, forecaster: Forecaster, rows: Rows) -> None:
+        """Restart streams whose warmup was dominated by an absurd value; they learn from the current sample on."""
         state = self.table.columns
-        anew = rows[self.scorer.began_absurdly(state, rows)]
-        if len(anew):
-            reset(forecaster.fields, state, anew)
-            self.scorer.begin_anew(state, anew)
+        restarted = rows[self.scorer.is_warmup_dominated(state, rows)]
+        if len(restarted):
+            reset(forecaster.fields, state, restarted)
+            self.scorer.restart(state, restarted)
 
     def _expire_idle(self, joined: Joined, partition: Partition, pick: int) -> None:
         """Forget idle and surplus streams before the sample at `pick`, which advanced event time."""
@@ -256,7 +256,7 @@ class Pipeline:
         self._forget(joined, partition, pick, evicted)
         self.table.evicted += len(evicted)
         if self.groups is not None:
-            leading = self.groups.put_right(self.table, partition, now)
+            leading = self.groups.reset_leading(self.table, partition, now)
             joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, leading)]
             self.lifecycle.forget(self.table.columns, leading)
 

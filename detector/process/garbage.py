@@ -28,11 +28,11 @@ class LongLived:
         self._streams = min(self._streams, streams)
 
 
-def let_go(ended: list[Any]) -> None:
+def release(ended: list[Any]) -> None:
     """Forget these workers, if any, and free their memory.
 
     A worker and its parts refer to each other, so only the collector can free them, and it skips frozen objects.
-    Without this, every worker that a process starts anew would leak the state of all streams.
+    Without this, every restart of a worker within a process would leak the state of all streams.
     """
     if ended:
         ended.clear()

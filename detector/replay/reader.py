@@ -11,7 +11,7 @@ from detector.replay.compressed import readable
 from detector.replay.files import ReplayFile
 
 ROWS_PER_SLICE = 512
-MALFORMED_TOLD = 5
+MALFORMED_SHOWN = 5
 """How many malformed rows of a file are reported one by one."""
 
 
@@ -41,11 +41,11 @@ class Reader:
         """Where users find that line."""
         return f"{self.file.shown}:{line}" if self.file.rows is None else f"{self.file.shown}, row {line - 1}"
 
-    def told(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
         """What to tell users about rows without a score, or a file without any."""
         shown = self.file.shown
-        if self.malformed > MALFORMED_TOLD:
-            yield f"{shown}: {self.malformed - MALFORMED_TOLD} more rows that cannot be read"
+        if self.malformed > MALFORMED_SHOWN:
+            yield f"{shown}: {self.malformed - MALFORMED_SHOWN} more rows that cannot be read"
         rows, late, twice = self.outcomes.total(), self.outcomes[Outcome.LATE], self.outcomes[Outcome.DUPLICATE]
         if late:
             old = f"{late + twice} of {rows} rows are not newer than an earlier row"

@@ -18,7 +18,7 @@ from detector.pipeline import Pipeline
 from detector.records import Alert, AlertStatus, Outcome, RawBatch, SampleBatch, ScoredBatch, Uint8
 from detector.replay.files import ReplayFile
 from detector.replay.output import whole, writing
-from detector.replay.reader import MALFORMED_TOLD, Reader
+from detector.replay.reader import MALFORMED_SHOWN, Reader
 from detector.replay.summary import Summary
 from detector.replay.verdicts import VerdictWriter
 from detector.series import SeriesIndex
@@ -118,7 +118,7 @@ class _Group:
                 self._slice(slices, readers, writers, alert_file)
                 yield sum(len(line) + 1 for _, lines in slices for line in lines)
             for reader in readers:
-                for line in reader.told():
+                for line in reader.remarks():
                     self.report(line)
 
     def _slice(
@@ -161,7 +161,7 @@ class _Group:
         )
         samples = self.decoder.decode(batch, index)
         self.summary.rows += len(samples) + len(samples.rejects)
-        for reject in samples.rejects[: max(0, MALFORMED_TOLD - reader.malformed)]:
+        for reject in samples.rejects[: max(0, MALFORMED_SHOWN - reader.malformed)]:
             self.report(f"{reader.place(reject.offset)}: {reject.reason}: {reject.detail}")
         reader.malformed += len(samples.rejects)
         self.summary.malformed_rows += len(samples.rejects)

@@ -24,7 +24,7 @@ class Summary:
         """Rows with a score."""
         return self.outcomes[Outcome.SCORED]
 
-    def told(self) -> str:
+    def line(self) -> str:
         """One line: `1 file, 1000 rows (880 scored, 120 warmup), 2 alerts`."""
         counts = [(f"{outcome.name.lower()}", self.outcomes[outcome]) for outcome in Outcome]
         counts.append(("malformed", self.malformed_rows))

@@ -16,13 +16,13 @@ Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def is_ruled(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
+def is_dominated(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
     """[B] whether one number is further from all others than `absurd` times the span of these.
 
     Numbers ascend, padded with infinity if there are fewer than K. The span is at least the share `floor` of the
     numbers' size; if the others are all equal, it is that size itself.
 
-    >>> is_ruled(np.array([[1.0, 1.0, 2.0, 900.0], [-9e3, 3.0, 3.0, np.inf], [1.0, 2.0, 3.0, 900.0]]), 500.0, 1e-4)
+    >>> is_dominated(np.array([[1.0, 1.0, 2.0, 900.0], [-9e3, 3.0, 3.0, np.inf], [1.0, 2.0, 3.0, 900.0]]), 500.0, 1e-4)
     array([ True,  True, False])
     """
     rows, last_B = np.arange(len(sorted_BK)), np.isfinite(sorted_BK).sum(axis=1) - 1
@@ -36,7 +36,7 @@ def is_ruled(sorted_BK: Float64, absurd: float, floor: float) -> Bools:
 
 
 def _span(first_B: Float64, last_B: Float64, floor: float) -> Float64:
-    """[B] span of two numbers, with the floor of `is_ruled`; infinite if both are 0: nothing is far from them."""
+    """[B] span of two numbers, with the floor of `is_dominated`; infinite if both are 0: nothing is far from them."""
     size_B = np.maximum(np.abs(first_B), np.abs(last_B))
     span_B = np.where(last_B > first_B, np.maximum(last_B - first_B, floor * size_B), size_B)
     return np.where(span_B > 0.0, span_B, np.inf)

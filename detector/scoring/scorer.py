@@ -27,7 +27,7 @@ from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, No
 from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
-from detector.scoring.outset import is_ruled
+from detector.scoring.outset import is_dominated
 from detector.scoring.recurrence import RARE, Recurrence
 from detector.scoring.score import Score, ScorerSettings
 from detector.scoring.season import DailyHabit, Departure
@@ -174,16 +174,16 @@ class Scorer:
         self._budget.update(state, rows, times, score.surprise)
         self._band.update(state, rows, inside_B)
 
-    def began_absurdly(self, state: Columns, rows: Rows) -> Bools:
-        """[B] whether one absurd value ruled the warmup that just ended (see `outset.py`); at most once per stream."""
+    def is_warmup_dominated(self, state: Columns, rows: Rows) -> Bools:
+        """[B] whether one absurd value dominated the warmup that just ended (`outset.py`); at most once per stream."""
         found_B = np.asarray(self._moments.count(state, rows) == self.settings.warmup_samples)
         ended = np.flatnonzero(found_B)
         if len(ended):
             numbers = self._values.numbers(state, rows[ended])
-            found_B[ended] = is_ruled(numbers, ABSURD, NOISE_FLOOR) & ~self._budget.has_spent(state, rows[ended])
+            found_B[ended] = is_dominated(numbers, ABSURD, NOISE_FLOOR) & ~self._budget.has_spent(state, rows[ended])
         return found_B
 
-    def begin_anew(self, state: Columns, rows: Rows) -> None:
+    def restart(self, state: Columns, rows: Rows) -> None:
         """Forget these streams, except for the alarm that their absurd value would have been."""
         reset(self.fields, state, rows)
         self._budget.book(state, rows)

@@ -21,7 +21,7 @@ from detector.errors import StateDamaged, StateMissing, StateNewer, StateUnavail
 from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.manifest import is_name
-from detector.state.survey import Survey, survey, whole_names
+from detector.state.survey import Survey, intact_names, survey
 
 FORMAT = 1
 _INDEX = "index.json"
@@ -63,7 +63,7 @@ def export(stored: Iterable[Stored], group: str, path: Path) -> list[Survey]:
         with part.open("wb") as file:
             with tarfile.open(fileobj=file, mode="w") as archive:
                 for one in stored:
-                    found.append(_wholesome(one))
+                    found.append(_require_intact(one))
                     entries += list(_add_all(archive, one, found[-1]))
                 if not entries:
                     raise StateMissing(f"nothing is stored for group {group}, so there is nothing to export")
@@ -94,15 +94,15 @@ def opened(path: Path) -> Iterator[tuple[Index, list[Stored]]]:
         raise StateDamaged(f"{path} is not a complete archive of state ({exc})") from exc
 
 
-def _wholesome(stored: Stored) -> Survey:
+def _require_intact(stored: Stored) -> Survey:
     found = survey(stored)
-    if found.snapshots and found.whole is None:
+    if found.snapshots and found.newest_intact is None:
         raise StateDamaged(f"{found.topic}/{found.partition}: none of its {len(found.snapshots)} snapshots is intact")
     return found
 
 
 def _add_all(archive: tarfile.TarFile, stored: Stored, found: Survey) -> Iterator[Entry]:
-    for name in sorted(whole_names(stored, found)):
+    for name in sorted(intact_names(stored, found)):
         blob, written_at = stored.blobs[name], stored.written_at[name]
         entry = Entry(*stored.partition, name, written_at, hashlib.sha256(blob).hexdigest())
         _add(archive, entry.path, blob, written_at)

@@ -88,7 +88,7 @@ def newest(
     return None
 
 
-def superfluous(blobs: Collection[str], generations: Collection[Generation]) -> set[str]:
+def unreferenced(blobs: Collection[str], generations: Collection[Generation]) -> set[str]:
     """The blobs that none of the generations needs."""
     return set(blobs).difference(*(generation.names for generation in generations))
 

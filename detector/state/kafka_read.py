@@ -56,7 +56,7 @@ class KafkaReader:
 
     def pieces(self, partition: Partition) -> Steps[Pieces]:
         """The blobs of a partition, in pieces as the topic holds them."""
-        yield from self._hear_of_topic()
+        yield from self._look_up_topic()
         if partition[1] not in self._numbers():
             raise StateUnavailable(
                 f"state.kafka.topic: {self._topic} has no partition {partition[1]}: {partition[0]} has more "
@@ -85,7 +85,7 @@ class KafkaReader:
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(timeout_ms=milliseconds(timeout_seconds))
 
-    def _hear_of_topic(self) -> Steps[None]:
+    def _look_up_topic(self) -> Steps[None]:
         """Look up the topic in steps; the library does so again after each restore, and would wait in one go."""
         consumer, deadline = self._consumer, time.monotonic() + self._timeout_seconds
         try:
@@ -123,15 +123,15 @@ class KafkaReader:
             yield
 
     def _read_to(self, place: Any, end: int, prefix: str, found: dict[Partition, Pieces]) -> Steps[None]:
-        wanted, heard_at = prefix.encode(), time.monotonic()
+        wanted, progress_at = prefix.encode(), time.monotonic()
         while not self._is_at(place, end):
             records = self._consumer.poll(timeout_ms=milliseconds(_RECORDS_SECONDS)).get(place, ())
             for record in records:
                 if record.key is not None and record.key.startswith(wanted):
                     _take(record, record.key[len(self._prefix) :], found)
             if records:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > self._timeout_seconds:
+                progress_at = time.monotonic()
+            elif time.monotonic() - progress_at > self._timeout_seconds:
                 raise StateUnavailable(f"state topic {self._topic}: nothing was read for {self._timeout_seconds:g} s")
             yield
 
@@ -172,8 +172,8 @@ class Joined(Mapping[str, bytes]):
 
 def unavailable(error: Exception, doing: str, kafka: Kafka) -> StateUnavailable:
     """An error of the state topic as an error of the store."""
-    told: SourceError = translate(error, doing, kafka)
-    return StateUnavailable(str(told))
+    failure: SourceError = translate(error, doing, kafka)
+    return StateUnavailable(str(failure))
 
 
 def _stored(partition: Partition, pieces: Pieces) -> Stored:

@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.columns import BLOCK_ROWS, BlockState, Field, allocate
 from detector.errors import StateDamaged
-from detector.records import ALERT_TOLD, AlertStatus, Partition
+from detector.records import ALERT_SENT, AlertStatus, Partition
 from detector.state.block import StoredBlock, read_block
 from detector.state.history import Complain, Restored
 from detector.state.manifest import decode_manifest, manifest_offset
@@ -66,11 +66,11 @@ def renewed(stored: StoredBlock, fields: tuple[Field, ...]) -> BlockState:
     if not _has_all(stored, kept):
         return fresh
     theirs = stored.block.columns
-    told = (theirs[_STATUS] == AlertStatus.FIRING) & np.isin(theirs[_HELD], ALERT_TOLD)
-    told &= np.array([key is not None for key in stored.block.keys])
+    sent = (theirs[_STATUS] == AlertStatus.FIRING) & np.isin(theirs[_HELD], ALERT_SENT)
+    sent &= np.array([key is not None for key in stored.block.keys])
     for spec in kept:
-        fresh.columns[spec.name][told] = theirs[spec.name][told]
-    return replace(fresh, keys=[key if known else None for key, known in zip(stored.block.keys, told, strict=True)])
+        fresh.columns[spec.name][sent] = theirs[spec.name][sent]
+    return replace(fresh, keys=[key if known else None for key, known in zip(stored.block.keys, sent, strict=True)])
 
 
 def _new(number: int, fields: tuple[Field, ...]) -> BlockState:

@@ -60,10 +60,10 @@ class Survey:
     snapshots: tuple[Snapshot, ...]
     """Newest first."""
     other_blobs: int
-    """How many blobs no intact snapshot needs: of a checkpoint under way, or waste that its worker will delete."""
+    """How many blobs no intact snapshot needs: of a checkpoint under way, or garbage that its worker will delete."""
 
     @property
-    def whole(self) -> Snapshot | None:
+    def newest_intact(self) -> Snapshot | None:
         """The newest snapshot that can be restored."""
         return next((snapshot for snapshot in self.snapshots if snapshot.damaged is None), None)
 
@@ -74,10 +74,10 @@ def survey(stored: Stored) -> Survey:
     blocks: dict[tuple[int, str], Block] = {}
     snapshots = tuple(_snapshot(stored, name, blocks) for name in names)
     found = Survey(*stored.partition, snapshots, 0)
-    return replace(found, other_blobs=len(set(stored.blobs) - whole_names(stored, found)))
+    return replace(found, other_blobs=len(set(stored.blobs) - intact_names(stored, found)))
 
 
-def whole_names(stored: Stored, found: Survey, up_to: int | None = None) -> set[str]:
+def intact_names(stored: Stored, found: Survey, up_to: int | None = None) -> set[str]:
     """Names of the blobs of all intact snapshots, or of those up to an offset."""
     names = set()
     for snapshot in found.snapshots:
@@ -101,9 +101,9 @@ def at_offset(found: Survey, offset: int | None) -> Snapshot:
     where = f"{found.topic}/{found.partition}"
     offsets = ", ".join(str(snapshot.offset) for snapshot in found.snapshots) or "none"
     if offset is None:
-        if found.whole is None:
+        if found.newest_intact is None:
             raise StateMissing(f"{where}: there is no intact snapshot; those at these offsets are damaged: {offsets}")
-        return found.whole
+        return found.newest_intact
     for snapshot in found.snapshots:
         if snapshot.offset == offset and snapshot.damaged is None:
             return snapshot

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from detector.errors import StateMissing, StateOccupied
 from detector.protocols import StateStore, Stored
 from detector.state.manifest import manifest_offset
-from detector.state.survey import Snapshot, Survey, at_offset, survey, whole_names
+from detector.state.survey import Snapshot, Survey, at_offset, intact_names, survey
 
 
 def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeout_seconds: float) -> Snapshot:
@@ -21,7 +21,7 @@ def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeo
     """
     found = survey(stored)
     chosen = at_offset(found, at)
-    wanted = {name: stored.blobs[name] for name in whole_names(stored, found, up_to=chosen.offset)}
+    wanted = {name: stored.blobs[name] for name in intact_names(stored, found, up_to=chosen.offset)}
     there = store.open(stored.partition)
     if there and not force:
         offsets = sorted({offset for offset in map(manifest_offset, there) if offset is not None}, reverse=True)
@@ -47,7 +47,7 @@ def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seco
     found = survey(stored)
     chosen = earlier(found, at)
     store.open(stored.partition)
-    wanted = whole_names(stored, found, up_to=chosen.offset)
+    wanted = intact_names(stored, found, up_to=chosen.offset)
     _delete(store, stored, set(stored.blobs) - wanted, timeout_seconds)
     return chosen
 
@@ -56,10 +56,10 @@ def earlier(found: Survey, at: int | None) -> Snapshot:
     """The snapshot at offset `at`, or the second newest intact one. Raises StateMissing, StateDamaged."""
     if at is not None:
         return at_offset(found, at)
-    whole = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
-    if len(whole) < 2:
+    intact = [snapshot for snapshot in found.snapshots if snapshot.damaged is None]
+    if len(intact) < 2:
         raise StateMissing(f"{found.topic}/{found.partition}: there is no earlier intact snapshot")
-    return whole[1]
+    return intact[1]
 
 
 def _delete(store: StateStore, stored: Stored, names: set[str], timeout_seconds: float) -> None:

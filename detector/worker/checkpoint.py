@@ -55,7 +55,7 @@ def checkpoint(
             raise
     if snapshots is not None:
         lineages = {partition: source.lineage(partition) for partition in positions}
-        snapshots.heard(positions, source.ends())
+        snapshots.note_ends(positions, source.ends())
         with snapshots.cut(positions, lineages, swap=wait) as cuts:
             for cut in cuts:
                 yield from snapshots.write_blocks(cut)
@@ -170,7 +170,7 @@ class Checkpoints:
     def _swaps(self, positions: Mapping[Partition, int]) -> bool:
         if self.snapshots is None:
             return False
-        self.snapshots.heard(positions, self.source.ends())
+        self.snapshots.note_ends(positions, self.source.ends())
         return self.snapshots.swaps(positions)
 
     def _begin(self, positions: Mapping[Partition, int], *, wait: bool, last: bool = False) -> _Running:

@@ -43,10 +43,10 @@ class Housekeeping:
         self._telemetry.observe_streams(stream_counts(self._pipeline, assigned))
         present = (assigned, table.streams, table.expired, table.evicted)
         metrics.shown.choose(lambda: self._streams(assigned), present, self._clock.monotonic)
-        self.put_aside()
+        self.freeze_names()
         self._report_splits()
 
-    def put_aside(self) -> None:
+    def freeze_names(self) -> None:
         """Keep new names from the garbage collector. Forgotten streams count: new names take their places."""
         table = self._pipeline.table
         self._long_lived.grown(table.streams + table.expired + table.evicted)

@@ -21,7 +21,7 @@ from detector.errors import StateDamaged, StateForeign
 from detector.protocols import LearntWeights, StateStore, WeightsInUse
 from detector.records import Lineage, Partition
 from detector.state.block import Fingerprint, encode_block
-from detector.state.history import Generation, Restored, newest, superfluous
+from detector.state.history import Generation, Restored, newest, unreferenced
 from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
 from detector.state.rewarm import emptied
 from detector.state.steps import Steps
@@ -39,7 +39,7 @@ class _Durable:
 
     generations: list[Generation] = field(default_factory=list)
     """Newest last."""
-    waste: set[str] = field(default_factory=set)
+    garbage: set[str] = field(default_factory=set)
     """Blobs to delete once the next offset is committed, including those written for a cut that was given up."""
     repeated_to: int | None = None
     """An earlier owner may have sent alerts of records before this offset; None while that is unknown."""
@@ -104,10 +104,10 @@ class Snapshots:
         restored = yield from self._newest(blobs, partition)
         self._durable[partition] = durable = _Durable()
         if restored is None:
-            durable.waste = set(blobs)
+            durable.garbage = set(blobs)
             return None
         durable.generations = restored.generations
-        durable.waste = superfluous(blobs, restored.generations)
+        durable.garbage = unreferenced(blobs, restored.generations)
         event_time = _event_time(restored.manifest)
         if restored.blocks or event_time != EventTime():
             self.table.restore(partition, event_time, restored.blocks)
@@ -125,7 +125,7 @@ class Snapshots:
         if self.weights is not None:
             self.weights.forget(partition)
 
-    def heard(self, positions: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
+    def note_ends(self, positions: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
         """Note where logs end: an earlier owner may have read as far as an end reported after the restore.
 
         An end reported before the first record may be older than that.
@@ -172,7 +172,7 @@ class Snapshots:
                 if not cut.durable:
                     self.table.uncut(cut.partition, cut.numbers)
                     durable = self._durable[cut.partition]
-                    durable.waste |= superfluous(cut.written, durable.generations)
+                    durable.garbage |= unreferenced(cut.written, durable.generations)
 
     def _cut(self, positions: Mapping[Partition, int], lineages: Mapping[Partition, Lineage], swap: bool) -> list[Cut]:
         cuts, this = [], secrets.token_hex(6)
@@ -240,8 +240,8 @@ class Snapshots:
         # After a step back in the log, snapshots that lie ahead are of another history.
         before = [generation for generation in durable.generations if generation.offset < cut.offset]
         kept = [*before, this][-KEPT_GENERATIONS:]
-        durable.waste |= set[str]().union(*(one.names for one in durable.generations))
-        durable.waste = superfluous(durable.waste, kept)
+        durable.garbage |= set[str]().union(*(one.names for one in durable.generations))
+        durable.garbage = unreferenced(durable.garbage, kept)
         durable.generations = kept
         if cut.swaps and self.weights is not None:
             self.weights.use(cut.partition, cut.weights)
@@ -258,10 +258,10 @@ class Snapshots:
         """
         for partition in committed:
             durable = self._durable.get(partition)
-            while durable is not None and durable.waste:
-                some = heapq.nsmallest(DELETED_A_STEP, durable.waste)
+            while durable is not None and durable.garbage:
+                some = heapq.nsmallest(DELETED_A_STEP, durable.garbage)
                 self.store.delete(partition, some)
-                durable.waste.difference_update(some)
+                durable.garbage.difference_update(some)
                 yield True
 
     def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Steps[Restored | None]:

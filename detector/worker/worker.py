@@ -192,7 +192,7 @@ class Worker:
             lost=sorted(changes.lost),
             now=len(self._assigned),
         )
-        self._tell_readiness()
+        self._report_readiness()
         return gone
 
     def _restore(self) -> None:
@@ -205,10 +205,10 @@ class Worker:
                 self.positions[partition] = snapshot.offset
                 self.outlets.take_over(self.pipeline.notifications.open(partition))
             self.source.resume(frozenset({partition}))
-            self._housekeeping.put_aside()
-        self._tell_readiness()
+            self._housekeeping.freeze_names()
+        self._report_readiness()
 
-    def _tell_readiness(self) -> None:
+    def _report_readiness(self) -> None:
         if self._restores.waiting:
             self.telemetry.not_ready(self._restores.status)
         elif self._is_settled:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from detector.process.garbage import STEP_STREAMS, LongLived, let_go
+from detector.process.garbage import STEP_STREAMS, LongLived, release
 from detector.series import SeriesKey
 from tests.recovery.rig import START, Life, World
 
@@ -62,7 +62,7 @@ def test_what_was_put_aside_and_has_ended_is_taken_back() -> None:
     ended = [Node()]
     gone = weakref.ref(ended[0])
     LongLived().grown(STEP_STREAMS)
-    let_go(ended)
+    release(ended)
     assert not ended
     assert gone() is None
 

@@ -141,7 +141,7 @@ def test_of_many_malformed_rows_the_first_are_told_and_the_rest_counted(tmp_path
 def test_the_summary_says_what_became_of_rows_without_a_score(tmp_path: Path) -> None:
     lines = series(7, 70, 1_600_000_000)
     done, _ = run([write(tmp_path / "x.csv", [*lines, lines[3], lines[69], "no comma"])], tmp_path / "out")
-    assert done.told() == "1 file, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
+    assert done.line() == "1 file, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
 
 
 def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_overview_shows_every_snapshot_of_every_partition(stocked: Path) -> 
     text = inspect(stocked).stdout.splitlines()
     assert len(text) == 5
     assert text[0].split()[:3] == ["PARTITION", "OFFSET", "WRITTEN"]
-    assert "whole" in text[1]
+    assert "intact" in text[1]
     assert "lstm-32x1" in text[1]
 
 

@@ -58,10 +58,10 @@ def drain(consumer: Any, taken: Taken, timeout_ms: int, most: int) -> None:
                 if not held:
                     return
                 # Every partition with records left has had its share: give each another one.
-                _let_go(consumer, held)
+                _release(consumer, held)
                 since.clear()
     finally:
-        _let_go(consumer, held)
+        _release(consumer, held)
 
 
 def _add(taken: Taken, more: Taken) -> None:
@@ -69,7 +69,7 @@ def _add(taken: Taken, more: Taken) -> None:
         taken.setdefault(tp, []).extend(rows)
 
 
-def _let_go(consumer: Any, held: list[Any]) -> None:
+def _release(consumer: Any, held: list[Any]) -> None:
     consumer.resume(*held)
     held.clear()
 

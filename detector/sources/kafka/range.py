@@ -97,7 +97,7 @@ class KafkaRange:
         place = TopicPartition(self._topic, number)
         self._consumer.assign([place])
         self._consumer.seek(place, start)
-        position, heard_at = start, time.monotonic()
+        position, progress_at = start, time.monotonic()
         while position < end:
             try:
                 rows = self._consumer.poll(timeout_ms=_POLL_MS).get(place, [])
@@ -105,8 +105,8 @@ class KafkaRange:
             except kafka_errors.KafkaError as exc:
                 raise translate(exc, f"reading {self._topic}/{number}", self._kafka) from exc
             if behind > position:
-                position, heard_at = behind, time.monotonic()
-            elif time.monotonic() - heard_at > self._kafka.request_timeout_seconds:
+                position, progress_at = behind, time.monotonic()
+            elif time.monotonic() - progress_at > self._kafka.request_timeout_seconds:
                 raise BrokerUnreachable(
                     f"{self._topic}/{number}: nothing was read for {self._kafka.request_timeout_seconds:g} s at offset "
                     f"{position}, although the range ends at {end}"
