@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +25,9 @@ _START_TIMEOUT_SECONDS = 300.0
 _END_TIMEOUT_SECONDS = 300.0
 _FIRST_PORT, _PART_PORTS, _PARTS = 12_000, 5_000, 4
 _given: set[int] = set()
+_BOOTSTRAP = "bootstrap.checkpoint"
+_bootstraps: dict[tuple[str, ...], bytes] = {}
+"""What the storage tool writes for a new cluster, by its options."""
 
 BASE_PROPERTIES: Mapping[str, str | int] = {
     "process.roles": "broker,controller",
@@ -57,10 +62,11 @@ class BrokerFailed(RuntimeError):
 class Broker:
     """One node. Start it from a thread that lives on: the kernel ends it together with that thread."""
 
-    def __init__(self, node_id: int, folder: Path, log: Path) -> None:
+    def __init__(self, node_id: int, folder: Path, log: Path, java_options: Sequence[str] = ()) -> None:
         self.node_id = node_id
         self.folder = folder
         self.log = log
+        self._java_options = java_options
         self._process: subprocess.Popen[bytes] | None = None
         self._log_position = 0
 
@@ -73,20 +79,30 @@ class Broker:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def format(
-        self, cluster_id: str, properties: Mapping[str, str | int], more: Sequence[str]
-    ) -> subprocess.Popen[bytes]:
-        """Write the configuration and start formatting the log folder; the caller waits for the process."""
-        self.folder.mkdir(parents=True)
-        lines = [f"{key}={value}\n" for key, value in {**properties, "log.dirs": self.folder / "log"}.items()]
+    def format(self, cluster_id: str, properties: Mapping[str, str | int], more: Sequence[str]) -> None:
+        """Write the configuration, and the log folder as Kafka's storage tool does. Raises BrokerFailed.
+
+        The tool, half of a broker's start, runs once in a process for each `more`: all else that it writes is the same
+        for every broker.
+        """
+        data = self.folder / "log"
+        data.mkdir(parents=True)
+        lines = [f"{key}={value}\n" for key, value in {**properties, "log.dirs": data}.items()]
         (self.folder / "server.properties").write_text("".join(lines))
-        arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties"), *more]
-        return self._java("kafka.tools.StorageTool", arguments)
+        if tuple(more) not in _bootstraps:
+            arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties"), *more]
+            if self._run("kafka.tools.StorageTool", arguments).wait(_START_TIMEOUT_SECONDS) != 0:
+                raise BrokerFailed(f"formatting failed: {self.log.read_text(errors='replace')[-3_000:]}")
+            _bootstraps[tuple(more)] = (data / _BOOTSTRAP).read_bytes()
+            return
+        (data / _BOOTSTRAP).write_bytes(_bootstraps[tuple(more)])
+        meta = {"version": 1, "cluster.id": cluster_id, "node.id": self.node_id, "directory.id": random_id()}
+        (data / "meta.properties").write_text("".join(f"{key}={value}\n" for key, value in meta.items()))
 
     def start(self) -> None:
         assert not self.alive, "still running"
         self._log_position = self.log.stat().st_size if self.log.exists() else 0
-        self._process = self._java("kafka.Kafka", [str(self.folder / "server.properties")])
+        self._process = self._run("kafka.Kafka", [str(self.folder / "server.properties")])
 
     def wait_started(self) -> None:
         """Until it answers. Raises PortTaken or BrokerFailed."""
@@ -139,8 +155,9 @@ class Broker:
             file.seek(self._log_position)
             return file.read().decode(errors="replace")
 
-    def _java(self, main_class: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        java_command = [java(), *_HEAP, f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{jars()}/*", main_class]
+    def _run(self, main_class: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        options = [*_HEAP, *self._java_options, f"-Dlog4j2.configurationFile={_LOG4J}"]
+        java_command = [java(), *options, "-cp", f"{jars()}/*", main_class]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, str(_LAUNCH), str(os.getpid()), *java_command, *arguments],
@@ -150,6 +167,11 @@ class Broker:
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C reaches the tests, which then end it in order
             )
+
+
+def random_id() -> str:
+    """A UUID as Kafka writes it."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
 
 
 def free_ports(count: int) -> list[int]:

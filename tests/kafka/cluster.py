@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kafka.broker import BASE_PROPERTIES, HOST, Broker, BrokerFailed, PortTaken, free_ports
+from tests.kafka.broker import BASE_PROPERTIES, HOST, Broker, PortTaken, free_ports, random_id
 from tests.kafka.endpoint import Endpoint, eventually
 
 _ATTEMPTS = 4
@@ -21,7 +19,8 @@ class Cluster:
     """`with Cluster(folder, brokers=3) as cluster:` - brokers are gone afterwards, their logs stay in `folder`.
 
     `properties` are added to each broker's configuration. `client_protocol` may be SASL_PLAINTEXT and so on, with
-    `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool.
+    `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool,
+    `java_options` to Java.
 
     Each of the `links` is one more listener a broker, of which clients are told another port than it has: for a proxy
     to stand between. `links[link][broker]` is the port that they are told, and the broker's own.
@@ -36,6 +35,7 @@ class Cluster:
         client_protocol: str = "PLAINTEXT",
         client_options: Mapping[str, Any] | None = None,
         format_options: Sequence[str] = (),
+        java_options: Sequence[str] = (),
         links: int = 0,
     ) -> None:
         self.folder = folder
@@ -47,6 +47,7 @@ class Cluster:
         self._client_protocol = client_protocol
         self._client_options = client_options
         self._format_options = format_options
+        self._java_options = java_options
         self._endpoint: Endpoint | None = None
 
     @property
@@ -89,17 +90,13 @@ class Cluster:
         ports = iter(free_ports(2 * self._size * (1 + self._link_count)))
         client, controller = list(islice(ports, self._size)), list(islice(ports, self._size))
         self.links = [[(next(ports), next(ports)) for _ in client] for _ in range(self._link_count)]
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+        cluster_id = random_id()
         self.brokers = [
-            Broker(node_id, self.folder / f"node-{node_id}", self.folder / f"node-{node_id}.log")
+            Broker(node_id, self.folder / f"node-{node_id}", self.folder / f"node-{node_id}.log", self._java_options)
             for node_id in range(1, self._size + 1)
         ]
-        formats = [
+        for broker in self.brokers:
             broker.format(cluster_id, self._configuration(broker.node_id, client, controller), self._format_options)
-            for broker in self.brokers
-        ]
-        if any([process.wait(300) != 0 for process in formats]):  # noqa: C419 - every one must be waited for
-            raise BrokerFailed(f"formatting failed: {self.brokers[0].log.read_text(errors='replace')[-3_000:]}")
         for broker in self.brokers:
             broker.start()
         for broker in self.brokers:

@@ -53,7 +53,7 @@ def jars() -> Path:
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / f"{folder.name}.lock"):
+    with locked(cache / f"{folder.name}.lock"):
         if not folder.is_dir():
             _bring(folder)
     return folder
@@ -81,7 +81,8 @@ def _bring(folder: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """No other process is in here with the same path."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

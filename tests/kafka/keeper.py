@@ -15,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
+from tests.kafka.archive import java_options
 from tests.kafka.cluster import Cluster
 from tests.kafka.distribution import KafkaUnavailable
 
@@ -26,7 +27,8 @@ def main(folder: Path) -> None:
     with (folder / "keeper.lock").open("w") as own_lock, (folder / "owner.lock").open() as owner_lock:
         fcntl.flock(own_lock, fcntl.LOCK_EX)
         try:
-            with Cluster(folder / "shared", properties={"broker.session.timeout.ms": 600_000}) as cluster:
+            properties = {"broker.session.timeout.ms": 600_000}
+            with Cluster(folder / "shared", properties=properties, java_options=java_options()) as cluster:
                 _publish(folder / "bootstrap", cluster.bootstrap)
                 fcntl.flock(owner_lock, fcntl.LOCK_EX)
         except KafkaUnavailable as exc:

@@ -112,13 +112,14 @@ def own_cluster(_module_cluster: Any) -> Iterator[Any]:
 
 @contextmanager
 def _clusters() -> Iterator[Callable[..., Any]]:
+    from tests.kafka.archive import java_options
     from tests.kafka.cluster import Cluster
 
     with ExitStack() as stack:
 
         def make(**options: Any) -> Cluster:
             folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=os.environ[_FOLDER_VARIABLE]))
-            return _or_fail(lambda: stack.enter_context(Cluster(folder, **options)))
+            return _or_fail(lambda: stack.enter_context(Cluster(folder, java_options=java_options(), **options)))
 
         yield make
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.config import Config
+from tests.kafka.archive import java_options
 from tests.kafka.cluster import Cluster
 from tests.sinks.hook import Hook
 from tests.soak.daemons import Group, Slot
@@ -30,13 +31,19 @@ class Rig:
         """Everything ends with the stack."""
         self.folder = folder
         self._checkpoint_seconds = checkpoint_seconds
-        heap = {
+        properties = {
             "log.segment.bytes": 33_554_432,
             "log.cleaner.backoff.ms": 5_000,
             "log.cleaner.min.compaction.lag.ms": 0,
         }
         self.cluster = stack.enter_context(
-            Cluster(self.folder / "kafka", brokers=BROKERS, properties=heap, links=sum(SLOTS.values()))
+            Cluster(
+                self.folder / "kafka",
+                brokers=BROKERS,
+                properties=properties,
+                java_options=java_options(),
+                links=sum(SLOTS.values()),
+            )
         )
         self.network = stack.enter_context(Network(self.cluster.links))
         self.kafka = self.cluster.endpoint
