@@ -138,8 +138,8 @@ def init(
         if found is None:
             settings = {setting.name: setting.wanted for setting in plan.settings}
             admin.create(plan.topic, plan.partitions, replicas, settings, dry_run=dry_run)
-            told = ", ".join(f"{name}={value}" for name, value in settings.items())
-            yield f"{where} {_done(dry_run)}, {_counted(plan.partitions)}, {told}"
+            shown = ", ".join(f"{name}={value}" for name, value in settings.items())
+            yield f"{where} {_done(dry_run)}, {_counted(plan.partitions)}, {shown}"
             continue
         wrong = list(differences(plan, found, brokers, bootstrap))
         serious += [f"{plan.topic}: {one.what}" for one in wrong if one.needed]

@@ -120,10 +120,10 @@ def _own_labels(series: SeriesKey) -> dict[str, str]:
     own = {name: value for name, value in series.labels if name != GROUP_LABEL}
     labels = {}
     for name, value in own.items():
-        told = "metric" if name == NAME_LABEL else name
-        while name in RESERVED_LABELS and (told in RESERVED_LABELS or told in own):
-            told = f"exported_{told}"
-        labels[told] = value
+        shown = "metric" if name == NAME_LABEL else name
+        while name in RESERVED_LABELS and (shown in RESERVED_LABELS or shown in own):
+            shown = f"exported_{shown}"
+        labels[shown] = value
     return labels
 
 

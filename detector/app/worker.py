@@ -43,8 +43,8 @@ def build_worker(
 ) -> Worker:
     """A worker whose parts close with `stack`. `source` replaces the configured one; `extra_alerts` are additional."""
 
-    def on_wait(trouble: DetectorError | None) -> None:
-        worker.on_wait(trouble)  # created last
+    def on_wait(problem: DetectorError | None) -> None:
+        worker.on_wait(problem)  # created last
 
     clock = SystemClock()
     metrics = Metrics(new_registry())
@@ -55,7 +55,7 @@ def build_worker(
         watchdog.watch(health)
     if reloads is not None:
         metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
-        health.when_first_ready(partial(reloads.got_ready, config))
+        health.when_first_ready(partial(reloads.note_ready, config))
     server = TelemetryServer(config.telemetry, metrics.registry, health)
     server.start()
     stack.callback(server.close)

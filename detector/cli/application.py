@@ -102,10 +102,10 @@ def main() -> None:
 
 
 def _complain(exc: Exception, code: int) -> int:
-    told = str(exc)
+    message = str(exc)
     if isinstance(exc, OSError) and exc.strerror:
-        told = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
-    typer.echo(f"detector: {told}", err=True)
+        message = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
+    typer.echo(f"detector: {message}", err=True)
     return code
 
 

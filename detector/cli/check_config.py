@@ -27,8 +27,8 @@ def check_config(misplaced: MisplacedConfig = None, config: ConfigOption = None)
     missing = unreadable(loaded)
     for line in missing:
         typer.echo(f"{where}: missing on this machine, or unreadable to this user: {line}", err=True)
-    told = {_key(line) for line in missing}
-    if wrong := [line for line in _wrong_files(loaded) if _key(line) not in told]:
+    reported = {_key(line) for line in missing}
+    if wrong := [line for line in _wrong_files(loaded) if _key(line) not in reported]:
         raise ConfigError(where, wrong)
     typer.echo(f"{where}: ok")
 
@@ -39,24 +39,24 @@ def _wrong_files(config: Config) -> list[str]:
     if _to_kafka(config):
         from detector.kafka import files
 
-        found += files.troubles(config.kafka)
+        found += files.problems(config.kafka)
     if config.sinks.webhook.enabled:
         from detector.sinks import webhook_http
 
-        found += webhook_http.troubles(config.sinks.webhook)
+        found += webhook_http.problems(config.sinks.webhook)
     if config.sinks.alertmanager.enabled:
         from detector.sinks import alertmanager_http
 
-        found += alertmanager_http.troubles(config.sinks.alertmanager)
+        found += alertmanager_http.problems(config.sinks.alertmanager)
     if config.decoder.type == "avro":
         from detector.decoders import avro
 
-        found += avro.troubles(config.decoder.avro)
+        found += avro.problems(config.decoder.avro)
     if config.telemetry.web_config_file is not None:
         from detector.telemetry import web
 
-        told = web.troubles(config.telemetry.web_config_file)
-        found += [f"telemetry.web_config_file: {config.telemetry.web_config_file}: {line}" for line in told]
+        lines = web.problems(config.telemetry.web_config_file)
+        found += [f"telemetry.web_config_file: {config.telemetry.web_config_file}: {line}" for line in lines]
     return found
 
 

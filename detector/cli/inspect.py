@@ -64,4 +64,4 @@ def inspect(
         lines = look.details(found, as_json=as_json)
     for line in lines:
         typer.echo(line)
-    look.require_whole(surveys)
+    look.require_intact(surveys)

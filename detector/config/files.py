@@ -16,7 +16,7 @@ _OF_TOKENS = ("token_file", "client_secret_file", "ca_file")
 
 def unreadable(config: Config) -> list[str]:
     """One line per file or environment variable that a worker started here, as this user, could not read."""
-    lines = [f"{key}: {path}: {trouble}" for key, path in _named(config) if (trouble := _trouble(path))]
+    lines = [f"{key}: {path}: {problem}" for key, path in _named(config) if (problem := _problem(path))]
     variable = config.kafka.sasl.password_env
     if variable is not None and variable not in os.environ:
         lines.append(f"kafka.sasl.password_env: the environment variable {variable} is not set")
@@ -52,7 +52,7 @@ def _of_avro(avro: AvroDecoder) -> Iterator[tuple[str, str | None]]:
     yield "decoder.avro.schema_file", avro.schema_file
 
 
-def _trouble(path: Path) -> str | None:
+def _problem(path: Path) -> str | None:
     if not path.exists():
         return "no such file"
     return None if os.access(path, os.R_OK) else "not readable by this user"

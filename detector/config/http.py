@@ -27,10 +27,10 @@ class Access(Protocol):
     def allow_plaintext_credentials(self) -> bool: ...
 
 
-def address_trouble(url: str, keys: str = "bearer_token_file, or username and password_file") -> str | None:
+def address_problem(url: str, keys: str = "bearer_token_file, or username and password_file") -> str | None:
     """What is wrong with an address, without quoting it; `keys` are those where credentials belong.
 
-    >>> address_trouble("https://ali:opensesame@example.com")
+    >>> address_problem("https://ali:opensesame@example.com")
     'contains credentials, which must be given by reference: bearer_token_file, or username and password_file'
     """
     try:
@@ -48,13 +48,13 @@ def address_trouble(url: str, keys: str = "bearer_token_file, or username and pa
     return "has a fragment" if "#" in url else None
 
 
-def base_addresses(urls: Sequence[str], example: str, server: str, trouble: Callable[[str], str | None]) -> list[str]:
-    """The addresses without trailing slashes; `trouble` finds further faults of one. Raises ValueError.
+def base_addresses(urls: Sequence[str], example: str, server: str, problem: Callable[[str], str | None]) -> list[str]:
+    """The addresses without trailing slashes; `problem` finds further faults of one. Raises ValueError.
 
     The list is checked as a whole, because an error about a single value would show all of it, passwords included.
     """
     for number, url in enumerate(urls, 1):
-        if found := address_trouble(url) or ("has a query" if "?" in url else trouble(url)):
+        if found := address_problem(url) or ("has a query" if "?" in url else problem(url)):
             raise ValueError(f"number {number} {found}; write it as {example}")
     plain = [url.rstrip("/") for url in urls]
     if len(set(plain)) != len(plain):

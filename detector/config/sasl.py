@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from detector.config.http import address_trouble, require_access
+from detector.config.http import address_problem, require_access
 from detector.config.values import FilePath, PositiveSeconds, Section
 
 EXAMPLE = "https://login.example/oauth2/token"
@@ -48,8 +48,8 @@ class OAuth(Section):
     @field_validator("token_url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
-        if url is not None and (trouble := address_trouble(url, "client_id and client_secret_file")):
-            raise ValueError(f"{trouble}; write it as {EXAMPLE}")
+        if url is not None and (problem := address_problem(url, "client_id and client_secret_file")):
+            raise ValueError(f"{problem}; write it as {EXAMPLE}")
         return url
 
     @field_validator("client_id")

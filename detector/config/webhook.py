@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from detector.config.http import address_trouble, require_access
+from detector.config.http import address_problem, require_access
 from detector.config.values import FilePath, PositiveSeconds, Section
 
 EXAMPLE = "https://receiver.example/alerts"
@@ -36,8 +36,8 @@ class Webhook(Section):
     @field_validator("url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
-        if url is not None and (trouble := address_trouble(url)):
-            raise ValueError(f"{trouble}; write it as {EXAMPLE}")
+        if url is not None and (problem := address_problem(url)):
+            raise ValueError(f"{problem}; write it as {EXAMPLE}")
         return url
 
     @model_validator(mode="after")

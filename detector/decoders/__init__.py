@@ -21,12 +21,12 @@ from detector.protocols import Decoder
 Factory = Callable[[Settings], Decoder]
 
 
-def make_decoder(settings: Settings, on_wait: OnWait = lambda trouble: None) -> Decoder:
+def make_decoder(settings: Settings, on_wait: OnWait = lambda problem: None) -> Decoder:
     """The configured decoder; while it waits for a registry, it calls `on_wait`. Raises SchemaUnavailable."""
     return _avro(settings, on_wait) if settings.type == "avro" else DECODERS[settings.type](settings)
 
 
-def _avro(settings: Settings, on_wait: OnWait = lambda trouble: None) -> Decoder:
+def _avro(settings: Settings, on_wait: OnWait = lambda problem: None) -> Decoder:
     return AvroDecoder(settings.avro, Kinds(settings.counters, settings.gauges), on_wait)
 
 

@@ -189,15 +189,15 @@ class AvroDecoder:
             ) from exc
 
 
-def troubles(settings: Settings) -> list[str]:
+def problems(settings: Settings) -> list[str]:
     """What is wrong with the files that are named, one line each; logs fields that lead nowhere in a schema."""
     alone: list[dict[str, object]] = [{"schemas": {number: path}} for number, path in settings.schemas.items()]
     if settings.schema_file is not None:
         alone.append({"schema_file": settings.schema_file})
-    found = schema_registry.troubles(settings.registry)
+    found = schema_registry.problems(settings.registry)
     for schema in alone:
         try:
-            AvroDecoder(Settings.model_validate({"fields": settings.fields, **schema}), Kinds(), lambda trouble: None)
+            AvroDecoder(Settings.model_validate({"fields": settings.fields, **schema}), Kinds(), lambda problem: None)
         except SchemaUnavailable as exc:
             found.append(str(exc))
     return found

@@ -223,11 +223,11 @@ def union(branches: list[Any]) -> Any:
 def union_for(branches: list[Any]) -> Any:
     """The same for functions with a third argument."""
 
-    def chosen(data: bytes, at: int, told: Any) -> Any:
+    def chosen(data: bytes, at: int, out: Any) -> Any:
         index = data[at]
         if index < 0x80 and not index & 1:
-            return branches[index >> 1](data, at + 1, told)
+            return branches[index >> 1](data, at + 1, out)
         index, at = number(data, at)
-        return branches[_index(index)](data, at, told)
+        return branches[_index(index)](data, at, out)
 
     return chosen

@@ -151,13 +151,13 @@ class SchemaRegistry:
 
     def _ask(self, path: str) -> dict[str, Any] | None:
         """The answer of the first registry that gives one; None if it knows no such schema."""
-        troubles = []
+        problems = []
         for url in self._settings.urls:
             try:
                 return self._ask_one(url, path)
             except (DeliveryError, SchemaUnavailable) as exc:
-                troubles.append(str(exc))
-        raise SchemaUnavailable("; ".join(troubles))
+                problems.append(str(exc))
+        raise SchemaUnavailable("; ".join(problems))
 
     def _ask_one(self, url: str, path: str) -> dict[str, Any] | None:
         asked = url + path
@@ -176,9 +176,9 @@ class SchemaRegistry:
         return found
 
 
-def troubles(settings: Registry) -> list[str]:
+def problems(settings: Registry) -> list[str]:
     """What is wrong with the files that requests need, one line each."""
-    return HttpClient(settings, _WORDS).troubles()
+    return HttpClient(settings, _WORDS).problems()
 
 
 def _text(found: dict[str, Any]) -> str:

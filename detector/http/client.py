@@ -98,24 +98,24 @@ class HttpClient:
         connection = self._connection = self.connection(parts)
         try:
             with self._response(connection, method, parts, body, headers) as response:
-                told = _beginning(response, longest)
+                text = _beginning(response, longest)
         except _BROKEN as exc:
             self._context = None
-            raise DeliveryError(f"{shown}: {self._trouble(exc, parts, connection)}") from exc
+            raise DeliveryError(f"{shown}: {self._cause(exc, parts, connection)}") from exc
         finally:
             connection.close()
         location, pause = response.getheader("Location") or "", response.getheader("Retry-After") or ""
-        return Answer(response.status, told, location, _retry_after_seconds(pause))
+        return Answer(response.status, text, location, _retry_after_seconds(pause))
 
     def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
         """The error for a response that is not 2xx, `retriable` unless this very request was refused."""
-        words, status, told, parts = (
+        words, status, detail, parts = (
             self._words,
             answer.status,
             _first_line(answer.body.decode("utf-8", "replace")),
             urlsplit(url),
         )
-        said = f"{shown}: answered {status}" + (f" ({told})" if told and not self._repeats(told, parts) else "")
+        said = f"{shown}: answered {status}" + (f" ({detail})" if detail and not self._repeats(detail, parts) else "")
         if 300 <= status < 400:
             where = _first_line(answer.location)
             said += f"; it redirects to {origin(where) if words.secret_path else where}; use that in {words.address}"
@@ -172,7 +172,7 @@ class HttpClient:
             return {"Authorization": f"Basic {encoded}"}
         return {}
 
-    def troubles(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What is wrong with the configured files of secrets and certificates, one line each."""
         checks: list[Callable[[], object]] = [self.credentials]
         if self._section.ca_file is not None:
@@ -210,7 +210,7 @@ class HttpClient:
             connection.request(method, target, body, headers)
         return connection.getresponse()
 
-    def _trouble(self, exc: Exception, parts: SplitResult, connection: TimedConnection) -> str:
+    def _cause(self, exc: Exception, parts: SplitResult, connection: TimedConnection) -> str:
         words = self._words
         if isinstance(exc, ssl.SSLCertVerificationError):
             return f"certificate rejected ({exc.verify_message}); check {words.section}.ca_file and host name"
@@ -218,8 +218,8 @@ class HttpClient:
             within = f"{self._section.timeout_seconds:g} s ({words.section}.timeout_seconds)"
             cause = f"within {within}: timed out while {connection.deadline.step}"
         else:
-            told = _first_line(str(exc))
-            shown = f": {told}" if told and not self._repeats(str(exc), parts) else ""
+            detail = _first_line(str(exc))
+            shown = f": {detail}" if detail and not self._repeats(str(exc), parts) else ""
             cause = f"({type(exc).__name__}{shown})"
         return f"no answer {cause}; check {words.address} and that {words.server} listens there"
 
@@ -256,21 +256,21 @@ def _beginning(response: http.client.HTTPResponse, longest: int) -> bytes:
 
 def _at_most(response: http.client.HTTPResponse, longest: int) -> bytes:
     """Up to `longest` bytes, read into a buffer: `read` would return all of a chunk of size -1, whatever the limit."""
-    told = bytearray(longest)
-    return bytes(told[: response.readinto(told)])
+    buffer = bytearray(longest)
+    return bytes(buffer[: response.readinto(buffer)])
 
 
-def _retry_after_seconds(told: str) -> float:
+def _retry_after_seconds(header: str) -> float:
     """Parse a Retry-After header, which holds seconds or a date; 0 if it is neither."""
-    if told.isascii() and told.isdigit():
-        return float(told)
+    if header.isascii() and header.isdigit():
+        return float(header)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
 
 
-def _first_line(told: str) -> str:
+def _first_line(text: str) -> str:
     """The first line, cut and made printable for a log."""
-    lines = told.strip().splitlines()
+    lines = text.strip().splitlines()
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in lines[0][:_LONGEST_WORD]) if lines else ""

@@ -70,13 +70,13 @@ class TimedConnection(http.client.HTTPConnection):
     def _reached(self) -> socket.socket:
         """A socket connected to the first address that answers; each address gets its share of the time left."""
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        trouble = OSError("no address")
+        problem = OSError("no address")
         for place, (family, kind, protocol, _, address) in enumerate(found):
             left = self.deadline.left("connecting")
             try:
                 reached = socket.socket(family, kind, protocol)
             except OSError as exc:  # there may be no IPv6 here
-                trouble = exc
+                problem = exc
                 continue
             try:
                 reached.settimeout(left / (len(found) - place))
@@ -85,8 +85,8 @@ class TimedConnection(http.client.HTTPConnection):
                 return reached
             except OSError as exc:
                 reached.close()
-                trouble = exc
-        raise trouble
+                problem = exc
+        raise problem
 
 
 class _TimedSocket:

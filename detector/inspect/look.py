@@ -123,7 +123,7 @@ def lines_of(found: Sequence[ListedStream], *, as_json: bool) -> Iterator[str]:
         yield from render.listing(found)
 
 
-def require_whole(found: Sequence[Survey]) -> None:
+def require_intact(found: Sequence[Survey]) -> None:
     """Raise StateDamaged if a partition has snapshots but none can be restored."""
     lost = [f"{one.topic}/{one.partition}" for one in found if one.snapshots and one.newest_intact is None]
     if lost:

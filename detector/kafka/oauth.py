@@ -133,10 +133,10 @@ def tokens(oauth: OAuth) -> AbstractTokenProvider:
     return TokenEndpoint(oauth) if oauth.token_file is None else TokenFile(oauth.token_file, oauth.extensions)
 
 
-def troubles(oauth: OAuth) -> list[str]:
+def problems(oauth: OAuth) -> list[str]:
     """What is wrong with the files that tokens depend on, one line each."""
     if oauth.token_file is None:
-        return HttpClient(oauth, _WORDS).troubles()
+        return HttpClient(oauth, _WORDS).problems()
     try:
         TokenFile(oauth.token_file, {}).token()
     except TokenRefused as exc:
@@ -147,16 +147,16 @@ def troubles(oauth: OAuth) -> list[str]:
 def _token(body: bytes, now: float, where: str) -> Token:
     """Parse an endpoint's response (RFC 6749, section 5.1). Raises TokenRefused, which never reveals the token."""
     try:
-        told: Any = json.loads(body)
+        answer: Any = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise TokenRefused(f"{where}: the answer is not JSON; check {_SECTION}.token_url") from exc
-    text = told.get("access_token") if isinstance(told, dict) else None
+    text = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
         raise TokenRefused(f"{where}: the answer holds no access_token; check {_SECTION}.token_url")
-    kind = told.get("token_type", "Bearer")
+    kind = answer.get("token_type", "Bearer")
     if not isinstance(kind, str) or kind.casefold() != "bearer":
         raise TokenRefused(f"{where}: the token's type is not Bearer, the only one that Kafka accepts")
-    life = told.get("expires_in")
+    life = answer.get("expires_in")
     if isinstance(life, str) and life.isascii() and life.isdigit():  # some endpoints quote it
         life = int(life)
     known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < LONGEST_LIFE_SECONDS

@@ -30,11 +30,11 @@ class Reloads:
     def __init__(
         self,
         read: Callable[[], Config],
-        begin_anew: Callable[[], None],
+        restart: Callable[[], None],
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`read` raises ConfigError; `begin_anew` requests an orderly shutdown, after which `config` is to be used."""
+        """`read` raises ConfigError; `restart` requests an orderly shutdown, after which `config` is to be used."""
         self.config: Config | None = None
         self.successful = True
         """False after a reload whose file had errors, or with which no worker could start."""
@@ -51,7 +51,7 @@ class Reloads:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._read = read
-        self._begin_anew = begin_anew
+        self._restart = restart
         self._asked: SimpleQueue[bool] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self._before: Any = None
@@ -78,7 +78,7 @@ class Reloads:
     def follow(self, first: Config, live: Callable[[Config], None], asked_to_stop: Callable[[], bool]) -> None:
         """Run `live` with `first`, then with each configuration that was read.
 
-        `live` has `got_ready` called. If it raises a DetectorError or OSError before that, the last configuration with
+        `live` has `note_ready` called. If it raises a DetectorError or OSError before that, the last configuration with
         which a worker became ready is used again. If that one fails too (a broker that is away for a moment), it is
         tried until it works, there is a newer one, or `asked_to_stop`: a supervisor would restart the process with the
         new file. If there is no such configuration, or the worker was ready, the error is raised.
@@ -113,7 +113,7 @@ class Reloads:
                 return
             self._sleep(LOOK_SECONDS)
 
-    def got_ready(self, config: Config) -> None:
+    def note_ready(self, config: Config) -> None:
         """A worker is reading records with this configuration."""
         self._proven, self._is_ready = config, True
         if config is self._newest:
@@ -133,7 +133,7 @@ class Reloads:
                 log.info("configuration read, starting a new worker with it")
                 with self._lock:
                     self.config, self._refused = found, False
-                self._begin_anew()
+                self._restart()
 
     def _is_asked(self) -> bool:
         """Wait for a request; several that arrived meanwhile count as one. False at the end."""

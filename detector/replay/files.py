@@ -92,8 +92,8 @@ def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) ->
 def demand_rows(files: list[ReplayFile], readable: int) -> None:
     """Raise SourceError if none of the files has a readable row."""
     if not readable:
-        told = files[0].shown if len(files) == 1 else f"{files[0].shown} and {len(files) - 1} more"
-        raise SourceError(f"{told}: no readable row `timestamp,value`")
+        named = files[0].shown if len(files) == 1 else f"{files[0].shown} and {len(files) - 1} more"
+        raise SourceError(f"{named}: no readable row `timestamp,value`")
 
 
 def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]:
@@ -125,13 +125,13 @@ def _is_series_file(path: Path) -> bool:
 def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked: bool) -> Iterator[ReplayFile]:
     """The series in one file. JSON files of another kind are skipped if found in a folder (`walked`)."""
 
-    def tell(line: str) -> None:
+    def remark(line: str) -> None:
         complain(f"{path}: {line}")
 
     try:
         with readable(path), opened(path) as handle:
             is_json = prometheus.is_json(handle.peek(LONGEST_NAME_BYTES))
-            found = prometheus.series(handle.read(), tell) if is_json else wide.series(handle, tell)
+            found = prometheus.series(handle.read(), remark) if is_json else wide.series(handle, remark)
     except ValueError as exc:
         raise SourceError(f"{path}: {exc}") from exc
     if found is not None:

@@ -27,6 +27,6 @@ class AlertmanagerClient:
         self._http.post(self.url + PATH, alerts, self.url)
 
 
-def troubles(section: Alertmanager) -> list[str]:
+def problems(section: Alertmanager) -> list[str]:
     """What is wrong with the files that a request needs, one line each."""
-    return HttpClient(section, _WORDS).troubles()
+    return HttpClient(section, _WORDS).problems()

@@ -23,7 +23,7 @@ LONGEST_RETRY_SECONDS = 10.0
 OVERSLEPT_SECONDS = 5.0
 """A retry this late means that the process was frozen."""
 
-NO_TROUBLE = "the receiver has not answered yet"
+NO_PROBLEM = "the receiver has not answered yet"
 LONGEST_JOIN_SECONDS = 1.0
 """A thread still connecting after this is abandoned; it will not send anything."""
 
@@ -75,7 +75,7 @@ class WebhookSink:
         self._waiting: deque[bytes] = deque()
         self._turn_began_at = 0.0
         """When the alert at the head of the queue got there."""
-        self._trouble = NO_TROUBLE
+        self._problem = NO_PROBLEM
         self._failure: str | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
@@ -122,7 +122,7 @@ class WebhookSink:
             error.retriable = False
             raise error
         if not done():
-            raise DeliveryError(f"webhook: {len(self._waiting)} alerts are not accepted in time; {self._trouble}")
+            raise DeliveryError(f"webhook: {len(self._waiting)} alerts are not accepted in time; {self._problem}")
 
     def _run(self) -> None:
         retry_seconds = self._first_retry_seconds
@@ -156,7 +156,7 @@ class WebhookSink:
                 self._waiting.popleft()
             if seconds is not None:
                 self._pace.accepted(count, seconds)
-            self._trouble, self._turn_began_at = NO_TROUBLE, self._now()
+            self._problem, self._turn_began_at = NO_PROBLEM, self._now()
             self._changed.notify_all()
 
     def _leave_out(self, records: list[bytes], exc: DeliveryError) -> None:
@@ -173,7 +173,7 @@ class WebhookSink:
         """Wait before the next attempt; False if there is none because time is up or the sink is closed."""
         self._failed()
         with self._changed:
-            self._trouble = str(exc)
+            self._problem = str(exc)
             self._pace.failed(len(records))
             until = self._turn_began_at + self._section.delivery_timeout_seconds
             left = until - self._now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from detector.config.http import address_trouble
+from detector.config.http import address_problem
 from detector.config.webhook import EXAMPLE, Webhook
 from detector.errors import DeliveryError
 from detector.http.client import HttpClient, Words, origin
@@ -22,7 +22,7 @@ class WebhookClient:
 
     def __init__(self, section: Webhook) -> None:
         """Raises DeliveryError if a file that a request needs cannot be used."""
-        if found := troubles(section):
+        if found := problems(section):
             raise DeliveryError("; ".join(found))
         self._section = section
         self._http = HttpClient(section, _WORDS)
@@ -37,10 +37,10 @@ class WebhookClient:
         self._http.abort()
 
 
-def troubles(section: Webhook) -> list[str]:
+def problems(section: Webhook) -> list[str]:
     """What is wrong with the files that a request needs, one line each."""
     http = HttpClient(section, _WORDS)
-    found = http.troubles()
+    found = http.problems()
     try:
         _address(section, http)
     except DeliveryError as exc:
@@ -53,8 +53,8 @@ def _address(section: Webhook, http: HttpClient) -> str:
     if section.url_file is None:
         return section.url or ""
     url, file = http.secret("url_file", section.url_file).strip(), f"sinks.webhook.url_file: {section.url_file}"
-    if trouble := address_trouble(url):
-        raise DeliveryError(f"{file} {trouble}; put an address into it, such as {EXAMPLE}")
+    if problem := address_problem(url):
+        raise DeliveryError(f"{file} {problem}; put an address into it, such as {EXAMPLE}")
     if urlsplit(url).scheme == "http" and not section.allow_plaintext_credentials:
         raise DeliveryError(
             f"{file} holds an http:// address, which would be sent unencrypted: use https://, "

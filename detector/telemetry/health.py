@@ -30,17 +30,17 @@ class Health:
         """When the loop last came round, by the clock passed in."""
         return self._progress_at
 
-    def when_first_ready(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, when the worker first gets ready."""
-        self._at_first = tell
+    def when_first_ready(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when the worker first gets ready."""
+        self._at_first = callback
 
     def set_ready(self) -> None:
         """The worker has its share of the partitions (possibly none) and their state."""
         with self._lock:
             self._waiting_for = None
-        tell, self._at_first = self._at_first, None
-        if tell is not None:
-            tell()
+        callback, self._at_first = self._at_first, None
+        if callback is not None:
+            callback()
 
     def set_not_ready(self, reason: str) -> None:
         """The worker is not ready; `reason` tells operators why: starting, restoring 3 partitions, stopping."""

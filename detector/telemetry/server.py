@@ -179,8 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         route = self.server.routes.get(path)
         if route is None:
-            told = f"404 Not Found; there are {', '.join(self.server.routes)}\n"
-            self._answer(HTTPStatus.NOT_FOUND, {"Content-Type": TEXT}, told.encode())
+            page = f"404 Not Found; there are {', '.join(self.server.routes)}\n"
+            self._answer(HTTPStatus.NOT_FOUND, {"Content-Type": TEXT}, page.encode())
             return
         self._answer(*route(self.headers))
 

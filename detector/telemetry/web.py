@@ -86,7 +86,7 @@ class WebAccess:
             return self._read
 
 
-def troubles(path: str) -> list[str]:
+def problems(path: str) -> list[str]:
     """What is wrong with the file and with those that it names."""
     try:
         _read(Path(path))
@@ -116,8 +116,8 @@ def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
         try:
             context.load_verify_locations(authorities)
         except (OSError, ValueError) as exc:
-            trouble = f"tls_server_config.client_ca_file: {authorities} cannot be used: {exc}"
-            raise ConfigError(str(path), [trouble]) from exc
+            problem = f"tls_server_config.client_ca_file: {authorities} cannot be used: {exc}"
+            raise ConfigError(str(path), [problem]) from exc
     return context
 
 
@@ -138,11 +138,11 @@ def _mark(path: Path) -> object:
 
 def _login(authorization: str) -> tuple[str, bytes]:
     """Name and password from HTTP basic authentication; empty if there are none."""
-    kind, _, told = authorization.partition(" ")
+    kind, _, encoded = authorization.partition(" ")
     if kind.casefold() != "basic":
         return "", b""
     try:
-        name, _, password = base64.b64decode(told, validate=True).partition(b":")
+        name, _, password = base64.b64decode(encoded, validate=True).partition(b":")
         return name.decode("utf-8"), password
     except (binascii.Error, UnicodeDecodeError):
         return "", b""

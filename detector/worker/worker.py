@@ -82,13 +82,13 @@ class Worker:
         """
         self._stopping, self._again = True, again
 
-    def on_wait(self, trouble: DetectorError | None) -> None:
-        """The decoder waits, perhaps because of `trouble`; if so, raises Interrupted when the worker is to stop."""
+    def on_wait(self, problem: DetectorError | None) -> None:
+        """The decoder waits, perhaps because of `problem`; if so, raises Interrupted when the worker is to stop."""
         self.telemetry.progress()
-        if trouble is not None:
-            self.telemetry.metrics.source.observe_error(trouble.reason)
+        if problem is not None:
+            self.telemetry.metrics.source.observe_error(problem.reason)
             if self._stopping:
-                raise Interrupted(str(trouble))
+                raise Interrupted(str(problem))
 
     def run(self) -> None:
         """Work, then make everything durable. Raises DetectorError; what was not made durable is read again."""

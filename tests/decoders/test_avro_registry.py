@@ -39,11 +39,11 @@ class Waits:
     """What the decoder says while it waits."""
 
     def __init__(self) -> None:
-        self.troubles: list[DetectorError | None] = []
+        self.problems: list[DetectorError | None] = []
         self.raises: Exception | None = None
 
-    def __call__(self, trouble: DetectorError | None) -> None:
-        self.troubles.append(trouble)
+    def __call__(self, problem: DetectorError | None) -> None:
+        self.problems.append(problem)
         if self.raises is not None:
             raise self.raises
 
@@ -79,7 +79,7 @@ def test_a_schema_is_asked_for_once(registry: Registry) -> None:
         samples = reading.decode(record(), record())
         assert readable(samples, reading.series) == [READ, (*READ[:4], 2)]
     assert registry.paths == ["/schemas/ids/0", "/schemas/ids/1"]
-    assert reading.waits.troubles == [None]
+    assert reading.waits.problems == [None]
 
 
 def test_an_id_that_nobody_knows_is_refused_and_asked_for_again_later(registry: Registry) -> None:
@@ -115,7 +115,7 @@ def test_g6_a_flood_of_ids_takes_no_memory(registry: Registry, monkeypatch: pyte
     assert reading.reasons(*(record(number=1_000 + number) for number in range(100))) == ["schema_unknown"] * 100
     assert reading.reasons(*(record(number=number) for number in range(1, 60))) == []
     assert (len(reading.decoder._unknown), len(reading.decoder._plans)) == (20, 10)
-    assert reading.waits.troubles == [None] * 160, "the watchdog hears of every answer"
+    assert reading.waits.problems == [None] * 160, "the watchdog hears of every answer"
     assert reading.pauses == [schema_registry.DOUBT_SECONDS], "only the first is asked for twice"
 
 
@@ -130,8 +130,8 @@ def test_g6_no_record_is_refused_because_a_registry_does_not_answer(registry: Re
     assert 40 < sum(reading.pauses) <= 60
     assert reading.pauses == sorted(reading.pauses)
     assert max(reading.pauses) == schema_registry.LONGEST_PAUSE_SECONDS
-    assert len(reading.waits.troubles) == len(reading.pauses)
-    assert None not in reading.waits.troubles
+    assert len(reading.waits.problems) == len(reading.pauses)
+    assert None not in reading.waits.problems
     registry.status, registry.said = 200, None
     assert reading.reasons(record(), record(number=9)) == ["schema_unknown"]
 
@@ -149,7 +149,7 @@ def test_a_registry_that_comes_back_is_waited_for(registry: Registry) -> None:
     registry.fails = 4
     assert readable(reading.decode(record()), reading.series) == [READ]
     assert reading.pauses == [0.2, 0.4, 0.8, 1.6]
-    assert [trouble.reason if trouble else None for trouble in reading.waits.troubles] == [
+    assert [problem.reason if problem else None for problem in reading.waits.problems] == [
         *["schema_unavailable"] * 4,
         None,
     ]
@@ -172,7 +172,7 @@ def test_a_start_without_a_registry_says_what_is_wrong_and_does_not_wait(registr
         make_decoder(Decoder.model_validate(settings), waits)
     assert nobody in str(error.value)
     assert "check decoder.avro.registry.urls and that the schema registry listens there" in str(error.value)
-    assert waits.troubles == []
+    assert waits.problems == []
     registry.status = 401
     settings["avro"] = {"registry": {"urls": [registry.url]}}
     with pytest.raises(SchemaUnavailable, match=r"401.*bearer_token_file, username and password_file"):

@@ -253,7 +253,7 @@ def test_g12_a_status_counts_although_the_words_with_it_drip() -> None:
         ),
         (
             lambda url: SchemaRegistry(
-                Registry(urls=[url], timeout_seconds=SHORT_SECONDS), lambda trouble: None
+                Registry(urls=[url], timeout_seconds=SHORT_SECONDS), lambda problem: None
             ).check(),
             "decoder.avro.registry.timeout_seconds",
         ),

@@ -163,7 +163,7 @@ class Workers:
         self.lived.append(name)
         if name not in self.able:
             raise ModelError(f"{name} cannot begin")
-        self.reloads.got_ready(config)
+        self.reloads.note_ready(config)
         if name in self.dies:
             raise ModelError(f"{name} died")
         self.reloads.config = self.next.pop(0) if self.next else None
@@ -265,13 +265,13 @@ def test_errors_are_told_until_a_file_without_errors_is_in_use() -> None:
         asked_for_before = reloads.take()
         assert asked_for_before is not None
         for _ in range(2):
-            reloads.got_ready(asked_for_before)
+            reloads.note_ready(asked_for_before)
             assert not reloads.successful
         os.kill(os.getpid(), signal.SIGHUP)
         eventually(lambda: reloads.config is not None, "the errors are mended")
         mended = reloads.take()
         assert mended is not None
-        reloads.got_ready(mended)
+        reloads.note_ready(mended)
         assert reloads.successful
 
 

@@ -20,7 +20,7 @@ from detector.config.web import load_web
 from detector.errors import ConfigError
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from detector.telemetry.server import MAX_CONNECTIONS
-from detector.telemetry.web import WebAccess, troubles
+from detector.telemetry.web import WebAccess, problems
 
 PASSWORD = "canary: ä"
 HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$" + b"." * 22).decode("ascii")
@@ -209,7 +209,7 @@ def test_a_file_that_is_wrong_is_told_and_no_secret(tmp_path: Path, web: str, fi
     assert any(line.startswith(finding) for line in raised.value.findings), raised.value.findings
     assert "canary" not in str(raised.value)
     assert "12345" not in str(raised.value)
-    assert troubles(str(path)) == raised.value.findings
+    assert problems(str(path)) == raised.value.findings
 
 
 @pytest.mark.parametrize("wrong", ["no such", "no certificate", "another's key", "encrypted"])
