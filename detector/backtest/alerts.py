@@ -19,11 +19,11 @@ MOST_PICTURES = 100
 """Only the series with the most alerts have a picture."""
 _HEADINGS = ("series", "alerts", "per week", "firing in all", "longest", "highest score", "rows")
 _KEY = (
-    ("var(--ink)", "value"),
-    ("#bcd5ee", "expected band"),
+    ("var(--value)", "value"),
+    ("var(--band); opacity: .45", "expected band"),
     ("var(--blue)", "alert"),
     ("var(--red)", "anomaly_score above 1"),
-    ("#a9b5c1", "anomaly_score"),
+    ("var(--score)", "anomaly_score"),
 )
 _WORDS = {
     "alert": "One message, however long it fires. Without labels, nothing says which alerts are right: look at the "

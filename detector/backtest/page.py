@@ -24,14 +24,14 @@ _HEADINGS = (
     "median delay", "best F1", "NAB",
 )  # fmt: skip
 _KEY = (
-    ("var(--ink)", "value"),
-    ("#bcd5ee", "expected band"),
-    ("#f8e9bd", "labelled"),
+    ("var(--value)", "value"),
+    ("var(--band); opacity: .45", "expected band"),
+    ("var(--label); opacity: .27", "labelled"),
     ("var(--green)", "event caught"),
-    ("#fff; outline: 1.5px solid var(--red)", "event missed"),
+    ("var(--paper); outline: 1.5px solid var(--red)", "event missed"),
     ("var(--blue)", "alert that touches an event"),
     ("var(--red)", "false alert; anomaly_score above 1"),
-    ("#a9b5c1", "anomaly_score"),
+    ("var(--score)", "anomaly_score"),
 )
 _WORDS = {
     "event": "A labelled window. Events that end before the detector has seen enough samples to judge are left out.",

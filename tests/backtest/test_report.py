@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -151,6 +152,15 @@ def test_the_page_has_one_picture_a_labelled_series_and_fetches_nothing(report: 
     assert "url(" not in text
     targets = {str(attributes["href"]) for tag, attributes in read.tags if tag == "a"}
     assert targets == {f"#{attributes['id']}" for tag, attributes in read.tags if tag == "figure"}
+
+
+def test_every_colour_of_the_page_has_one_for_dark_screens(report: Report) -> None:
+    text = page(report)
+    light, dark = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    colours = [dict(re.findall(r"(--[a-z-]+): (#[0-9a-f]+);", scheme)) for scheme in (light, dark)]
+    assert colours[0].keys() == colours[1].keys()
+    assert set(re.findall(r"var\((--[a-z-]+)\)", text)) == colours[0].keys()
+    assert not re.findall(r"[:\s](#[0-9a-f]{3,6})[;\s\"]", text.replace(light, "").replace(dark, ""))
 
 
 @pytest.fixture(scope="module")
