@@ -1,4 +1,8 @@
-"""A consumer's positions and the ends of its logs, as last reported. Nothing here asks a broker or waits."""
+"""A consumer's positions and the ends of its logs, as last reported. Nothing here asks a broker or waits.
+
+The library's own `position` looks at all partitions for each one it is asked about, begins requests where a leader has
+changed, and raises what an earlier request found, which only a poll should.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,11 @@ class Positions:
 
     def at(self, tp: Any) -> int | None:
         """Offset of the next record to hand out, if known."""
-        try:
-            position: int | None = self._consumer.position(tp, timeout_ms=0)
-        except kafka_errors.KafkaError:
-            return None  # not settled yet, or no longer ours
-        return position
+        state = self._consumer._subscription.assignment.get(tp)
+        if state is None or state.position is None:
+            return None  # no longer ours, or not settled yet
+        offset: int = state.position.offset
+        return offset
 
     def epoch(self, tp: Any) -> int:
         """Leader epoch of the last record fetched."""
