@@ -275,17 +275,26 @@ class Config(Section):
         if self.source.type == "file" and not self.source.file.paths:
             raise ValueError("source.file.paths: is empty, so there is nothing to read")
         self._require_decoder_of_source()
-        lookup = self.decoder.avro.registry.lookup_timeout_seconds
-        longest_poll = self.source.kafka.max_poll_interval_seconds
-        if self.decoder.type == "avro" and lookup >= longest_poll:
-            raise ValueError(
-                f"decoder.avro.registry.lookup_timeout_seconds: a worker that waits {lookup:g} s for it loses its "
-                f"partitions after source.kafka.max_poll_interval_seconds ({longest_poll:g} s); set it lower than that"
-            )
         longest = self.longest_flush_seconds
         if self.watchdog.stall_seconds <= longest:
             raise ValueError(
                 f"watchdog.stall_seconds: {self.watchdog.stall_seconds:g} would end a worker that waits for an "
                 f"acknowledgement, which may take {longest:g} s; set it higher"
             )
+        self._require_polls_in_time()
         return self
+
+    def _require_polls_in_time(self) -> None:
+        """Raises ValueError if a single wait of the loop would be long enough for the group to expel the worker."""
+        polls = self.source.kafka.max_poll_interval_seconds
+        waits = {}
+        if self.source.type == "kafka":
+            waits["an acknowledgement"] = self.longest_flush_seconds
+        if self.decoder.type == "avro":
+            waits["the schema registry"] = self.decoder.avro.registry.lookup_timeout_seconds
+        for thing, seconds in waits.items():
+            if seconds >= polls:
+                raise ValueError(
+                    f"source.kafka.max_poll_interval_seconds: a worker may wait {seconds:g} s for {thing}, but loses "
+                    f"its partitions after {polls:g} s; set it higher than that"
+                )

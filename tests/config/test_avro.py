@@ -48,7 +48,7 @@ def test_one_way_to_schemas_is_enough(settings: str) -> None:
         (f"registry: {{{REGISTRY}, username: ali}}", "username and password_file go together"),
         (
             f"registry: {{{REGISTRY}, lookup_timeout_seconds: 300}}",
-            r"loses its partitions after source\.kafka\.max_poll",
+            r"source\.kafka\.max_poll_interval_seconds: a worker may wait 300 s for the schema registry",
         ),
     ],
 )

@@ -80,6 +80,20 @@ def test_the_watchdog_outlives_the_wait_for_a_receiver() -> None:
     assert "may take 120 s" in found
 
 
+@pytest.mark.parametrize(
+    "wait", ["sinks: {kafka: {delivery_timeout_seconds: 60}}", "state: {flush_timeout_seconds: 60}"]
+)
+def test_a_worker_that_waits_for_an_acknowledgement_keeps_its_partitions(wait: str) -> None:
+    def config(longest_poll: int, source: str) -> str:
+        polls = f"kafka: {{max_poll_interval_seconds: {longest_poll}}}"
+        return f"source: {{type: {source}, {polls}, file: {{paths: [a]}}}}\n{wait}"
+
+    parse(config(61, "kafka"), "test.yaml")
+    parse(config(60, "file"), "test.yaml")
+    with pytest.raises(ConfigError, match="max_poll_interval_seconds: a worker may wait 60 s for an acknowledgement"):
+        parse(config(60, "kafka"), "test.yaml")
+
+
 def test_s3_a_list_of_addresses_that_is_none_is_not_repeated() -> None:
     with pytest.raises(ConfigError) as raised:
         parse("sinks: {alertmanager: {urls: 'https://ali:canary@a'}}", "test.yaml")
