@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -40,23 +41,32 @@ def scores(traces: list[Trace]) -> np.ndarray:
     return np.stack([trace.anomaly_score for trace in traces])
 
 
-def test_recorded_forecasts_score_as_the_forecaster_does(collection: list[Series]) -> None:
+class Played(NamedTuple):
+    """The collection as a whole scorer sees it, and the forecasts that it was given."""
+
+    recorder: Recorder
+    traces: list[Trace]
+
+
+@pytest.fixture(scope="module")
+def played(collection: list[Series]) -> Played:
     recorder = Recorder(Persistence())
-    made = play_collection(collection, recorder)
-    again = play_collection(collection, Recording(recorder.rounds))
-    np.testing.assert_array_equal(scores(made), scores(again))
-    np.testing.assert_array_equal(made[0].expected, again[0].expected)
+    return Played(recorder, play_collection(collection, recorder))
+
+
+def test_recorded_forecasts_score_as_the_forecaster_does(collection: list[Series], played: Played) -> None:
+    again = play_collection(collection, Recording(played.recorder.rounds))
+    np.testing.assert_array_equal(scores(played.traces), scores(again))
+    np.testing.assert_array_equal(played.traces[0].expected, again[0].expected)
 
 
 @pytest.mark.parametrize(
     "name", [name for name, variant in VARIANTS.items() if variant.scorer is not VARIANTS[WHOLE].scorer]
 )
-def test_a_part_that_is_out_is_missed(name: str, collection: list[Series]) -> None:
-    recorder = Recorder(Persistence())
-    whole = scores(play_collection(collection, recorder))
-    without = scores(play_collection(collection, Recording(recorder.rounds), VARIANTS[name].scorer()))
+def test_a_part_that_is_out_is_missed(name: str, collection: list[Series], played: Played) -> None:
+    without = scores(play_collection(collection, Recording(played.recorder.rounds), VARIANTS[name].scorer()))
     assert np.isfinite(without).all()
-    assert (without != whole).any()
+    assert (without != scores(played.traces)).any()
 
 
 @pytest.mark.parametrize("name", [f"group without {part}" for part in Parts._fields if part != "largest"])
