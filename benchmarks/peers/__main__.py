@@ -25,7 +25,7 @@ from benchmarks.detection.components import play_collection
 from benchmarks.detection.layout import DEFAULT_DATA, load_collection
 from benchmarks.detection.machine_files import Machine, load_machines
 from benchmarks.detection.machines import play_groups
-from benchmarks.peers.kept import Kept
+from benchmarks.peers.cache import ScoreCache
 from benchmarks.peers.machine import MACHINE_PEERS
 from benchmarks.peers.stream import PEERS, Peer
 from detector.backtest import daily, nab
@@ -51,12 +51,12 @@ COLUMNS = {
 }
 
 
-class Asked(NamedTuple):
-    """What is asked of a run."""
+class Selection(NamedTuple):
+    """The detectors to run, and where scores are kept."""
 
     only: list[str]
     """Names of detectors; none are all."""
-    kept: Kept
+    cache: ScoreCache
 
 
 def scored(series: Series, peer: Peer) -> Float64:
@@ -79,12 +79,12 @@ def compare(
     ours: Callable[[Forecaster], list[Float64]],
     peers: Mapping[str, Callable[[Played], Float64]],
     evaluate: Callable[[Sequence[Played], Sequence[Float64]], Figures],
-    asked: Asked,
+    selection: Selection,
 ) -> dict[str, Figures]:
     """Figures of both profiles of this detector and of its peers on the same series or machines."""
     found = {}
     for name in (*OURS, *peers):
-        if asked.only and name not in asked.only:
+        if selection.only and name not in selection.only:
             continue
         if name in OURS:
             began = time.perf_counter()
@@ -92,7 +92,8 @@ def compare(
             seconds = time.perf_counter() - began
         else:
             keys = [(name, f"{place}-{one.name}") for place, one in enumerate(played)]
-            parts = [asked.kept.scored(key, partial(peers[name], one)) for key, one in zip(keys, played, strict=True)]
+            score, pairs = selection.cache.scored, zip(keys, played, strict=True)
+            parts = [score(key, partial(peers[name], one)) for key, one in pairs]
             scores, seconds = [part.scores for part in parts], sum(part.seconds for part in parts)
         found[name] = evaluate(played, scores) | {"seconds": seconds}
         print(f"  {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -102,7 +103,7 @@ def compare(
 def on_collection(
     collection: Sequence[Series],
     evaluate: Callable[[Sequence[Series], Sequence[Float64]], Figures],
-    asked: Asked,
+    selection: Selection,
 ) -> dict[str, Figures]:
     """Figures of every detector on labelled series."""
 
@@ -110,23 +111,23 @@ def on_collection(
         return [trace.anomaly_score for trace in play_collection(collection, forecaster)]
 
     peers = {name: partial(scored, peer=peer) for name, peer in PEERS.items()}
-    return compare(collection, ours, peers, evaluate, asked)
+    return compare(collection, ours, peers, evaluate, selection)
 
 
-def on_machines(machines: Sequence[Machine], asked: Asked) -> dict[str, Figures]:
+def on_machines(machines: Sequence[Machine], selection: Selection) -> dict[str, Figures]:
     """Figures of every detector on machines."""
-    return compare(machines, partial(play_groups, machines), MACHINE_PEERS, server.evaluate, asked)
+    return compare(machines, partial(play_groups, machines), MACHINE_PEERS, server.evaluate, selection)
 
 
-def run(name: str, data: Path, asked: Asked) -> dict[str, Figures]:
+def run(name: str, data: Path, selection: Selection) -> dict[str, Figures]:
     """Detector -> figures, on one benchmark."""
     if name in MACHINES:
         machines = load_machines(data / "server-metrics")
-        return on_machines([machine for machine in machines if machine.name.startswith(MACHINES[name])], asked)
+        return on_machines([machine for machine in machines if machine.name.startswith(MACHINES[name])], selection)
     if name == "synthetic":
-        return on_collection(synthetic.suite(SYNTHETIC_SEED), on_synthetic, asked)
+        return on_collection(synthetic.suite(SYNTHETIC_SEED), on_synthetic, selection)
     evaluate = nab.evaluate if name == "nab" else daily.evaluate
-    return on_collection(load_collection(data / name), evaluate, asked)
+    return on_collection(load_collection(data / name), evaluate, selection)
 
 
 def detectors(name: str) -> list[str]:
@@ -166,8 +167,8 @@ def main() -> int:
     if wrong := complaint(names, args.only):
         parser.error(wrong)
     for name in names:
-        kept = Kept(args.json.with_suffix(".scores") / name if args.json else None)
-        found = run(name, args.data, Asked(args.only, kept))
+        cache = ScoreCache(args.json.with_suffix(".scores") / name if args.json else None)
+        found = run(name, args.data, Selection(args.only, cache))
         if args.json and args.json.exists():
             report = json.loads(args.json.read_text())
         report.setdefault(name, {}).update(found)

@@ -89,7 +89,7 @@ def demo(
             on_rounds=board.observe_rounds,
             on_records=board.observe_records,
         )
-        worker = build(config, stack, source, (AlertOutlet("demo", _Nowhere(), board.encode),))
+        worker = build(config, stack, source, (AlertOutlet("demo", _NullSink(), board.encode),))
         say(f"{STREAMS} simulated streams and this machine's own; metrics at {url}")
         view = View(board, url, deadline, clock, lambda: console.width)
         shown = Live(get_renderable=view.__rich__, console=console, refresh_per_second=4, transient=True)
@@ -147,7 +147,7 @@ def _closing(summary: DemoSummary) -> str:
     return f"faults {summary.faults}, caught {summary.caught}{after}; false alerts {summary.false_alerts}"
 
 
-class _Nowhere:
+class _NullSink:
     """Drops alerts: the scoreboard saw them when they were encoded."""
 
     def send(self, message: Message) -> None: ...

@@ -85,9 +85,9 @@ class View:
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
         columns = {"value": VALUE, "expected": BAND, "score": SCORE, "lately": SPARK_ROUNDS}
         for name, least in (("lately", NAME_LEAST), ("expected", NAME_SHORTEST)):
-            if self._left(columns) < least:
+            if self._width_left(columns) < least:
                 del columns[name]
-        table.add_column("firing", no_wrap=True, width=max(self._left(columns), 1))
+        table.add_column("firing", no_wrap=True, width=max(self._width_left(columns), 1))
         for name, size in columns.items():
             table.add_column(name, justify="left" if name == "lately" else "right", no_wrap=True, width=size)
         for alert in alerts[:MOST_ALERTS]:
@@ -103,7 +103,7 @@ class View:
             table.add_row(Text(f"and {len(alerts) - MOST_ALERTS} more", "dim"))
         return table
 
-    def _left(self, columns: Mapping[str, int]) -> int:
+    def _width_left(self, columns: Mapping[str, int]) -> int:
         """What these columns leave of the terminal's width for the name of a stream."""
         return self._width() - GAP * (len(columns) + 1) - sum(columns.values())
 

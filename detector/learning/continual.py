@@ -98,7 +98,7 @@ class Learning:
             self._choose_at = now + CHOOSE_SECONDS
             self.buffer.choose(self._active(partitions))
         self._metrics.buffer.set(int(self.buffer.length_S.sum()))
-        self._metrics.learnt.set(sum(bool(self.versions.now(partition)) for partition in partitions))
+        self._metrics.learnt.set(sum(bool(self.versions.current(partition)) for partition in partitions))
         try:
             if self._round is None:
                 self._begin(now, partitions)
@@ -200,7 +200,7 @@ class Learning:
         self._metrics.weights.info({"sha256": weights.sha256})
         if not self._keeps_state:
             for partition in partitions:
-                self.versions.use(partition, self.versions.coming(partition))
+                self.versions.use(partition, self.versions.upcoming(partition))
 
     def _give_up(self) -> None:
         if self._round is not None:

@@ -50,8 +50,8 @@ class Versions:
         self._model(weights)
         self._proposed = weights
 
-    def coming(self, partition: Partition) -> Chain:
-        chain = self.now(partition)
+    def upcoming(self, partition: Partition) -> Chain:
+        chain = self.current(partition)
         if self._proposed is None or self._proposed.sha256 == self.name(partition):
             return chain
         names = [weights.sha256 for weights in chain]
@@ -61,12 +61,12 @@ class Versions:
             return chain[names.index(self._proposed.sha256) :]
         return (self._proposed, *chain)[:KEPT]
 
-    def now(self, partition: Partition) -> Chain:
+    def current(self, partition: Partition) -> Chain:
         return self._chains.get(partition, ())
 
     def name(self, partition: Partition) -> str:
         """SHA-256 of the weights that the partition's streams are forecast with."""
-        chain = self.now(partition)
+        chain = self.current(partition)
         return chain[0].sha256 if chain else self.base.sha256
 
     def use(self, partition: Partition, weights: Chain) -> None:
@@ -84,7 +84,7 @@ class Versions:
 
     def rivals(self, partitions: Iterable[Partition]) -> dict[str, LearntWeights]:
         """SHA-256 -> weights that these partitions are, were or could again be forecast with."""
-        known = {weights.sha256: weights for one in partitions for weights in self.now(one)}
+        known = {weights.sha256: weights for one in partitions for weights in self.current(one)}
         return {self.base.sha256: LearntWeights(self.base.sha256, tensors_of(self.base.backbone)), **known}
 
     def _model(self, weights: LearntWeights) -> Model:

@@ -138,7 +138,7 @@ class Forecaster:
         code = choose(bank, state["forecaster"].take(rows))
         state["bank"][:, Slot.GATE][rows] = gate
         state["forecaster"][rows] = code
-        _stand_back(gate, bank, code)
+        _apply_fallback(gate, bank, code)
         state["forecast"][:, 0][rows] = state["bank_clock"][:, Clock.ORIGIN][rows] + gate
         state["forecast"][:, 1][rows] = scale
 
@@ -155,7 +155,7 @@ class Forecaster:
         return weights, raw_OB[EXPERTS], span * np.tanh(raw_OB[EXPERTS + 1] / span)
 
 
-def _stand_back(gate: Float32, bank: Float32, code_B: npt.NDArray[np.uint8]) -> None:
+def _apply_fallback(gate: Float32, bank: Float32, code_B: npt.NDArray[np.uint8]) -> None:
     """Replace the network's forecast with a naive one where the code says so."""
     experts = bank[Slot.EXPERTS]
     for name, expert in (("last_value", LAST_VALUE), ("running_mean", RUNNING_MEAN)):

@@ -70,11 +70,11 @@ class WeightsInUse(Protocol):
     An empty tuple stands for the weights that the worker was configured with.
     """
 
-    def coming(self, partition: Partition) -> tuple[LearntWeights, ...]:
+    def upcoming(self, partition: Partition) -> tuple[LearntWeights, ...]:
         """The weights for the next snapshot to name; they are used from its offset on."""
         ...
 
-    def now(self, partition: Partition) -> tuple[LearntWeights, ...]:
+    def current(self, partition: Partition) -> tuple[LearntWeights, ...]:
         """The weights in use."""
         ...
 

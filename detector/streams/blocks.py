@@ -99,17 +99,17 @@ class BlockTable:
         Costs next to nothing: a block is copied only when it is taken, or when a sample is about to change it.
         """
         blocks = np.array(self._partition(partition).blocks, dtype=np.int64)
-        return [int(number) for number in self._copies.promise(blocks)]
+        return [int(number) for number in self._copies.capture(blocks)]
 
     def take(self, partition: Partition, number: int) -> BlockState:
-        """A promised block as it was at the cut."""
+        """A captured block as it was at the cut."""
         return self._copies.take(self._partitions[partition].blocks[number])
 
-    def uncut(self, partition: Partition, numbers: Collection[int]) -> None:
+    def cancel_cut(self, partition: Partition, numbers: Collection[int]) -> None:
         """Return blocks of a cut that did not become durable; the next cut includes them again."""
         owned = self._partitions.get(partition)
         for block in (owned.blocks[number] for number in numbers) if owned else ():
-            self._copies.put_back(block)
+            self._copies.mark_changed(block)
 
     def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
         """Take over a new partition: its blocks in order of their numbers, without gaps. They count as unchanged."""
@@ -147,7 +147,7 @@ class BlockTable:
         return rows
 
     def _touch(self, rows: Rows) -> None:
-        """Announce that these rows are about to change: copies blocks promised to a cut."""
+        """Announce that these rows are about to change: copies blocks captured by a cut."""
         self._copies.touch(rows // BLOCK_ROWS)
 
     def _copy(self, block: int) -> BlockState:

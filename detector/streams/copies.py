@@ -18,50 +18,50 @@ class BlockCopies:
         """`copy` copies a block as it is now."""
         self._copy = copy
         self._changed: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
-        self._promised: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self._captured: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._early: dict[int, BlockState] = {}
-        """Promised blocks that were copied early because a sample was about to change them."""
+        """Captured blocks that were copied early because a sample was about to change them."""
 
     def grow(self, blocks: int) -> None:
         """Add this many blocks."""
         nothing = np.zeros(blocks, dtype=np.bool_)
         self._changed = np.concatenate((self._changed, nothing))
-        self._promised = np.concatenate((self._promised, nothing))
+        self._captured = np.concatenate((self._captured, nothing))
 
     def touch(self, blocks: Int64) -> None:
         """Announce that these blocks, possibly with repeats, are about to change."""
         self._changed[blocks] = True
-        due = self._promised[blocks]
+        due = self._captured[blocks]
         if due.any():
             for block in np.unique(blocks[due]).tolist():
                 self._early[block] = self._copy(block)
-            self._promised[blocks] = False
+            self._captured[blocks] = False
 
     def touch_one(self, block: int) -> None:
         """`touch` for one block."""
         self._changed[block] = True
-        if self._promised[block]:
+        if self._captured[block]:
             self._early[block] = self._copy(block)
-            self._promised[block] = False
+            self._captured[block] = False
 
-    def promise(self, blocks: Int64) -> Int64:
+    def capture(self, blocks: Int64) -> Int64:
         """Positions in `blocks` of those that changed; `take` will return each as it is now."""
         positions = np.flatnonzero(self._changed[blocks])
-        self._promised[blocks[positions]] = True
+        self._captured[blocks[positions]] = True
         self._changed[blocks[positions]] = False
         return positions
 
     def take(self, block: int) -> BlockState:
-        """A promised block as it was at the promise."""
-        self._promised[block] = False
+        """A captured block as it was when captured."""
+        self._captured[block] = False
         return self._early.pop(block, None) or self._copy(block)
 
-    def put_back(self, block: int) -> None:
-        """Count a promised block that did not become durable as changed again."""
-        self._changed[block], self._promised[block] = True, False
+    def mark_changed(self, block: int) -> None:
+        """Count a captured block that did not become durable as changed again."""
+        self._changed[block], self._captured[block] = True, False
         self._early.pop(block, None)
 
     def forget(self, block: int) -> None:
         """Drop all notes about a block that no partition owns any more."""
-        self._changed[block] = self._promised[block] = False
+        self._changed[block] = self._captured[block] = False
         self._early.pop(block, None)

@@ -73,7 +73,7 @@ class GroupedTable(BlockTable):
         return np.concatenate((leaving, childless))
 
     def drop(self, partition: Partition) -> None:
-        self.splits.went(self._keys_of(self.stream_rows(partition)))
+        self.splits.remove(self._keys_of(self.stream_rows(partition)))
         super().drop(partition)
 
     def restore(self, partition: Partition, event_time: EventTime, blocks: Iterable[BlockState]) -> None:
@@ -93,8 +93,8 @@ class GroupedTable(BlockTable):
         owned = self._partition(partition)
         self._touch(rows)
         gone = self._keys_of(self._only_streams(rows))
-        owned.went(gone)
-        self.splits.went(gone)
+        owned.remove(gone)
+        self.splits.remove(gone)
         reset(self._own_fields, self.columns, rows)
         owned.row_of[self._handles[rows]] = NO_ROW
         self._handles[rows] = NO_ROW
@@ -105,8 +105,8 @@ class GroupedTable(BlockTable):
         owned.membership = None
 
     def _came(self, owned: PartitionStreams, keys: Sequence[SeriesKey]) -> None:
-        owned.came(keys)
-        self.splits.came(keys)
+        owned.add(keys)
+        self.splits.add(keys)
 
     def _keys_of(self, rows: Rows) -> list[SeriesKey]:
         return [self.key(row) for row in rows.tolist()]

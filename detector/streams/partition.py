@@ -45,17 +45,17 @@ class PartitionStreams:
         """Heap of free rows' local numbers."""
         self.event_time = EventTime()
         self.membership: Membership | None = None
-        """None if streams came or went since it was last built."""
+        """None if streams were added or removed since it was last built."""
         self.forgotten = False
         """True if streams lost their rows since the last `StreamTable.trim`."""
 
-    def came(self, keys: Iterable[SeriesKey]) -> None:
+    def add(self, keys: Iterable[SeriesKey]) -> None:
         """Count streams that were given a row."""
         for key in keys:
             self.streams += 1
             self.places += places(key)
 
-    def went(self, keys: Iterable[SeriesKey]) -> None:
+    def remove(self, keys: Iterable[SeriesKey]) -> None:
         """Count streams that lost their row."""
         for key in keys:
             self.streams -= 1

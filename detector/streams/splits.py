@@ -24,7 +24,7 @@ class Splits:
         self._streams: dict[SeriesKey, int] = {}
         """Series -> number of its streams, one per partition: a look at every partition would take as many look-ups."""
 
-    def came(self, keys: Iterable[SeriesKey]) -> None:
+    def add(self, keys: Iterable[SeriesKey]) -> None:
         """Note streams that were given a row. Groups, which may be on several partitions, are not noted."""
         for key in keys:
             others = self._streams.get(key, 0)
@@ -33,7 +33,7 @@ class Splits:
                 self.count += 1
                 self.example = key
 
-    def went(self, keys: Iterable[SeriesKey]) -> None:
+    def remove(self, keys: Iterable[SeriesKey]) -> None:
         """Note streams that lost their row."""
         for key in keys:
             left = self._streams.pop(key) - 1

@@ -30,13 +30,13 @@ class Housekeeping:
         self._due_at = clock.monotonic()
 
     def turn(self, assigned: frozenset[Partition]) -> None:
-        """Look, if it is due."""
+        """Report, if it is due."""
         now = self._clock.monotonic()
         if now >= self._due_at:
-            self.look(assigned)
+            self.report(assigned)
             self._due_at = now + INTERVAL_SECONDS
 
-    def look(self, assigned: frozenset[Partition]) -> None:
+    def report(self, assigned: frozenset[Partition]) -> None:
         """Report the lag, the streams, the chosen streams' metrics, and series split over partitions."""
         metrics, table = self._telemetry.metrics, self._pipeline.table
         metrics.source.observe_lag(self._source.lag())

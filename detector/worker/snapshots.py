@@ -112,7 +112,7 @@ class Snapshots:
         if restored.blocks or event_time != EventTime():
             self.table.restore(partition, event_time, restored.blocks)
         if not restored.generations:  # none of these blocks is stored
-            self.table.uncut(partition, range(len(restored.blocks)))
+            self.table.cancel_cut(partition, range(len(restored.blocks)))
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
         elif restored.weights:
@@ -152,7 +152,7 @@ class Snapshots:
         if durable.repeated_to is None or offset < durable.repeated_to:
             return False
         moved = durable.generations[-1].offset != offset
-        return moved and self.weights.coming(partition) != self.weights.now(partition)
+        return moved and self.weights.upcoming(partition) != self.weights.current(partition)
 
     @contextmanager
     def cut(
@@ -170,7 +170,7 @@ class Snapshots:
         finally:
             for cut in cuts:
                 if not cut.durable:
-                    self.table.uncut(cut.partition, cut.numbers)
+                    self.table.cancel_cut(cut.partition, cut.numbers)
                     durable = self._durable[cut.partition]
                     durable.garbage |= unreferenced(cut.written, durable.generations)
 
@@ -191,7 +191,7 @@ class Snapshots:
             cut = Cut(partition, offset, lineage, event_time, numbers, names, manifest)
             cut.swaps = swap and self._swaps(partition, offset)
             if self.weights is not None:
-                cut.weights = self.weights.coming(partition) if cut.swaps else self.weights.now(partition)
+                cut.weights = self.weights.upcoming(partition) if cut.swaps else self.weights.current(partition)
             cuts.append(cut)
         return cuts
 

@@ -102,7 +102,7 @@ class Worker:
         if not self._again:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
-        self._housekeeping.look(self._assigned)
+        self._housekeeping.report(self._assigned)
         offsets = {f"{topic}-{number}": offset for (topic, number), offset in sorted(self.positions.items())}
         self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.detection.machine_files import Machine
 from benchmarks.peers import machine, stream
-from benchmarks.peers.__main__ import Asked, compare, complaint, on_synthetic
-from benchmarks.peers.kept import Kept
+from benchmarks.peers.__main__ import Selection, compare, complaint, on_synthetic
+from benchmarks.peers.cache import ScoreCache
 from detector.backtest.series import Series
 
 WITHOUT_PACKAGES = [
@@ -49,13 +49,13 @@ def test_scores_are_computed_once(tmp_path):
         computed.append(1)
         return np.arange(3.0)
 
-    kept = Kept(tmp_path)
-    first, again = (kept.scored(("rrcf", "0-a/b.csv"), scores) for _ in range(2))
+    cache = ScoreCache(tmp_path)
+    first, again = (cache.scored(("rrcf", "0-a/b.csv"), scores) for _ in range(2))
     assert computed == [1]
     assert first.scores.tolist() == again.scores.tolist() == [0.0, 1.0, 2.0]
     assert first.seconds == again.seconds
-    kept.scored(("rrcf", "1-a/b.csv"), scores)
-    Kept(None).scored(("rrcf", "0-a/b.csv"), scores)
+    cache.scored(("rrcf", "1-a/b.csv"), scores)
+    ScoreCache(None).scored(("rrcf", "0-a/b.csv"), scores)
     assert len(computed) == 3
 
 
@@ -91,7 +91,8 @@ def test_both_profiles_of_the_detector_have_a_row():
     def evaluate(_, scores):
         return {"first score": float(scores[0][0])}
 
-    found = compare([one], lambda forecaster: [np.full(3, forecaster.compact)], {}, evaluate, Asked([], Kept(None)))
+    selection = Selection([], ScoreCache(None))
+    found = compare([one], lambda forecaster: [np.full(3, forecaster.compact)], {}, evaluate, selection)
     assert [figures["first score"] for figures in found.values()] == [0.0, 1.0]
 
 

@@ -11,7 +11,7 @@ def restarted(before: Pipeline, after: Pipeline, partition: Partition) -> Pipeli
     """`after`, an empty pipeline of another process, with what `before` knew of the partition."""
     table, fields = before.table, before.table.fields
     table.cut(partition)
-    table.uncut(partition, range(table.blocks_of(partition)))
+    table.cancel_cut(partition, range(table.blocks_of(partition)))
     blobs = [encode_block(table.take(partition, n), fields, partition, 1, {}) for n in table.cut(partition)]
     blocks = [decode_block(blob, fields, partition, n, {}) for n, blob in enumerate(blobs)]
     after.table.restore(partition, table.event_time(partition), blocks)

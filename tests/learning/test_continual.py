@@ -99,7 +99,7 @@ def test_a_candidate_takes_over_with_a_snapshot_and_a_restart_goes_on_with_it() 
     life, learning = learning_life(here, start)
     live(life, 17)
     assert rounds(life, "accepted") == 1
-    (weights,) = learning.versions.now(PARTITION)
+    (weights,) = learning.versions.current(PARTITION)
     assert weights.sha256 != BASE.sha256
     assert start.started[0].request.running == [BASE.sha256] * 10
     assert "learning: accepted" in life.log.getvalue()
@@ -107,7 +107,7 @@ def test_a_candidate_takes_over_with_a_snapshot_and_a_restart_goes_on_with_it() 
     again, learnt = learning_life(here, Starter())
     again.source.sizes = lambda: 0
     again.turns(1)
-    assert learnt.versions.now(PARTITION) == (weights,)
+    assert learnt.versions.current(PARTITION) == (weights,)
     assert weights.sha256[:12] in again.pipeline.model_of(PARTITION).name
 
 
@@ -127,7 +127,7 @@ def test_a_rejected_candidate_changes_nothing_and_the_next_round_waits_for_as_mu
     life.source.sizes = lambda: 0
     life.turns(40)
     assert len(start.started) == before + 1
-    assert learning.versions.now(PARTITION) == ()
+    assert learning.versions.current(PARTITION) == ()
     assert life.pipeline.models == {}
 
 
@@ -135,11 +135,11 @@ def test_the_weights_of_before_come_back() -> None:
     start = Starter()
     life, learning = learning_life(world(), start)
     live(life, 16)
-    assert learning.versions.now(PARTITION) != ()
+    assert learning.versions.current(PARTITION) != ()
     start.chosen = "base"
     life.turns(12)
     assert rounds(life, "reverted") == 1
-    assert learning.versions.now(PARTITION) == ()
+    assert learning.versions.current(PARTITION) == ()
 
 
 @pytest.mark.parametrize("what", ["status", "start", "answer", "weights"])
@@ -161,7 +161,7 @@ def test_a_round_that_fails_is_counted_and_said_and_changes_nothing(what: str) -
     live(life, 19)
     assert rounds(life, "failed") == 1
     assert "keeping the weights in use" in life.log.getvalue()
-    assert learning.versions.now(PARTITION) == ()
+    assert learning.versions.current(PARTITION) == ()
     if what == "status":
         assert "out of paper" in life.log.getvalue()
         assert start.started[0].killed
@@ -173,7 +173,7 @@ def test_weights_that_went_with_their_partition_meanwhile_are_not_taken() -> Non
     life, learning = learning_life(world(), start)
     live(life, 16)
     assert rounds(life, "rejected") == 1
-    assert learning.versions.now(PARTITION) == ()
+    assert learning.versions.current(PARTITION) == ()
 
 
 def test_a_full_disk_fails_the_round_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_without_a_store_weights_take_over_at_once() -> None:
     life, learning = learning_life(world(), Starter(), keeps_state=False)
     life.worker.checkpoints.snapshots = None
     live(life, 16)
-    assert len(learning.versions.now(PARTITION)) == 1
+    assert len(learning.versions.current(PARTITION)) == 1
 
 
 def test_a_partition_that_goes_takes_its_samples_and_weights_along() -> None:
@@ -220,7 +220,7 @@ def test_a_partition_that_goes_takes_its_samples_and_weights_along() -> None:
     life.source.pending_changes = [AssignmentChanges(lost=frozenset({PARTITION}))]
     life.source.resumed.discard(PARTITION)
     life.turns(1)
-    assert learning.versions.now(PARTITION) == ()
+    assert learning.versions.current(PARTITION) == ()
     assert life.pipeline.models == {}
     assert not learning.buffer.taken_S.any()
 

@@ -58,8 +58,8 @@ def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() 
     life.turns(1)
     life.clock.advance(CHOOSE_SECONDS)
     life.turns(12)
-    until(life, lambda: versions.now(PARTITION) != ())
-    swapped_at, chain = life.worker.positions[PARTITION], versions.now(PARTITION)
+    until(life, lambda: versions.current(PARTITION) != ())
+    swapped_at, chain = life.worker.positions[PARTITION], versions.current(PARTITION)
     assert rounds(life, "accepted") == 1
     life.worker.checkpoints.interval_seconds = 1e9  # nothing after the swap is stored
     life.source.sizes = lambda: 100
@@ -71,7 +71,7 @@ def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() 
     heir, inherited = worker(world, base, RATE)
     heir.source.sizes = lambda: 0
     heir.turns(1)
-    assert inherited.now(PARTITION) == chain
+    assert inherited.current(PARTITION) == chain
     heir.source.sizes = lambda: 1_000
     heir.worker.run()
     assert heir.worker.learning is not None
@@ -96,7 +96,7 @@ def test_what_is_no_better_is_not_taken() -> None:
     life.clock.advance(CHOOSE_SECONDS)
     life.turns(12)
     until(life, lambda: bool(rounds(life, "rejected")))
-    assert versions.now(PARTITION) == ()
+    assert versions.current(PARTITION) == ()
     counted = life.metrics.registry.get_sample_value("detector_learning_cpu_seconds_total")
     assert counted is not None
     assert 0.1 < counted <= children_seconds() - before
@@ -115,4 +115,4 @@ def test_a_process_that_is_killed_is_a_failed_round() -> None:
     learning._round.process.kill()
     until(life, lambda: bool(rounds(life, "failed")))
     assert "status -9" in life.log.getvalue()
-    assert versions.now(PARTITION) == ()
+    assert versions.current(PARTITION) == ()

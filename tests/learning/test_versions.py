@@ -33,13 +33,13 @@ def test_a_version_takes_over_partition_by_partition_and_the_one_before_is_kept(
     one, two, three = changed(0.1), changed(0.2), changed(0.3)
     for weights in (one, two):
         these.propose(weights)
-        these.use(A, these.coming(A))
-    assert [weights.sha256 for weights in these.now(A)] == [two.sha256, one.sha256]
-    assert these.now(B) == ()
+        these.use(A, these.upcoming(A))
+    assert [weights.sha256 for weights in these.current(A)] == [two.sha256, one.sha256]
+    assert these.current(B) == ()
     assert these.pipeline.model_of(A).name != these.pipeline.model_of(B).name == these.pipeline.model
     these.propose(three)
-    assert these.coming(A) == (three, two)
-    assert these.coming(B) == (three,)
+    assert these.upcoming(A) == (three, two)
+    assert these.upcoming(B) == (three,)
 
 
 def test_going_back_drops_what_came_after_and_the_configured_weights_are_always_there() -> None:
@@ -47,9 +47,9 @@ def test_going_back_drops_what_came_after_and_the_configured_weights_are_always_
     one, two = changed(0.1), changed(0.2)
     these.use(A, (two, one))
     these.propose(one)
-    assert these.coming(A) == (one,)
+    assert these.upcoming(A) == (one,)
     these.propose(these.rivals([A])[these.base.sha256])
-    assert these.coming(A) == ()
+    assert these.upcoming(A) == ()
     these.use(A, ())
     assert these.pipeline.model_of(A).forecaster is these.pipeline.forecaster
     assert these.rivals([A]).keys() == {these.base.sha256}
@@ -59,7 +59,7 @@ def test_kernels_that_nobody_uses_are_let_go() -> None:
     these = versions()
     for by in (0.1, 0.2, 0.3):
         these.propose(changed(by))
-        these.use(A, these.coming(A))
+        these.use(A, these.upcoming(A))
     assert len(these._models) == 1
     these.use(A, ())
     these.forget(A)
@@ -98,4 +98,4 @@ def test_weights_that_do_not_fit_are_refused(what: str) -> None:
     these = versions()
     with pytest.raises(ModelError, match="learned weights"):
         these.propose(learnt(tensors))
-    assert these.coming(A) == ()
+    assert these.upcoming(A) == ()

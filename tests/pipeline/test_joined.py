@@ -120,7 +120,7 @@ def batch_of(pipeline: Pipeline, partition: Partition, log: Log, first: int, end
 def state_of(pipeline: Pipeline, partition: Partition) -> tuple[object, ...]:
     table, fields = pipeline.table, pipeline.table.fields
     table.cut(partition)
-    table.uncut(partition, range(table.blocks_of(partition)))
+    table.cancel_cut(partition, range(table.blocks_of(partition)))
     blocks = [encode_block(table.take(partition, number), fields, partition, 1, {}) for number in table.cut(partition)]
     return table.event_time(partition), blocks
 

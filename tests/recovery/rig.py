@@ -170,7 +170,7 @@ class Life:
         """Every block as bytes, and where in the log and in event time it is."""
         table, found = self.pipeline.table, {}
         for partition, offset in sorted(self.worker.positions.items()):
-            table.uncut(partition, range(table.blocks_of(partition)))
+            table.cancel_cut(partition, range(table.blocks_of(partition)))
             blocks = [table.take(partition, number) for number in table.cut(partition)]
             blobs = [encode_block(block, table.fields, partition, offset, FINGERPRINT) for block in blocks]
             found[partition] = [str((offset, table.event_time(partition))).encode(), *blobs]

@@ -51,13 +51,13 @@ class Weights:
         self.proposed: LearntWeights | None = None
         self.chains: dict[Partition, tuple[LearntWeights, ...]] = {}
 
-    def coming(self, partition: Partition) -> tuple[LearntWeights, ...]:
-        chain = self.now(partition)
+    def upcoming(self, partition: Partition) -> tuple[LearntWeights, ...]:
+        chain = self.current(partition)
         if self.proposed is None or self.proposed in chain[:1]:
             return chain
         return (self.proposed, *chain)[:2]
 
-    def now(self, partition: Partition) -> tuple[LearntWeights, ...]:
+    def current(self, partition: Partition) -> tuple[LearntWeights, ...]:
         return self.chains.get(partition, ())
 
     def use(self, partition: Partition, weights: tuple[LearntWeights, ...]) -> None:

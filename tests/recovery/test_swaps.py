@@ -94,12 +94,12 @@ def test_g4_weights_are_swapped_only_while_the_group_says_that_the_partition_is_
     zombie.source.commit = refuse  # type: ignore[method-assign]
     weights.proposed = version(1)
     zombie.turns(2)
-    assert weights.now(PARTITION) == ()
+    assert weights.current(PARTITION) == ()
     assert not any(name == weights_name(version(1).sha256) for name in _named(world))
 
     zombie.source.commit = commits  # type: ignore[method-assign]
     zombie.turns(2)
-    assert weights.now(PARTITION) == (version(1),)
+    assert weights.current(PARTITION) == (version(1),)
 
 
 def test_g1_an_heir_swaps_no_weights_among_records_that_a_killed_worker_may_have_told_of() -> None:
@@ -117,10 +117,10 @@ def test_g1_an_heir_swaps_no_weights_among_records_that_a_killed_worker_may_have
     for reached in (200, 300):
         heir.turns(1)
         heir.checkpoint()
-        assert (heir.worker.positions[PARTITION], weights.now(PARTITION)) == (reached, ())
+        assert (heir.worker.positions[PARTITION], weights.current(PARTITION)) == (reached, ())
     heir.turns(1)
     heir.checkpoint()
-    assert weights.now(PARTITION) == (version(2),), "the first one read as far as 400"
+    assert weights.current(PARTITION) == (version(2),), "the first one read as far as 400"
 
 
 def test_weights_that_no_kept_snapshot_needs_are_deleted_and_those_that_come_back_stay() -> None:

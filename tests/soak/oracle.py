@@ -219,7 +219,7 @@ def _partition_differences(config: Config, truth: Truth, partition: Partition, e
     event_time = table.event_time(partition)
     if (kept.manifest.watermark, *msgspec.structs.astuple(kept.manifest.votes)) != event_time:
         differences.append(f"{where}: watermark {kept.manifest.watermark}, {kept.manifest.votes}, not {event_time}")
-    table.uncut(partition, range(table.blocks_of(partition)))
+    table.cancel_cut(partition, range(table.blocks_of(partition)))
     expected = [table.take(partition, number) for number in table.cut(partition)]
     if len(kept.blocks) != len(expected):
         return [*differences, f"{where}: {len(kept.blocks)} blocks, not {len(expected)}"]

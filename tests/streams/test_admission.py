@@ -130,7 +130,7 @@ def test_g10_g8_groups_take_no_stream_s_place_however_the_samples_are_cut(names:
     assert evicted[0] == evicted[1]
     twin = table_of(32, evict=50.0, group_by=("host",))
     grouped.cut(A)
-    grouped.uncut(A, range(grouped.blocks_of(A)))
+    grouped.cancel_cut(A, range(grouped.blocks_of(A)))
     twin.restore(A, grouped.event_time(A), [grouped.take(A, number) for number in grouped.cut(A)])
     assert twin.streams == grouped.streams
     grouped.release(A, grouped.occupied(A))

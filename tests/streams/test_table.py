@@ -142,7 +142,7 @@ def test_only_blocks_that_changed_are_cut_and_what_was_not_written_is_cut_again(
     assert table.cut(A) == []
     admit(table, A, ["a300"])
     assert table.cut(A) == [1]
-    table.uncut(A, [1])
+    table.cancel_cut(A, [1])
     assert table.cut(A) == [1]
     table.drop(A)
     assert table.cut(A) == []

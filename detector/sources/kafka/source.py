@@ -225,7 +225,7 @@ class KafkaSource:
         cluster = self._consumer._cluster
         age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
         require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
-        self._topics.look()
+        self._topics.check()
         if standing:
             asked = [TopicPartition(*partition) for partition in standing]
             ends = self._offsets.bounds(asked, "latest", min(self._timeout_ms, _LOOK_TIMEOUT_MS))

@@ -42,7 +42,7 @@ class Topics:
             if not found:
                 raise TopicMissing(without(topic, self._kafka, self._section))
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check what was last heard of the topics. Raises TopicMissing, retriable until the limit: it may be recreated.
 
         The library reports nothing: to it, a missing topic is one without partitions, all of them assigned.

@@ -22,23 +22,23 @@ class Known:
         consumer: Any = SimpleNamespace(_cluster=SimpleNamespace(partitions_for_topic=self.partitions.get))
         self.topics = Topics(consumer, Kafka(), KafkaSource(topics=list(topics)), 100.0, self.clock.monotonic)
 
-    def look(self) -> None:
+    def check(self) -> None:
         self.clock.advance(10.0)
-        self.topics.look()
+        self.topics.check()
 
 
 def test_g5_a_topic_that_is_gone_is_reported_and_then_fatal() -> None:
     known = Known("metrics", "more")
-    known.look()
+    known.check()
     del known.partitions["more"]
     for seconds in range(0, 100, 10):
         with pytest.raises(
             TopicMissing, match=rf"more does not exist at .*; create it .* gone for {seconds} s"
         ) as caught:
-            known.look()
+            known.check()
         assert caught.value.retriable
     with pytest.raises(TopicMissing, match=r"watchdog\.partition_seconds \(100\)") as caught:
-        known.look()
+        known.check()
     assert not caught.value.retriable
 
 
@@ -48,9 +48,9 @@ def test_a_topic_that_was_created_anew_in_time_is_no_error() -> None:
         partitions = known.partitions.pop("metrics")
         for _ in range(9):
             with pytest.raises(TopicMissing):
-                known.look()
+                known.check()
         known.partitions["metrics"] = partitions
-        known.look()
+        known.check()
 
 
 def test_an_internal_topic_that_is_gone_is_told_under_its_own_key() -> None:

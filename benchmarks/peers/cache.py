@@ -21,7 +21,7 @@ class Scored(NamedTuple):
     seconds: float
 
 
-class Kept:
+class ScoreCache:
     """A folder of scores; with None nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:
