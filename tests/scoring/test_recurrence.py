@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from detector.scoring import Scorer
 from detector.scoring.recurrence import ASKED, FIRST_SECONDS, HALF_TRUST_SECONDS, OUTAGE, Recurrence
 from tests.scoring.test_scorer import Array, noise, play
 
@@ -19,38 +18,46 @@ def spikes(days: int, count: int, starts: list[int]) -> Array:
     return values
 
 
-def said_of(values: Array, scorer: Scorer | None = None) -> Array:
-    """[T, B] anomaly scores against the level as the forecast."""
-    return play(values, scorer=scorer, loc=np.full(values.shape, LEVEL))[0]["anomaly_score"]
+BEGINNINGS = {
+    "thrice on a day": [3 * DAY + hour * 60 for hour in (2, 9, 16)],
+    "twice": [3 * DAY, 3 * DAY + 400],
+    "day after day": [day * DAY + 600 for day in range(2, 8)],
+    "all day": list(range(3 * DAY, 4 * DAY, 120)),
+}
+"""When spikes begin on the streams of each kind."""
 
 
-def test_the_same_spike_thrice_on_one_day_is_three_alarms() -> None:
-    starts = [3 * DAY + hour * 60 for hour in (2, 9, 16)]
-    scores = said_of(spikes(4, 12, starts))
-    for start in starts:
-        assert (scores[start : start + 3] > 1.0).any(axis=0).all(), start
-    quiet = scores[2 * DAY : 3 * DAY] > 1.0
+@pytest.fixture(scope="module")
+def scores() -> dict[str, Array]:
+    """[T, B] anomaly scores of the streams of each kind, against the level as the forecast."""
+    values = np.hstack([spikes(8, 12, starts) for starts in BEGINNINGS.values()])
+    said = play(values, loc=np.full(values.shape, LEVEL))[0]["anomaly_score"]
+    return dict(zip(BEGINNINGS, np.hsplit(said, len(BEGINNINGS)), strict=True))
+
+
+def test_the_same_spike_thrice_on_one_day_is_three_alarms(scores: dict[str, Array]) -> None:
+    thrice = scores["thrice on a day"]
+    for start in BEGINNINGS["thrice on a day"]:
+        assert (thrice[start : start + 3] > 1.0).any(axis=0).all(), start
+    quiet = thrice[2 * DAY : 3 * DAY] > 1.0
     assert quiet.any(axis=0).sum() <= 1
 
 
-def test_a_spike_that_comes_again_ranks_below_the_first() -> None:
-    first, second = 3 * DAY, 3 * DAY + 400
-    scores = said_of(spikes(4, 12, [first, second]))
-    again = scores[second : second + 3].max(axis=0)
+def test_a_spike_that_comes_again_ranks_below_the_first(scores: dict[str, Array]) -> None:
+    first, second = BEGINNINGS["twice"]
+    again = scores["twice"][second : second + 3].max(axis=0)
     assert (again > 1.0).all()
-    assert (again < scores[first : first + 3].max(axis=0)).all()
+    assert (again < scores["twice"][first : first + 3].max(axis=0)).all()
 
 
-def test_what_comes_day_after_day_is_usual() -> None:
-    starts = [day * DAY + 600 for day in range(2, 8)]
-    scores = said_of(spikes(8, 12, starts))
-    assert not (scores[starts[-1] : starts[-1] + 3] > 1.0).any()
+def test_what_comes_day_after_day_is_usual(scores: dict[str, Array]) -> None:
+    last = BEGINNINGS["day after day"][-1]
+    assert not (scores["day after day"][last : last + 3] > 1.0).any()
 
 
-def test_a_stream_that_has_overspent_its_budget_says_no_more_of_what_comes_again() -> None:
-    starts = list(range(3 * DAY, 4 * DAY, 120))
-    scores = said_of(spikes(4, 12, starts))
-    alarms = np.stack([(scores[start : start + 3] > 1.0).any(axis=0) for start in starts])
+def test_a_stream_that_has_overspent_its_budget_says_no_more_of_what_comes_again(scores: dict[str, Array]) -> None:
+    spent = scores["all day"]
+    alarms = np.stack([(spent[start : start + 3] > 1.0).any(axis=0) for start in BEGINNINGS["all day"]])
     assert alarms[:3].all()
     assert alarms[-3:].mean() < 0.1
 
