@@ -3,8 +3,8 @@
 import io
 import json
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -443,18 +443,37 @@ def signs(manager: socket.socket) -> list[bytes]:
     return [one for one in heard if not one.startswith(b"STATUS=")]
 
 
+@contextmanager
+def managed(rig: Rig, folder: Path) -> Iterator[socket.socket]:
+    """The worker's service manager, as systemd would be."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.setblocking(False)
+        environment = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "4000000"}
+        notifier = Notifier(environment, rig.clock.monotonic)
+        rig.worker.telemetry = replace(rig.worker.telemetry, notifier=notifier)
+        yield manager
+
+
 def test_g12_the_service_manager_hears_of_progress_only(tmp_path: Path) -> None:
     source = ListSource([[records(0, quiet(5))], TopicMissing("gone")], frozenset({PARTITION}))
     rig = Rig(source)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.setblocking(False)
-        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "4000000"}
-        notifier = Notifier(environment, rig.clock.monotonic)
-        rig.worker.telemetry = replace(rig.worker.telemetry, notifier=notifier)
+    with managed(rig, tmp_path) as manager:
         rig.worker.turn()
         assert sorted(signs(manager)) == [b"READY=1", b"WATCHDOG=1"]
         rig.clock.advance(10.0)
         with pytest.raises(TopicMissing):
             rig.worker.turn()
         assert signs(manager) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_service_manager_hears_of_the_process_s_end_only(tmp_path: Path, again: bool) -> None:
+    """A manager that hears of an end at a reload would kill the process that goes on."""
+    rig = Rig(ListSource([[records(0, quiet(5))]], frozenset({PARTITION})))
+    with managed(rig, tmp_path) as manager:
+        rig.worker.turn()
+        signs(manager)
+        rig.worker.stop(again=again)
+        rig.worker.run()
+        assert (b"STOPPING=1" in signs(manager)) == (not again)
