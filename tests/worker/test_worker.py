@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -190,6 +191,15 @@ def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
     assert rig.value("detector_source_errors_total", reason="broker_unreachable") == 2
 
 
+def test_pauses_grow_while_a_source_is_away_and_are_short_again_once_it_has_answered() -> None:
+    down = BrokerUnreachable("down")
+    polls: list[list[RawBatch] | Exception] = [down, down, down, [records(0, quiet(3))], down, [], down]
+    rig = Rig(ListSource(polls, frozenset({PARTITION})))
+    rig.worker.run()
+    pauses = [float(found) for found in re.findall(r"retry_seconds=([\d.]+)", rig.log.getvalue())]
+    assert pauses == [0.2, 0.4, 0.8, 0.2, 0.2]
+
+
 def test_g12_a_stop_is_heard_while_a_source_is_away() -> None:
     rig = Rig(ListSource([BrokerUnreachable("down")] * 100, frozenset({PARTITION})))
     asleep: list[float] = []
@@ -234,6 +244,20 @@ def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
     assert not rig.worker.telemetry.health.ready
     rig.worker.run()
     assert rig.worker.pipeline.table.streams == 0
+    assert source.commits == []
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_g4_what_was_read_of_a_partition_before_it_went_is_not_processed(back: bool) -> None:
+    """Also if it came back at once: another member may have read on meanwhile."""
+    source = ListSource([[records(0, quiet(5))], [records(5, quiet(5))], []], frozenset({PARTITION}))
+    rig = Rig(source)
+    rig.worker.turn()
+    ours = frozenset({PARTITION})
+    source.pending_changes = [AssignmentChanges(lost=ours, assigned=ours if back else frozenset(), settled=True)]
+    rig.worker.turn()
+    assert rig.worker.pipeline.table.streams == 0
+    rig.worker.run()
     assert source.commits == []
 
 
