@@ -8,7 +8,7 @@ Every package is installed at the version and with the hashes of requirements/*.
 only where --torch says so; that choice is remembered, so that later calls need not repeat it.
 
 What was installed is noted in .venv/installed.json, which is removed before the first change and written after the
-last: an environment without it is half made, and is made anew. One call at a time works on it; others wait.
+last: an environment without it is half made, and is made again. One call at a time works on it; others wait.
 """
 
 import argparse

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.detection import fleet, quiet, server, synthetic
 from benchmarks.detection.components import Forecasts, Persistence, play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, LABEL_FILES, load_collection, load_scores, tell
+from benchmarks.detection.layout import DEFAULT_DATA, LABEL_FILES, load_collection, load_scores, warn
 from benchmarks.detection.machine_files import Machine, kind_of, load_machines
 from benchmarks.detection.machines import play_groups
 from detector.backtest import daily, nab
@@ -54,7 +54,7 @@ def _with_folds(
     """Figures over everything, and mean and standard error of one of them over folds of series that have `events`."""
     figures = evaluate(collection, scores)
     if not figures[events]:
-        tell(f"no labelled {events.rstrip('s')} after the first rows, which do not count, so nothing could be caught")
+        warn(f"no labelled {events.rstrip('s')} after the first rows, which do not count, so nothing could be caught")
         return figures
     folds = [evaluate(collection[fold::FOLDS], scores[fold::FOLDS]) for fold in range(min(FOLDS, len(collection)))]
     parts = [fold[key] for fold in folds if fold[events]]
@@ -151,7 +151,7 @@ def main() -> int:
         try:
             report[name] = RUNNERS[name](args)
         except DetectorError as exc:
-            tell(f"{name}: {exc}")
+            warn(f"{name}: {exc}")
             continue
         print(f"{name} ({time.perf_counter() - started:.0f} s)")
         for figure, value in report[name].items():

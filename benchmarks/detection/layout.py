@@ -28,29 +28,29 @@ from detector.series import SeriesIndex
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LABEL_FILES = ("windows.json", "labels/combined_windows.json")
 NAMES_SHOWN = 5
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
-def tell(line: str) -> None:
+def warn(line: str) -> None:
     """What was left out and why, for whoever runs a benchmark."""
     print(line, file=sys.stderr, flush=True)
 
 
-def load_collection(folder: Path, tell: Tell = tell) -> list[Series]:
-    """Every labelled series of a folder of this layout, in the order of names; `tell` hears what is left out.
+def load_collection(folder: Path, warn: Warn = warn) -> list[Series]:
+    """Every labelled series of a folder of this layout, in the order of names; `warn` reports what is left out.
 
     Raises SourceError, LabelError.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
-    files = find_files([folder / "data"], tell)
+    files = find_files([folder / "data"], warn)
     labels_file = next((folder / name for name in LABEL_FILES if (folder / name).is_file()), folder / LABEL_FILES[0])
-    windows = read_labels(labels_file, files, tell)
+    windows = read_labels(labels_file, files, warn)
     by_name = {file.name: file for file in files}
     unlabelled = [name for name in by_name if name not in windows]
     if unlabelled:
-        tell(f"{folder}: {len(unlabelled)} of {len(files)} series without labels, left out: {_some(unlabelled)}")
-    return [load_series(by_name[name], windows[name], tell) for name in sorted(windows)]
+        warn(f"{folder}: {len(unlabelled)} of {len(files)} series without labels, left out: {_some(unlabelled)}")
+    return [load_series(by_name[name], windows[name], warn) for name in sorted(windows)]
 
 
 def _some(names: list[str]) -> str:
@@ -58,10 +58,10 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def load_series(file: ReplayFile, windows: list[Window], tell: Tell = tell) -> Series:
+def load_series(file: ReplayFile, windows: list[Window], warn: Warn = warn) -> Series:
     """A row for every line but the header, in event time.
 
-    As in a replay, a row that is not newer than one before it and one that cannot be read have no value; `tell` hears
+    As in a replay, a row that is not newer than one before it and one that cannot be read have no value; `warn` is told
     how many. A window whose bounds lie between rows covers the rows inside it, one that holds no row is left out.
     """
     given, values, unreadable = _read(file)
@@ -71,12 +71,12 @@ def load_series(file: ReplayFile, windows: list[Window], tell: Tell = tell) -> S
     values[late] = np.nan
     for count, what in ((unreadable, "cannot be read"), (int(late.sum()), "are not newer than an earlier row")):
         if count:
-            tell(f"{file.shown}: {count} of {len(values)} rows {what} and have no score")
+            warn(f"{file.shown}: {count} of {len(values)} rows {what} and have no score")
     times = _in_order(given, np.isfinite(values))
     bounds = [(np.searchsorted(times, a, "left"), np.searchsorted(times, b, "right") - 1) for a, b in windows]
     rows = np.array([(first, last) for first, last in bounds if first <= last], dtype=np.int64).reshape(-1, 2)
     if len(rows) < len(windows):
-        tell(f"{file.shown}: {len(windows) - len(rows)} of {len(windows)} windows contain no row and are left out")
+        warn(f"{file.shown}: {len(windows) - len(rows)} of {len(windows)} windows contain no row and are left out")
     return Series(file.relative.as_posix(), times, values, rows)
 
 

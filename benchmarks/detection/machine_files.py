@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.detection.layout import Tell, tell
+from benchmarks.detection.layout import Warn, warn
 from detector.errors import SourceError
 from detector.records import Float64
 
@@ -51,8 +51,8 @@ def kind_of(machine: Machine) -> str:
     return next((kind for prefix, kind in KINDS.items() if machine.name.startswith(prefix)), "other")
 
 
-def load_machines(folder: Path, tell: Tell = tell) -> list[Machine]:
-    """Every machine of a folder, in the order of names; `tell` hears which are left out, and why.
+def load_machines(folder: Path, warn: Warn = warn) -> list[Machine]:
+    """Every machine of a folder, in the order of names; `warn` reports which are left out, and why.
 
     Raises SourceError where there is none.
     """
@@ -62,7 +62,7 @@ def load_machines(folder: Path, tell: Tell = tell) -> list[Machine]:
         try:
             found.append(_machine(name, _arrays(path)))
         except (OSError, ValueError, zipfile.BadZipFile) as exc:
-            tell(f"{path}: left out: {exc}")
+            warn(f"{path}: left out: {exc}")
     if not found:
         raise SourceError(f"{folder}: no machine (<name>.npz, or train/, test/ and test_label/ with <name>.txt)")
     return found

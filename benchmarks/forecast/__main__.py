@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection.layout import DEFAULT_DATA, load_collection, tell
+from benchmarks.detection.layout import DEFAULT_DATA, load_collection, warn
 from benchmarks.detection.machine_files import load_machines
 from benchmarks.forecast.naive import naive_forecasts
 from detector.columns import allocate
@@ -48,7 +48,7 @@ def collections(data: Path) -> dict[str, list[Named]]:
     for name, series in found.items():
         short = [one for one, times, _ in series if len(times) < LEAST_VALUES]
         if short:
-            tell(f"{name}: fewer than {LEAST_VALUES} values, left out: {', '.join(short)}")
+            warn(f"{name}: fewer than {LEAST_VALUES} values, left out: {', '.join(short)}")
         found[name] = [one for one in series if len(one[1]) >= LEAST_VALUES]
     return {name: series for name, series in found.items() if series}
 

@@ -122,7 +122,7 @@ class Reloads:
 
     def _run(self) -> None:
         while self._is_asked():
-            log = structlog.get_logger("detector")  # each worker sets up logging anew
+            log = structlog.get_logger("detector")  # each worker sets up logging again
             try:
                 found = self._read()
             except ConfigError as exc:

@@ -203,7 +203,7 @@ class GroupScorer:
         self._budget.update(state, groups, times_G, said.surprise)
 
     def remember_peaks(self, state: Columns, groups: Rows, members: Members, fresh_G: Bools) -> None:
-        """Keep each member's largest score of the episode; groups in `fresh_G` had no open alert and start anew."""
+        """Keep each member's largest score of the episode; groups in `fresh_G` had no open alert and start over."""
         counts_G = np.diff(np.append(members.starts, len(members.rows)))
         seen_F = state["group.seen"][members.rows] == np.repeat(state["group.tick"][groups], counts_G)
         score_F = np.where(seen_F, state["group.score"][members.rows], np.float32(0.0))

@@ -26,7 +26,7 @@ def _kafka(config: Config) -> StateStore:
 
 
 def _none(config: Config) -> None:
-    """Streams start anew with every process."""
+    """Streams start over with every process."""
 
 
 STORES: dict[str, Callable[[Config], StateStore | None]] = {"directory": _directory, "kafka": _kafka, "none": _none}

@@ -23,7 +23,7 @@ _STATUS, _HELD = "alert.status", "alert.held"
 def emptied(
     blobs: Mapping[str, bytes], partition: Partition, fields: tuple[Field, ...], complain: Complain
 ) -> Steps[Restored | None]:
-    """The newest readable snapshot with streams started anew, and only those with an open alert that was sent.
+    """The newest readable snapshot with streams started over, and only those with an open alert that was sent.
 
     Its offset and event time stay. One step per block; `complain` is called for what is damaged. Raises StateNewer.
     """

@@ -65,7 +65,7 @@ class ShownStreams(Collector):
         return bool(settings.match)
 
     def choose(self, streams: Callable[[], Iterable[Named]], version: object, now: Callable[[], float]) -> None:
-        """Choose the streams anew if the `version` of the set has changed and the last choice was long enough ago."""
+        """Choose the streams again if the `version` of the set has changed and the last choice was long enough ago."""
         began = now()
         if not self._settings.match or version == self._chosen_of or began < self._choose_at:
             return
