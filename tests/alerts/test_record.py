@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +13,8 @@ from detector.pipeline.groups import CONTRIBUTORS
 from detector.records import Alert, AlertStatus, Contributor, Direction, Severity
 from detector.series import SeriesKey
 from detector.streams.membership import group_key
+from tests.schemas import validator
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 MEBIBYTE = 1 << 20
 SERIES = SeriesKey.of("cpu", {"host": "web-1"})
 FIRING = Alert(
@@ -50,7 +47,7 @@ RESOLVED = replace(FIRING, status=AlertStatus.RESOLVED, ends_at=1_700_000_120.0,
 def test_records_validate_against_the_published_schema(alert: Alert) -> None:
     message = AlertRecord({"team": "core"}, "detector/test")(alert)
     value = json.loads(message.value or b"")
-    VALIDATOR.validate(value)
+    validator("alert").validate(value)
     assert value["labels"] == {
         "alertname": "MetricAnomaly",
         "severity": "warning",
@@ -70,7 +67,7 @@ def test_a_group_is_named_by_what_its_members_share_and_ranks_them() -> None:
     ranked = (Contributor(SERIES, 2.5), Contributor(SeriesKey.of("disk", {"host": "web-1"}), 1.25))
     alert = replace(FIRING, series=host, members=38, contributors=ranked)
     value = json.loads(AlertRecord({"team": "core"}, "detector/test")(alert).value or b"")
-    VALIDATOR.validate(value)
+    validator("alert").validate(value)
     assert value["labels"] == {"alertname": "GroupAnomaly", "severity": "warning", "host": "web-1", "team": "core"}
     assert value["anomaly"]["kind"] == "group"
     assert value["anomaly"]["members"] == 38
@@ -96,7 +93,7 @@ def test_firing_and_resolved_share_the_id_and_nothing_else_does() -> None:
 def test_the_schema_refuses_what_is_no_alert() -> None:
     value = json.loads(AlertRecord({}, "x")(FIRING).value or b"")
     for damage in ({"status": "pending"}, {"startsAt": "yesterday"}, {"surplus": 1}):
-        assert list(VALIDATOR.iter_errors({**value, **damage})), damage
+        assert list(validator("alert").iter_errors({**value, **damage})), damage
 
 
 def test_the_summary_says_what_is_unusual() -> None:
@@ -112,7 +109,7 @@ def test_the_summary_says_what_is_unusual() -> None:
 def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:
     series = SeriesKey.of("cpu", {"severity": "none", "alertname": "x", "metric": "y"})
     value = json.loads(AlertRecord({}, "x")(replace(FIRING, series=series)).value or b"")
-    VALIDATOR.validate(value)
+    validator("alert").validate(value)
     assert value["labels"]["severity"] == "warning"
     assert value["labels"]["exported_severity"] == "none"
 
@@ -126,7 +123,7 @@ def test_the_longest_labels_fit_into_a_record() -> None:
     message = AlertRecord({}, "x")(alert)
     assert len(message.value or b"") < MEBIBYTE * 0.9
     value = json.loads(message.value or b"")
-    VALIDATOR.validate(value)
+    validator("alert").validate(value)
     assert value["labels"]["host"] == longest
     assert len(value["annotations"]["summary"]) < 10_000
 
@@ -152,7 +149,7 @@ def test_streams_whose_labels_differ_have_alerts_whose_labels_differ() -> None:
 def test_any_labels_make_a_valid_record(name: str, labels: dict[str, str]) -> None:
     series = SeriesKey.of(name, labels)
     message = AlertRecord({}, "x")(replace(FIRING, series=series))
-    VALIDATOR.validate(json.loads(message.value or b""))
+    validator("alert").validate(json.loads(message.value or b""))
 
 
 @given(

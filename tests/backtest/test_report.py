@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -24,8 +23,8 @@ from detector.replay import find_files, replay
 from detector.scoring import Scorer, ScorerSettings
 from tests.backtest.histories import judged
 from tests.replay.test_replay import pipeline
+from tests.schemas import validator
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "backtest.schema.json").read_text())
 START, STEP = 1_600_000_000, 300
 NAMES = ("plain.csv", "a/<b>&'quoted\" name.csv", "a/no anomaly.csv", "gaps.csv")
 
@@ -69,7 +68,7 @@ def report(options: BacktestOptions) -> Report:
 
 def test_spikes_are_caught_and_the_json_keeps_its_schema(report: Report) -> None:
     found = json.loads(json.dumps(report.as_json(), allow_nan=False))
-    jsonschema.validate(found, SCHEMA, format_checker=jsonschema.FormatChecker())
+    validator("backtest").validate(found)
     assert [run["alerts_per_stream_week"] for run in found["runs"]] == [0.1, 5.0]
     in_all = found["runs"][0]["in_all"]
     assert (in_all["series"], in_all["events"], in_all["caught"], in_all["not_judged"]) == (4, 3, 3, 3)
@@ -173,7 +172,7 @@ def unjudged(options: BacktestOptions) -> Report:
 def test_without_labels_alerts_are_shown_and_none_is_judged(report: Report, unjudged: Report, tmp_path: Path) -> None:
     write_report(unjudged, tmp_path)
     found = json.loads((tmp_path / "report.json").read_text())
-    jsonschema.validate(found, SCHEMA, format_checker=jsonschema.FormatChecker())
+    validator("backtest").validate(found)
     assert found["labels"] is None
     alerts = {one["file"]: one["alerts"] for one in found["runs"][0]["unlabelled"]}
     assert sorted(alerts) == sorted((*NAMES, "unlabelled.csv"))
@@ -216,7 +215,7 @@ def test_every_picture_is_well_formed_and_finite(report: Report) -> None:
 def test_short_series_have_their_picture_too(rows: int) -> None:
     run = Run.of(0.1, [judged(rows, [], [(0, 1)])], [])
     report = Report("series", "windows.json", "last-value", rows, 0, (run,))
-    jsonschema.validate(report.as_json(), SCHEMA)
+    validator("backtest").validate(report.as_json())
     text = page(report)
     assert _Page(text).open == []
     assert text.count('<svg class="series"') == 1

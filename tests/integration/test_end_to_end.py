@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -16,13 +15,13 @@ from detector.synthetic import START
 from detector.synthetic.fleet import Fleet, fleet
 from tests.integration.daemon import Daemon
 from tests.kafka.endpoint import Endpoint, eventually
+from tests.schemas import validator
 
 STREAMS, STEPS, STEP_SECONDS = 1_000, 400, 10.0
 PARTITIONS = 4
 KINDS = ("spike", "level_shift", "flat_line", "variance_burst", "drop_to_zero")
 FAULTS = 30
 IN_TIME = 10 * STEP_SECONDS
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text())
 
 
 def truth_for(seed: int, steps: int) -> Fleet:
@@ -92,13 +91,12 @@ def committed(kafka: Endpoint, group: str, topic: str) -> list[int | None]:
 
 def judge(truth: Fleet, messages: list[Any]) -> None:
     """At least 27 of 30 faults alerted within 10 samples, at most 5 false alerts, every record as published."""
-    validator = jsonschema.Draft202012Validator(SCHEMA)
     fault_of = {truth.key(fault.stream).fingerprint: fault for fault in truth.faults}
     delay_of: dict[str, float] = {}
     false: list[str] = []
     for message in messages:
         value = json.loads(message.value())
-        validator.validate(value)
+        validator("alert").validate(value)
         assert message.key().decode() == value["fingerprint"]
         assert dict(message.headers())["ce_id"].decode() == f"{value['id']}-{value['status']}"
         if value["status"] != "firing":

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts import AlertRecord
 from detector.sinks.webhook_body import body, head
+from tests.schemas import validator
 from tests.sinks.alertmanagers import firing, resolved
-from tests.structure.source import ROOT
 
 RECORD = AlertRecord({"env": "test"}, "test")
 FIELDS = ["receiver", "status", "alerts", "groupLabels", "commonLabels", "commonAnnotations", "externalURL", "version"]
@@ -41,9 +40,8 @@ def test_its_alerts_are_the_records_of_the_topic_byte_for_byte() -> None:
     whole = body(records, grouped=False)
     for one in records:
         assert one[:-1] in whole
-    schema = json.loads((ROOT / "docs" / "alert.schema.json").read_text())
     for told, one in zip(json.loads(whole)["alerts"], records, strict=True):
-        jsonschema.validate(told, schema)
+        validator("alert").validate(told)
         assert {name: value for name, value in told.items() if name != "generatorURL"} == json.loads(one)
 
 
