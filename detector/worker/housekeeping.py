@@ -15,6 +15,8 @@ from detector.streams.membership import GROUP, IS_GROUP
 from detector.telemetry import StreamCounts, Telemetry
 
 INTERVAL_SECONDS = 2.0
+LARGEST_SHARE = 0.02
+"""Share of the time that counting may take; it lengthens the interval when there are very many streams."""
 
 
 class Housekeeping:
@@ -31,16 +33,16 @@ class Housekeeping:
 
     def turn(self, assigned: frozenset[Partition]) -> None:
         """Report, if it is due."""
-        now = self._clock.monotonic()
-        if now >= self._due_at:
+        if self._clock.monotonic() >= self._due_at:
             self.report(assigned)
-            self._due_at = now + INTERVAL_SECONDS
 
     def report(self, assigned: frozenset[Partition]) -> None:
         """Report the lag, the streams, the chosen streams' metrics, and series split over partitions."""
-        metrics, table = self._telemetry.metrics, self._pipeline.table
+        metrics, table, began = self._telemetry.metrics, self._pipeline.table, self._clock.monotonic()
         metrics.source.observe_lag(self._source.lag())
         self._telemetry.observe_streams(stream_counts(self._pipeline, assigned))
+        seconds = self._clock.monotonic() - began
+        self._due_at = began + max(INTERVAL_SECONDS, seconds / LARGEST_SHARE)
         present = (assigned, table.streams, table.expired, table.evicted)
         metrics.shown.choose(lambda: self._streams(assigned), present, self._clock.monotonic)
         self.freeze_names()
