@@ -285,6 +285,17 @@ def test_a_refused_commit_is_made_up_for_by_the_next_checkpoint() -> None:
     assert source.commits == [{PARTITION: 10}]
 
 
+def test_the_delay_of_an_alert_is_counted_once_although_a_checkpoint_failed() -> None:
+    source = RefusingSource([[records(0, [*quiet(40), 900.0])], [records(41, [0.0])], []], frozenset({PARTITION}))
+    rig = Rig(source, interval=10.0)
+    rig.worker.turn()
+    for count in (0, 1):
+        rig.clock.advance(11)
+        rig.worker.turn()
+        assert rig.value("detector_alert_delay_seconds_count") == count
+    assert len(rig.sink.acknowledged) == 1
+
+
 def test_everything_is_made_durable_before_a_rebalance_is_joined() -> None:
     source = RefusingSource([[records(0, quiet(5))], [records(5, quiet(5))], [], []], frozenset({PARTITION}))
     source.refusals = 0
