@@ -33,8 +33,9 @@ runtime: ## create .venv with only what detector needs
 demo: runtime ## watch detector find faults; needs no broker (ARGS="--duration 60")
 	@$(BIN)/detector demo $(ARGS)
 
+# Hundreds of processes import the package: its byte code is kept, whatever the environment says.
 test: lint types bootstrap ## everything that CI runs: lint, types, tests (ARGS="-k alerts")
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff: check rules and format
 	$(BIN)/ruff check $(CODE)
