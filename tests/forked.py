@@ -23,11 +23,13 @@ class Forked:
 
     stdout = None
 
-    def __init__(self, arguments: Sequence[str], output: Path) -> None:
-        """Standard output and standard error are appended to `output`."""
-        output.touch()
+    def __init__(self, arguments: Sequence[str], output: Path, errors: Path | None = None) -> None:
+        """Standard output is appended to `output`, and standard error to `errors`, or to `output`, too."""
+        streams = (output, errors or output)
+        for path in streams:
+            path.touch()
         self.args = ["detector", *arguments]
-        given = (self.args, output, Path.cwd(), dict(os.environ))
+        given = (self.args, streams, Path.cwd(), dict(os.environ))
         self._process = _context.Process(target=_run, args=given, daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -59,10 +61,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], output: Path, folder: Path, environment: Mapping[str, str]) -> None:
-    with output.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def _run(arguments: list[str], streams: tuple[Path, Path], folder: Path, environment: Mapping[str, str]) -> None:
+    for number, path in enumerate(streams, start=1):
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), number)
     # A process of multiprocessing reads from the null device only in name.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

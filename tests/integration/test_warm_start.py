@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.forked import Forked
 from tests.integration.daemon import Daemon
 from tests.integration.driving import MakeSource, drive, read, values
 from tests.kafka.endpoint import Endpoint, eventually
@@ -107,13 +106,11 @@ def test_history_in_files_becomes_the_state_of_streams(kafka: Endpoint, tmp_path
     path = tmp_path / "warm.yaml"
     path.write_text(yaml.safe_dump(config))
     history = [str(tmp_path / f"{host}.jsonl") for host in hosts]
-    command = [sys.executable, "-m", "detector", "state", "warm", *history, "-c", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stderr
-    assert sum(int(line.split()[-2]) for line in done.stdout.splitlines()) == len(hosts)
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert again.returncode == 1
-    assert "--force replaces it" in again.stderr
+    command, said, complaints = ["state", "warm", *history, "-c", str(path)], tmp_path / "said", tmp_path / "complaints"
+    assert Forked(command, said, complaints).wait(900) == 0, complaints.read_text()
+    assert sum(int(line.split()[-2]) for line in said.read_text().splitlines()) == len(hosts)
+    assert Forked(command, said, complaints).wait(900) == 1
+    assert "--force replaces it" in complaints.read_text()
 
     with Daemon(tmp_path, config) as daemon:
         daemon.wait_until_ready()
