@@ -65,16 +65,23 @@ class Router:
         """Samples taken from `merge` that the sink has not accepted as a whole; more than 0 after it failed."""
         self._assigned: frozenset[Partition] = frozenset()
         self._paused: frozenset[Partition] = frozenset()
+        self._rebalance_is_imminent = False
+        """The next poll joins a rebalance; until then, what was routed can be committed."""
         self._silence: dict[Partition, float] = {}
         """Seconds since each partition last delivered anything."""
         self._looked_at = clock.monotonic()
         self._due_at = clock.monotonic() + interval_seconds
 
     def turn(self) -> None:
-        """Poll once and route what can be routed. Raises SourceError, DeliveryError."""
+        """Poll once and route what can be routed. Raises SourceError, DeliveryError.
+
+        A checkpoint covers the turns before: the ranges that their polls skipped have been reported by now.
+        """
+        if self._rebalance_is_imminent or self.clock.monotonic() >= self._due_at:
+            self.checkpoint(self.timeout_seconds)
         batches = self.source.poll(POLL_SECONDS)
         self._listen()
-        imminent = self._follow_assignment()
+        self._follow_assignment()
         for batch in batches:
             if (batch.topic, batch.partition) in self._assigned:
                 self._take_in(batch)
@@ -82,8 +89,6 @@ class Router:
         if merged is not None:
             self._send(merged)
         self._hold_back()
-        if imminent or self.clock.monotonic() >= self._due_at:
-            self.checkpoint(self.timeout_seconds)
 
     def checkpoint(self, timeout_seconds: float) -> None:
         """Wait until everything routed is acknowledged, then commit it. Raises SourceError, DeliveryError."""
@@ -114,12 +119,12 @@ class Router:
         self.metrics.samples.routed.inc(len(merged))
         self.lanes.trim(self.merge.series())
 
-    def _follow_assignment(self) -> bool:
-        """True if the next poll joins a rebalance: what was routed can still be committed."""
+    def _follow_assignment(self) -> None:
         changes = self.source.changes()
         gone = changes.revoked | changes.lost
+        self._rebalance_is_imminent = changes.imminent
         if not (gone or changes.assigned):
-            return changes.imminent
+            return
         self._assigned = (self._assigned - gone) | changes.assigned
         self._paused -= gone | changes.assigned
         for partition in gone:
@@ -129,7 +134,6 @@ class Router:
         self._silence |= dict.fromkeys(changes.assigned, 0.0)
         self.source.resume(changes.assigned)
         self.log.info("partitions to route changed", assigned=sorted(changes.assigned), now=len(self._assigned))
-        return changes.imminent
 
     def _take_in(self, batch: RawBatch) -> None:
         self.metrics.source.observe_records(batch)
