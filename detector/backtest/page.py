@@ -52,7 +52,7 @@ _WORDS = {
 def page(report: Report) -> str:
     """The whole file, with the worst series first."""
     run = report.runs[0]
-    order = sorted(range(len(run.judged)), key=lambda at: _trouble(run.each[at]), reverse=True)
+    order = sorted(range(len(run.judged)), key=lambda at: _problems(run.each[at]), reverse=True)
     body = (
         *_head(report, run),
         *(_budgets(report) if len(report.runs) > 1 else ()),
@@ -90,7 +90,7 @@ def frame(
     return "\n".join(parts)
 
 
-def _trouble(found: Figures) -> tuple[int, int]:
+def _problems(found: Figures) -> tuple[int, int]:
     return found.missed + found.false_alerts, found.missed
 
 
