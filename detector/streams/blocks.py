@@ -134,7 +134,10 @@ class BlockTable:
         heapq.heapify(owned.free)
 
     def _partition(self, partition: Partition) -> PartitionStreams:
-        return self._partitions.setdefault(partition, PartitionStreams())
+        owned = self._partitions.get(partition)
+        if owned is None:
+            owned = self._partitions[partition] = PartitionStreams()
+        return owned
 
     def _local(self, rows: Rows) -> Int64:
         """Local numbers of rows."""

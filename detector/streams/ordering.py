@@ -50,10 +50,11 @@ def judge(times_B: Float64, latest_B: Float64) -> Uint8:
 def rounds(rows_N: Int64) -> Iterator[Int64]:
     """Index arrays that partition the samples: the k-th holds every stream's k-th sample, so its rows are distinct.
 
-    Samples of a stream keep their order of arrival.
+    Samples of a stream keep their order of arrival. Within an array, rows ascend: state is fetched faster in the order
+    in which it lies in memory.
 
-    >>> [picks.tolist() for picks in rounds(np.array([7, 8, 7, 7, 9]))]
-    [[0, 1, 4], [2], [3]]
+    >>> [picks.tolist() for picks in rounds(np.array([8, 7, 8, 8, 9]))]
+    [[1, 0, 4], [2], [3]]
     """
     count = len(rows_N)
     if count == 0:
@@ -62,11 +63,10 @@ def rounds(rows_N: Int64) -> Iterator[Int64]:
     sorted_rows = rows_N[by_row]
     starts = np.flatnonzero(np.concatenate(([True], sorted_rows[1:] != sorted_rows[:-1])))
     if len(starts) == count:
-        yield np.arange(count, dtype=np.int64)
+        yield by_row
         return
     lengths = np.diff(np.append(starts, count))
-    nth = np.empty(count, dtype=np.int64)
-    nth[by_row] = np.arange(count) - np.repeat(starts, lengths)
-    by_round = np.argsort(nth, kind="stable")
+    nth = np.arange(count) - np.repeat(starts, lengths)
+    by_round = by_row[np.argsort(nth, kind="stable")]
     ends = np.cumsum(np.bincount(nth))
     yield from np.split(by_round, ends[:-1])
