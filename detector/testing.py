@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.columns import Bool, Columns, Field, Rows
 from detector.errors import DeliveryError, StateUnavailable
-from detector.protocols import AssignmentChanges, Forecast, Message, SkippedRange
+from detector.protocols import AssignmentChanges, Forecast, Learnt, Message, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Float64, Lineage, Partition, RawBatch, Uint8
 
 
@@ -261,7 +261,7 @@ class LastValueForecaster:
         state["last.error"][rows] += (error - state["last.error"][rows]) / 50.0
         state["last.value"][rows] = values
 
-    def forecast(self, state: Columns, rows: Rows) -> None:
+    def forecast(self, state: Columns, rows: Rows, learnt: Learnt | None = None) -> None:
         """Nothing to do: what `learn` stored is the forecast."""
 
     def skill(self, state: Columns, rows: Rows) -> Float64:

@@ -21,7 +21,7 @@ from detector.models.naive import EXPERTS, LAST_VALUE, RUNNING_MEAN, Bank, Clock
 from detector.models.profile import COMPACT, Calendar
 from detector.models.readout import Readout
 from detector.models.weights import Weights, load
-from detector.protocols import Forecast
+from detector.protocols import Forecast, Learnt
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -104,26 +104,28 @@ class Forecaster:
         skill: Float64 = (network + floor) / (last_value + floor)
         return skill
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> Learnt:
         """Take in one sample per row: judge the stored forecasts, then update bank, profiles, normaliser and read-out.
 
         Values must be finite and at most 1e30 in size, times later than the row's last one. The read-out of `frozen`
-        rows does not change.
+        rows does not change. Returns the banks of each pass.
         """
+        banks = []
         for part in parts(len(rows), CHUNK_ROWS):
-            missed = self._bank.learn(state, rows[part], times[part], values[part])
+            missed, bank = self._bank.learn(state, rows[part], times[part], values[part])
+            banks.append(bank)
             if self._readout:
-                judged = state["bank"][:, Slot.AGE][rows[part]] - 1
+                judged = bank[Slot.AGE] - 1
                 learning = judged > 0 if frozen is None else (judged > 0) & ~frozen[part]
                 self._readout.learn(state, rows[part], missed, np.maximum(judged, 1), learning)
+        return banks
 
-    def forecast(self, state: Columns, rows: Rows) -> None:
+    def forecast(self, state: Columns, rows: Rows, learnt: Learnt | None = None) -> None:
         """Make one step of the network per row; stores loc and scale for the sample after the one just learned."""
-        for part in parts(len(rows), CHUNK_ROWS):
-            self._forecast(state, rows[part])
+        for number, part in enumerate(parts(len(rows), CHUNK_ROWS)):
+            self._forecast(state, rows[part], learnt[number] if learnt else unpack(state, rows[part]))
 
-    def _forecast(self, state: Columns, rows: Rows) -> None:
-        bank = unpack(state, rows)
+    def _forecast(self, state: Columns, rows: Rows, bank: Float32) -> None:
         inputs, unit = features(bank)
         raw, hidden = self._kernel(state, rows, inputs)
         weights, correction, log_scale = self._head(raw, inputs)

@@ -133,10 +133,10 @@ class Bank:
         self._calendar = calendar or Calendar()
         self.fields = (*FIELDS[:2], *self._calendar.fields)
 
-    def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> Float32:
+    def learn(self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64) -> tuple[Float32, Float32]:
         """Judge the stored forecasts by the new samples, learn these, and forecast the next ones.
 
-        Returns the [B] error of the network's forecast, in units of s; 0 if there was none.
+        Returns the [B] error of the network's forecast, in units of s; 0 if there was none; and the bank, unpacked.
         """
         with np.errstate(over="ignore", under="ignore"):
             bank = unpack(state, rows)
@@ -153,7 +153,7 @@ class Bank:
             self._learn_profiles(state, rows, bank, clock, times_B, value)
             pack(state, rows, bank)
             put(state["bank_clock"], rows, clock)
-        return missed
+        return missed, bank
 
     def _learn_profiles(
         self, state: Columns, rows: Rows, bank: Float32, clock: Float64, times_B: Float64, value_B: Float32

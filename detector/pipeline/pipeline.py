@@ -210,12 +210,12 @@ class Pipeline:
         self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
         frozen &= state["alert.held"][rows] != MUTED
-        forecaster.learn(state, rows, times, score.believed, frozen)
+        learnt = forecaster.learn(state, rows, times, score.believed, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)
         state[LATEST.name][rows] = times
         self._notify(joined, due, picks, rows, times, status)
-        forecaster.forecast(state, rows)
+        forecaster.forecast(state, rows, learnt)
 
         joined.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
         joined.expected[picks] = forecast.loc

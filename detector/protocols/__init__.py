@@ -5,7 +5,7 @@ Unless a docstring says otherwise, all calls come from one thread, the worker's.
 
 from detector.protocols.clock import Clock
 from detector.protocols.decoders import Decoder
-from detector.protocols.models import Forecast, Forecaster, LearntWeights, Recorder, WeightsInUse
+from detector.protocols.models import Forecast, Forecaster, Learnt, LearntWeights, Recorder, WeightsInUse
 from detector.protocols.sinks import AlertEncoder, Message, RejectEncoder, Sink
 from detector.protocols.sources import AssignmentChanges, SkippedRange, Source
 from detector.protocols.state import StateReader, StateStore, Stored
@@ -17,6 +17,7 @@ __all__ = [
     "Decoder",
     "Forecast",
     "Forecaster",
+    "Learnt",
     "LearntWeights",
     "Message",
     "Recorder",

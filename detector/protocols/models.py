@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from detector.columns import Bool, Columns, Field, Rows
 from detector.records import Float64, Partition, Uint8
+
+Learnt = Sequence[npt.NDArray[Any]]
+"""State of rows that have just learned a sample, as a forecaster unpacked it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,17 @@ class Forecaster(Protocol):
         """The forecast made at each row's last sample. Only reads."""
         ...
 
-    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
-        """Learn one sample per row. Where `frozen`, what a stream learns for the long term must not change."""
+    def learn(
+        self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None
+    ) -> Learnt | None:
+        """Learn one sample per row. Where `frozen`, what a stream learns for the long term must not change.
+
+        May return what `forecast` would otherwise fetch again.
+        """
         ...
 
-    def forecast(self, state: Columns, rows: Rows) -> None:
-        """Forecast each row's next sample and store it."""
+    def forecast(self, state: Columns, rows: Rows, learnt: Learnt | None = None) -> None:
+        """Forecast each row's next sample and store it; `learnt` is what `learn` returned for the same rows."""
         ...
 
     def skill(self, state: Columns, rows: Rows) -> Float64:

@@ -20,7 +20,7 @@ from detector.config import Config
 from detector.decoders import DECODERS
 from detector.errors import BrokerUnreachable, CommitRefused, DeliveryError, TopicMissing
 from detector.pipeline import Pipeline
-from detector.protocols import AssignmentChanges, Forecaster
+from detector.protocols import AssignmentChanges, Forecaster, Learnt
 from detector.records import Float64, Partition, RawBatch
 from detector.scoring import Scorer, ScorerSettings
 from detector.sinks.dead_letter import DeadLetterRecord
@@ -433,7 +433,7 @@ def test_partitions_that_are_read_together_share_their_rounds() -> None:
     class Counting(LastValueForecaster):
         rounds: list[int]
 
-        def forecast(self, state: Columns, rows: Rows) -> None:
+        def forecast(self, state: Columns, rows: Rows, learnt: Learnt | None = None) -> None:
             self.rounds.append(len(rows))
 
     counting = Counting()
