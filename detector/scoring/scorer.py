@@ -100,10 +100,10 @@ class Scorer:
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
         departure = self._habit.departure(state, rows, times, values, interval_B)
-        is_open = departure.is_open
-        habit_distance = self._departures.distance(state, rows[is_open], times[is_open], departure.smoothed[is_open])
+        opened = np.flatnonzero(departure.is_open)
+        habit_distance = self._departures.distance(state, rows[opened], times[opened], departure.smoothed[opened])
         run_B = self._flat.run(state, rows, values)
-        moved = run_B == 0.0
+        moved = np.flatnonzero(run_B == 0.0)
         level = self._calm.level(state, rows[moved], residual_B[moved], residual_deviation_B[moved], interval_B[moved])
         count_B = self._moments.count(state, rows)
         # Residuals of a stream that never moved are rounding errors of the forecaster.
@@ -115,9 +115,9 @@ class Scorer:
         residual_novelty_B *= varies_B
         bound_B = self._recurrence.bound(state, rows)
         novelty_B = np.maximum(_novelty(value_distance, value_deviation_B, count_B, bound_B), residual_novelty_B)
-        habit_deviation_B = np.maximum(self._habit.deviation(state, rows[is_open]), least_B[is_open])
-        habit_B = _novelty(habit_distance, habit_deviation_B, self._departures.seen(state, rows[is_open]), alone)
-        novelty_B[is_open] = np.maximum(novelty_B[is_open], habit_B)
+        habit_deviation_B = np.maximum(self._habit.deviation(state, rows[opened]), least_B[opened])
+        habit_B = _novelty(habit_distance, habit_deviation_B, self._departures.seen(state, rows[opened]), alone)
+        novelty_B[opened] = np.maximum(novelty_B[opened], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
         base_B = self._budget.base(state, rows)
         price_B = base_B + self._budget.overspent(state, rows)
@@ -160,15 +160,15 @@ class Scorer:
             score = replace(self.score(state, rows, times, values, loc, scale), surprise=score.surprise)
         self._values.update(state, rows, times, values, score.value_distance)
         self._residuals.update(state, rows, times, score.residual, score.residual_distance)
-        is_open = score.departure.is_open
-        smoothed_B = score.departure.smoothed[is_open]
-        self._departures.update(state, rows[is_open], times[is_open], smoothed_B, score.habit_distance)
+        opened = np.flatnonzero(score.departure.is_open)
+        smoothed_B = score.departure.smoothed[opened]
+        self._departures.update(state, rows[opened], times[opened], smoothed_B, score.habit_distance)
         interval_B = self._budget.interval(state, rows)
         self._habit.update(state, rows, times, values, interval_B, score.departure)
         self._moments.update(state, rows, values)
         self._residual_moments.update(state, rows, score.residual)
         self._flat.update(state, rows, given, run_B)
-        moved = score.flat_run == 0.0
+        moved = np.flatnonzero(score.flat_run == 0.0)
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
         self._budget.update(state, rows, times, score.surprise)

@@ -72,9 +72,9 @@ class DailyHabit:
         self, state: Columns, rows: Rows, times_B: Float64, values_B: Float64, interval_seconds_B: Float64
     ) -> Departure:
         """Departure of the values from the habit; changes nothing."""
-        bin_B = _bin(times_B)
-        known_B = state["habit_counts"][rows, bin_B] > 0
-        error_B = np.where(known_B, values_B - state["habit_profile"][rows, bin_B], 0.0)
+        at_B = _place(rows, times_B)
+        known_B = state["habit_counts"].reshape(-1).take(at_B) > 0
+        error_B = np.where(known_B, values_B - state["habit_profile"].reshape(-1).take(at_B), 0.0)
         smoothed_B = state["habit_smoothed"][rows].astype(np.float64)
         rate_B = 1.0 / np.clip(SMOOTHING_SECONDS / interval_seconds_B, FEWEST, MOST)
         smoothed_B = np.where(known_B, smoothed_B + rate_B * (error_B - smoothed_B), smoothed_B)
@@ -83,10 +83,10 @@ class DailyHabit:
 
     def change(self, state: Columns, rows: Rows, since_B: Float64, now_B: Float64) -> Float64:
         """[B] change of the profile from one moment to another; 0 where it explains too little or has no value."""
-        profile, counts = state["habit_profile"], state["habit_counts"]
-        then_B, here_B = _bin(since_B), _bin(now_B)
-        known_B = (counts[rows, then_B] > 0) & (counts[rows, here_B] > 0) & self._explains(state, rows)
-        return np.where(known_B, profile[rows, here_B].astype(np.float64) - profile[rows, then_B], 0.0)
+        profile, counts = state["habit_profile"].reshape(-1), state["habit_counts"].reshape(-1)
+        then_B, here_B = _place(rows, since_B), _place(rows, now_B)
+        known_B = (counts[then_B] > 0) & (counts[here_B] > 0) & self._explains(state, rows)
+        return np.where(known_B, profile[here_B].astype(np.float64) - profile[then_B], 0.0)
 
     def deviation(self, state: Columns, rows: Rows) -> Float64:
         """[B] the standard deviation of smoothed departures."""
@@ -106,13 +106,14 @@ class DailyHabit:
         state["habit_started"][rows] = np.where(np.isnan(started_B), times_B, started_B)
         state["habit_smoothed"][rows] = departure.smoothed
         self._judge(state, rows, values_B, interval_seconds_B, departure)
-        bin_B = _bin(times_B)
-        counted_B = np.minimum(state["habit_counts"][rows, bin_B] + 1, MOST_COUNTED)
-        state["habit_counts"][rows, bin_B] = counted_B
+        profile, counts = state["habit_profile"].reshape(-1), state["habit_counts"].reshape(-1)
+        at_B = _place(rows, times_B)
+        counted_B = np.minimum(counts.take(at_B) + 1, MOST_COUNTED)
+        counts[at_B] = counted_B
         slowest_B = 1.0 / (MEMORY_DAYS * np.maximum(BIN_SECONDS / interval_seconds_B, 1.0))
         rate_B = np.maximum(1.0 / counted_B, slowest_B)
-        usual_B = state["habit_profile"][rows, bin_B].astype(np.float64)
-        state["habit_profile"][rows, bin_B] = usual_B + rate_B * (values_B - usual_B)
+        usual_B = profile.take(at_B).astype(np.float64)
+        profile[at_B] = usual_B + rate_B * (values_B - usual_B)
 
     @staticmethod
     def _explains(state: Columns, rows: Rows) -> Bools:
@@ -132,12 +133,13 @@ class DailyHabit:
         # In Welford's form the first value has no deviation, so a single one cannot open the view.
         variance_B = (1.0 - rate_B) * away_B**2
         squares = (variance_B, departure.error**2, departure.smoothed**2)
+        settled_B = count_B > CAP_AFTER
         for name, square_B in zip(("habit_variance", "habit_error", "habit_departure"), squares, strict=True):
             mean_B = state[name][rows]
-            capped_B = np.where(count_B > CAP_AFTER, np.minimum(square_B, CAP * mean_B), square_B)
+            capped_B = np.where(settled_B, np.minimum(square_B, CAP * mean_B), square_B)
             state[name][rows] = mean_B + rate_B * (capped_B - mean_B)
 
 
-def _bin(times_B: Float64) -> npt.NDArray[np.int64]:
-    """[B] quarter of an hour of the (UTC) day."""
-    return np.floor(times_B / BIN_SECONDS).astype(np.int64) % BINS
+def _place(rows: Rows, times_B: Float64) -> npt.NDArray[np.int64]:
+    """[B] flat index of the bin for each time, its quarter of an hour of the (UTC) day."""
+    return rows * BINS + np.floor(times_B / BIN_SECONDS).astype(np.int64) % BINS

@@ -42,13 +42,19 @@ class Moments:
 
     def update(self, state: Columns, rows: Rows, values_B: Float64) -> None:
         """Take in the values of this round."""
+        self._learn(state, rows, values_B)
+
+    def _learn(self, state: Columns, rows: Rows, values_B: Float64) -> tuple[Float64, Float64, Float64]:
+        """Take in the values: ([B] count with them, mean before them, what they added to the sum of squares)."""
         count_B = state[self._count][rows] + 1.0
-        before_B = state[self._mean][rows]
+        before_B, squares_B = state[self._mean][rows], state[self._squares][rows]
         away_B = values_B - before_B
         mean_B = before_B + away_B / count_B
-        state[self._squares][rows] += away_B * (values_B - mean_B)
+        sum_B = squares_B + away_B * (values_B - mean_B)
+        state[self._squares][rows] = sum_B
         state[self._mean][rows] = mean_B
         state[self._count][rows] = count_B
+        return count_B, before_B, sum_B - squares_B
 
 
 class SidedMoments(Moments):
@@ -85,10 +91,9 @@ class SidedMoments(Moments):
 
     def update(self, state: Columns, rows: Rows, values_B: Float64) -> None:
         """Take in the values of this round."""
-        is_low_B = values_B < state[self._mean][rows]
-        squares_B = state[self._squares][rows]
-        super().update(state, rows, values_B)
+        count_B, before_B, added_B = self._learn(state, rows, values_B)
+        is_low_B = values_B < before_B
         state[self._low_count][rows] += is_low_B
-        state[self._low_squares][rows] += np.where(is_low_B, state[self._squares][rows] - squares_B, 0.0)
+        state[self._low_squares][rows] += np.where(is_low_B, added_B, 0.0)
         magnitude_B = state[self._magnitude][rows]
-        state[self._magnitude][rows] += (np.abs(values_B) - magnitude_B) / state[self._count][rows]
+        state[self._magnitude][rows] = magnitude_B + (np.abs(values_B) - magnitude_B) / count_B
