@@ -59,7 +59,7 @@ def load(output: Path, origin: Mapping[str, Any]) -> tuple[dict[str, Tensor], di
     """(tensors, facts). Raises ModelError if there is no resume file, or not one of a training of this origin."""
     path = path_of(output)
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such file, so nothing to resume; start without --resume")
+        raise ModelError(f"{path}: no such file, so nothing to resume; start without --resume")
     try:
         with safe_open(path, "pt") as file:
             stored = json.loads(file.metadata()["resume"])

@@ -117,7 +117,7 @@ def test_resuming_keeps_the_best_look(tmp_path, folder):
 def test_files_that_teach_nothing(tmp_path, folder):
     with pytest.raises(SourceError, match="the longest of 1 files has 20"):
         read_series([folder / "short.csv"])
-    with pytest.raises(SourceError, match="there is no such file"):
+    with pytest.raises(SourceError, match="none: no such file"):
         read_series([tmp_path / "none"])
     (folder / "text.csv").write_text("hello\nworld, again\n")
     with pytest.raises(SourceError, match=r"text\.csv: no line holds a sample; line 1: columns"):
