@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +31,8 @@ class ReplayFile:
     """Which of the series in the file; empty if the file is a single series."""
     rows: bytes | None = None
     """Lines `timestamp,value`; None if those of the file itself are such lines."""
+    hashed: bool = False
+    """Whether the name of its verdicts ends in a hash, because another series of the file would have the same name."""
 
     @property
     def name(self) -> str:
@@ -41,7 +43,7 @@ class ReplayFile:
     def relative(self) -> Path:
         """Path of its verdicts below the output folder."""
         if self.series:
-            return _stem(self.below) / f"{_file_name(self.series)}{CSV}"
+            return _stem(self.below) / f"{_file_name(self.series, hashed=self.hashed)}{CSV}"
         if self.rows is None and self.below.suffix.lower() != GZ:
             return self.below
         return _stem(self.below).with_name(_stem(self.below).name + CSV)
@@ -76,13 +78,17 @@ def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) ->
     Sorted by the path of their verdicts. Columns and series that are left out are reported to `complain`. Raises
     SourceError for missing, foreign or ambiguous files, and if there is no series.
     """
-    found: dict[Path, ReplayFile] = {}
+    found: dict[str, ReplayFile] = {}
     for given in inputs:
         for file in _below(given, complain):
-            other = found.setdefault(file.relative, file)
+            other = found.setdefault(file.stream, file)
+            if other.path == file.path and other.series != file.series:
+                file = replace(file, hashed=True)
+                other = found.setdefault(file.stream, file)
             if (other.path, other.series) != (file.path, file.series):
                 raise SourceError(
-                    f"{other.shown} and {file.shown} would both be written to {file.relative}; replay them separately"
+                    f"{other.shown} and {file.shown} would both be called {file.stream}; rename one of them, or replay "
+                    "them separately"
                 )
     if not found:
         raise SourceError(f"{', '.join(map(str, inputs))}: no series found")
@@ -118,12 +124,16 @@ def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]
 
 
 def _is_series_file(path: Path) -> bool:
-    inner = path.with_suffix("") if path.suffix.lower() == GZ else path
-    return inner.suffix.lower() in (CSV, JSON) and path.is_file()
+    return _inner(path).suffix.lower() in (CSV, JSON) and path.is_file()
+
+
+def _inner(path: Path) -> Path:
+    """The path without the suffix for compression."""
+    return path.with_suffix("") if path.suffix.lower() == GZ else path
 
 
 def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked: bool) -> Iterator[ReplayFile]:
-    """The series in one file. JSON files of another kind are skipped if found in a folder (`walked`)."""
+    """The series in one file. JSON files of another kind are passed over if found in a folder (`walked`)."""
 
     def remark(line: str) -> None:
         complain(f"{path}: {line}")
@@ -131,7 +141,14 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
     try:
         with readable(path), opened(path) as handle:
             is_json = prometheus.is_json(handle.peek(LONGEST_NAME_BYTES))
+            if walked and not is_json and _inner(path).suffix.lower() == JSON:
+                return
             found = prometheus.series(handle.read(), remark) if is_json else wide.series(handle, remark)
+    except prometheus.NotJsonError as exc:
+        if not walked:
+            raise SourceError(f"{path}: {exc}") from exc
+        remark(f"left out: {exc}")
+        return
     except ValueError as exc:
         raise SourceError(f"{path}: {exc}") from exc
     if found is not None:
@@ -155,11 +172,11 @@ def _stem(path: Path) -> Path:
     return path
 
 
-def _file_name(series: str) -> str:
-    """A name that every file system accepts; long names are cut and stay distinct by a hash."""
+def _file_name(series: str, *, hashed: bool) -> str:
+    """A name that every file system accepts; long names are cut and stay distinct by a hash, as `hashed` ones do."""
     name = "".join("_" if letter in "/\\" or not letter.isprintable() else letter for letter in series)
     raw = os.fsencode(name)
-    if len(raw) <= LONGEST_NAME_BYTES:
+    if len(raw) <= LONGEST_NAME_BYTES and not hashed:
         return name
     digest = hashlib.blake2b(os.fsencode(series), digest_size=6).hexdigest()
     return f"{raw[: LONGEST_NAME_BYTES - 13].decode(errors='ignore')}-{digest}"

@@ -21,6 +21,10 @@ _RUNNING_TOTALS = ("_total", "_sum", "_count", "_bucket")
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 
 
+class NotJsonError(ValueError):
+    """The content is damaged, or JSON lines, or not JSON at all."""
+
+
 def is_json(beginning: bytes) -> bool:
     """Whether a file with this beginning holds a JSON object or list, not rows."""
     return beginning.lstrip(_BEFORE_JSON)[:1] in (b"{", b"[")
@@ -29,13 +33,13 @@ def is_json(beginning: bytes) -> bool:
 def series(payload: bytes, complain: Callable[[str], None]) -> dict[str, bytes] | None:
     """Rows `timestamp,value` of each series, by its name with labels; None for JSON of another kind.
 
-    Series that are left out, and counters, are reported to `complain`. Raises ValueError for invalid JSON and for
-    answers of another shape or without a time range.
+    Series that are left out, and counters, are reported to `complain`. Raises NotJsonError, and ValueError for answers
+    of another shape, without a time range, or with a series twice.
     """
     try:
         found = msgspec.json.decode(payload.lstrip(_BEFORE_JSON))
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise ValueError(f"is not JSON: {exc}") from exc
+        raise NotJsonError(f"is not JSON: {exc}") from exc
     result = _matrix(found)
     if result is None:
         return None
@@ -46,6 +50,8 @@ def series(payload: bytes, complain: Callable[[str], None]) -> dict[str, bytes] 
             complain(f"{name}: left out: it has no plain values; query a quantile of a native histogram instead")
         elif not isinstance(points, list):
             raise ValueError(f"{name}: its values are not a list")
+        elif name in rows:
+            raise ValueError(f"{name} appears twice; save the answers of several queries to files of their own")
         else:
             rows[name] = b"timestamp,value\n" + b"".join(_row(point, name) for point in points)
     if not rows:

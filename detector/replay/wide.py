@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from detector.decoders import CsvDecoder
-from detector.decoders.csv import MAX_LINE_BYTES, is_header, split
+from detector.decoders.csv import is_header, split
 from detector.decoders.timestamps import parse_number
 from detector.records import RawBatch
 from detector.series import SeriesIndex
@@ -25,9 +25,9 @@ def series(handle: io.BufferedReader, complain: Callable[[str], None]) -> dict[s
     `value`, or no other column holds numbers. Columns that are not read are reported to `complain`. Raises ValueError.
     """
     try:
-        first = handle.readline(MAX_LINE_BYTES)
+        first = handle.readline()
         if first.lower().startswith(_SEPARATOR_LINE):
-            first = handle.readline(MAX_LINE_BYTES)
+            first = handle.readline()
         found = _header(first, complain)
         if found is None:
             return None

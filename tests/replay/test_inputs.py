@@ -193,3 +193,43 @@ def test_long_names_of_series_have_files_of_their_own(tmp_path: Path) -> None:
     for file in files:
         (tmp_path / file.relative).parent.mkdir(exist_ok=True)
         (tmp_path / file.relative).touch()
+
+
+def test_files_that_differ_in_their_suffix_are_not_mixed(tmp_path: Path) -> None:
+    paths = [csv_file(tmp_path / name, "0,1") for name in ("cpu.2024", "cpu.2025")]
+    with pytest.raises(SourceError, match=f"^{paths[0]} and {paths[1]} would both be called cpu; rename one"):
+        find_files(paths)
+    assert [one.stream for one in find_files([paths[0], paths[0]])] == ["cpu"]
+
+
+def test_series_whose_names_differ_in_a_slash_have_files_of_their_own(tmp_path: Path) -> None:
+    path = answer(tmp_path / "a.json", *(({"path": one}, [[START, "1"]]) for one in ("/a/b", "/a_b", "/a\\b")))
+    files = found(path)
+    assert len({one.relative for one in files}) == len({one.stream for one in files}) == 3
+    assert {one.name for one in files} == {'a/{path="/a/b"}', 'a/{path="/a_b"}', 'a/{path="/a\\\\b"}'}
+    assert Path("a", '{path="_a_b"}.csv') in {one.relative for one in files}
+    assert find_files([path, path]) == files
+
+
+def test_a_series_that_an_answer_holds_twice_is_an_error(tmp_path: Path) -> None:
+    path = answer(tmp_path / "a.json", *(({"job": "api"}, [[START + at, "1"]]) for at in (0, 60)))
+    with pytest.raises(SourceError, match=f"^{path}: {{job=.api.}} appears twice; save the answers"):
+        found(path)
+
+
+def test_a_header_may_be_of_any_length(tmp_path: Path) -> None:
+    names = [f"cpu{{instance='web-{at:060}'}}" for at in range(1_000)]
+    path = csv_file(tmp_path / "cpu.csv", ",".join(["Time", *names]), "0" + ",1" * 1_000, "60" + ",2" * 1_000)
+    files = found(path)
+    assert [one.series for one in files] == names
+    assert lines(files[-1]) == ["timestamp,value", "0,1", "60,2"]
+
+
+def test_files_in_a_folder_that_are_called_json_are_no_error(tmp_path: Path) -> None:
+    csv_file(tmp_path / "cpu.csv", "0,1")
+    (tmp_path / "empty.json").touch()
+    (tmp_path / "text.json.gz").write_bytes(gzip.compress(b'"text, but no object"'))
+    (tmp_path / "events.json").write_text('{"a": 1}\n{"a": 2}\n')
+    told: list[str] = []
+    assert [one.name for one in found(tmp_path, told)] == ["cpu.csv"]
+    assert [line.partition(": JSON")[0] for line in told] == [f"{tmp_path / 'events.json'}: left out: is not JSON"]

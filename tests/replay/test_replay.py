@@ -172,7 +172,7 @@ def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=f"{stream}: is neither a file nor a folder; save its content to a file"):
             find_files([stream])
     a, b = write(tmp_path / "a" / "x.csv", []), write(tmp_path / "b" / "x.csv", [])
-    with pytest.raises(SourceError, match=r"would both be written to x\.csv"):
+    with pytest.raises(SourceError, match=r"would both be called x; rename one of them"):
         find_files([a, b])
 
 
