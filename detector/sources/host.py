@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
-import psutil
 
 from detector.errors import SourceError
 from detector.protocols import AssignmentChanges, Clock, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
-from detector.sources.host_readings import Group, Reading, groups
+from detector.sources.host_readings import UNREADABLE, Group, Reading, groups
 
 TOPIC = "host"
 PARTITION: Partition = (TOPIC, 0)
@@ -92,7 +91,7 @@ class HostSource:
         for group in self._groups:
             try:
                 found += group()
-            except (OSError, psutil.Error, NotImplementedError):
+            except UNREADABLE:
                 continue
             working.append(group)
         if not working:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import psutil
 
+UNREADABLE = (OSError, psutil.Error, NotImplementedError)
+"""What psutil raises for a part of the machine that a container or a sandbox hides."""
 MOST_CPUS = 8
 """Machines with more are described by their sum."""
 MOST_DEVICES = 2
@@ -31,11 +34,19 @@ Group = Callable[[], Iterator[Reading]]
 
 def groups() -> list[Group]:
     """Functions that each read one part of the machine; the devices they describe are chosen now."""
-    disks = _busiest(
-        {name: io.read_bytes + io.write_bytes for name, io in psutil.disk_io_counters(perdisk=True).items()}
-    )
-    nics = _busiest({name: io.bytes_sent + io.bytes_recv for name, io in psutil.net_io_counters(pernic=True).items()})
-    mounts = [part.mountpoint for part in psutil.disk_partitions(all=False)][:MOST_DEVICES]
+    disks: list[str] = []
+    nics: list[str] = []
+    mounts: list[str] = []
+    with suppress(*UNREADABLE):
+        disks = _busiest(
+            {name: io.read_bytes + io.write_bytes for name, io in psutil.disk_io_counters(perdisk=True).items()}
+        )
+    with suppress(*UNREADABLE):
+        nics = _busiest(
+            {name: io.bytes_sent + io.bytes_recv for name, io in psutil.net_io_counters(pernic=True).items()}
+        )
+    with suppress(*UNREADABLE):
+        mounts = [part.mountpoint for part in psutil.disk_partitions(all=False)][:MOST_DEVICES]
     return [
         _cpu,
         _memory,

@@ -23,7 +23,7 @@ LEARNT_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One file: its samples that have a value, in time order, without duplicate times."""
+    """One file: its samples that the daemon would take, in time order, without duplicate times."""
 
     name: str
     times: Float64
@@ -72,6 +72,6 @@ def _read(name: str, path: Path) -> Series:
     if samples.rejects and not len(samples):
         first = samples.rejects[0]
         raise SourceError(f"{path}: no line holds a sample; line {first.offset}: {first.reason}: {first.detail}")
-    keep = (samples.outcomes != Outcome.GAP) & np.isfinite(samples.values)
+    keep = samples.outcomes == Outcome.SCORED
     times, unique = np.unique(samples.times[keep], return_index=True)
     return Series(name, times, samples.values[keep][unique], len(samples.rejects))

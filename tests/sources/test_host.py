@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import psutil
 import pytest
 
 from detector.config.decoder import JsonDecoder as Settings
@@ -87,6 +88,15 @@ def test_what_cannot_be_read_is_left_out() -> None:
     assert {name for name, *_ in polled(host(ManualClock(), denied, Counter()))} == {"work_per_second", "level"}
     with pytest.raises(SourceError, match="cannot be read"):
         host(ManualClock(), denied)
+
+
+def test_devices_that_the_system_does_not_list_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(**_: bool) -> None:
+        raise NotImplementedError("neither /proc/diskstats nor /sys/block")
+
+    for name in ("disk_io_counters", "net_io_counters", "disk_partitions"):
+        monkeypatch.setattr(psutil, name, hidden)
+    assert "host_load_average" in {name for name, *_ in polled(host(ManualClock()))}
 
 
 def test_this_machine_has_about_fifty_series_that_the_decoder_reads() -> None:

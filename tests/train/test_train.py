@@ -132,3 +132,13 @@ def test_order_repeats_and_malformed_lines_of_files(tmp_path):
     mixed = read_series([tmp_path / "a.csv"])[0]
     np.testing.assert_array_equal(mixed.values, whole.values)
     assert (whole.malformed_lines, mixed.malformed_lines) == (0, 1)
+
+
+def test_times_and_values_that_the_daemon_discards_teach_nothing(tmp_path):
+    write(tmp_path / "a.csv", 150)
+    whole = read_series([tmp_path / "a.csv"])[0]
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("-5,1\n1e300,1\n1700010000,1e200\n1700010060,NaN\n1700010120,-inf\n")
+    mixed = read_series([tmp_path / "a.csv"])[0]
+    np.testing.assert_array_equal(mixed.times, whole.times)
+    np.testing.assert_array_equal(mixed.values, whole.values)
