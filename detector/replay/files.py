@@ -104,23 +104,37 @@ def demand_rows(files: list[ReplayFile], readable: int) -> None:
 
 def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]:
     """The series of one input."""
-    if given.is_dir():
+    try:
+        paths = sorted(_files(given, complain)) if given.is_dir() else None
+        is_file, exists = given.is_file(), given.exists()
+    except OSError as exc:
+        raise SourceError(f"{exc.filename}: cannot be read: {exc.strerror}") from exc
+    if paths is not None:
         some = False
-        for path in sorted(given.rglob("*")):
-            if _is_series_file(path):
-                for file in _series(path, path.relative_to(given), complain, walked=True):
-                    some = True
-                    yield file
+        for path in paths:
+            for file in _series(path, path.relative_to(given), complain, walked=True):
+                some = True
+                yield file
         if not some:
             raise SourceError(
                 f"{given}: no .csv file in this folder or below it, and no .json result of a Prometheus query"
             )
-    elif given.is_file():
+    elif is_file:
         yield from _series(given, Path(given.name), complain, walked=False)
-    elif given.exists() or given == Path("-"):
+    elif exists or given == Path("-"):
         raise SourceError(f"{given}: is neither a file nor a folder; save its content to a file first")
     else:
         raise SourceError(f"{given}: no such file or folder")
+
+
+def _files(folder: Path, complain: Callable[[str], None]) -> Iterator[Path]:
+    """Files of series in the folder and below it. Folders that cannot be read are reported to `complain`."""
+
+    def remark(error: OSError) -> None:
+        complain(f"{error.filename}: left out: cannot be read: {error.strerror}")
+
+    for inside, _, names in os.walk(folder, onerror=remark):
+        yield from (path for name in names if _is_series_file(path := Path(inside, name)))
 
 
 def _is_series_file(path: Path) -> bool:

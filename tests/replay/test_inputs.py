@@ -233,3 +233,19 @@ def test_files_in_a_folder_that_are_called_json_are_no_error(tmp_path: Path) -> 
     told: list[str] = []
     assert [one.name for one in found(tmp_path, told)] == ["cpu.csv"]
     assert [line.partition(": JSON")[0] for line in told] == [f"{tmp_path / 'events.json'}: left out: is not JSON"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv_file(tmp_path / "cpu.csv", "0,1")
+    (tmp_path / "secret").mkdir()
+    listed = os.scandir
+
+    def denied(path: str) -> Any:
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    told: list[str] = []
+    assert [one.name for one in found(tmp_path, told)] == ["cpu.csv"]
+    assert told == [f"{tmp_path / 'secret'}: left out: cannot be read: Permission denied"]
