@@ -13,6 +13,8 @@ from detector.replay.files import ReplayFile
 ROWS_PER_SLICE = 512
 MALFORMED_SHOWN = 5
 """How many malformed rows of a file are reported one by one."""
+DISCARDED = (Outcome.NOT_FINITE, Outcome.OUT_OF_RANGE, Outcome.BAD_TIMESTAMP, Outcome.STREAM_LIMIT)
+"""What may become of a row whose time and value could be read."""
 
 
 class Reader:
@@ -46,6 +48,7 @@ class Reader:
         shown = self.file.shown
         if self.malformed > MALFORMED_SHOWN:
             yield f"{shown}: {self.malformed - MALFORMED_SHOWN} more rows that cannot be read"
+        yield from self._discarded()
         rows, late, twice = self.outcomes.total(), self.outcomes[Outcome.LATE], self.outcomes[Outcome.DUPLICATE]
         if late:
             old = f"{late + twice} of {rows} rows are not newer than an earlier row"
@@ -54,6 +57,15 @@ class Reader:
             yield f"{shown}: {twice} of {rows} rows have the same time as the row before and no score"
         elif self.outcomes[Outcome.WARMUP] and not self.outcomes[Outcome.SCORED]:
             yield f"{shown}: none of {rows} rows has a score: the first scoring.warmup_samples are only learned from"
+
+    def _discarded(self) -> Iterator[str]:
+        """Rows that nothing can be learned from; NaN and infinity are common and only told if there is nothing else."""
+        found = {outcome: self.outcomes[outcome] for outcome in DISCARDED if self.outcomes[outcome]}
+        used = self.outcomes[Outcome.SCORED] or self.outcomes[Outcome.WARMUP]
+        if found and not (used and found.keys() == {Outcome.NOT_FINITE}):
+            reasons = ", ".join(f"{count} {outcome.name.lower()}" for outcome, count in found.items())
+            many = f"{sum(found.values())} of {self.outcomes.total()} rows"
+            yield f"{self.file.shown}: {many} are discarded: {reasons}"
 
     def next_lines(self) -> list[bytes]:
         """Up to `ROWS_PER_SLICE` lines without line ends; empty at the end of the file. Raises SourceError."""

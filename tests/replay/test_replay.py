@@ -162,6 +162,20 @@ def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) 
     ]
 
 
+def test_series_whose_rows_are_discarded_are_told_by_name(tmp_path: Path) -> None:
+    good = series(9, 70, 1_600_000_000)
+    early = write(tmp_path / "in" / "early.csv", ["-60,1", "-120,1", *good[:68]])
+    huge = write(tmp_path / "in" / "huge.csv", [*good[:68], *(line.split(",")[0] + ",1e31" for line in good[68:])])
+    never = write(tmp_path / "in" / "never.csv", [line.split(",")[0] + ",NaN" for line in good])
+    write(tmp_path / "in" / "rarely.csv", [*good[:69], good[69].split(",")[0] + ",NaN"])
+    _, complaints = run([tmp_path / "in"], tmp_path / "out")
+    assert complaints == [
+        f"{early}: 2 of 70 rows are discarded: 2 bad_timestamp",
+        f"{huge}: 2 of 70 rows are discarded: 2 out_of_range",
+        f"{never}: 70 of 70 rows are discarded: 70 not_finite",
+    ]
+
+
 def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere: no such file"):
         find_files([tmp_path / "nowhere"])
