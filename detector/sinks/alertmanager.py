@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -90,10 +90,10 @@ class Sender:
                 fix="raise sinks.alertmanager.max_alerts, or lower scoring.alerts_per_stream_week",
             )
 
-    def forget(self, partition: Partition) -> None:
-        """Stop sending the alerts of this partition."""
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Stop sending the alerts of these partitions."""
         with self._changed:
-            self.schedule.forget(partition, self._clock.monotonic())
+            self.schedule.forget(partitions, self._clock.monotonic())
 
     def ask_to_close(self, within_seconds: float) -> None:
         """Make the thread try waiting alerts once more, if it can start in time, and then end."""
@@ -203,9 +203,9 @@ class AlertmanagerBoard:
         for sender in self._senders:
             sender.update(notices, self._settling_seconds if restored else 0.0)
 
-    def forget(self, partition: Partition) -> None:
+    def forget(self, partitions: Collection[Partition]) -> None:
         for sender in self._senders:
-            sender.forget(partition)
+            sender.forget(partitions)
 
     def close(self, timeout_seconds: float) -> None:
         """Try once more, within a third of the time, to send what was not accepted.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import count
 
 from detector.records import Partition
 from detector.sinks.alertmanager_alert import Labels, Notice
@@ -12,6 +14,9 @@ ENDED_SECONDS = 300.0
 """How long the end of an alert is repeated, in case a message is lost or overtaken by an earlier repetition."""
 EARLY = 0.1
 """Share of the interval: repetitions due this soon are sent along, so that over time they travel together."""
+NOT_QUEUED = -1
+LEAST_STALE = 64
+"""Places in a queue that are never worth a pass to remove them."""
 
 
 @dataclass(slots=True)
@@ -22,9 +27,14 @@ class _Entry:
     shown: Notice
     """The one to send: the alert that has been firing longest, otherwise the last one to end."""
     changed_at: float
-    due_at: float
     accepted: bool = False
     """Whether `shown` was accepted."""
+    ticket: int = NOT_QUEUED
+    """Of its place in a queue; places with other tickets are stale."""
+
+
+_Queue = list[tuple[float, int, _Entry]]
+"""Heap of (time at which it is due, ticket, entry)."""
 
 
 class Schedule:
@@ -38,6 +48,9 @@ class Schedule:
         self.resend_seconds = resend_seconds
         self.most = most
         self._entries: dict[Labels, _Entry] = {}
+        self._changes: _Queue = []
+        self._repetitions: _Queue = []
+        self._tickets = count()
 
     @property
     def waiting(self) -> int:
@@ -50,33 +63,34 @@ class Schedule:
         if entry is None:
             if len(self._entries) >= self.most:
                 return False
-            self._entries[notice.labels] = _Entry({notice.source: notice}, notice, now, now + delay_seconds)
+            self._entries[notice.labels] = entry = _Entry({notice.source: notice}, notice, now)
+            self._queue(entry, now + delay_seconds)
         else:
             entry.notices[notice.source] = notice
             self._show(entry, now, delay_seconds)
         return True
 
-    def forget(self, partition: Partition, now: float) -> None:
-        """Stop sending the alerts of this partition."""
+    def forget(self, partitions: Collection[Partition], now: float) -> None:
+        """Stop sending the alerts of these partitions."""
         for labels, entry in list(self._entries.items()):
+            gone = [source for source in entry.notices if source[0] in partitions]
+            if not gone:
+                continue
             fired = entry.shown.ends_at is None
-            for source in [source for source in entry.notices if source[0] == partition]:
+            for source in gone:
                 del entry.notices[source]
             fires = any(notice.ends_at is None for notice in entry.notices.values())
             if not entry.notices or (fired and not fires):  # it is still firing, under another owner
-                del self._entries[labels]
+                self._remove(labels)
             else:
                 self._show(entry, now, 0.0)
 
     def due(self, now: float, most: int, *, news_only: bool = False) -> list[Notice]:
         """Up to `most` notices to send now: changes before repetitions, longest waiting first."""
-        entries = [entry for entry in self._entries.values() if not (news_only and entry.accepted)]
-        if not any(entry.due_at <= now for entry in entries):
-            return []
-        until = now + EARLY * self.resend_seconds
-        ripe = [entry for entry in entries if entry.due_at <= (until if entry.accepted else now)]
-        ripe.sort(key=lambda entry: (entry.accepted, entry.due_at))
-        return [entry.shown for entry in ripe[:most]]
+        entries = self._first(self._changes, now, most)
+        if not news_only and (entries or self._first(self._repetitions, now, 1)):
+            entries += self._first(self._repetitions, now + EARLY * self.resend_seconds, most - len(entries))
+        return [entry.shown for entry in entries]
 
     def settle(self, notices: Iterable[Notice], now: float) -> None:
         """These were accepted as they are; anything that has changed since is still due."""
@@ -84,15 +98,41 @@ class Schedule:
             entry = self._entries.get(notice.labels)
             if entry is None or entry.shown is not notice:
                 continue
-            entry.accepted, entry.due_at = True, now + self.resend_seconds
             if notice.ends_at is not None and now >= entry.changed_at + ENDED_SECONDS:
-                del self._entries[notice.labels]
+                self._remove(notice.labels)
+            else:
+                entry.accepted = True
+                self._queue(entry, now + self.resend_seconds)
 
     def _show(self, entry: _Entry, now: float, delay_seconds: float) -> None:
         shown = min(entry.notices.values(), key=_rank)
         if shown is not entry.shown:
-            entry.shown, entry.accepted = shown, False
-            entry.changed_at, entry.due_at = now, now + delay_seconds
+            entry.shown, entry.accepted, entry.changed_at = shown, False, now
+            self._queue(entry, now + delay_seconds)
+
+    def _remove(self, labels: Labels) -> None:
+        self._entries.pop(labels).ticket = NOT_QUEUED
+
+    def _queue(self, entry: _Entry, due_at: float) -> None:
+        """Give the entry a place among changes or repetitions; the one that it had before becomes stale."""
+        entry.ticket = next(self._tickets)
+        queue = self._repetitions if entry.accepted else self._changes
+        heapq.heappush(queue, (due_at, entry.ticket, entry))
+        if len(queue) > 2 * len(self._entries) + LEAST_STALE:
+            queue[:] = [place for place in queue if place[1] == place[2].ticket]
+            heapq.heapify(queue)
+
+    @staticmethod
+    def _first(queue: _Queue, until: float, most: int) -> list[_Entry]:
+        """Up to `most` entries that are due by `until`, longest waiting first; they keep their places."""
+        found: _Queue = []
+        while len(found) < most and queue and queue[0][0] <= until:
+            place = heapq.heappop(queue)
+            if place[1] == place[2].ticket:
+                found.append(place)
+        for place in found:
+            heapq.heappush(queue, place)
+        return [entry for _, _, entry in found]
 
 
 def _rank(notice: Notice) -> tuple[bool, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from detector.records import Alert, Partition
@@ -15,8 +15,8 @@ class AlertBoard(Protocol):
         """These alerts began or ended; if `restored`, they are open in state taken over with its partition."""
         ...
 
-    def forget(self, partition: Partition) -> None:
-        """The partition is no longer ours: stop repeating its alerts, without ending them."""
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """These partitions are no longer ours: stop repeating their alerts, without ending them."""
         ...
 
     def waiting(self) -> int:

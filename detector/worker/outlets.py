@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -91,10 +91,10 @@ class Outlets:
         for board in self.boards.values():
             board.update(alerts, restored=True)
 
-    def forget(self, partition: Partition) -> None:
-        """Forget a partition that is no longer ours; its alerts are another worker's."""
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Forget partitions that are no longer ours; their alerts are another worker's."""
         for board in self.boards.values():
-            board.forget(partition)
+            board.forget(partitions)
 
     def send_rejects(self, rejects: tuple[Reject, ...]) -> None:
         dead = [reject for reject in rejects if reject.reason not in NO_FAULTS]

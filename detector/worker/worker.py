@@ -151,7 +151,8 @@ class Worker:
         if skipped:
             self._report_skipped(skipped)
         # What was read of a partition before it went is now another's, or comes again from where its state ends.
-        return [batch for batch in batches if (batch.topic, batch.partition) in self._assigned - gone]
+        ours = self._assigned - gone
+        return [batch for batch in batches if (batch.topic, batch.partition) in ours]
 
     def _wait_after(self, exc: SourceError) -> None:
         self.telemetry.metrics.source.observe_error(exc.reason)
@@ -177,10 +178,10 @@ class Worker:
         self._is_settled = changes.settled
         self._restores.drop(gone)
         self._restores.add(changes.assigned)
+        self.outlets.forget(gone)
         for partition in gone:
             if self.learning is not None:
                 self.learning.forget(partition)
-            self.outlets.forget(partition)
             self.pipeline.table.drop(partition)
             self.positions.pop(partition, None)
             self.checkpoints.forget(partition)

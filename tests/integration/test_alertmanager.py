@@ -210,7 +210,7 @@ def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path
                     board.update([still_open[stream]])
                 if step % 40 == 20:
                     gone = int(rng.integers(3))
-                    board.forget(("metrics", gone))
+                    board.forget([("metrics", gone)])
                     board.update([one for one in still_open.values() if one.partition == gone], restored=True)
                 if step == 150:
                     manager.kill()

@@ -286,7 +286,7 @@ def test_a_partition_that_is_given_up_is_told_of_no_more(board: Make, server: Fa
     made = board(server.url, resend_seconds=1)
     made.update([firing("mine", partition=0), firing("another's", partition=1)])
     delivered(made)
-    made.forget(("metrics", 1))
+    made.forget([("metrics", 1)])
     told = len(server.posts)
     eventually(lambda: len(server.posts) >= told + 3, "the other one is repeated")
     assert all(post == ["mine"] for post in server.hosts[told + 1 :])
@@ -317,7 +317,7 @@ def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost(
         clock.advance(1_000.0)
         time.sleep(2 * TICK_SECONDS)
         assert len(client.bodies) == 1, "it may be another worker's alert by now"
-        sender.forget(("metrics", 0))
+        sender.forget([("metrics", 0)])
         sender.update([noticed(firing("b"))], 0.0)
         for _ in range(4):
             time.sleep(2 * TICK_SECONDS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from detector.records import Alert
-from detector.sinks.alertmanager_schedule import ENDED_SECONDS, Schedule
+from detector.sinks import alertmanager_schedule
+from detector.sinks.alertmanager_schedule import ENDED_SECONDS, LEAST_STALE, Schedule
+from tests.operations import operations
 from tests.sinks.alertmanagers import firing, noticed, resolved
 
 RESEND = 60.0
@@ -95,7 +97,7 @@ def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> Non
     for number in range(2):
         update(schedule, firing(f"host-{number}", partition=number), 0.0)
     due(schedule, 0.0)
-    schedule.forget(("metrics", 0), 1.0)
+    schedule.forget([("metrics", 0)], 1.0)
     told = {what for now in range(1, 1_000) for what in due(schedule, float(now))}
     assert told == {("host-1", "fires")}
 
@@ -105,7 +107,7 @@ def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> Non
     update(schedule, resolved(partition=0, ends_at=1_200.0), 0.0)
     update(schedule, resolved(partition=1, ends_at=1_100.0), 0.0)
     due(schedule, 0.0)
-    schedule.forget(("metrics", 0), 1.0)
+    schedule.forget([("metrics", 0)], 1.0)
     (left,) = schedule.due(1.0, 10)
     assert left.ends_at == 1_100.0
 
@@ -116,7 +118,7 @@ def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_
     update(schedule, resolved(partition=1), 0.0)
     update(schedule, firing(partition=0), 0.0)
     assert due(schedule, 0.0) == [("a", "fires")]
-    schedule.forget(("metrics", 0), 1.0)
+    schedule.forget([("metrics", 0)], 1.0)
     assert [due(schedule, float(now)) for now in range(1, 1_000, 60)] == [[]] * 17
 
 
@@ -147,3 +149,45 @@ def test_repetitions_come_to_travel_together() -> None:
     requests = [len(told) for now in range(60, 120) if (told := due(schedule, float(now)))]
     assert sum(requests) >= 30
     assert len(requests) <= 10
+
+
+def test_what_an_alert_costs_does_not_depend_on_how_many_are_open() -> None:
+    """In an outage of everything, each of a thousand batches must not look at a hundred thousand alerts."""
+
+    def cost(alerts: int) -> float:
+        schedule = Schedule(RESEND, alerts)
+        for number in range(alerts):
+            update(schedule, firing(f"host-{number}"), 0.0)
+        sent = []
+
+        def send() -> None:
+            for now in (0.0, RESEND):
+                while some := due(schedule, now, most=10):
+                    sent.extend(some)
+
+        spent = operations(alertmanager_schedule, send)
+        assert len(sent) == 2 * alerts
+        return spent / alerts
+
+    assert cost(2_000) < 1.1 * cost(100)
+
+
+def test_partitions_that_go_together_cost_one_look_at_the_alerts() -> None:
+    def cost(partitions: int) -> int:
+        schedule = Schedule(RESEND, 1_000)
+        for number in range(100):
+            update(schedule, firing(f"host-{number}", partition=number), 0.0)
+        gone = frozenset(("metrics", 100 + number) for number in range(partitions))
+        return operations(alertmanager_schedule, lambda: schedule.forget(gone, 1.0))
+
+    assert cost(1_000) == cost(1) > 0
+
+
+def test_an_alert_that_changes_while_nobody_accepts_it_takes_no_more_room() -> None:
+    schedule = Schedule(RESEND, 10)
+    for number in range(1_000):
+        now = 10.0 * number
+        update(schedule, firing(starts_at=now) if number % 2 else resolved(starts_at=now, ends_at=now), now)
+    assert len(schedule._changes) <= 2 + LEAST_STALE
+    assert due(schedule, 1e5) == [("a", "fires")]
+    assert due(schedule, 1e5) == []

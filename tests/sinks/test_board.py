@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
@@ -43,8 +43,8 @@ class Board:
     def place(alert: Alert) -> tuple[Partition, str]:
         return (alert.topic, alert.partition), alert.series.fingerprint
 
-    def forget(self, partition: Partition) -> None:
-        self.open = {place: labels for place, labels in self.open.items() if place[0] != partition}
+    def forget(self, partitions: Collection[Partition]) -> None:
+        self.open = {place: labels for place, labels in self.open.items() if place[0] not in partitions}
 
     def waiting(self) -> int:
         return 0
