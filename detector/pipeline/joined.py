@@ -60,11 +60,16 @@ class Joined:
 
     def partition_of(self, position: int) -> Partition:
         """Partition of the sample at `position`."""
-        return self.partitions[bisect_right(self._bounds, position) - 1]
+        return self.partitions[self._place_of(position)]
 
     def apart(self) -> list[ScoredBatch]:
         """[P] results of each batch."""
-        alerts = sorted(self.alerts, key=lambda pair: pair[0])
+        alerts: list[list[Alert]] = [[] for _ in self.partitions]
+        for position, alert in sorted(self.alerts, key=lambda pair: pair[0]):
+            alerts[self._place_of(position)].append(alert)
+        muted: list[list[str]] = [[] for _ in self.partitions]
+        for position, interval in self.muted:
+            muted[self._place_of(position)].append(interval)
         return [
             ScoredBatch(
                 self.outcomes[first:end],
@@ -73,11 +78,14 @@ class Joined:
                 self.upper[first:end],
                 self.scores[first:end],
                 self.statuses[first:end],
-                tuple(alert for position, alert in alerts if first <= position < end),
-                tuple(interval for position, interval in self.muted if first <= position < end),
+                tuple(alerts[place]),
+                tuple(muted[place]),
             )
-            for first, end in pairwise(self._bounds)
+            for place, (first, end) in enumerate(pairwise(self._bounds))
         ]
+
+    def _place_of(self, position: int) -> int:
+        return bisect_right(self._bounds, position) - 1
 
 
 def _side_by_side(columns: list[npt.NDArray[T]]) -> npt.NDArray[T]:

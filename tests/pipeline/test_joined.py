@@ -13,15 +13,18 @@ from detector.app import build_pipeline
 from detector.columns import Bool, Columns, Rows
 from detector.config import Config
 from detector.config.alerts import Alerts
-from detector.pipeline import Pipeline
+from detector.pipeline import Pipeline, joined
 from detector.pipeline.groups import Groups, GroupSettings
+from detector.pipeline.joined import Joined
 from detector.pipeline.notifications import Model
-from detector.records import Float64, Int64, Kind, Outcome, Partition, SampleBatch, ScoredBatch, Uint8
+from detector.records import AlertStatus, Float64, Int64, Kind, Outcome, Partition, SampleBatch, ScoredBatch, Uint8
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 from detector.series import SeriesKey
 from detector.state.block import encode_block
 from detector.testing import LastValueForecaster
 from tests.guarantees.snapshot import restarted
+from tests.operations import operations
+from tests.telemetry.populate import alert
 
 START = 1_700_006_400.0
 SAMPLES = 600
@@ -248,3 +251,18 @@ def test_two_batches_of_one_partition_are_refused() -> None:
     batches = [batch_of(pipeline, PARTITIONS[0], log_of(0), first, first + 5) for first in (0, 5)]
     with pytest.raises(ValueError, match="cannot go side by side"):
         pipeline.process_together(batches)
+
+
+def test_an_alert_costs_the_same_however_many_partitions_there_are() -> None:
+    pipeline, log = pipeline_of(World(16, 1e6, ())), log_of(0)
+
+    def cost(partitions: int) -> int:
+        batches = [batch_of(pipeline, ("t", number), log, 0, 4) for number in range(partitions)]
+        plain, found = (Joined(batches, pipeline.forecaster, 1e9) for _ in range(2))
+        found.alerts = [(position, alert(AlertStatus.FIRING)) for position in range(4)]
+        found.muted = [(position, "backup") for position in range(4)]
+        spent = operations(joined, found.apart) - operations(joined, plain.apart)
+        assert [(len(one.alerts), len(one.muted)) for one in found.apart()] == [(4, 4)] + [(0, 0)] * (partitions - 1)
+        return spent
+
+    assert cost(100) == cost(2) > 0
