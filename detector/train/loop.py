@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detector.errors import ModelError
 from detector.models.backbone import Backbone
 from detector.models.group import Group, joined
 from detector.models.learner import Learner, Schedule, evaluate
@@ -20,6 +21,7 @@ from detector.train.material import Material, Recorded, Synthetic
 from detector.train.options import Progress, TrainOptions, command, silent
 from detector.train.topic import read_topic
 
+SUFFIX = ".safetensors"
 LOOK_EVERY = 25
 """Minimum number of updates between two looks at the held-out part, which come at the end of a pass."""
 
@@ -30,6 +32,11 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
     On the same machine, the same options give the same weights, whether or not interrupted and resumed. Under
     `torchrun`, the first process writes and reports. Raises ModelError, SourceError.
     """
+    if options.output.suffix != SUFFIX:
+        raise ModelError(
+            f"--output: {options.output} does not end in {SUFFIX}; its card, which takes the same name with another "
+            "suffix, could overwrite it, or be the card of other weights, too"
+        )
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     with joined(options.device) as group:

@@ -142,3 +142,10 @@ def test_times_and_values_that_the_daemon_discards_teach_nothing(tmp_path):
     mixed = read_series([tmp_path / "a.csv"])[0]
     np.testing.assert_array_equal(mixed.times, whole.times)
     np.testing.assert_array_equal(mixed.values, whole.values)
+
+
+@pytest.mark.parametrize("name", ["w.json", "w.2025", "w"])
+def test_weights_whose_card_would_be_that_of_others_are_refused(tmp_path, name):
+    with pytest.raises(ModelError, match=rf"^--output: {tmp_path}/{name} does not end in \.safetensors"):
+        train(replace(sizes(tmp_path), output=tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
