@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -54,10 +54,13 @@ class Lanes:
             for chunk in np.split(picks, np.flatnonzero(np.diff(chunk_of)) + 1):
                 yield Message(None, self._record(samples, chunk), partition=lane)
 
-    def trim(self, in_flight: Int64) -> None:
-        """Forget series, except those in flight, if there are too many or their labels are too long."""
+    def trim(self, in_flight: Callable[[], Int64]) -> None:
+        """Forget series, except those in flight, if there are too many or their labels are too long.
+
+        Only then is `in_flight` called, which looks at every sample that waits.
+        """
         if len(self.series) > self.max_series or self.series.characters > self.max_series * SERIES_CHARACTERS:
-            self.series.retain(in_flight.tolist())
+            self.series.retain(in_flight().tolist())
             self._lane[:] = _UNKNOWN
             self._packed = [b""] * len(self._lane)
 

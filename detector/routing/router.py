@@ -117,7 +117,7 @@ class Router:
             self.outlets.progress()
         self._unsent = 0
         self.metrics.samples.routed.inc(len(merged))
-        self.lanes.trim(self.merge.series())
+        self.lanes.trim(self.merge.series)
 
     def _follow_assignment(self) -> None:
         changes = self.source.changes()

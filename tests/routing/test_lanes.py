@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.decoders.routed import RoutedDecoder
-from detector.records import SampleBatch
+from detector.records import Int64, SampleBatch
 from detector.routing.lanes import RECORD_BYTES, SERIES_CHARACTERS, Lanes, lane_of
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw
@@ -72,7 +72,22 @@ def test_g10_a_flood_of_names_is_forgotten_however_long_they_are(size: int) -> N
         keys = [kept, *(SeriesKey.of("flood", {"host": f"{'h' * size}{step}-{number}"}) for number in range(10))]
         samples = batch(lanes, keys)
         assert sum(len(message.value or b"") for message in lanes.records(samples)) > 10 * size
-        lanes.trim(np.empty(0, dtype=np.int64))
+        lanes.trim(lambda: np.empty(0, dtype=np.int64))
         assert len(lanes.series) <= 100
         assert lanes.series.characters <= most
         assert sum(map(len, lanes._packed)) <= 2 * most
+
+
+def test_samples_that_wait_are_looked_at_only_where_series_are_to_be_forgotten() -> None:
+    """Hundreds of thousands may wait for another partition, and the router trims at every turn."""
+    lanes, looks = Lanes(4, 10), 0
+
+    def in_flight() -> Int64:
+        nonlocal looks
+        looks += 1
+        return np.empty(0, dtype=np.int64)
+
+    for step in range(3):
+        list(lanes.records(batch(lanes, [SeriesKey.of("cpu", {"host": f"{step}-{number}"}) for number in range(5)])))
+        lanes.trim(in_flight)
+        assert looks == (step == 2)
