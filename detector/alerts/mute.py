@@ -20,7 +20,8 @@ from detector.series import SeriesKey
 
 HISTORY = "not_before"
 """Name for the interval before `alerts.not_before`."""
-REMEMBERED_SERIES = 4096
+REMEMBERED_SERIES = 1 << 16
+"""With more open alerts than this, every sample of one that is held back would be matched against all rules."""
 
 
 class Mutes:
