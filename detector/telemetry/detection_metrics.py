@@ -80,12 +80,12 @@ class SampleMetrics:
 
     def observe_scored(self, batch: SampleBatch, scored: ScoredBatch, now: float) -> None:
         """Count a batch whose verdicts were reached at `now`, in unix seconds."""
-        counts = np.bincount(scored.outcomes, minlength=len(Outcome)).tolist()
-        for outcome in Outcome:
-            word = outcome.name.lower()
+        counts = np.bincount(scored.outcomes)
+        for outcome in map(Outcome, np.flatnonzero(counts).tolist()):
+            word, count = outcome.name.lower(), int(counts[outcome])
             if outcome.is_discard:
-                self.discarded.labels(word).inc(counts[outcome])
-            self.outcomes.labels("discarded" if outcome.is_discard else word).inc(counts[outcome])
+                self.discarded.labels(word).inc(count)
+            self.outcomes.labels("discarded" if outcome.is_discard else word).inc(count)
         is_scored = scored.outcomes == Outcome.SCORED
         scores = scored.scores[is_scored]
         self.anomalous.inc(int(np.count_nonzero(scores > 1.0)))
