@@ -44,7 +44,7 @@ class KafkaStore:
         self._in_flight: deque[Any] = deque()
         self._deletions: deque[Any] = deque()
         """Also on their way, but nothing waits for them before the next flush."""
-        self._pieces: dict[tuple[Partition, str], int] = {}
+        self._pieces: dict[Partition, dict[str, int]] = {}
         """Number of pieces of each blob read or written here."""
         self._closed = False
         require_topic(kafka, topic, inputs)
@@ -62,21 +62,21 @@ class KafkaStore:
     def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
         """Reads the topic's partition to its current end."""
         found = yield from self._reader.pieces(partition)
-        elsewhere = {key: pieces for key, pieces in self._pieces.items() if key[0] != partition}
-        self._pieces = elsewhere | {(partition, name): max(pieces) + 1 for name, pieces in found.items()}
+        self._pieces[partition] = {name: max(pieces) + 1 for name, pieces in found.items()}
         return Joined(found)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         pieces = [blob[start : start + _PIECE_BYTES] for start in range(0, len(blob), _PIECE_BYTES)]
-        self._pieces[partition, name] = len(pieces)
+        self._pieces.setdefault(partition, {})[name] = len(pieces)
         for number, piece in enumerate(pieces):
             if len(self._in_flight) >= _MAX_IN_FLIGHT:
                 self._settle(self._in_flight.popleft(), self._timeout_seconds)
             self._in_flight.append(self._send(partition, name, number, piece))
 
     def delete(self, partition: Partition, names: Collection[str]) -> None:
+        known = self._pieces.get(partition, {})
         for name in names:
-            for number in range(self._pieces.pop((partition, name), 1)):
+            for number in range(known.pop(name, 1)):
                 self._deletions.append(self._send(partition, name, number, None))
 
     @property

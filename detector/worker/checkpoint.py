@@ -65,6 +65,7 @@ def checkpoint(
                 source.commit(proven)
             for cut in cuts:
                 snapshots.write_manifest(cut)
+                yield True
             yield from _arrive(snapshots, wait)
             snapshots.store.flush(timeout_seconds)
             for cut in cuts:

@@ -7,7 +7,6 @@ out to be damaged.
 
 from __future__ import annotations
 
-import heapq
 import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -258,8 +257,11 @@ class Snapshots:
         """
         for partition in committed:
             durable = self._durable.get(partition)
-            while durable is not None and durable.garbage:
-                some = heapq.nsmallest(DELETED_A_STEP, durable.garbage)
+            if durable is None:
+                continue
+            names = sorted(durable.garbage)
+            for first in range(0, len(names), DELETED_A_STEP):
+                some = names[first : first + DELETED_A_STEP]
                 self.store.delete(partition, some)
                 durable.garbage.difference_update(some)
                 yield True

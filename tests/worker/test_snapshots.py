@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from detector.alerts.record import alert_id
+from detector.config import Config
 from detector.errors import StateForeign
 from detector.records import AlertStatus, Partition
 from detector.state.manifest import manifest_offset
@@ -15,6 +17,7 @@ from detector.state.steps import complete
 from detector.streams.event_time import EventTime
 from detector.testing import MemoryStore
 from detector.worker.checkpoint import checkpoint
+from detector.worker.snapshots import DELETED_A_STEP
 from tests.state.stocked import LINEAGE, PARTITIONS, START, Stock, directory_config, key
 
 
@@ -78,7 +81,7 @@ def needed(stock: Stock, partition: Partition) -> set[str]:
     return set[str]().union(*(one.names for one in stock.snapshots._durable[partition].generations))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("steps", range(1, 6))
 def test_g10_what_was_written_of_a_checkpoint_that_was_given_up_does_not_stay(tmp_path: Path, steps: int) -> None:
     """As at every rebalance: a partition that stays here is not restored, so that nobody would ever find it."""
     store = StoreOfNames()
@@ -115,3 +118,41 @@ def test_g5_a_log_that_was_created_anew_and_is_as_long_by_now_has_a_snapshot_of_
         assert manifest is not None
         assert (manifest.offset, manifest.lineage) == (3, anew)
         assert [manifest_offset(name) for name in store.durable[partition] if name.startswith("manifest")] == [3]
+
+
+class Compared(str):
+    """The name of a blob, which counts comparisons."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __lt__(self, other: str) -> bool:
+        Compared.comparisons += 1
+        return str.__lt__(self, other)
+
+
+def test_a_deletion_costs_the_same_however_many_blobs_are_due(tmp_path: Path) -> None:
+    """As after the checkpoint of a partition all of whose streams changed."""
+    stock, partition = Stock(directory_config(tmp_path), MemoryStore({})), PARTITIONS[0]
+    complete(stock.snapshots.restore(partition))
+
+    def cost(blobs: int) -> float:
+        stock.snapshots._durable[partition].garbage = {Compared(f"{number:05d}") for number in range(blobs)}
+        Compared.comparisons = 0
+        assert sum(1 for _ in stock.snapshots.clean([partition])) == blobs // DELETED_A_STEP
+        assert not stock.snapshots._durable[partition].garbage
+        return Compared.comparisons / blobs
+
+    assert cost(8_000) < 3 * cost(80)
+
+
+def test_the_loop_need_not_wait_for_the_snapshots_of_all_partitions() -> None:
+    """A store takes only so many writes before it makes the worker wait."""
+    store = MemoryStore({})
+    stock = Stock(Config(), store)
+    stock.feed(2)
+    written = [0]
+    for _ in checkpoint(stock.source, {}, stock.snapshots, dict(stock.positions), 60.0, wait=False):
+        written.append(sum(manifest_offset(name) is not None for _, name, blob in store.pending if blob is not None))
+    assert written[-1] == len(PARTITIONS)
+    assert max(after - before for before, after in pairwise(written)) == 1
