@@ -12,12 +12,12 @@ from detector.config.decoder import Decoder
 from detector.config.learning import Learning
 from detector.config.sasl import Sasl
 from detector.config.sinks import Sinks
+from detector.config.telemetry import Telemetry
 from detector.config.values import (
     FilePath,
     GroupSeconds,
     HostPort,
     InstanceName,
-    ListenAddress,
     PositiveSeconds,
     Section,
     StartPoint,
@@ -192,24 +192,6 @@ class Watchdog(Section):
 
     stall_seconds: PositiveSeconds = 120.0
     partition_seconds: PositiveSeconds = 300.0
-
-
-class ShownStreams(Section):
-    """Streams that are exported as individual metrics."""
-
-    match: list[str] = []
-    most: Annotated[int, Field(ge=1, le=10_000)] = 100
-
-
-class Telemetry(Section):
-    """`/metrics`, health and logs."""
-
-    listen: ListenAddress = "127.0.0.1:9464"
-    web_config_file: FilePath | None = None
-    streams: ShownStreams = ShownStreams()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-    alert_lines_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
 
 
 class Config(Section):

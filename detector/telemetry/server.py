@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from detector.config.schema import Telemetry as Settings
+from detector.config.telemetry import Telemetry as Settings
 from detector.errors import ConfigError
 from detector.telemetry.health import Health
 from detector.telemetry.web import WebAccess

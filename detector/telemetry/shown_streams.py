@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from detector.columns import Rows
-from detector.config.schema import ShownStreams as Settings
+from detector.config.telemetry import ShownStreams as Settings
 from detector.records import Float64, Partition
 from detector.series import SeriesKey
 from detector.telemetry.families import PARTITION, PREFIX, Families

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from detector.config.schema import Telemetry
+from detector.config.telemetry import Telemetry
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from tests.deploy.tools import DEPLOY, ROOT, check
 from tests.kafka.broker import free_ports

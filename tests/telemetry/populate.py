@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from detector.config.schema import ShownStreams
+from detector.config.telemetry import ShownStreams
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import (
     Alert,

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from detector.config import Config
-from detector.config.schema import Telemetry
+from detector.config.telemetry import Telemetry
 from detector.errors import ConfigError
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
 from detector.telemetry.server import MAX_CONNECTIONS

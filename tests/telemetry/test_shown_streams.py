@@ -6,7 +6,7 @@ import numpy as np
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from detector.config.schema import ShownStreams as Settings
+from detector.config.telemetry import ShownStreams as Settings
 from detector.series import SeriesKey
 from detector.telemetry import Metrics, new_registry
 from detector.telemetry.shown_streams import LEAST_SECONDS, QUANTITIES

@@ -15,7 +15,7 @@ import bcrypt
 import pytest
 import yaml
 
-from detector.config.schema import Telemetry
+from detector.config.telemetry import Telemetry
 from detector.config.web import load_web
 from detector.errors import ConfigError
 from detector.telemetry import Health, Metrics, TelemetryServer, new_registry
