@@ -121,6 +121,7 @@ def test_g17_where_no_worker_can_begin_with_a_new_configuration_the_one_before_g
 def without_old_and_new(daemon: Daemon, folder: Path) -> None:
     """A reload after which no worker can start: the new weights are damaged, and the old source is away."""
     daemon.wait_until_ready()
+    eventually(lambda: daemon.metric("detector_samples_consumed_total") == 1, "the file is open")
     (folder / "metrics.json").rename(folder / "away.json")
     (folder / "weights.safetensors").write_bytes(b"a card is missing")
     path = folder / "config.yaml"
