@@ -1,4 +1,4 @@
-"""The lifecycle against a plain model of it, one stream at a time."""
+"""`Lifecycle` compared with a plain model of one stream, and its rules for the end of an alert."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ BAND = 1.0
 
 
 class Model:
-    """What `Lifecycle` promises, written for one stream and without arrays."""
+    """What `Lifecycle` must do, for one stream and without arrays."""
 
     def __init__(self, anomalous: int, of: int, normal: int, below: float, too_long: float, cooldown: float) -> None:
         self.anomalous, self.of, self.normal, self.below = anomalous, of, normal, below
@@ -66,7 +66,7 @@ class Model:
     too_long=st.sampled_from([5.0, 1e9]),
     cooldown=st.sampled_from([0.0, 4.0]),
 )
-def test_g15_lifecycle_is_its_model(
+def test_g15_lifecycle_agrees_with_a_plain_model(
     samples: list[tuple[float, float]], anomalous: int, extra: int, normal: int, too_long: float, cooldown: float
 ) -> None:
     of = anomalous + extra
@@ -93,7 +93,7 @@ def seen(time: float, score: float, value: float = 1.0) -> Observation:
     return Observation(one(time), one(value), one(0.0), one(-BAND), one(BAND), one(score), np.array([int(time)]))
 
 
-def test_the_worst_sample_of_an_episode_is_remembered() -> None:
+def test_worst_sample_is_kept_until_the_next_episode() -> None:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=2, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -108,7 +108,7 @@ def test_the_worst_sample_of_an_episode_is_remembered() -> None:
     assert state["alert.starts_at"][0] == 9.0
 
 
-def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
+def test_g15_alert_for_a_long_level_shift_resolves_when_the_level_returns() -> None:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=5, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -120,7 +120,7 @@ def test_g15_a_level_that_lasted_for_long_resolves_with_its_end() -> None:
     assert said == [AlertStatus.FIRING] * 257 + [AlertStatus.RESOLVED]
 
 
-def test_g15_an_alert_fires_from_the_sample_that_triggers_it_however_long_it_waited_for_evidence() -> None:
+def test_g15_max_firing_seconds_counts_from_the_sample_that_fires_not_from_the_first_pending_one() -> None:
     lifecycle = Lifecycle(
         anomalous=3, of=5, recovery_normal=2, recovery_below=0.8, max_firing_seconds=100.0, cooldown_seconds=0.0
     )
@@ -136,8 +136,8 @@ def test_g15_an_alert_fires_from_the_sample_that_triggers_it_however_long_it_wai
     assert [step(time, 2.0) for time in (303.0, 402.0, 403.0)] == [AlertStatus.FIRING] * 2 + [AlertStatus.RESOLVED]
 
 
-def test_g15_a_stuck_value_is_one_alert_until_it_moves() -> None:
-    """It lies within its band, and its score falls once a run of repeats is as long as any."""
+def test_g15_stuck_value_is_one_alert_until_the_value_changes() -> None:
+    """The value lies within its band, and its score falls once the run of repeats is as long as earlier ones."""
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -147,7 +147,7 @@ def test_g15_a_stuck_value_is_one_alert_until_it_moves() -> None:
 
 
 def ends(lifecycle: Lifecycle, samples: list[tuple[float, float, float]]) -> list[int]:
-    """Positions of the (score, value, expected) at which an alert is resolved."""
+    """Indexes of the (score, value, expected) samples at which an alert resolves."""
     state, rows = allocate(lifecycle.fields, 1), np.array([0])
     found = []
     for at, (score, value, expected) in enumerate(samples):
@@ -167,7 +167,9 @@ def ends(lifecycle: Lifecycle, samples: list[tuple[float, float, float]]) -> lis
         pytest.param([(1.5, 0.0, 0.5), (0.0, 0.0, 0.0)], id="within its band"),
     ],
 )
-def test_g15_the_way_back_ends_an_alert_however_much_it_surprises(outage: list[tuple[float, float, float]]) -> None:
+def test_g15_return_to_the_old_level_resolves_although_its_first_sample_is_anomalous(
+    outage: list[tuple[float, float, float]],
+) -> None:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -183,7 +185,7 @@ def test_g15_the_way_back_ends_an_alert_however_much_it_surprises(outage: list[t
         pytest.param([160.0, 160.0, 80.0, 80.0, 80.0, 80.0], None, id="as far from what is usual as before"),
     ],
 )
-def test_g15_what_was_usual_where_an_alert_began_goes_the_daily_way(values: list[float], ends: int | None) -> None:
+def test_g15_usual_level_of_an_alert_follows_the_daily_pattern(values: list[float], ends: int | None) -> None:
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=1, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0,
         usual_change=lambda state, rows, since, now: np.where((since < 2.0) & (now >= 2.0), -80.0, 0.0),

@@ -1,4 +1,4 @@
-"""Intervals and matchers as Alertmanager reads them, in event time, on the clock of their own place."""
+"""Mute rules: time intervals and matchers with Alertmanager's meaning, evaluated in event time and local time zones."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -46,11 +46,13 @@ NIGHT = {"times": [{"start_time": "02:00", "end_time": "03:30"}]}
         ("2026-11-21T12:00", {"years": ["2027:2030"]}, False),
     ],
 )
-def test_a_moment_fits_when_it_fits_one_of_each_list(moment: str, lists: dict[str, Any], expected: bool) -> None:
+def test_interval_covers_a_time_that_matches_one_entry_of_each_list(
+    moment: str, lists: dict[str, Any], expected: bool
+) -> None:
     assert covered(moment, **lists) is expected
 
 
-def test_the_clock_on_the_wall_counts_when_it_is_put_forward_and_back() -> None:
+def test_interval_follows_local_time_across_daylight_saving_changes() -> None:
     berlin = {**NIGHT, "location": "Europe/Berlin"}
     assert covered("2026-01-10T01:00", **berlin)  # 02:00 in winter
     assert covered("2026-07-10T00:00", **berlin)  # 02:00 in summer
@@ -92,22 +94,22 @@ def mutes(*matchers: str) -> Mutes:
         (('host="db-1"', 'metric="writes"'), False),
     ],
 )
-def test_all_matchers_must_fit_the_labels_of_the_alert(matchers: tuple[str, ...], fits: bool) -> None:
+def test_rule_applies_when_all_matchers_match_the_alert_labels(matchers: tuple[str, ...], fits: bool) -> None:
     series = SeriesKey.of("reads", {"host": "db-1", "odd label": 'a "b"', "severity": "high"})
     muted = mutes(*matchers)
     assert muted.interval(series, at("2026-11-21T02:30")) == ("night" if fits else None)
     assert muted.interval(series, at("2026-11-21T04:30")) is None
 
 
-def test_what_is_before_the_beginning_is_history() -> None:
+def test_samples_before_not_before_are_history() -> None:
     history = Mutes(parse("alerts: {not_before: 2026-11-21T00:00:00Z}", "test").alerts)
     assert history.names == (HISTORY,)
     assert history.interval(SeriesKey.of("x"), at("2026-11-20T23:59:59")) == HISTORY
     assert history.interval(SeriesKey.of("x"), at("2026-11-21T00:00")) is None
 
 
-def test_times_and_ranges_need_no_quotes() -> None:
-    """YAML 1.1 has these as numbers to the base 60."""
+def test_times_and_ranges_may_be_unquoted() -> None:
+    """YAML 1.1 parses these as numbers in base 60."""
     intervals = [
         "[{times: [{start_time: 22:00, end_time: 24:00}], days_of_month: [1:5], months: [1:3]}]",
         "[{times: [{start_time: '22:00', end_time: '24:00'}], days_of_month: ['1:5'], months: ['1:3']}]",
@@ -135,7 +137,7 @@ def test_times_and_ranges_need_no_quotes() -> None:
         ("weekday: [monday]", "alerts.time_intervals.0.time_intervals.0.weekday: unknown key"),
     ],
 )
-def test_what_is_wrong_with_an_interval_is_said(text: str, finding: str) -> None:
+def test_invalid_interval_is_an_error_that_names_the_fault(text: str, finding: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(f"alerts: {{time_intervals: [{{name: a, time_intervals: [{{{text}}}]}}]}}", "test")
     assert finding in str(raised.value)
@@ -151,7 +153,7 @@ def test_what_is_wrong_with_an_interval_is_said(text: str, finding: str) -> None
         ("not_before: 2026-11-21T00:00:00", "alerts.not_before: input should have timezone info"),
     ],
 )
-def test_what_is_wrong_with_a_rule_is_said(text: str, finding: str) -> None:
+def test_invalid_mute_rule_is_an_error_that_names_the_fault(text: str, finding: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(f"alerts: {{time_intervals: [{{name: night, time_intervals: [{{}}]}}], {text}}}", "test")
     assert finding in str(raised.value)
@@ -159,7 +161,7 @@ def test_what_is_wrong_with_a_rule_is_said(text: str, finding: str) -> None:
         parse("alerts: {time_intervals: [" + "{name: night, time_intervals: [{}]}," * 2 + "]}", "test")
 
 
-def test_rules_are_matched_once_for_a_stream_although_many_others_are_held_back() -> None:
+def test_rules_are_matched_once_per_stream_with_many_muted_streams() -> None:
     """A sample costs a few microseconds; matching each one of a muted fleet against many rules costs hundreds."""
     mutes = Mutes(
         Alerts.model_validate(

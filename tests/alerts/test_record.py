@@ -1,4 +1,4 @@
-"""The record against its published schema."""
+"""Alert records validate against their published schema, whatever the labels are."""
 
 import json
 from dataclasses import replace
@@ -61,7 +61,7 @@ def test_records_validate_against_the_published_schema(alert: Alert) -> None:
     assert headers["content-type"] == b"application/json"
 
 
-def test_a_group_is_named_by_what_its_members_share_and_ranks_them() -> None:
+def test_group_alert_has_the_shared_labels_and_ranked_members() -> None:
     host = group_key(SERIES, ["host"])
     assert host is not None
     ranked = (Contributor(SERIES, 2.5), Contributor(SeriesKey.of("disk", {"host": "web-1"}), 1.25))
@@ -76,7 +76,7 @@ def test_a_group_is_named_by_what_its_members_share_and_ranks_them() -> None:
     assert "38 streams" in value["annotations"]["summary"]
 
 
-def test_firing_and_resolved_share_the_id_and_nothing_else_does() -> None:
+def test_firing_and_resolved_records_share_an_id_that_no_other_alert_has() -> None:
     encode = AlertRecord({}, "detector/test")
     firing, resolved = (json.loads(encode(a).value or b"") for a in (FIRING, RESOLVED))
     assert firing["id"] == resolved["id"]
@@ -90,13 +90,13 @@ def test_firing_and_resolved_share_the_id_and_nothing_else_does() -> None:
     assert len(others) == 3
 
 
-def test_the_schema_refuses_what_is_no_alert() -> None:
+def test_schema_rejects_records_that_are_not_alerts() -> None:
     value = json.loads(AlertRecord({}, "x")(FIRING).value or b"")
     for damage in ({"status": "pending"}, {"startsAt": "yesterday"}, {"surplus": 1}):
         assert list(validator("alert").iter_errors({**value, **damage})), damage
 
 
-def test_the_summary_says_what_is_unusual() -> None:
+def test_summary_says_what_is_unusual() -> None:
     def summary(alert: Alert) -> str:
         return str(json.loads(AlertRecord({}, "x")(alert).value or b"")["annotations"]["summary"])
 
@@ -106,7 +106,7 @@ def test_the_summary_says_what_is_unusual() -> None:
     assert "within the expected 15 to 25, but unusual for this stream" in summary(replace(FIRING, value=20.0))
 
 
-def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:
+def test_stream_labels_cannot_override_the_labels_of_the_alert() -> None:
     series = SeriesKey.of("cpu", {"severity": "none", "alertname": "x", "metric": "y"})
     value = json.loads(AlertRecord({}, "x")(replace(FIRING, series=series)).value or b"")
     validator("alert").validate(value)
@@ -114,8 +114,8 @@ def test_a_stream_cannot_hide_the_labels_of_the_alert() -> None:
     assert value["labels"]["exported_severity"] == "none"
 
 
-def test_the_longest_labels_fit_into_a_record() -> None:
-    longest = "\x01" * (MAX_LABEL_CHARACTERS - len("__name__cpuhost"))  # JSON writes six bytes for each
+def test_record_with_the_longest_labels_fits_into_a_message() -> None:
+    longest = "\x01" * (MAX_LABEL_CHARACTERS - len("__name__cpuhost"))  # six bytes each in JSON
     member = SeriesKey.of("cpu", {"host": longest})
     host = group_key(member, ["host"])
     assert host is not None
@@ -128,7 +128,7 @@ def test_the_longest_labels_fit_into_a_record() -> None:
     assert len(value["annotations"]["summary"]) < 10_000
 
 
-def test_streams_whose_labels_differ_have_alerts_whose_labels_differ() -> None:
+def test_different_stream_labels_give_different_alert_labels() -> None:
     encode = AlertRecord({"host": "ours", "team": "core"}, "x")
     told = set()
     for labels in (
@@ -146,7 +146,7 @@ def test_streams_whose_labels_differ_have_alerts_whose_labels_differ() -> None:
 
 
 @given(name=st.text(), labels=st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
-def test_any_labels_make_a_valid_record(name: str, labels: dict[str, str]) -> None:
+def test_any_labels_give_a_valid_record(name: str, labels: dict[str, str]) -> None:
     series = SeriesKey.of(name, labels)
     message = AlertRecord({}, "x")(replace(FIRING, series=series))
     validator("alert").validate(json.loads(message.value or b""))

@@ -9,7 +9,7 @@ from detector.errors import ConfigError
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
-def test_s1_credentials_for_plain_http_are_refused_however_it_is_spelled(scheme: str) -> None:
+def test_s1_credentials_over_plain_http_are_rejected_whatever_the_case_of_the_scheme(scheme: str) -> None:
     settings = f"urls: ['{scheme}://alertmanager:9093'], bearer_token_file: token"
     with pytest.raises(ConfigError, match="credentials for an http:// address are sent unencrypted"):
         parse(f"sinks: {{alertmanager: {{{settings}}}}}", "test")

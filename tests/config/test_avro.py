@@ -26,7 +26,7 @@ def avro(settings: str, kind: str = "avro") -> str:
         "schema_file: a.avsc",
     ],
 )
-def test_one_way_to_schemas_is_enough(settings: str) -> None:
+def test_one_source_of_schemas_is_enough(settings: str) -> None:
     parse(avro(settings), "test")
 
 
@@ -52,34 +52,34 @@ def test_one_way_to_schemas_is_enough(settings: str) -> None:
         ),
     ],
 )
-def test_g17_what_is_wrong_is_said(settings: str, said: str) -> None:
+def test_g17_invalid_section_is_an_error_that_names_the_fault(settings: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse(avro(settings), "test")
 
 
 @pytest.mark.parametrize("path", ["''", "' '", "a..b", ".a", "a."])
 @pytest.mark.parametrize("kind", ["json", "avro"])
-def test_g17_a_path_to_a_field_has_a_name_in_each_of_its_places(kind: str, path: str) -> None:
+def test_g17_field_path_with_an_empty_part_is_an_error(kind: str, path: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse(f"decoder: {{{kind}: {{fields: {{name: {path}, value: a.b}}}}}}", "test")
     (found,) = error.value.findings
     assert found.startswith(f"decoder.{kind}.fields.name: is not a path, which is names separated by dots, such as")
 
 
-def test_s3_an_address_with_a_password_is_not_repeated() -> None:
+def test_s3_url_with_a_password_is_not_quoted_in_the_error() -> None:
     with pytest.raises(ConfigError) as error:
         parse(avro("registry: {urls: ['https://ali:opensesame@registry:8081']}"), "test")
     assert "opensesame" not in str(error.value)
 
 
-def test_s1_credentials_for_plain_http_are_refused() -> None:
+def test_s1_credentials_over_plain_http_are_rejected() -> None:
     settings = "urls: ['http://registry:8081'], bearer_token_file: token"
     with pytest.raises(ConfigError, match="credentials for an http:// address are sent unencrypted"):
         parse(avro(f"registry: {{{settings}}}"), "test")
     parse(avro(f"registry: {{{settings}, allow_plaintext_credentials: true}}"), "test")
 
 
-def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.avsc").write_text("{}")
     config = parse(avro(f"schemas: {{1: {tmp_path}/a.avsc, 2: {tmp_path}/b.avsc}}"), "test")
     assert unreadable(config) == [f"decoder.avro.schemas.2: {tmp_path}/b.avsc: no such file"]

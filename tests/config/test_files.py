@@ -1,4 +1,4 @@
-"""`detector check-config` and the files that a configuration names: what they hold is judged, all of it at once."""
+"""`detector check-config` reads the files that a configuration names and reports every fault in them at once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCHEMA = (
 @pytest.fixture(autouse=True)
 def nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("check-config connects to nobody")
+        raise AssertionError("check-config must not connect")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 def findings(folder: Path, text: str) -> list[str]:
-    """Of a configuration in which FOLDER is where its files are."""
+    """Findings of check-config for this text, with `folder` in place of FOLDER."""
     path = folder / "config.yaml"
     path.write_text(text.replace("FOLDER", str(folder)))
     ran = CliRunner().invoke(app, ["check-config", "-c", str(path)])
@@ -39,7 +39,7 @@ def findings(folder: Path, text: str) -> list[str]:
     return [finding.replace(f"{folder}/", "") for finding in ran.exception.findings]
 
 
-def test_g17_what_is_wrong_in_files_is_said_all_at_once_and_with_what_to_write(tmp_path: Path) -> None:
+def test_g17_faults_in_files_are_reported_all_at_once_with_the_remedy(tmp_path: Path) -> None:
     for name, text in {
         "address": "example.com/canary",
         "empty": "\n",
@@ -82,20 +82,20 @@ decoder:
         ("ca_file: FOLDER/binary", "decoder.avro.registry.ca_file: binary cannot be used"),
     ],
 )
-def test_g17_so_is_what_a_registry_is_to_be_asked_with(tmp_path: Path, registry: str, said: str) -> None:
+def test_g17_faults_in_files_for_the_schema_registry_are_reported(tmp_path: Path, registry: str, said: str) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
     text = f"decoder: {{type: avro, avro: {{registry: {{urls: ['https://registry'], {registry}}}}}}}"
     (found,) = findings(tmp_path, text)
     assert found.startswith(said)
 
 
-def test_what_nobody_uses_is_not_judged(tmp_path: Path) -> None:
+def test_files_of_disabled_components_are_not_checked(tmp_path: Path) -> None:
     (tmp_path / "address").write_text("")
     text = "sinks: {webhook: {url_file: FOLDER/address}}\ndecoder: {avro: {schema_file: FOLDER/address}}"
     assert findings(tmp_path, text) == []
 
 
-def test_fields_that_lead_nowhere_in_a_schema_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_field_that_the_schema_does_not_have_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "good").write_text(SCHEMA)
     text = "decoder: {type: avro, avro: {schema_file: FOLDER/good, fields: {labels: tags}}}"
     assert findings(tmp_path, text) == []
@@ -104,7 +104,7 @@ def test_fields_that_lead_nowhere_in_a_schema_are_told_of(tmp_path: Path, caplog
     ]
 
 
-def test_standard_input_is_no_file_that_could_be_missing(tmp_path: Path) -> None:
+def test_standard_input_is_not_reported_as_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("source: {type: file, file: {paths: ['-', '/nowhere/x.json']}}\n")
     ran = CliRunner().invoke(app, ["check-config", "-c", str(tmp_path / "config.yaml")])
     [missing] = ran.stderr.splitlines()
@@ -116,7 +116,7 @@ def certificate(folder: Path, name: str, *words: str) -> None:
     subprocess.run(["openssl", *made.split(), *(words or ("-nodes",))], check=True, capture_output=True)
 
 
-def test_g17_files_for_the_brokers_are_looked_into(tmp_path: Path) -> None:
+def test_g17_faults_in_tls_and_sasl_files_are_reported(tmp_path: Path) -> None:
     certificate(tmp_path, "own")
     certificate(tmp_path, "other")
     certificate(tmp_path, "locked", "-passout", "pass:canary")

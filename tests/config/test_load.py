@@ -1,4 +1,4 @@
-"""Every error at once, with its dotted path and a suggestion."""
+"""Reading config.yaml: every error at once, with its dotted path and a suggestion."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_every_error_is_reported_at_once() -> None:
         "{source: {kafka: {topics: [a, a], repartition_topic: a}}}",
     ],
 )
-def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
+def test_topic_of_a_disabled_component_may_have_any_name(text: str) -> None:
     parse(text, "test.yaml")
 
 
@@ -142,11 +142,11 @@ def test_topics_that_are_not_in_use_may_have_any_name(text: str) -> None:
         ("source: {kafka: {start: 2026-11-01T00:00:00}}", "source.kafka.start: is not earliest, latest"),
     ],
 )
-def test_what_cannot_be_is_said(text: str, finding: str) -> None:
+def test_invalid_configuration_is_an_error_that_names_the_fault(text: str, finding: str) -> None:
     assert finding in "\n".join(findings(text))
 
 
-def test_words_that_yaml_1_1_has_as_true_or_false_are_words() -> None:
+def test_words_that_yaml_1_1_reads_as_booleans_stay_strings() -> None:
     labels = {"country": "NO", "on": "yes", "switch": "Off"}
     assert parse(f"alerts: {{labels: {labels}}}".replace("'", ""), "test").alerts.labels == labels
     for yes, no in (("yes", "no"), ("on", "off"), ("true", "false"), ("Yes", "OFF"), ("'true'", "'false'")):
@@ -154,7 +154,7 @@ def test_words_that_yaml_1_1_has_as_true_or_false_are_words() -> None:
         assert (found.stdout.enabled, found.kafka.enabled) == (True, False)
 
 
-def test_labels_may_have_any_name_that_streams_may_have() -> None:
+def test_labels_may_have_any_name() -> None:
     labels = {"team": "ops", "host.name": "a b", "Zuständig": "Müller", "9th": "-", "on call": "a"}
     assert parse(f"alerts: {{labels: {labels}}}", "test").alerts.labels == labels
 
@@ -168,7 +168,7 @@ TOPIC_KEYS = {
 }
 
 
-def test_all_keys_that_name_a_topic_are_tried_here() -> None:
+def test_every_key_that_names_a_topic_is_tested() -> None:
     assert {key.removesuffix(".0") for key in TOPIC_KEYS} == {key for key in keys() if "topic" in key.split(".")[-1]}
 
 
@@ -186,38 +186,38 @@ def test_all_keys_that_name_a_topic_are_tried_here() -> None:
         ("__transaction_state", "is one of Kafka's internal topics"),
     ],
 )
-def test_a_topic_that_kafka_refuses_or_keeps_to_itself_is_said(key: str, name: str, finding: str) -> None:
+def test_topic_name_that_kafka_rejects_or_reserves_is_an_error(key: str, name: str, finding: str) -> None:
     (found,) = findings(TOPIC_KEYS[key].replace("NAME", f"'{name}'"))
     assert found.startswith(f"{key}: {finding}")
 
 
 @pytest.mark.parametrize("name", [249 * "a", "...", "__metrics", "a.B_c-9"])
 @pytest.mark.parametrize("text", TOPIC_KEYS.values())
-def test_any_other_name_may_be_a_topic(text: str, name: str) -> None:
+def test_other_topic_names_are_accepted(text: str, name: str) -> None:
     parse(text.replace("NAME", f"'{name}'"), "test.yaml")
 
 
-def test_alertmanagers_may_be_anywhere_below_a_host() -> None:
+def test_alertmanager_urls_may_have_a_path() -> None:
     urls = ["http://[::1]:9093", "https://example.com/alerts/", "http://alertmanager"]
     found = parse(f"sinks: {{alertmanager: {{urls: {urls}}}}}", "test").sinks.alertmanager.urls
     assert found == ["http://[::1]:9093", "https://example.com/alerts", "http://alertmanager"]
 
 
-def test_s3_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+def test_s3_password_in_a_url_is_rejected_and_not_quoted() -> None:
     (finding,) = findings("sinks: {alertmanager: {urls: ['https://ali:opensesame@alertmanager:9093']}}")
     assert "contains credentials, which must be given by reference" in finding
     assert "opensesame" not in finding
 
 
 @pytest.mark.parametrize("secret", ["bearer_token_file: t", "username: a, password_file: b"])
-def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(secret: str) -> None:
+def test_s1_credentials_over_plain_http_need_explicit_permission(secret: str) -> None:
     addresses = "urls: ['https://a', 'http://b']"
     (finding,) = findings(f"sinks: {{alertmanager: {{{addresses}, {secret}}}}}")
     assert "credentials for an http:// address are sent unencrypted" in finding
     parse(f"sinks: {{alertmanager: {{{addresses}, {secret}, allow_plaintext_credentials: true}}}}", "test")
 
 
-def test_a_section_may_take_over_the_keys_of_another_and_have_its_own() -> None:
+def test_yaml_merge_keys_may_be_overridden() -> None:
     text = """
     alerts:
       time_intervals:
@@ -233,12 +233,12 @@ def test_a_section_may_take_over_the_keys_of_another_and_have_its_own() -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: "])
-def test_what_is_nested_too_deeply_is_said(opening: str) -> None:
+def test_too_deep_nesting_is_an_error(opening: str) -> None:
     closing = {"[": "]", "{a: ": "}"}[opening]
     assert findings(f"a: {5_000 * opening}1{5_000 * closing}") == ["is nested too deeply"]
 
 
-def test_g17_every_key_of_the_wrong_type_is_found() -> None:
+def test_g17_every_key_of_a_wrong_type_is_reported() -> None:
     for key in keys():
         value: object = {"unknown": 1}
         for part in reversed(key.split(".")):
@@ -246,7 +246,7 @@ def test_g17_every_key_of_the_wrong_type_is_found() -> None:
         assert any(finding.startswith(key) for finding in findings(yaml.safe_dump(value))), key
 
 
-def test_a_missing_file_and_bytes_that_are_no_text_are_said(tmp_path: Path) -> None:
+def test_missing_file_and_binary_file_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe")
@@ -254,11 +254,11 @@ def test_a_missing_file_and_bytes_that_are_no_text_are_said(tmp_path: Path) -> N
         load(tmp_path / "x.yaml")
 
 
-def test_an_empty_file_is_every_default() -> None:
+def test_empty_file_gives_the_defaults() -> None:
     assert parse("", "test.yaml") == Config()
 
 
-def test_the_environment_names_the_member_of_the_group(tmp_path: Path) -> None:
+def test_environment_variable_sets_the_group_instance_id(tmp_path: Path) -> None:
     assert load(None, {}).source.kafka.group_instance_id is None
     assert load(None, {"DETECTOR_GROUP_INSTANCE_ID": "pod-3"}).source.kafka.group_instance_id == "pod-3"
     with pytest.raises(ConfigError, match=r"DETECTOR_GROUP_INSTANCE_ID: 1 error\n  group_instance_id: .*pod 3"):

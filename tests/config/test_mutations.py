@@ -1,4 +1,4 @@
-"""G17: whatever key is wrong, and however many are, all of it is said before anything is connected."""
+"""G17: a wrong value of any key, or of all keys at once, is reported before the worker connects to anything."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ OUT_OF_RANGE = [(key, value) for key in keys() for value in beyond(field_of(key)
 
 
 @pytest.mark.parametrize(("key", "value"), OUT_OF_RANGE)
-def test_g17_a_number_out_of_range_is_found(key: str, value: float) -> None:
+def test_g17_number_out_of_range_is_reported(key: str, value: float) -> None:
     assert any(finding.startswith(f"{key}: ") for finding in findings({key: value}))
 
 
 @pytest.mark.parametrize("key", [key for key in keys() if field_of(key).annotation is not bool])
-def test_g17_true_is_neither_a_number_nor_a_text(key: str) -> None:
-    """Python takes true for 1."""
+def test_g17_true_is_rejected_as_number_and_as_string(key: str) -> None:
+    """In Python, True is an int."""
     for value in (True, [True]):
         (finding,) = findings({key: value})
         assert finding.startswith(key)
@@ -85,19 +85,19 @@ NUMBERS = [key for key in keys() if field_of(key).annotation in (int, float)]
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-def test_g17_of_true_and_false_it_is_said_that_a_number_is_wanted(key: str) -> None:
+def test_g17_error_for_a_boolean_asks_for_a_number(key: str) -> None:
     for value in (True, False):
         (finding,) = findings({key: value})
         assert finding.startswith(f"{key}: must be a number (got ")
 
 
-def test_a_whole_number_may_stand_for_any_number() -> None:
+def test_integer_is_accepted_for_a_float() -> None:
     assert parse("checkpoint: {interval_seconds: 5}", "test.yaml").checkpoint.interval_seconds == 5.0
 
 
 @pytest.mark.parametrize("key", keys())
-def test_g17_a_nul_is_found_in_every_text(key: str) -> None:
-    """A path or a host name that holds one would be an error in the midst of the program."""
+def test_g17_nul_in_a_string_is_reported(key: str) -> None:
+    """A path or a host name with a NUL would fail later, in the middle of the program."""
     for value in ("a\0b:9", ["a\0b:9"]):
         (finding,) = findings({key: value})
         assert finding.startswith(f"{key}: contains a NUL character")
@@ -108,17 +108,17 @@ def test_most_numbers_have_bounds() -> None:
 
 
 @pytest.mark.parametrize("key", keys())
-def test_g17_a_misspelt_key_is_found_and_the_right_one_named(key: str) -> None:
+def test_g17_misspelt_key_is_reported_with_the_right_name(key: str) -> None:
     (finding,) = findings({f"{key}_": 1})
     assert finding.startswith(f"{key}_: unknown key, did you mean ")
 
 
-def test_g17_all_keys_wrong_at_once_are_all_found() -> None:
+def test_g17_all_keys_wrong_at_once_are_all_reported() -> None:
     found = findings({key: {"unknown": 1} for key in keys()})
     assert [key for key in keys() if not any(finding.startswith(key) for finding in found)] == []
 
 
-def test_g17_a_wrong_configuration_ends_the_worker_before_it_connects(tmp_path: Path) -> None:
+def test_g17_worker_with_a_wrong_configuration_exits_before_it_connects(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:
         address = f"127.0.0.1:{broker.getsockname()[1]}"
         path = tmp_path / "config.yaml"

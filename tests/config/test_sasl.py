@@ -58,20 +58,20 @@ def test_a_token_comes_from_a_file_or_an_endpoint(settings: str) -> None:
         ('token_file: a, extensions: {a: "x\\u0001y"}', "", "kafka.sasl.oauth.extensions: the value of a contains a"),
     ],
 )
-def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, rest: str, finding: str) -> None:
+def test_s3_invalid_section_is_an_error_that_quotes_no_part_of_a_url(settings: str, rest: str, finding: str) -> None:
     found = findings(settings, f"mechanism: OAUTHBEARER, {rest}")
     assert any(line.startswith(finding) for line in found), found
     assert "canary" not in "".join(found)
 
 
-def test_s1_a_token_is_not_sent_readably_unless_that_is_allowed() -> None:
+def test_s1_token_over_an_unencrypted_connection_needs_explicit_permission() -> None:
     kafka = "sasl: {mechanism: OAUTHBEARER, oauth: {token_file: a}}"
     with pytest.raises(ConfigError, match="sasl without tls sends the password or token unencrypted"):
         parse(f"kafka: {{{kafka}}}", "test.yaml")
     assert parse(f"kafka: {{{kafka}, allow_plaintext_credentials: true}}", "test.yaml").kafka.sasl.oauth.token_file
 
 
-def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     config = with_oauth(ENDPOINT.replace(": b", f": '{tmp_path}/b'"), "mechanism: OAUTHBEARER, ")
     assert unreadable(config) == [f"kafka.sasl.oauth.client_secret_file: {tmp_path}/b: no such file"]
     config = with_oauth(f"token_file: '{tmp_path}/c'", "mechanism: OAUTHBEARER, ")

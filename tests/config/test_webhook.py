@@ -27,7 +27,7 @@ def findings(settings: str, rest: str = "") -> list[str]:
         "http://localhost/",
     ],
 )
-def test_an_address_may_have_path_and_query(url: str) -> None:
+def test_url_may_have_path_and_query(url: str) -> None:
     assert with_webhook(f"enabled: true, url: '{url}'").sinks.webhook.url == url
 
 
@@ -56,7 +56,7 @@ def test_an_address_may_have_path_and_query(url: str) -> None:
         ),
     ],
 )
-def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, finding: str) -> None:
+def test_s3_invalid_section_is_an_error_that_quotes_no_part_of_a_url(settings: str, finding: str) -> None:
     (found,) = findings(settings)
     assert found.startswith(finding)
     assert "canary" not in found
@@ -64,14 +64,14 @@ def test_s3_what_cannot_be_is_said_and_no_part_of_an_address(settings: str, find
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP"])
 @pytest.mark.parametrize("secret", ["bearer_token_file: t", "username: a, password_file: b"])
-def test_s1_credentials_go_over_plain_http_only_where_the_configuration_says_so(scheme: str, secret: str) -> None:
+def test_s1_credentials_over_plain_http_need_explicit_permission(scheme: str, secret: str) -> None:
     settings = f"url: '{scheme}://a/b', {secret}"
     (found,) = findings(settings)
     assert found.startswith("sinks.webhook: credentials for an http:// address are sent unencrypted")
     with_webhook(f"{settings}, allow_plaintext_credentials: true")
 
 
-def test_the_watchdog_outlives_the_wait_for_a_receiver() -> None:
+def test_watchdog_timeout_must_exceed_the_wait_for_the_receiver() -> None:
     settings = "url: 'https://a', timeout_seconds: 20, delivery_timeout_seconds: 100"
     with_webhook(settings)
     with_webhook(f"enabled: true, {settings}", "watchdog: {stall_seconds: 121}")
@@ -83,7 +83,7 @@ def test_the_watchdog_outlives_the_wait_for_a_receiver() -> None:
 @pytest.mark.parametrize(
     "wait", ["sinks: {kafka: {delivery_timeout_seconds: 60}}", "state: {flush_timeout_seconds: 60}"]
 )
-def test_a_worker_that_waits_for_an_acknowledgement_keeps_its_partitions(wait: str) -> None:
+def test_max_poll_interval_must_exceed_the_wait_for_acknowledgements(wait: str) -> None:
     def config(longest_poll: int, source: str) -> str:
         polls = f"kafka: {{max_poll_interval_seconds: {longest_poll}}}"
         return f"source: {{type: {source}, {polls}, file: {{paths: [a]}}}}\n{wait}"
@@ -94,7 +94,7 @@ def test_a_worker_that_waits_for_an_acknowledgement_keeps_its_partitions(wait: s
         parse(config(60, "kafka"), "test.yaml")
 
 
-def test_s3_a_list_of_addresses_that_is_none_is_not_repeated() -> None:
+def test_s3_malformed_list_of_urls_is_not_quoted() -> None:
     with pytest.raises(ConfigError) as raised:
         parse("sinks: {alertmanager: {urls: 'https://ali:canary@a'}}", "test.yaml")
     (found,) = raised.value.findings

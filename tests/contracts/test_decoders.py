@@ -1,4 +1,4 @@
-"""What every registered decoder keeps to."""
+"""The contract of `Decoder`, for every registered one."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def decoder(name: str) -> Decoder:
 
 
 def reasons(name: str) -> set[str]:
-    """The words that the module's docstring says are the reasons."""
+    """The reasons that the module's docstring lists."""
     module = importlib.import_module(f"detector.decoders.{name}")
     listed = (module.__doc__ or "").partition("Reasons of a `Reject`")[2]
     return {first or second for first, second in re.findall(r"^    (\w+) {2,}|`(\w+)`", listed, re.MULTILINE)}
@@ -114,14 +114,18 @@ def reasons(name: str) -> set[str]:
 @pytest.mark.parametrize("each", sorted(DECODERS))
 @settings(deadline=None)
 @given(records=RECORDS)
-def test_never_raises_and_loses_nothing(each: str, records: list[bytes | None]) -> None:
+def test_arbitrary_bytes_raise_nothing_and_every_record_is_accounted_for(
+    each: str, records: list[bytes | None]
+) -> None:
     each_is_read_or_refused(each, records)
 
 
 @pytest.mark.parametrize("each", sorted(NEARLY_RIGHT))
 @settings(deadline=None)
 @given(data=st.data())
-def test_g6_what_is_nearly_right_is_read_or_refused(each: str, data: st.DataObject) -> None:
+def test_g6_nearly_valid_records_are_decoded_or_rejected_with_a_documented_reason(
+    each: str, data: st.DataObject
+) -> None:
     each_is_read_or_refused(each, data.draw(st.lists(NEARLY_RIGHT[each], min_size=1, max_size=12)))
 
 
@@ -138,7 +142,7 @@ def each_is_read_or_refused(each: str, records: Sequence[bytes | None]) -> None:
 @pytest.mark.parametrize("each", sorted(DECODERS))
 @settings(deadline=None)
 @given(records=RECORDS)
-def test_what_is_to_be_scored_is_finite(each: str, records: list[bytes | None]) -> None:
+def test_values_to_be_scored_are_finite(each: str, records: list[bytes | None]) -> None:
     samples = decoder(each).decode(raw(*records), SeriesIndex())
     to_score = samples.outcomes == Outcome.SCORED
     assert np.isfinite(samples.values[to_score]).all()
@@ -151,7 +155,7 @@ def test_what_is_to_be_scored_is_finite(each: str, records: list[bytes | None]) 
 @pytest.mark.parametrize("each", sorted(DECODERS))
 @settings(deadline=None)
 @given(records=RECORDS, cuts=st.sets(st.integers(0, 12)))
-def test_g8_poll_boundaries_do_not_matter(each: str, records: list[bytes | None], cuts: set[int]) -> None:
+def test_g8_result_does_not_depend_on_batch_boundaries(each: str, records: list[bytes | None], cuts: set[int]) -> None:
     whole, parts = SeriesIndex(), SeriesIndex()
     samples = decoder(each).decode(raw(*records), whole)
     ends = [0, *sorted(cut for cut in cuts if cut < len(records)), len(records)]
@@ -161,7 +165,7 @@ def test_g8_poll_boundaries_do_not_matter(each: str, records: list[bytes | None]
     assert list(samples.rejects) == [reject for piece in pieces for reject in piece.rejects]
 
 
-def test_columns_have_one_length_and_their_types(name: str) -> None:
+def test_columns_have_equal_lengths_and_their_types(name: str) -> None:
     for batch in (raw(), raw(*GOODS.values(), None)):
         samples = decoder(name).decode(batch, SeriesIndex())
         columns = {
@@ -179,7 +183,7 @@ def test_columns_have_one_length_and_their_types(name: str) -> None:
         assert (samples.topic, samples.partition) == (batch.topic, batch.partition)
 
 
-def test_forgotten_handles_are_found_again(name: str) -> None:
+def test_series_gets_a_handle_again_after_it_was_forgotten(name: str) -> None:
     series, one = SeriesIndex(), decoder(name)
     batch = raw(GOODS[name], first=2)
     before = readable(one.decode(batch, series), series)

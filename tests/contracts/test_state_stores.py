@@ -1,4 +1,4 @@
-"""What every store of state keeps to: durable when flushed, everything found again, deletions, no names of others."""
+"""The contract of `StateStore` for every kind: flushed is durable, partitions and groups are separate, deletions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ A, B = (TOPIC, 0), (TOPIC, 1)
 
 @pytest.fixture(params=["memory", "directory", pytest.param("kafka", marks=pytest.mark.integration)])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Makes one store after the other over the same place."""
+    """Creates stores one after the other over the same storage."""
     stores: list[StateStore] = []
     maker = _maker(request, tmp_path)
 
@@ -55,7 +55,7 @@ def _maker(request: pytest.FixtureRequest, folder: Path) -> Make:
 
 @pytest.fixture(params=["directory", pytest.param("kafka", marks=pytest.mark.integration)])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[StateStore, StateReader]]:
-    """A store, and a look into it from outside."""
+    """A store, and a reader of the same storage."""
     if request.param == "directory":
         from detector.state.directory import DirectoryReader, DirectoryStore
 
@@ -78,7 +78,7 @@ def _connection(kafka: Endpoint) -> Kafka:
     return Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
 
 
-def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
+def test_flushed_blobs_are_read_by_the_next_process(make: Make) -> None:
     blobs = {block_name(7, number, "w"): os.urandom(500_000 * number + 1) for number in range(5)} | {
         manifest_name(7, "w"): b"m"
     }
@@ -92,7 +92,7 @@ def test_what_was_flushed_is_found_by_the_next_process(make: Make) -> None:
     assert dict(complete(make().opening(A))) == blobs
 
 
-def test_what_is_read_in_steps_may_be_given_up_in_the_midst(make: Make) -> None:
+def test_read_in_steps_can_be_abandoned(make: Make) -> None:
     store, name = make(), manifest_name(1, "w")
     store.write(A, name, b"m")
     store.flush(600.0)
@@ -102,7 +102,7 @@ def test_what_is_read_in_steps_may_be_given_up_in_the_midst(make: Make) -> None:
     assert dict(complete(store.opening(A))) == {name: b"m"}
 
 
-def test_partitions_do_not_see_each_other(make: Make) -> None:
+def test_partitions_are_separate(make: Make) -> None:
     store = make()
     store.write(A, manifest_name(1, "w"), b"a")
     store.write(B, manifest_name(1, "w"), b"b")
@@ -112,7 +112,7 @@ def test_partitions_do_not_see_each_other(make: Make) -> None:
     assert dict(store.open((TOPIC + "-other", 0))) == {}
 
 
-def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) -> None:
+def test_deletion_is_idempotent(make: Make) -> None:
     store = make()
     large = block_name(1, 0, "w")
     for name in (manifest_name(1, "w"), manifest_name(2, "w"), large):
@@ -124,7 +124,7 @@ def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_fault(make: Make) ->
     assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
 
 
-def test_g10_what_others_have_deleted_meanwhile_is_not_remembered(make: Make) -> None:
+def test_g10_blobs_deleted_by_another_worker_are_forgotten(make: Make) -> None:
     ours, theirs = make(), make()
     for offset in range(20):
         theirs.write(A, manifest_name(offset, "w"), b"a")
@@ -134,7 +134,7 @@ def test_g10_what_others_have_deleted_meanwhile_is_not_remembered(make: Make) ->
     assert sum(len(kept) for kept in vars(ours).values() if isinstance(kept, dict)) <= 1
 
 
-def test_deleting_a_great_many_blobs_neither_waits_nor_counts_as_writing(make: Make) -> None:
+def test_deleting_many_blobs_does_not_block_and_is_not_in_flight(make: Make) -> None:
     store, names = make(), [block_name(1, number, "w") for number in range(500)]
     for name in names:
         store.write(A, name, b"a")
@@ -145,7 +145,7 @@ def test_deleting_a_great_many_blobs_neither_waits_nor_counts_as_writing(make: M
     assert dict(make().open(A)) == {}
 
 
-def test_a_large_blob_that_another_worker_wrote_can_be_deleted(make: Make) -> None:
+def test_large_blob_of_another_worker_can_be_deleted(make: Make) -> None:
     one, large = make(), block_name(1, 0, "w")
     one.write(A, large, b"a" * (1 << 21))
     one.flush(600.0)
@@ -156,7 +156,7 @@ def test_a_large_blob_that_another_worker_wrote_can_be_deleted(make: Make) -> No
     assert dict(make().open(A)) == {}
 
 
-def test_two_workers_may_use_one_place(make: Make) -> None:
+def test_two_workers_may_share_the_storage(make: Make) -> None:
     one, two = make(), make()
     one.write(A, manifest_name(1, "one"), b"a")
     two.write(A, manifest_name(1, "two"), b"b")
@@ -165,14 +165,14 @@ def test_two_workers_may_use_one_place(make: Make) -> None:
     assert set(make().open(A)) == {manifest_name(1, "one"), manifest_name(1, "two")}
 
 
-def test_closing_twice_is_no_fault_and_an_empty_flush_returns(make: Make) -> None:
+def test_close_is_idempotent_and_an_empty_flush_returns(make: Make) -> None:
     store = make()
     store.flush(1.0)
     store.close(1.0)
     store.close(1.0)
 
 
-def test_a_reader_sees_what_is_stored_and_since_when(pair: tuple[StateStore, StateReader]) -> None:
+def test_reader_lists_blobs_with_the_time_of_their_write(pair: tuple[StateStore, StateReader]) -> None:
     store, reader = pair
     assert list(reader.partitions()) == []
     large = os.urandom(1_500_000)

@@ -1,4 +1,4 @@
-"""The demo as a whole, in a time that passes as quickly as the machine allows."""
+"""The whole demo on a clock that runs as fast as the machine allows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(options: DemoOptions, console: Console) -> tuple[DemoSummary, float]:
     return summary, clock.now
 
 
-def test_a_minute_catches_nine_of_ten_with_at_most_two_false_alerts() -> None:
+def test_one_minute_catches_nine_of_ten_faults_with_at_most_two_false_alerts() -> None:
     console = Console(file=io.StringIO(), width=120)
     summary, seconds = run(DemoOptions(60.0), console)
     assert summary.faults >= 20
@@ -54,7 +54,7 @@ def test_a_minute_catches_nine_of_ten_with_at_most_two_false_alerts() -> None:
     assert lines[-1].startswith(f"faults {summary.faults}, caught {summary.caught}, median delay ")
 
 
-def test_on_a_terminal_there_is_a_live_view_and_the_summary_stays() -> None:
+def test_terminal_shows_a_live_view_and_keeps_the_summary() -> None:
     console = Console(file=io.StringIO(), width=140, force_terminal=True)
     summary, _ = run(DemoOptions(20.0, seed=2), console)
     assert isinstance(console.file, io.StringIO)
@@ -66,7 +66,7 @@ def test_on_a_terminal_there_is_a_live_view_and_the_summary_stays() -> None:
     assert "backtest" in then
 
 
-def test_quiet_says_nothing() -> None:
+def test_quiet_prints_nothing() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
     run(DemoOptions(20.0, quiet=True), console)
     assert isinstance(console.file, io.StringIO)
@@ -74,7 +74,7 @@ def test_quiet_says_nothing() -> None:
 
 
 class Visitor(ManualClock):
-    """Looks at the metrics when the demo first waits, and then asks it to stop."""
+    """Reads `/metrics` when the demo first sleeps, then sends the signal to stop."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
@@ -98,7 +98,7 @@ class Visitor(ManualClock):
             self.stop()
 
 
-def test_metrics_are_served_and_a_signal_ends_it_early() -> None:
+def test_metrics_are_served_and_a_signal_ends_the_demo() -> None:
     clock = Visitor()
     summary = demo(DemoOptions(30.0, quiet=True), clock.build, clock.on_signals, Console(file=io.StringIO()), clock)
     assert clock.now < 10.0
@@ -106,11 +106,11 @@ def test_metrics_are_served_and_a_signal_ends_it_early() -> None:
     assert "detector_samples_consumed_total" in clock.seen
 
 
-def test_the_port_that_was_asked_for_is_used_or_refused() -> None:
+def test_port_option_is_used_or_is_an_error() -> None:
     with taken_port() as listen, pytest.raises(ConfigError, match="cannot listen"):
         run(DemoOptions(20.0, quiet=True, listen=listen), Console(file=io.StringIO()))
 
 
-def test_too_short_to_show_anything() -> None:
+def test_too_short_a_duration_is_an_error() -> None:
     with pytest.raises(ConfigError, match="duration: must be at least 20 s"):
         run(DemoOptions(5.0), Console(file=io.StringIO()))

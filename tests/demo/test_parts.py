@@ -1,4 +1,4 @@
-"""The fleet's source and the score that is kept, each for itself."""
+"""Parts of the demo, each on its own: the fleet's source, the scoreboard, the live view."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fleet_source(
     return source, rounds, records
 
 
-def test_history_comes_at_once_and_the_rest_evenly_until_the_deadline() -> None:
+def test_history_comes_at_once_and_the_rest_evenly_over_the_duration() -> None:
     clock = ManualClock(0.0)
     source, rounds, records = fleet_source(clock, ListSource([]), deadline=20.0)
     assert source.changes().assigned == {PARTITION}
@@ -60,7 +60,7 @@ def test_history_comes_at_once_and_the_rest_evenly_until_the_deadline() -> None:
     assert sum(map(len, records)) == ROUNDS * 10
 
 
-def test_a_late_start_makes_it_faster_but_not_without_bound() -> None:
+def test_late_start_raises_the_pace_up_to_a_bound() -> None:
     clock = ManualClock(0.0)
     source, _, _ = fleet_source(clock, ListSource([]), deadline=-100.0)
     while not source.exhausted:
@@ -68,7 +68,7 @@ def test_a_late_start_makes_it_faster_but_not_without_bound() -> None:
     assert clock.now == pytest.approx((ROUNDS - HISTORY) / 20.0, abs=0.1)
 
 
-def test_the_decoder_reads_what_the_fleet_says() -> None:
+def test_decoder_reads_the_records_of_the_fleet() -> None:
     source, _, _ = fleet_source(ManualClock(0.0), ListSource([]), deadline=20.0)
     series = SeriesIndex()
     [batch] = source.poll(1.0)
@@ -81,7 +81,7 @@ def test_the_decoder_reads_what_the_fleet_says() -> None:
     ]
 
 
-def test_the_other_source_is_polled_beside_it() -> None:
+def test_host_source_is_polled_too() -> None:
     host = RawBatch("host", 0, np.arange(2), np.zeros(2), [b"{}", b"{}"], [None, None])
     other = ListSource([[host], []], partitions=frozenset({("host", 0)}))
     source, _, _ = fleet_source(ManualClock(0.0), other, deadline=20.0)
@@ -122,7 +122,7 @@ def alert(series: SeriesKey, time: float, status: AlertStatus = AlertStatus.FIRI
     )
 
 
-def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
+def test_alert_is_counted_as_caught_repeated_false_or_of_this_machine() -> None:
     board, said = board_for()
     fault = FLEET.faults[0]
     faulty, quiet = (
@@ -153,7 +153,7 @@ def test_an_alert_is_caught_again_false_or_of_this_machine() -> None:
 @pytest.mark.parametrize(
     ("width", "band", "bars"), [(40, False, False), (60, True, False), (80, True, False), (120, True, True)]
 )
-def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, band: bool, bars: bool) -> None:
+def test_narrow_terminal_shortens_names_but_no_figure(width: int, band: bool, bars: bool) -> None:
     board, _ = board_for()
     series = SeriesKey.of("http_request_duration_seconds", {"service": "shop", "instance": "shop-00013"})
     board.firing[series] = dataclasses.replace(
@@ -170,7 +170,7 @@ def test_a_narrow_terminal_cuts_names_and_no_figure(width: int, band: bool, bars
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_a_terminal_of_80_columns_shows_the_verdict_of_an_alert_and_wraps_no_line() -> None:
+def test_80_columns_show_the_verdict_of_an_alert_without_wrapping() -> None:
     board, _ = board_for()
     fault = FLEET.faults[0]
     board.observe_rounds(65)
@@ -185,12 +185,12 @@ def test_a_terminal_of_80_columns_shows_the_verdict_of_an_alert_and_wraps_no_lin
     assert news.rstrip().endswith("…")
 
 
-def test_nothing_caught_has_no_delay() -> None:
+def test_summary_without_caught_faults_has_no_delay() -> None:
     board, _ = board_for()
     assert dataclasses.astuple(board.summary) == (0, 0, 0, None)
 
 
-def test_sparks() -> None:
+def test_sparkline_scales_values() -> None:
     assert spark(np.array([])) == ""
     assert spark(np.array([5.0, 5.0])) == "▁▁"
     assert spark(np.array([0.0, np.nan, 7.0])) == "▁▁█"
