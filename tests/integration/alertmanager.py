@@ -1,4 +1,4 @@
-"""A real Alertmanager, and what it notifies people of."""
+"""A real Alertmanager, and the notifications that it sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.kafka.endpoint import eventually
 
 
 class RealAlertmanager:
-    """The server as Debian packages it; it tells a webhook of every change, each alert for itself.
+    """The server as packaged by Debian; it notifies a webhook of every change, alert by alert.
 
     A test fails where the program is missing: `tests/bootstrap` brings it.
     """
@@ -44,7 +44,7 @@ class RealAlertmanager:
         return self
 
     def start(self) -> None:
-        """It remembers no alert of an earlier start."""
+        """Start without the alerts of an earlier start."""
         command = ["prometheus-alertmanager", f"--config.file={self._folder}/alertmanager.yml"]
         command += [f"--storage.path={self._folder}/kept", "--cluster.listen-address="]
         with (self._folder / "log").open("ab") as log:
@@ -54,7 +54,7 @@ class RealAlertmanager:
         eventually(self._is_up, f"Alertmanager is up; its log is {self._folder}/log")
 
     def kill(self) -> None:
-        """As by `kill -9`."""
+        """`kill -9`."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(300)
@@ -72,7 +72,7 @@ class RealAlertmanager:
             print((self._folder / "log").read_text()[-3000:])
 
     def alerts(self) -> dict[str, dict[str, Any]]:
-        """What it shows as open, by the label `host_name`."""
+        """The alerts that it shows as open, by the label `host_name`."""
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as answer:
             return {alert["labels"]["host_name"]: alert for alert in json.load(answer)}
 

@@ -1,4 +1,4 @@
-"""Sources and sinks that end with the test that made them."""
+"""Sources and sinks that are closed at the end of the test."""
 
 from __future__ import annotations
 

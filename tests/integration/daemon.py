@@ -27,8 +27,8 @@ ORDERLY_END_SECONDS = 40.0
 class Daemon:
     """`detector run` with `config`; logs go to `folder`, and standard output unless told otherwise.
 
-    Unless the configuration says otherwise, all may take long. Leaving the context kills what still runs. One whose
-    standard output goes elsewhere has an interpreter of its own; others are forked.
+    Time limits are generous unless the configuration sets them. Leaving the context kills what still runs. With a
+    standard output of its own, the daemon is a new interpreter; otherwise it is forked.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], stdout: int | None = None) -> None:
@@ -66,7 +66,7 @@ class Daemon:
             print(self.log.read_text()[-5000:])
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page, of a daemon that has begun to listen; it may take long to answer."""
+        """Status and body of a page, once the daemon listens; waits long for the answer."""
         found: list[tuple[int, str]] = []
 
         def answered() -> bool:
@@ -78,7 +78,7 @@ class Daemon:
         return found[-1]
 
     def ask(self, path: str) -> tuple[int, str]:
-        """The same, once; 0 where nobody answers, or not to the end."""
+        """As `get`, with one attempt; status 0 without a complete answer."""
         try:
             try:
                 answer = urllib.request.urlopen(f"http://{self.address}{path}", timeout=30)
@@ -106,17 +106,17 @@ class Daemon:
         return total
 
     def wait_until_it_listens(self) -> None:
-        """Until it answers or has ended: a process that is still starting is simply ended by a signal."""
+        """Wait until it answers or has ended: a signal during startup simply kills the process."""
         eventually(lambda: self.process.poll() is not None or self.ask("/-/healthy")[0] != 0, "the daemon listens")
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit status; whatever the deadline is, an end in order waits for nothing."""
+        """SIGTERM, then the exit status, which must come within ORDERLY_END_SECONDS."""
         status, seconds = self.end()
         assert seconds < ORDERLY_END_SECONDS, self.log.read_text()[-5000:]
         return status
 
     def end(self) -> tuple[int, float]:
-        """SIGTERM; the exit status, and the seconds that it took while the machine ran."""
+        """SIGTERM; the exit status, and the seconds it took, without stalls of the machine."""
         self.wait_until_it_listens()
         with Stopwatch() as watch:
             self.process.send_signal(signal.SIGTERM)

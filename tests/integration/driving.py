@@ -1,4 +1,4 @@
-"""Driving a source as the worker does."""
+"""Poll a source as the worker does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Found = TypeVar("Found")
 
 
 def once_answered(step: Callable[[], Found]) -> Found:
-    """What `step` returns, or raises, once a broker answers it in the time that it has."""
+    """The result or error of `step`, repeated while brokers do not answer in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -30,7 +30,7 @@ def once_answered(step: Callable[[], Found]) -> Found:
 
 
 def poll(source: KafkaSource) -> list[RawBatch]:
-    """As the worker does: a broker that does not answer in time is asked again."""
+    """Poll, again when a broker does not answer in time."""
     try:
         return source.poll(0.1)
     except BrokerUnreachable:
@@ -38,7 +38,7 @@ def poll(source: KafkaSource) -> list[RawBatch]:
 
 
 def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float = PATIENCE_SECONDS) -> list[RawBatch]:
-    """Poll as the worker does, resuming what is assigned, until the condition holds."""
+    """Poll and resume what is assigned, until the condition holds."""
     batches: list[RawBatch] = []
     deadline = time.monotonic() + timeout_seconds
     while not until():
@@ -61,7 +61,7 @@ def read(source: KafkaSource, count: int, timeout_seconds: float = PATIENCE_SECO
 
 
 def settle(source: KafkaSource, timeout_seconds: float = PATIENCE_SECONDS) -> None:
-    """Poll until the source is a member that sees no rebalance ahead: the next poll joins none, and it can commit."""
+    """Poll until the source is a member and no rebalance is due: the next poll joins none, and commits work."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         poll(source)
@@ -85,7 +85,7 @@ def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
 
 
 def wait_for_change(source: KafkaSource, seconds: float = PATIENCE_SECONDS) -> AssignmentChanges:
-    """The next change of the assignment; that one is imminent is not one yet."""
+    """The next change of the assignment; the announcement of a rebalance does not count."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         poll(source)

@@ -1,4 +1,4 @@
-"""G16 with everything real: one of everything that may become of a sample, as `/metrics` tells it."""
+"""G16 with a real broker and daemon: one sample of every outcome, as `/metrics` counts them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FATES: dict[tuple[str, str], list[bytes]] = {
 }
 
 
-def test_g16_whatever_becomes_of_a_sample_is_on_metrics(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g16_every_outcome_of_a_sample_is_counted_on_metrics(kafka: Endpoint, tmp_path: Path) -> None:
     topic, alerts = kafka.create_topic(), kafka.create_topic()
     records = [sample(step) for step in range(GOOD)] + [record for fate in FATES.values() for record in fate]
     kafka.produce(topic, records)

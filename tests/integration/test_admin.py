@@ -1,4 +1,4 @@
-"""`detector admin init` and the tools for state against real brokers."""
+"""`detector admin init` and `detector state` with real brokers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def setting(kafka: Endpoint, tmp_path: Path) -> Setting:
     return Setting(kafka, tmp_path)
 
 
-def test_init_makes_what_is_missing_once_and_the_daemon_accepts_it(setting: Setting) -> None:
+def test_init_creates_missing_topics_once_and_the_daemon_accepts_them(setting: Setting) -> None:
     first = setting.init("--dry-run")
     assert first.exit_code == 0, first.output
     assert (first.stdout.count("would be created"), setting.there()) == (4, set())
@@ -77,7 +77,7 @@ def test_init_makes_what_is_missing_once_and_the_daemon_accepts_it(setting: Sett
     assert (again.exit_code, again.stdout.count("is as it should be")) == (0, 4), again.output
 
 
-def test_init_names_what_must_be_mended_and_changes_nothing(setting: Setting) -> None:
+def test_init_names_wrong_topics_and_changes_nothing(setting: Setting) -> None:
     setting.kafka.create_topic(setting.state, partitions=1)
     for _ in range(2):
         result = setting.init()
@@ -89,13 +89,13 @@ def test_init_names_what_must_be_mended_and_changes_nothing(setting: Setting) ->
     assert setting.there() == setting.topics, "the others were made"
 
 
-def test_init_makes_no_input_topic(setting: Setting) -> None:
+def test_init_creates_no_input_topic_without_its_number_of_partitions(setting: Setting) -> None:
     setting.settings["source"]["kafka"]["topics"] = ["nowhere"]
     assert isinstance(setting.init().exception, TopicMissing)
     assert setting.there() == set()
 
 
-def test_init_makes_input_topics_where_it_is_told_their_size(setting: Setting) -> None:
+def test_init_creates_input_topics_with_the_given_number_of_partitions(setting: Setting) -> None:
     old, new = setting.settings["source"]["kafka"]["topics"][0], setting.kafka.name("metrics")
     setting.settings["source"]["kafka"]["topics"] = [old, new]
     dry = setting.init("--input-partitions", "5", "--dry-run")
@@ -111,7 +111,7 @@ def test_init_makes_input_topics_where_it_is_told_their_size(setting: Setting) -
     assert f"source.kafka.topics: {new} exists, 5 partitions\n" in again.stdout
 
 
-def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path) -> None:
+def test_s2_init_names_the_missing_right(make_cluster: Any, tmp_path: Path) -> None:
     cluster = make_cluster(
         client_protocol="SASL_PLAINTEXT",
         client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
@@ -139,7 +139,7 @@ def test_s2_init_names_the_right_that_it_lacks(make_cluster: Any, tmp_path: Path
     assert setting.init().exit_code == 0
 
 
-def test_state_moves_to_a_topic_and_back_to_the_byte(setting: Setting, tmp_path: Path) -> None:
+def test_state_copied_to_a_topic_and_back_is_byte_equal(setting: Setting, tmp_path: Path) -> None:
     setting.settings["source"]["kafka"] |= {"group_id": "detector", "partitioning": "trusted"}
     setting.init()
     folder, config = directory_config(tmp_path / "one"), setting.config
@@ -162,9 +162,7 @@ def test_state_moves_to_a_topic_and_back_to_the_byte(setting: Setting, tmp_path:
     assert [[one.offset for one in found.snapshots] for found in look.surveys(config, None)] == [[70], [80, 70]]
 
 
-def test_nothing_is_put_or_taken_under_a_running_worker(
-    setting: Setting, make_source: MakeSource, tmp_path: Path
-) -> None:
+def test_revert_is_refused_while_a_worker_runs(setting: Setting, make_source: MakeSource, tmp_path: Path) -> None:
     topic, group = setting.settings["source"]["kafka"]["topics"][0], setting.kafka.name("group")
     setting.kafka.produce(topic, [b"a"])
     stored = directory_config(

@@ -1,4 +1,4 @@
-"""Outages on a real Alertmanager: shown once, through kills and hand-overs, and ended once."""
+"""A real Alertmanager shows each alert once and sees it resolved once, through kills and handovers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shows(manager: RealAlertmanager, *hosts: str) -> None:
 
 
 def told_again(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> None:
-    """Until every alert was repeated; it is the same one, and nobody was notified."""
+    """Wait until every alert was repeated; it must be the same alert, without another notification."""
     ends = {host: alert["endsAt"] for host, alert in since.items()}
     eventually(lambda: all(manager.alerts()[host]["endsAt"] > end for host, end in ends.items()), "they are repeated")
     for host, alert in manager.alerts().items():
@@ -78,7 +78,7 @@ def told_again(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> N
         ]
 
 
-def test_g19_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g19_outage_is_one_alert_through_kill_9_until_it_resolves(kafka: Endpoint, tmp_path: Path) -> None:
     with RealAlertmanager(tmp_path / "alertmanager") as manager:
         outage = Outage(kafka, tmp_path, [manager.url])
         outage.settings["source"]["kafka"]["group_instance_id"] = "one"
@@ -112,7 +112,7 @@ def test_g19_an_outage_is_one_alert_through_kill_9_until_it_ends(kafka: Endpoint
         assert sorted(manager.notified[2:]) == [("resolved", host) for host in HOSTS]
 
 
-def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was_down(
+def test_g19_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was_down(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
@@ -148,7 +148,7 @@ def test_g19_an_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_
                 assert sorted(late.notified[2:]) == [("resolved", host) for host in HOSTS]
 
 
-def test_g19_a_worker_that_was_frozen_does_not_repeat_what_another_one_has_ended(
+def test_g19_frozen_worker_does_not_repeat_an_alert_that_another_worker_resolved(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
@@ -179,7 +179,7 @@ def test_g19_a_worker_that_was_frozen_does_not_repeat_what_another_one_has_ended
         assert sorted(manager.notified[2:]) == [("resolved", host) for host in HOSTS]
 
 
-def test_g12_an_alertmanager_that_hangs_keeps_nobody_from_ending_in_order(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g12_hanging_alertmanager_does_not_delay_an_orderly_stop(kafka: Endpoint, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as hanging:
         outage = Outage(kafka, tmp_path, [f"http://{HOST}:{hanging.getsockname()[1]}"])
         outage.produce(HISTORY, 100.0)
@@ -192,7 +192,7 @@ def test_g12_an_alertmanager_that_hangs_keeps_nobody_from_ending_in_order(kafka:
             assert "stopped with alerts that were not accepted" in daemon.log.read_text()
 
 
-def test_g19_after_many_changes_and_its_own_crash_it_shows_what_is_open(tmp_path: Path) -> None:
+def test_g19_alertmanager_shows_the_open_alerts_after_many_changes_and_its_own_crash(tmp_path: Path) -> None:
     """Alerts of a few streams, one after the other with the same labels, and partitions that are handed over."""
     rng = np.random.default_rng(5)
     still_open: dict[int, Alert] = {}

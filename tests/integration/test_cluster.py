@@ -1,4 +1,4 @@
-"""The broker that the other tests rely on."""
+"""The test broker itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.kafka.endpoint import Endpoint, eventually
 pytestmark = pytest.mark.integration
 
 
-def test_the_shared_broker_keeps_what_is_written(kafka: Endpoint):
+def test_shared_broker_keeps_records(kafka: Endpoint):
     topic = kafka.create_topic(partitions=2)
 
     kafka.produce(topic, [b"a", None, (b"key", b"b")], partition=1)
@@ -23,7 +23,7 @@ def test_the_shared_broker_keeps_what_is_written(kafka: Endpoint):
     assert [(m.key(), m.value()) for m in kafka.read(topic, 3)] == [(None, b"a"), (None, None), (b"key", b"b")]
 
 
-def test_brokers_die_with_the_process_that_started_them(tmp_path: Path):
+def test_brokers_end_with_the_process_that_started_them(tmp_path: Path):
     program = f"""
 import time
 from pathlib import Path

@@ -47,7 +47,7 @@ def unix(text: str) -> float:
 
 
 @pytest.mark.integration
-def test_faults_are_alerted_in_time_and_a_restart_goes_on_without_a_gap(kafka: Endpoint, tmp_path: Path) -> None:
+def test_faults_are_alerted_in_time_and_a_restart_leaves_no_gap(kafka: Endpoint, tmp_path: Path) -> None:
     more = 5
     metrics, alerts, group = kafka.create_topic(partitions=PARTITIONS), kafka.create_topic(), kafka.name("group")
     config: dict[str, Any] = {

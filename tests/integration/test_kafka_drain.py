@@ -1,4 +1,4 @@
-"""What one poll takes: of all partitions alike, and all that it may where only some have records."""
+"""What one poll returns: an equal share of every partition that has records, up to its limit."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def polls(kafka: Endpoint, make_source: MakeSource, counts: list[int]) -> list[C
     return found
 
 
-def test_a_source_that_is_behind_reads_of_all_partitions_alike(kafka: Endpoint, make_source: MakeSource) -> None:
+def test_source_with_lag_reads_partitions_evenly(kafka: Endpoint, make_source: MakeSource) -> None:
     found = polls(kafka, make_source, [400, 400, 400, 400])
     assert max(sum(counts.values()) for counts in found) == MOST
     alike = [counts for counts in found if counts == dict.fromkeys(range(4), MOST // 4)]
     assert len(alike) >= len(found) - 4, found
 
 
-def test_where_only_some_partitions_have_records_a_poll_is_as_large(kafka: Endpoint, make_source: MakeSource) -> None:
+def test_poll_is_as_large_when_only_some_partitions_have_records(kafka: Endpoint, make_source: MakeSource) -> None:
     found = polls(kafka, make_source, [900, 10, 0, 600])
     full = [counts for counts in found if sum(counts.values()) == MOST]
     assert len(full) >= 900 * 2 // MOST - 4, found
@@ -52,7 +52,7 @@ def test_where_only_some_partitions_have_records_a_poll_is_as_large(kafka: Endpo
 
 
 @pytest.mark.parametrize(("wait_seconds", "fewest", "most"), [(5.0, 1, 3), (0.0, 5, 10)])
-def test_records_that_trickle_in_are_gathered_for_as_long_as_a_fetch_may_wait(
+def test_trickling_records_are_collected_for_the_fetch_wait(
     kafka: Endpoint, make_source: MakeSource, wait_seconds: float, fewest: int, most: int
 ) -> None:
     topic = kafka.create_topic()
@@ -71,7 +71,7 @@ def test_records_that_trickle_in_are_gathered_for_as_long_as_a_fetch_may_wait(
     assert fewest <= len(polled) <= most
 
 
-def test_a_source_that_is_behind_does_not_wait(kafka: Endpoint, make_source: MakeSource) -> None:
+def test_source_with_lag_does_not_wait(kafka: Endpoint, make_source: MakeSource) -> None:
     topic = kafka.create_topic()
     noise = random.Random(0)
     kafka.produce(topic, [noise.randbytes(10_000) for _ in range(1_000)])

@@ -32,7 +32,7 @@ def left_behind():
     gc.collect()
 
 
-def test_pitfall_6_a_batch_damaged_on_disk_is_stepped_past_and_named(own_cluster, make_source: MakeSource):
+def test_pitfall_6_batch_damaged_on_disk_is_skipped_and_named(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"before"])
@@ -59,8 +59,8 @@ def rewrite_batch(batch: bytes, change: Callable[[bytearray], None]) -> bytes:
     return bytes(changed)
 
 
-def test_pitfall_6_batches_that_no_client_can_decode_are_read_or_stepped_past(own_cluster, make_source: MakeSource):
-    """A header whose name is no UTF-8 makes the library's poll raise for ever; a length that lies, every client's."""
+def test_pitfall_6_batches_that_clients_cannot_decode_are_read_or_skipped(own_cluster, make_source: MakeSource):
+    """A header name that is not UTF-8 makes the library's poll raise for ever; a wrong length, every client's."""
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"before"])
@@ -92,7 +92,7 @@ def test_pitfall_6_batches_that_no_client_can_decode_are_read_or_stepped_past(ow
     assert (skipped.first, skipped.last, skipped.reason) == (2, 3, "unreadable_batch")
 
 
-def test_it_reads_on_when_its_broker_was_killed(own_cluster, make_source: MakeSource):
+def test_source_reads_on_after_its_broker_was_killed(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"a"])
@@ -110,7 +110,7 @@ def test_it_reads_on_when_its_broker_was_killed(own_cluster, make_source: MakeSo
     assert cluster.endpoint.committed(source._section.group_id, topic) == 2
 
 
-def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_cluster, make_source: MakeSource):
+def test_g12_poll_commit_and_close_are_bounded_with_a_frozen_broker(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     cluster.endpoint.produce(topic, [b"a"])
@@ -129,7 +129,7 @@ def test_g12_neither_poll_nor_commit_nor_close_waits_for_a_frozen_broker(own_clu
     assert watch.seconds < 8
 
 
-def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSink):
+def test_frozen_broker_loses_nothing(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=2, delivery_timeout_seconds=PATIENCE_SECONDS)
@@ -152,7 +152,7 @@ def test_a_frozen_broker_delays_and_loses_nothing(own_cluster, make_sink: MakeSi
     assert [m.value() for m in cluster.endpoint.read(topic, 4)] == [b"a", b"b", b"c", b"d"]
 
 
-def test_a_broker_that_falls_silent_is_not_taken_for_one_without_the_topic(own_cluster, make_sink: MakeSink):
+def test_silent_broker_is_not_reported_as_a_missing_topic(own_cluster, make_sink: MakeSink):
     topic = own_cluster.endpoint.create_topic()
     sink = once_answered(lambda: make_sink(topic, bootstrap=own_cluster.bootstrap, timeout_seconds=3))
     sink._topic = "no-such-topic"
@@ -165,7 +165,7 @@ def test_a_broker_that_falls_silent_is_not_taken_for_one_without_the_topic(own_c
         once_answered(sink._require_topic)
 
 
-def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_sink: MakeSink):
+def test_g12_send_flush_and_close_are_bounded_with_a_frozen_broker(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=1, delivery_timeout_seconds=2)
@@ -181,7 +181,7 @@ def test_g12_neither_send_nor_flush_nor_close_waits_for_ever(own_cluster, make_s
     assert watch.seconds < 6
 
 
-def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_more(own_cluster, make_sink: MakeSink):
+def test_g11_messages_in_flight_are_bounded_while_the_broker_does_not_answer(own_cluster, make_sink: MakeSink):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     sink = make_sink(topic, bootstrap=cluster.bootstrap, max_in_flight=20, delivery_timeout_seconds=5)
@@ -196,7 +196,7 @@ def test_g11_a_broker_that_does_not_answer_is_handed_so_many_messages_and_no_mor
     assert taken == 20
 
 
-def test_a_link_that_accepts_and_hangs_up_is_tried_in_growing_pauses(own_cluster, make_source: MakeSource):
+def test_connection_closed_after_accept_is_retried_with_growing_pauses(own_cluster, make_source: MakeSource):
     topic = own_cluster.endpoint.create_topic()
     own_cluster.endpoint.produce(topic, [b"a"])
     with Network(own_cluster.links) as network:
@@ -218,7 +218,7 @@ def test_a_link_that_accepts_and_hangs_up_is_tried_in_growing_pauses(own_cluster
         source.close(timeout_seconds=2)
 
 
-def test_neither_end_loses_a_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):
+def test_source_and_sink_lose_no_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):
     cluster = make_cluster(brokers=3)
     topic = cluster.endpoint.create_topic(replication=3, partitions=3)
     source = make_source(topic, bootstrap=cluster.bootstrap)

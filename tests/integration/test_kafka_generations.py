@@ -1,4 +1,4 @@
-"""G4: a member that is too slow to take its share of a generation, while others are quick."""
+"""G4: a group member that is too slow to get its assignment in a generation, while others are fast."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Stall:
 
 
 def take_turns(members: list[Member], until: Callable[[], bool], beside: Future[None] | None = None) -> None:
-    """`beside` are the turns of somebody else, who must not fail meanwhile."""
+    """`beside` runs another member's turns, which must not fail."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not until():
         assert time.monotonic() < deadline, f"{shares(members)} partitions, {[member.past for member in members]}"
@@ -86,7 +86,7 @@ def take_turns(members: list[Member], until: Callable[[], bool], beside: Future[
 
 @contextmanager
 def turns_of_its_own(member: Member, stall: Stall) -> Iterator[Future[None]]:
-    """The member's on a thread, until it is not held any more and all is done."""
+    """The member's turns on a thread, until it is no longer held and everything is read."""
     done = threading.Event()
     with ThreadPoolExecutor(1) as thread:
         turns = thread.submit(take_turns, [member], done.is_set)
@@ -108,7 +108,7 @@ def read_of(members: list[Member], value: bytes) -> int:
 
 
 def at_rest(members: list[Member]) -> bool:
-    """In one generation, and none of them asks for the next."""
+    """Every member is in the same generation, and no rebalance is due."""
     coordinators = [member.source._consumer._coordinator for member in members]
     generations = {coordinator._generation.generation_id for coordinator in coordinators}
     return len(generations) == 1 and not any(member.source._membership._rejoin_is_due() for member in members)
@@ -118,10 +118,10 @@ def shares(members: list[Member]) -> list[int]:
     return sorted(len(member.owned) for member in members)
 
 
-def test_g4_who_misses_a_generation_does_not_read_again_what_others_read_in_it(
+def test_g4_member_that_missed_a_generation_does_not_reread_what_others_read_in_it(
     kafka: Endpoint, make_source: MakeSource, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level(logging.INFO, logger="kafka")  # why who joins what: nobody else tells where this fails
+    caplog.set_level(logging.INFO, logger="kafka")  # shows in a failure who joined which generation
     topic, group = kafka.create_topic(partitions=PARTITIONS), kafka.name("group")
     leader, slow, quick = (Member(make_source(topic, group_id=group, session_timeout_seconds=60)) for _ in range(3))
     take_turns([leader], lambda: shares([leader]) == [6])
@@ -147,7 +147,7 @@ def test_g4_who_misses_a_generation_does_not_read_again_what_others_read_in_it(
     assert read_of([leader, slow, quick], b"missed") == 4, "once each"
 
 
-def test_a_share_that_comes_between_two_polls_is_taken_with_the_next(kafka: Endpoint, make_source: MakeSource):
+def test_assignment_that_arrives_between_polls_is_taken_by_the_next_poll(kafka: Endpoint, make_source: MakeSource):
     """Nobody polls while another one does, as where processes share a processor."""
     topic, group = kafka.create_topic(partitions=PARTITIONS), kafka.name("group")
     leader, other = (Member(make_source(topic, group_id=group, session_timeout_seconds=60)) for _ in range(2))
@@ -164,7 +164,7 @@ def test_a_share_that_comes_between_two_polls_is_taken_with_the_next(kafka: Endp
     assert at_rest([leader, other])
 
 
-def test_the_partitions_are_known_before_they_are_shared_out_so_that_it_is_done_once(
+def test_partitions_are_known_before_the_first_assignment_so_there_is_one_rebalance(
     kafka: Endpoint, make_source: MakeSource
 ):
     topic = kafka.create_topic(partitions=PARTITIONS)

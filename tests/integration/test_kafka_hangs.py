@@ -1,4 +1,4 @@
-"""G12 and the pitfalls of a client that says nothing: frozen brokers, fenced members, partitions that do not come."""
+"""G12 and failures that the client library does not report: frozen brokers, fenced members, forgotten partitions."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def end(daemon: Daemon, deadline_seconds: float) -> int:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_g12_sigterm_at_any_moment_ends_in_order(kafka: Endpoint, tmp_path: Path, seed: int):
+def test_g12_sigterm_at_any_moment_stops_in_order(kafka: Endpoint, tmp_path: Path, seed: int):
     with Daemon(tmp_path, settings(kafka, LONG_SECONDS)) as daemon:
         daemon.wait_until_it_listens()
         time.sleep(random.Random(seed).uniform(0.0, 3.0))
         assert end(daemon, LONG_SECONDS) == 0
 
 
-def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path: Path):
+def test_g12_sigterm_stops_within_the_deadline_while_a_broker_is_frozen(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, SHORT_SECONDS)
     with Daemon(tmp_path, config) as daemon:
@@ -69,7 +69,7 @@ def test_g12_sigterm_ends_in_time_while_a_broker_is_frozen(own_cluster, tmp_path
         assert end(daemon, SHORT_SECONDS) in (0, 1)
 
 
-def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluster, tmp_path: Path):
+def test_g12_sigterm_stops_within_the_deadline_during_the_first_connection(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, SHORT_SECONDS)
     cluster.brokers[0].pause()
@@ -78,7 +78,7 @@ def test_g12_sigterm_ends_in_time_while_it_waits_for_its_first_answer(own_cluste
         assert end(daemon, SHORT_SECONDS) == 0, "there is nothing yet to end in order"
 
 
-def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_path: Path):
+def test_g12_worker_waits_for_a_frozen_broker_and_reads_on(own_cluster, tmp_path: Path):
     cluster = own_cluster
     config = settings(cluster.endpoint, LONG_SECONDS)
     (topic,) = config["source"]["kafka"]["topics"]
@@ -92,7 +92,7 @@ def test_g12_a_frozen_broker_is_waited_for_and_read_on_from(own_cluster, tmp_pat
         assert end(daemon, LONG_SECONDS) == 0
 
 
-def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoint):
+def test_pitfall_8_partition_that_the_client_forgot_is_an_error(kafka: Endpoint):
     topic = kafka.create_topic()
     section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest")
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
@@ -112,8 +112,8 @@ def test_pitfall_8_a_partition_that_the_client_forgot_is_an_error(kafka: Endpoin
         source.close(timeout_seconds=2)
 
 
-def test_g5_a_topic_that_is_deleted_while_it_is_read_is_an_error_until_there_is_one_again(kafka: Endpoint):
-    """The library shares out the partitions that it has then, which are none, and goes on."""
+def test_g5_topic_deleted_while_it_is_read_is_an_error_until_it_exists_again(kafka: Endpoint):
+    """The library then assigns the partitions that it knows, none, and continues."""
     topic = kafka.create_topic()
     section = Section(topics=[topic], group_id=kafka.name("group"), start="earliest", on_offset_lost="earliest")
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
@@ -145,9 +145,7 @@ def drive_seconds(source: KafkaSource, seconds: float) -> None:
     drive(source, until=lambda: time.monotonic() > until)
 
 
-def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns(
-    kafka: Endpoint, make_source: MakeSource
-):
+def test_pitfall_8_silent_brokers_are_an_error_although_poll_returns(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic)
     drive(source, until=lambda: source.lag() == {(topic, 0): 0})
@@ -164,7 +162,7 @@ def test_pitfall_8_brokers_that_do_not_answer_are_an_error_although_poll_returns
     assert source.poll(0.1) == []
 
 
-def test_pitfall_9_a_fenced_member_is_told_although_it_only_polls(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_9_fenced_member_gets_an_error_from_poll(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     first = make_source(topic, group_instance_id="same")
@@ -175,7 +173,7 @@ def test_pitfall_9_a_fenced_member_is_told_although_it_only_polls(kafka: Endpoin
         drive(first, until=lambda: False)
 
 
-def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_partitions(
+def test_pitfall_2_restore_longer_than_the_session_timeout_keeps_the_partitions(
     kafka: Endpoint, make_source: MakeSource
 ):
     topic = kafka.create_topic()
@@ -200,9 +198,7 @@ def test_pitfall_2_a_worker_that_restores_for_longer_than_a_session_keeps_its_pa
     undisturbed(restore)
 
 
-def test_a_worker_that_restores_for_longer_than_the_group_was_told_loses_its_partitions(
-    kafka: Endpoint, make_source: MakeSource
-):
+def test_no_poll_for_longer_than_max_poll_interval_loses_the_partitions(kafka: Endpoint, make_source: MakeSource):
     source = make_source(kafka.create_topic(), max_poll_interval_seconds=1.0)
     assigned = wait_for_change(source).assigned
     assert lost_by_silence(source) == assigned
@@ -217,7 +213,7 @@ def lost_by_silence(source: KafkaSource) -> frozenset[Partition]:
     return frozenset()
 
 
-def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_2_no_record_is_delivered_before_the_restore(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     source = make_source(topic)
@@ -226,7 +222,7 @@ def test_pitfall_2_nothing_is_delivered_before_the_worker_has_restored(kafka: En
         assert source.poll(0.05) == []
 
 
-def test_g12_a_daemon_that_is_stopped_while_frozen_ends_when_it_thaws(kafka: Endpoint, tmp_path: Path):
+def test_g12_daemon_stopped_while_suspended_ends_when_it_continues(kafka: Endpoint, tmp_path: Path):
     with Daemon(tmp_path, settings(kafka, LONG_SECONDS)) as daemon:
         daemon.wait_until_ready()
         daemon.process.send_signal(signal.SIGSTOP)

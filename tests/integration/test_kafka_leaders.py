@@ -15,7 +15,7 @@ from tests.kafka.cluster import Cluster
 pytestmark = pytest.mark.integration
 
 
-def test_the_end_of_a_log_is_found_although_the_leader_that_is_known_leads_no_more(
+def test_end_of_a_log_is_found_with_an_outdated_leader(
     make_cluster: Callable[..., Any],
 ) -> None:
     cluster: Cluster = make_cluster(brokers=3)

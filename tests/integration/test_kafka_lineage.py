@@ -1,4 +1,4 @@
-"""G5: offsets that are of another log, although the log has records there."""
+"""G5: offsets that belong to another log, although the present log has records at them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 def read_and_recreate(kafka: Endpoint, make_source: MakeSource) -> tuple[str, Lineage]:
-    """A topic with 12 records, made anew after 10 of its predecessor's were read; the lineage of those."""
+    """A topic with 12 records, recreated after 10 records of the old one were read; the lineage of those."""
     topic = kafka.create_topic()
     kafka.produce(topic, [b"old %d" % i for i in range(10)])
     source = make_source(topic)
@@ -45,7 +45,7 @@ def go_on(source: KafkaSource, topic: str, lineage: Lineage) -> None:
     source.resume(frozenset({(topic, 0)}))
 
 
-def test_g5_a_topic_created_anew_is_not_taken_for_its_predecessor(kafka: Endpoint, make_source: MakeSource):
+def test_g5_recreated_topic_is_detected(kafka: Endpoint, make_source: MakeSource):
     topic, lineage = read_and_recreate(kafka, make_source)
     assert lineage.topic_id
 
@@ -60,7 +60,9 @@ def test_g5_a_topic_created_anew_is_not_taken_for_its_predecessor(kafka: Endpoin
 
 
 @pytest.mark.parametrize("policy", ["earliest", "latest"])
-def test_g5_the_policy_says_where_to_go_on_in_the_new_topic(kafka: Endpoint, make_source: MakeSource, policy: str):
+def test_g5_on_offset_lost_decides_the_position_in_a_recreated_topic(
+    kafka: Endpoint, make_source: MakeSource, policy: str
+):
     topic, lineage = read_and_recreate(kafka, make_source)
     source = make_source(topic, on_offset_lost=policy)
     go_on(source, topic, lineage)
@@ -83,7 +85,7 @@ def test_g5_the_policy_says_where_to_go_on_in_the_new_topic(kafka: Endpoint, mak
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_g5_what_is_read_of_other_topics_while_one_is_created_anew_is_not_lost(
+def test_g5_records_of_other_topics_are_kept_while_one_is_recreated(
     kafka: Endpoint, make_source: MakeSource, answered: bool
 ):
     topic, other = kafka.create_topic(), kafka.create_topic()
@@ -137,7 +139,7 @@ def read_to_its_end(cluster: Cluster, make_source: MakeSource) -> tuple[str, Lin
 
 
 @pytest.mark.parametrize("policy", ["stop", "earliest"])
-def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_source: MakeSource, policy: str):
+def test_g5_log_truncated_and_filled_again_is_detected(own_cluster, make_source: MakeSource, policy: str):
     cluster, (topic, lineage) = own_cluster, read_to_its_end(own_cluster, make_source)
     cut_log(cluster, topic, batches=4)
     cluster.endpoint.produce(topic, [b"new %d" % number for number in range(4, 14)])
@@ -153,7 +155,7 @@ def test_g5_a_log_that_was_cut_and_filled_again_is_noticed(own_cluster, make_sou
         assert isinstance(caught.value, OffsetLost)
 
 
-def test_g5_a_reader_that_waits_at_the_end_of_a_log_notices_that_it_was_cut(own_cluster, make_source: MakeSource):
+def test_g5_truncation_is_detected_by_a_reader_at_the_end_of_the_log(own_cluster, make_source: MakeSource):
     cluster, (topic, lineage) = own_cluster, read_to_its_end(own_cluster, make_source)
 
     source = make_source(topic, bootstrap=cluster.bootstrap)

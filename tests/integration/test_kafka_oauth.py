@@ -1,4 +1,4 @@
-"""Real brokers that let in whoever has a token of the right issuer, for as long as it is valid."""
+"""Real brokers that accept tokens (OAUTHBEARER) of one issuer while they are valid."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def settings(cluster: Any, section: dict[str, object]) -> dict[str, Any]:
     }
 
 
-def test_s2_each_refusal_of_a_token_is_named(cluster: Any, issuer: Issuer, tmp_path: Path) -> None:
+def test_s2_every_reason_for_a_rejected_token_is_named(cluster: Any, issuer: Issuer, tmp_path: Path) -> None:
     topic = cluster.endpoint.create_topic()
     section = Section(topics=[topic], group_id="group", start="earliest")
 
@@ -129,7 +129,7 @@ def test_s2_each_refusal_of_a_token_is_named(cluster: Any, issuer: Issuer, tmp_p
     assert f"no token to log in with: kafka.sasl.oauth: {issuer.url}: answered 503" in str(busy)
 
 
-def test_s1_s3_a_daemon_outlives_its_tokens_and_an_issuer_that_is_away(
+def test_s1_s3_daemon_survives_expiring_tokens_and_an_outage_of_the_issuer(
     cluster: Any, issuer: Issuer, tmp_path: Path
 ) -> None:
     endpoint = cluster.endpoint

@@ -1,4 +1,4 @@
-"""G5 and the commits before a rebalance: where a group goes on when offsets, topics or partitions are not as before."""
+"""G5: where a group continues when offsets, topics or partitions changed; and commits before a rebalance."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def skips_of(source: KafkaSource) -> list[SkippedRange]:
     return skipped
 
 
-def test_g5_a_topic_created_anew_is_noticed_where_only_offsets_are_kept(kafka: Endpoint, make_source: MakeSource):
+def test_g5_recreated_topic_is_detected_from_committed_offsets_alone(kafka: Endpoint, make_source: MakeSource):
     topic, group = kafka.create_topic(), kafka.name("group")
     kafka.produce(topic, [b"old %d" % i for i in range(10)])
     first = make_source(topic, group_id=group)
@@ -73,7 +73,7 @@ def test_g5_a_topic_created_anew_is_noticed_where_only_offsets_are_kept(kafka: E
 
 
 @pytest.mark.parametrize("policy", ["stop", "earliest", "latest"])
-def test_g5_a_topic_created_anew_while_it_is_read_is_not_a_first_start(
+def test_g5_topic_recreated_while_it_is_read_is_not_a_first_start(
     kafka: Endpoint, make_source: MakeSource, policy: str
 ):
     topic = kafka.create_topic()
@@ -98,7 +98,7 @@ def test_g5_a_topic_created_anew_while_it_is_read_is_not_a_first_start(
         assert skips_of(source) == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
 
 
-def test_g5_a_topic_that_was_gone_for_a_while_is_read_from_its_new_beginning(kafka: Endpoint, make_source: MakeSource):
+def test_g5_topic_deleted_and_created_later_is_read_from_its_start(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic, start="latest", on_offset_lost="earliest")
     drive(source, until=lambda: source.lag() == {(topic, 0): 0})
@@ -116,7 +116,7 @@ def test_g5_a_topic_that_was_gone_for_a_while_is_read_from_its_new_beginning(kaf
     assert values(read(source, 1)) == [b"new"], "to begin at the end would leave it out"
 
 
-def test_g5_records_of_a_new_partition_are_all_read_although_a_first_start_begins_at_the_end(
+def test_g5_new_partition_is_read_from_its_start_although_the_first_start_is_at_the_end(
     kafka: Endpoint, make_source: MakeSource
 ):
     topic = kafka.create_topic()
@@ -128,7 +128,7 @@ def test_g5_records_of_a_new_partition_are_all_read_although_a_first_start_begin
     assert (batch.partition, batch.values) == (1, [b"new"])
 
 
-def test_g5_a_new_partition_may_be_refused(kafka: Endpoint, make_source: MakeSource):
+def test_g5_new_partition_is_an_error_if_configured(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic, on_new_partition="stop")
     drive(source, until=lambda: source.lag() == {(topic, 0): 0})
@@ -138,7 +138,7 @@ def test_g5_a_new_partition_may_be_refused(kafka: Endpoint, make_source: MakeSou
         read(source, 1)
 
 
-def test_g5_what_is_left_out_of_a_new_partition_is_recorded(kafka: Endpoint, make_source: MakeSource):
+def test_g5_skipped_records_of_a_new_partition_are_recorded(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic, on_new_partition="latest")
     drive(source, until=lambda: source.lag() == {(topic, 0): 0})
@@ -147,8 +147,8 @@ def test_g5_what_is_left_out_of_a_new_partition_is_recorded(kafka: Endpoint, mak
     assert skips_of(source) == [SkippedRange(topic, 1, 0, 0, "partitions_changed")]
 
 
-def test_g5_a_first_start_is_one_for_every_member(kafka: Endpoint, make_source: MakeSource):
-    """The second one's partition is not taken for a new one, of which everything would be read."""
+def test_g5_first_start_applies_to_every_member(kafka: Endpoint, make_source: MakeSource):
+    """The second member's partition is not taken for a new one, which would be read from its start."""
     topic, group = kafka.create_topic(partitions=2), kafka.name("group")
     for partition in range(2):
         kafka.produce(topic, [b"before"], partition=partition)
@@ -162,7 +162,7 @@ def test_g5_a_first_start_is_one_for_every_member(kafka: Endpoint, make_source: 
 
 
 @pytest.mark.parametrize("a_checkpoint_is_due", [False, True])
-def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
+def test_g5_position_comes_from_the_state_when_the_groups_offsets_are_gone(
     kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str], a_checkpoint_is_due: bool
 ):
     topic, group = kafka.create_topic(), kafka.name("group")
@@ -187,7 +187,7 @@ def test_g5_where_the_groups_offsets_are_gone_the_stored_state_says_where(
     assert kafka.committed(group, topic) == 6
 
 
-def test_g5_where_the_groups_offsets_are_gone_a_partition_without_state_moves_none_that_has_some(
+def test_g5_partition_without_state_does_not_move_those_with_state_when_offsets_are_gone(
     kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str]
 ):
     """The first is read already when it is found that there is nothing to restore of the second."""
@@ -205,7 +205,7 @@ def test_g5_where_the_groups_offsets_are_gone_a_partition_without_state_moves_no
     assert values(read(source, 1)) == [b"behind"]
 
 
-def test_pitfall_13_the_leader_epoch_is_kept_with_the_committed_offset(own_cluster, make_source: MakeSource):
+def test_pitfall_13_leader_epoch_is_committed_with_the_offset(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()
     for number in range(10):
@@ -221,7 +221,7 @@ def test_pitfall_13_the_leader_epoch_is_kept_with_the_committed_offset(own_clust
         read(make_source(topic, bootstrap=cluster.bootstrap), 1)
 
 
-def test_what_was_read_can_be_committed_between_the_news_of_a_rebalance_and_the_rebalance(
+def test_commit_succeeds_between_the_announcement_of_a_rebalance_and_its_start(
     kafka: Endpoint, make_source: MakeSource
 ):
     topic = kafka.create_topic(partitions=2)

@@ -1,4 +1,4 @@
-"""A partition that was paused while the client held records of it goes on when it is resumed."""
+"""A partition that was paused while the client had fetched records of it loses none after the resume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 pytestmark = pytest.mark.integration
 
 
-def test_partitions_that_are_paused_and_resumed_in_turn_lose_nothing(kafka: Endpoint, make_source: MakeSource) -> None:
+def test_partitions_paused_and_resumed_in_turn_lose_no_record(kafka: Endpoint, make_source: MakeSource) -> None:
     topic, count = kafka.create_topic(partitions=3), 1_000
     for number in range(3):
         kafka.produce(topic, [str(at).encode() for at in range(count)], partition=number)

@@ -1,4 +1,4 @@
-"""G6, G11 and S3 with everything real: a topic full of rubbish, nowhere to put it, a slow subscriber, and secrets."""
+"""G6 and G11 with a real broker and daemon: half of the input undecodable, no place for dead letters, a slow reader."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def config_for(kafka: Endpoint, metrics: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_g6_poison_at_half_of_the_load_is_dead_lettered_and_slows_nobody(kafka: Endpoint, tmp_path: Path):
+def test_g6_undecodable_half_of_the_load_becomes_dead_letters_without_slowing_the_rest(kafka: Endpoint, tmp_path: Path):
     metrics, dead = kafka.create_topic(partitions=2), kafka.create_topic()
     poison = rubbish(11)
     mixed = [record for number, (value, _) in enumerate(poison) for record in (value, good(number % 7, number))]
@@ -100,7 +100,7 @@ def test_g6_poison_at_half_of_the_load_is_dead_lettered_and_slows_nobody(kafka: 
     assert unknown > RANDOM_BYTES * 0.9
 
 
-def test_g6_where_dead_letters_cannot_be_written_it_stops_and_commits_nothing(kafka: Endpoint, tmp_path: Path):
+def test_g6_worker_stops_without_a_commit_when_dead_letters_cannot_be_written(kafka: Endpoint, tmp_path: Path):
     metrics, dead = kafka.create_topic(), kafka.create_topic()
     config = config_for(kafka, metrics, dead_letter={"topic": dead})
     with Daemon(tmp_path, config) as daemon:
@@ -112,7 +112,7 @@ def test_g6_where_dead_letters_cannot_be_written_it_stops_and_commits_nothing(ka
     assert kafka.committed(config["source"]["kafka"]["group_id"], metrics) == 0
 
 
-def test_g11_a_subscriber_that_does_not_read_makes_the_lag_grow_and_not_the_memory(kafka: Endpoint, tmp_path: Path):
+def test_g11_reader_that_stops_makes_the_lag_grow_but_not_the_memory(kafka: Endpoint, tmp_path: Path):
     metrics, streams, steps = kafka.create_topic(), 300, 62
     config = config_for(kafka, metrics)
     config["sinks"] = {"kafka": {"enabled": False}, "stdout": {"enabled": True}}

@@ -1,4 +1,4 @@
-"""What a broker that asks for credentials and denies by default makes of us."""
+"""A broker that requires authentication and denies by default: rights that suffice, errors, and secrets in the output."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def attempt(kafka: Kafka, section: Section, deadline: float) -> SourceError | No
             source.close(timeout_seconds=2)
 
 
-def test_s2_each_refusal_is_named_and_the_least_rights_suffice(
+def test_s2_every_missing_right_is_named_and_the_minimal_rights_suffice(
     secured, passwords: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     topic, out = secured.endpoint.create_topic(), secured.endpoint.create_topic()
@@ -159,7 +159,7 @@ def rights_in_the_docs() -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("partitioning", ["trusted", "repartition"])
-def test_s2_a_worker_with_the_rights_in_the_docs_reads_keeps_state_and_delivers(
+def test_s2_worker_works_with_exactly_the_documented_rights(
     secured, passwords: dict[str, str], tmp_path: Path, partitioning: str
 ):
     endpoint = secured.endpoint
@@ -222,7 +222,7 @@ def with_canary(make_cluster) -> Any:
 CANARY = "canary-7f3a91"
 
 
-def test_s3_pitfall_11_a_password_is_in_nothing_that_the_daemon_emits_at_debug(
+def test_s3_pitfall_11_password_appears_in_no_output_at_debug_level(
     with_canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     cluster, endpoint = with_canary, with_canary.endpoint

@@ -29,7 +29,7 @@ def test_key_value_and_headers_arrive(kafka: Endpoint, make_sink: MakeSink):
     assert (empty.key(), empty.value()) == (None, b"")
 
 
-def test_order_holds_and_in_flight_is_bounded(kafka: Endpoint, make_sink: MakeSink):
+def test_order_is_kept_and_messages_in_flight_are_bounded(kafka: Endpoint, make_sink: MakeSink):
     topic = kafka.create_topic()
     sink = make_sink(topic, max_in_flight=50)
 
@@ -44,7 +44,7 @@ def test_order_holds_and_in_flight_is_bounded(kafka: Endpoint, make_sink: MakeSi
     assert [m.value() for m in kafka.read(topic, 2_000)] == [b"%d" % i for i in range(2_000)]
 
 
-def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
+def test_messages_of_a_key_go_to_one_partition(kafka: Endpoint, make_sink: MakeSink):
     topic = kafka.create_topic(partitions=4)
     sink = make_sink(topic)
     for i in range(40):
@@ -55,18 +55,18 @@ def test_one_key_stays_in_one_partition(kafka: Endpoint, make_sink: MakeSink):
     assert len(where) == 8
 
 
-def test_a_missing_topic_is_named_and_not_created(kafka: Endpoint, make_sink: MakeSink):
+def test_missing_topic_is_named_and_not_created(kafka: Endpoint, make_sink: MakeSink):
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
         once_answered(lambda: make_sink("no-such-topic", timeout_seconds=3))
     assert "no-such-topic" not in kafka.topics()
 
 
-def test_an_unreachable_broker_is_named(make_sink: MakeSink):
+def test_unreachable_broker_is_named(make_sink: MakeSink):
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 answers"):
         make_sink("topic", bootstrap="127.0.0.1:1", timeout_seconds=2)
 
 
-def test_a_message_that_the_broker_refuses_ends_the_sink(kafka: Endpoint, make_sink: MakeSink):
+def test_message_that_the_broker_rejects_ends_the_sink(kafka: Endpoint, make_sink: MakeSink):
     topic = kafka.create_topic(max_message_bytes=1_000)
     sink = make_sink(topic)
     sink.send(Message(None, b"fits"))
@@ -82,14 +82,14 @@ def test_a_message_that_the_broker_refuses_ends_the_sink(kafka: Endpoint, make_s
         sink.flush(timeout_seconds=1)
 
 
-def test_a_message_larger_than_any_request_ends_the_sink(kafka: Endpoint, make_sink: MakeSink):
+def test_message_larger_than_a_request_ends_the_sink(kafka: Endpoint, make_sink: MakeSink):
     sink = make_sink(kafka.create_topic())
 
     with pytest.raises(DeliveryError, match="larger than"):
         sink.send(Message(None, bytes(2 << 20)))
 
 
-def test_g6_messages_may_be_as_large_as_it_is_told(kafka: Endpoint, make_sink: MakeSink):
+def test_g6_messages_up_to_the_configured_size_are_sent(kafka: Endpoint, make_sink: MakeSink):
     topic = kafka.create_topic(max_message_bytes=4 << 20)
     sink = make_sink(topic, max_message_bytes=3 << 20)
     sink.send(Message(b"key", bytes(2 << 20)))
@@ -97,7 +97,7 @@ def test_g6_messages_may_be_as_large_as_it_is_told(kafka: Endpoint, make_sink: M
     assert [len(message.value()) for message in kafka.read(topic, 1)] == [2 << 20]
 
 
-def test_what_produce_says_of_a_missing_topic_leads_to_one(kafka: Endpoint):
+def test_error_of_produce_for_a_missing_topic_says_how_to_create_it(kafka: Endpoint):
     options = ProduceOptions(topic="no-such-input", kafka=Kafka(bootstrap_servers=kafka.bootstrap.split(",")))
     with pytest.raises(TopicMissing, match=r"^--topic: no-such-input does not exist at .*--input-partitions"):
         once_answered(lambda: produce(options, lambda sent: None))

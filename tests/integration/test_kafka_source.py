@@ -20,7 +20,7 @@ from tests.stopwatch import undisturbed
 pytestmark = pytest.mark.integration
 
 
-def test_a_record_keeps_offset_time_key_and_value(kafka: Endpoint, make_source: MakeSource):
+def test_record_has_offset_time_key_and_value(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(
         topic,
@@ -59,7 +59,7 @@ def test_every_codec_of_the_pure_python_producer_is_read(kafka: Endpoint, make_s
     assert len(read(make_source(topic), 200)) >= 1
 
 
-def test_an_assigned_partition_delivers_nothing_until_resumed(kafka: Endpoint, make_source: MakeSource):
+def test_assigned_partition_delivers_nothing_until_resumed(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     source = make_source(topic)
@@ -70,7 +70,7 @@ def test_an_assigned_partition_delivers_nothing_until_resumed(kafka: Endpoint, m
     assert values(read(source, 1)) == [b"a"]
 
 
-def test_a_restart_goes_on_at_the_committed_offset(kafka: Endpoint, make_source: MakeSource):
+def test_restart_continues_at_the_committed_offset(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a", b"b", b"c"])
     first = make_source(topic)
@@ -81,7 +81,7 @@ def test_a_restart_goes_on_at_the_committed_offset(kafka: Endpoint, make_source:
     assert values(read(make_source(topic), 1)) == [b"c"]
 
 
-def test_pitfall_4_nothing_is_committed_unasked(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_nothing_is_committed_automatically(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     group = kafka.name()
     kafka.produce(topic, [b"a", b"b"])
@@ -92,7 +92,7 @@ def test_pitfall_4_nothing_is_committed_unasked(kafka: Endpoint, make_source: Ma
     assert kafka.committed(group, topic) == 0, "where the first start began, and no further"
 
 
-def test_latest_means_the_end_at_the_first_start_also_after_a_crash(kafka: Endpoint, make_source: MakeSource):
+def test_latest_is_the_end_at_the_first_start_even_after_a_crash(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     group = kafka.name()
     kafka.produce(topic, [b"before"])
@@ -104,7 +104,7 @@ def test_latest_means_the_end_at_the_first_start_also_after_a_crash(kafka: Endpo
     assert values(read(make_source(topic, start="latest", group_id=group), 1)) == [b"while away"]
 
 
-def test_offsets_of_partitions_that_are_not_ours_are_not_committed(kafka: Endpoint, make_source: MakeSource):
+def test_offsets_of_unassigned_partitions_are_not_committed(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     group = kafka.name()
     source = make_source(topic, group_id=group)
@@ -113,7 +113,7 @@ def test_offsets_of_partitions_that_are_not_ours_are_not_committed(kafka: Endpoi
     assert kafka.committed(group, topic) is None
 
 
-def test_seek_goes_back_and_forth(kafka: Endpoint, make_source: MakeSource):
+def test_seek_moves_back_and_forward(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     written: list[bytes] = [b"%d" % i for i in range(10)]
     kafka.produce(topic, written)
@@ -127,7 +127,7 @@ def test_seek_goes_back_and_forth(kafka: Endpoint, make_source: MakeSource):
     source.seek(("another", 0), 1)
 
 
-def test_what_was_fetched_before_a_seek_is_not_delivered(kafka: Endpoint, make_source: MakeSource):
+def test_records_fetched_before_a_seek_are_not_delivered(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     written: list[bytes] = [b"%d" % i for i in range(100)]
     kafka.produce(topic, written)
@@ -139,7 +139,7 @@ def test_what_was_fetched_before_a_seek_is_not_delivered(kafka: Endpoint, make_s
     assert values(read(source, 5)) == written[95:]
 
 
-def test_a_paused_partition_keeps_its_position(kafka: Endpoint, make_source: MakeSource):
+def test_paused_partition_keeps_its_position(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic(partitions=2)
     kafka.produce(topic, [b"a", b"b"], partition=0)
     kafka.produce(topic, [b"c"], partition=1)
@@ -157,7 +157,7 @@ def test_a_paused_partition_keeps_its_position(kafka: Endpoint, make_source: Mak
     assert (batch.offsets.tolist(), batch.values) == ([2], [b"d"])
 
 
-def test_pitfall_4_a_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     written: list[bytes] = [b"%d" % i for i in range(1_000)]
     kafka.produce(topic, written)
@@ -169,7 +169,7 @@ def test_pitfall_4_a_poll_is_bounded(kafka: Endpoint, make_source: MakeSource):
     assert np.concatenate([batch.offsets for batch in batches]).tolist() == list(range(1_000))
 
 
-def test_lag_counts_what_is_still_to_come(kafka: Endpoint, make_source: MakeSource):
+def test_lag_counts_records_not_yet_read(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic, max_poll_records=4)
     assert source.lag() == {}
@@ -181,7 +181,7 @@ def test_lag_counts_what_is_still_to_come(kafka: Endpoint, make_source: MakeSour
     assert source.lag() == {(topic, 0): 0}
 
 
-def test_two_members_share_and_hand_over(kafka: Endpoint, make_source: MakeSource):
+def test_two_members_share_partitions_and_hand_them_over(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic(partitions=4)
     every: frozenset[Partition] = frozenset((topic, partition) for partition in range(4))
     for partition in range(4):
@@ -212,9 +212,7 @@ def test_two_members_share_and_hand_over(kafka: Endpoint, make_source: MakeSourc
     assert {batch.partition for batch in read(second, 6)} == {partition for _, partition in given}, "none was committed"
 
 
-def test_g4_pitfall_3_a_member_that_was_thrown_out_is_told_that_its_partitions_are_lost(
-    kafka: Endpoint, make_source: MakeSource
-):
+def test_g4_pitfall_3_evicted_member_gets_its_partitions_as_lost(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     stalled = make_source(topic)
@@ -232,7 +230,7 @@ def held(before: frozenset[Partition], changes: AssignmentChanges) -> frozenset[
     return (before - changes.revoked - changes.lost) | changes.assigned
 
 
-def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: Endpoint, make_source: MakeSource):
+def test_static_member_returns_to_its_partitions_without_a_rebalance(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic(partitions=2)
     group = kafka.name()
     one = make_source(topic, group_id=group, group_instance_id="one")
@@ -255,9 +253,7 @@ def test_a_static_member_returns_to_its_partitions_without_a_rebalance(kafka: En
     assert one.changes() == AssignmentChanges()
 
 
-def test_pitfall_9_a_second_process_with_the_same_instance_id_fences_the_first(
-    kafka: Endpoint, make_source: MakeSource
-):
+def test_pitfall_9_second_process_with_the_same_instance_id_fences_the_first(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"a"])
     first = make_source(topic, group_instance_id="same")
@@ -268,7 +264,7 @@ def test_pitfall_9_a_second_process_with_the_same_instance_id_fences_the_first(
         first.commit({(topic, 0): 1})
 
 
-def test_g5_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make_source: MakeSource):
+def test_g5_deleted_position_is_an_error_by_default(kafka: Endpoint, make_source: MakeSource):
     source = _source_behind_the_log(kafka, make_source)
 
     with pytest.raises(OffsetLost, match=r"offset 1 is not in the log, which holds \[4, 6\)") as caught:
@@ -277,7 +273,7 @@ def test_g5_a_deleted_position_stops_the_daemon_by_default(kafka: Endpoint, make
 
 
 @pytest.mark.parametrize(("policy", "rest", "last_skipped"), [("earliest", [b"4", b"5"], 3), ("latest", [], 5)])
-def test_g5_a_deleted_position_may_be_stepped_over(
+def test_g5_deleted_position_is_skipped_if_configured(
     kafka: Endpoint, make_source: MakeSource, policy: str, rest: list[bytes], last_skipped: int
 ):
     source = _source_behind_the_log(kafka, make_source, on_offset_lost=policy)
@@ -305,13 +301,13 @@ def _source_behind_the_log(kafka: Endpoint, make_source: MakeSource, **section: 
     return make_source(topic, **section)
 
 
-def test_pitfall_4_a_missing_topic_is_named_and_not_created(kafka: Endpoint, make_source: MakeSource):
+def test_pitfall_4_missing_topic_is_named_and_not_created(kafka: Endpoint, make_source: MakeSource):
     with pytest.raises(TopicMissing, match="no-such-topic does not exist"):
         make_source("no-such-topic")
     assert "no-such-topic" not in kafka.topics()
 
 
-def test_a_session_that_is_too_long_for_the_brokers_is_named(kafka: Endpoint, make_source: MakeSource):
+def test_session_timeout_beyond_the_brokers_limit_is_named(kafka: Endpoint, make_source: MakeSource):
     source = make_source(kafka.create_topic(), session_timeout_seconds=7_200.0)
     with pytest.raises(SourceError, match=r"does not accept source\.kafka\.session_timeout_seconds") as caught:
         drive(source, until=lambda: False)
@@ -319,7 +315,7 @@ def test_a_session_that_is_too_long_for_the_brokers_is_named(kafka: Endpoint, ma
 
 
 def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source: MakeSource):
-    """The library's cooperative assignor lets a member that was thrown out reclaim what is another's by now."""
+    """The library's cooperative assignor lets an evicted member reclaim partitions that another member has by then."""
     source = make_source(kafka.create_topic())
     wait_for_change(source)
 
@@ -328,7 +324,7 @@ def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source:
     assert source._consumer._coordinator._rebalance_protocol is RebalanceProtocol.EAGER
 
 
-def test_an_unreachable_broker_is_named(make_source: MakeSource):
+def test_unreachable_broker_is_named(make_source: MakeSource):
     def ask() -> None:
         why = r"127\.0\.0\.1:1 answers .*ECONNREFUSED.*bootstrap_servers"
         with pytest.raises(BrokerUnreachable, match=why) as caught:
@@ -354,7 +350,7 @@ def test_aborted_records_are_not_delivered(kafka: Endpoint, make_source: MakeSou
     assert [offset for batch in batches for offset in batch.offsets] == [0, 4], "markers count too"
 
 
-def test_a_new_partition_is_found(kafka: Endpoint, make_source: MakeSource):
+def test_new_partition_is_found(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     source = make_source(topic)
     assert wait_for_change(source).assigned == {(topic, 0)}
@@ -365,7 +361,7 @@ def test_a_new_partition_is_found(kafka: Endpoint, make_source: MakeSource):
     assert wait_for_change(source).assigned == {(topic, 1)}
 
 
-def test_g7_pitfall_7_a_bomb_is_stepped_past_and_named(kafka: Endpoint, make_source: MakeSource):
+def test_g7_pitfall_7_decompression_bomb_is_skipped_and_named(kafka: Endpoint, make_source: MakeSource):
     topic = kafka.create_topic()
     kafka.produce(topic, [b"before"])
     kafka.produce(topic, [bytes(70 << 20)], compression_type="zstd", message_max_bytes=100 << 20)

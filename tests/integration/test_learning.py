@@ -1,4 +1,4 @@
-"""Learning with everything real: the daemon learns, swaps weights and is killed; and what it asks of the source."""
+"""Continual learning with a real broker: the daemon learns, swaps weights and is killed; a repeated commit."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ class Fleet:
         return pipeline, alerts
 
 
-def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g1_g2_state_and_alerts_after_kills_while_learning_equal_an_undisturbed_run(
+    kafka: Endpoint, tmp_path: Path
+) -> None:
     fleet = Fleet(kafka, tmp_path)
     with Daemon(tmp_path, fleet.settings) as daemon:
         daemon.wait_until_ready()
@@ -177,9 +179,7 @@ def test_g1_g2_a_daemon_that_learns_and_is_killed_ends_as_if_nothing_had_been(ka
     assert {json.loads(value)["anomaly"]["model"][-12:] for value in expected.values()} >= learnt
 
 
-def test_g4_a_commit_that_is_repeated_is_refused_to_a_worker_that_was_replaced(
-    kafka: Endpoint, make_source: MakeSource
-) -> None:
+def test_g4_repeated_commit_of_a_replaced_worker_is_refused(kafka: Endpoint, make_source: MakeSource) -> None:
     topic = kafka.create_topic()
     kafka.produce(topic, [b"1", b"2"])
     first = make_source(topic, group_instance_id="one")

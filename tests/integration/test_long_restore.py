@@ -32,7 +32,7 @@ STORE_SECONDS, STEP_SECONDS = 20.0, 10.0
 
 
 def stored_half_of(log: Log) -> World:
-    """A worker of before has read a part of each partition."""
+    """Topic and state of which an earlier worker has read a part of each partition."""
     world = World(log)
     first = Life(world, source=LogSource(log, world.committed, lambda: 100))
     first.turns(1)
@@ -46,7 +46,7 @@ def committed(life: Life, partition: Partition) -> float | None:
     return life.metrics.registry.get_sample_value("detector_committed_offset", labels)
 
 
-def test_g4_a_worker_that_restores_for_longer_than_the_group_waits_for_a_poll_keeps_its_partitions(
+def test_g4_restore_longer_than_max_poll_interval_keeps_the_partitions(
     kafka: Endpoint, make_source: MakeSource
 ) -> None:
     topic = kafka.create_topic(partitions=PARTITIONS)
@@ -73,8 +73,8 @@ def test_g4_a_worker_that_restores_for_longer_than_the_group_waits_for_a_poll_ke
 
 
 @pytest.mark.parametrize("steps_before", [0, 1])
-def test_g12_whoever_restores_may_do_something_else_while_a_broker_is_silent(own_cluster, steps_before: int) -> None:
-    """A worker hears that it is to stop, say, long before the broker's silence is an error."""
+def test_g12_restore_yields_while_the_state_broker_is_silent(own_cluster, steps_before: int) -> None:
+    """So the worker can obey a stop, for example, long before the broker's silence is an error."""
     cluster = own_cluster
     topic = cluster.endpoint.create_topic(cleanup_policy="compact")
     connection = Kafka(bootstrap_servers=[cluster.bootstrap], request_timeout_seconds=30)

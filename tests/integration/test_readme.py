@@ -44,7 +44,7 @@ def series_of(labels: dict[str, str]) -> str:
     return f"{labels['__name__']}{{{inner}}}"
 
 
-def test_the_quick_start_runs_as_it_is_written(make_cluster: Any, tmp_path: Path) -> None:
+def test_quick_start_of_the_readme_works_as_written(make_cluster: Any, tmp_path: Path) -> None:
     kafka = make_cluster().endpoint
     written = commands()
     assert list(written) == ["check-config", "admin", "run", "produce"]

@@ -1,4 +1,4 @@
-"""SIGHUP with a configuration that has no errors and with which no worker can begin."""
+"""SIGHUP with a valid configuration with which no worker can start."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ UNABLE: dict[str, dict[str, Any]] = {
 """What is told -> what changes."""
 
 
-def test_g1_g2_g17_after_reloads_that_fail_state_and_alerts_are_as_if_nothing_had_been(
-    kafka: Endpoint, tmp_path: Path
-) -> None:
+def test_g1_g2_g17_failed_reloads_leave_state_and_alerts_unchanged(kafka: Endpoint, tmp_path: Path) -> None:
     setting, path = Setting(kafka, tmp_path, "directory"), tmp_path / "config.yaml"
     setting.produce(0, 0.4)
     with Daemon(tmp_path, setting.settings) as daemon:

@@ -1,4 +1,4 @@
-"""Two workers that route for each other: one becomes two becomes one, under load."""
+"""Two workers with `partitioning: repartition`: a second one starts and stops under load."""
 
 from __future__ import annotations
 
@@ -160,14 +160,14 @@ def undisturbed(config: Config, batches: list[RawBatch]) -> tuple[Pipeline, Coun
 
 
 def last_words(daemon: Daemon) -> Counter[str]:
-    """Outcomes of a daemon that has ended, as its last log line tells them."""
+    """Outcomes of a daemon that has ended, from its last log line."""
     lines = map(json.loads, daemon.log.read_text().splitlines())
     (found,) = [Counter(line["samples"]) for line in lines if line["event"] == "stopped"]
     assert found.keys() <= OUTCOMES.keys()
     return found
 
 
-def test_g1_g2_g16_a_second_router_comes_and_goes_and_no_sample_is_lost_or_counts_twice(
+def test_g1_g2_g16_no_sample_is_lost_or_counted_twice_when_a_second_router_starts_and_stops(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     setting = Setting(kafka, tmp_path)
@@ -180,7 +180,7 @@ def test_g1_g2_g16_a_second_router_comes_and_goes_and_no_sample_is_lost_or_count
             second.wait_until_ready()
             eventually(lambda: second.metric("detector_samples_routed_total") > 500, "the second one routes")
             eventually(lambda: second.metric("detector_samples_consumed_total") > 500, "and scores")
-            # One that is so slow that it misses the change loses everything: another test's business.
+            # A member so slow that it misses the generation loses everything: another test covers that.
             eventually(lambda: 0 < first.metric("detector_partitions_assigned") < LANES, "the first one has given some")
             assert second.terminate() == 0
         load.wait(1_000)

@@ -1,4 +1,4 @@
-"""Avro records of a real topic, whose schemas a registry has: it is asked over HTTP, goes away, and comes back."""
+"""Avro records with schemas from a schema registry, which fails and recovers."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Input:
 
 
 @pytest.mark.parametrize("partitioning", ["trusted", "repartition"])
-def test_what_confluents_serializer_wrote_is_read(kafka: Endpoint, tmp_path: Path, partitioning: str) -> None:
-    """A record whose schema nobody knows goes to the dead letters; a registry that fails for a while is waited for."""
+def test_records_of_confluents_serializer_are_read(kafka: Endpoint, tmp_path: Path, partitioning: str) -> None:
+    """A record with an unknown schema becomes a dead letter; a registry that fails for a while is waited for."""
     found = records("confluent-avro")
     with Registry() as registry:
         registry.register(json.loads((FOLDER / "confluent.schemas.json").read_text())["avro"], 1)
@@ -86,7 +86,9 @@ def test_what_confluents_serializer_wrote_is_read(kafka: Endpoint, tmp_path: Pat
         assert registry.asked("/schemas/ids/99") == 2
 
 
-def test_g6_a_registry_that_stays_away_refuses_no_record(kafka: Endpoint, tmp_path: Path, registry: Registry) -> None:
+def test_g6_no_record_is_rejected_because_the_registry_is_down(
+    kafka: Endpoint, tmp_path: Path, registry: Registry
+) -> None:
     given = Input(kafka, registry, lookup_timeout_seconds=2)
     kafka.produce(given.topic, [sample(step) for step in range(50)])
     with Daemon(tmp_path, given.config) as daemon:
@@ -110,7 +112,7 @@ def test_g6_a_registry_that_stays_away_refuses_no_record(kafka: Endpoint, tmp_pa
     assert kafka.end_offset(given.dead) == 0
 
 
-def test_g12_a_worker_that_waits_for_a_registry_ends_in_order(
+def test_g12_worker_waiting_for_the_registry_stops_in_order(
     kafka: Endpoint, tmp_path: Path, registry: Registry
 ) -> None:
     given = Input(kafka, registry, lookup_timeout_seconds=250)
@@ -128,7 +130,7 @@ def test_g12_a_worker_that_waits_for_a_registry_ends_in_order(
     assert not given.committed()
 
 
-def test_a_start_without_a_registry_says_what_is_wrong(kafka: Endpoint, tmp_path: Path, registry: Registry) -> None:
+def test_start_without_a_registry_names_the_fault(kafka: Endpoint, tmp_path: Path, registry: Registry) -> None:
     given = Input(kafka, registry)
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     given.config["decoder"]["avro"]["registry"]["urls"] = [nobody]

@@ -1,4 +1,4 @@
-"""SIGTERM under load, while the network between daemon and broker is not what it was."""
+"""SIGTERM under load, while the network between daemon and broker is down or slow."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Interrupted:
         return SAMPLES - sum(offset or 0 for offset in self.setting.committed())
 
     def go_on(self) -> None:
-        """Whoever comes next ends where an undisturbed worker does."""
+        """The next worker reaches the state of an undisturbed one."""
         self.network.do(0, "mend")
         self.setting.settings["checkpoint"]["interval_seconds"] = 0.2
         self.setting.produce(READ / SAMPLES, 1)
@@ -70,7 +70,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("kind", ["directory", "kafka"])
-def test_g2_g12_behind_a_dead_router_it_ends_in_time_and_nothing_is_lost(
+def test_g2_g12_stop_behind_a_dead_network_router_is_in_time_and_loses_nothing(
     own_cluster: Any, network: Network, tmp_path: Path, kind: str
 ) -> None:
     interrupted = Interrupted(own_cluster, network, tmp_path, kind, 3.0)
@@ -82,7 +82,7 @@ def test_g2_g12_behind_a_dead_router_it_ends_in_time_and_nothing_is_lost(
     interrupted.go_on()
 
 
-def test_g2_g12_a_slow_broker_is_waited_for_within_the_deadline(
+def test_g2_g12_stop_waits_for_a_slow_broker_within_the_deadline(
     own_cluster: Any, network: Network, tmp_path: Path
 ) -> None:
     interrupted = Interrupted(own_cluster, network, tmp_path, "kafka", 60.0)

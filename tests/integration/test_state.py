@@ -1,4 +1,4 @@
-"""G1 and G2 with everything real: the daemon is killed again and again under load, by `kill -9`."""
+"""G1 and G2 with a real broker and daemon: repeated `kill -9` under load."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Setting:
 
 
 @pytest.mark.parametrize("kind", ["directory", "kafka"])
-def test_g1_g2_kill_9_under_load_leaves_state_and_alerts_as_if_nothing_had_been(
+def test_g1_g2_state_and_alerts_after_kill_9_under_load_equal_an_undisturbed_run(
     kafka: Endpoint, tmp_path: Path, kind: str
 ) -> None:
     setting, chance = Setting(kafka, tmp_path, kind), random.Random(7)
@@ -154,7 +154,7 @@ def test_g1_g2_kill_9_under_load_leaves_state_and_alerts_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize("kind", ["directory", "kafka"])
-def test_g4_a_frozen_worker_that_wakes_up_after_another_took_over_changes_nothing(
+def test_g4_suspended_worker_changes_nothing_after_another_took_over(
     kafka: Endpoint, tmp_path: Path, kind: str
 ) -> None:
     setting = Setting(kafka, tmp_path, kind)
@@ -188,7 +188,7 @@ def assert_same(blocks: list[BlockState], pipeline: Pipeline, partition: Partiti
             assert column.tobytes() == other.columns[name].tobytes(), name
 
 
-def test_a_state_topic_that_would_lose_state_is_refused(kafka: Endpoint) -> None:
+def test_state_topic_with_unsuitable_settings_is_refused(kafka: Endpoint) -> None:
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
     metrics = kafka.create_topic(partitions=2)
 
@@ -205,7 +205,7 @@ def test_a_state_topic_that_would_lose_state_is_refused(kafka: Endpoint) -> None
         store(kafka.create_topic(partitions=2, cleanup_policy="compact", max_message_bytes=1000))
 
 
-def test_g5_an_input_that_outgrew_the_state_topic_is_told_from_one_that_is_silent(kafka: Endpoint) -> None:
+def test_g5_state_topic_with_too_few_partitions_is_named(kafka: Endpoint) -> None:
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
     metrics, topic = kafka.create_topic(partitions=2), kafka.create_topic(partitions=2, cleanup_policy="compact")
     store = KafkaStore(connection, topic, [metrics], "group", timeout_seconds=30)
@@ -217,7 +217,7 @@ def test_g5_an_input_that_outgrew_the_state_topic_is_told_from_one_that_is_silen
         store.close(5.0)
 
 
-def test_pitfall_5_state_behind_a_transaction_that_somebody_left_open_is_restored(kafka: Endpoint) -> None:
+def test_pitfall_5_state_behind_an_open_transaction_is_restored(kafka: Endpoint) -> None:
     """End offsets under read_committed would stop before it, and the newest snapshot would be missed."""
     connection = Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
     topic = kafka.create_topic(cleanup_policy="compact")
@@ -237,7 +237,7 @@ def test_pitfall_5_state_behind_a_transaction_that_somebody_left_open_is_restore
         store.close(5.0)
 
 
-def test_g5_a_group_whose_offsets_expired_goes_on_where_its_state_ends(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g5_group_with_expired_offsets_continues_at_its_state(kafka: Endpoint, tmp_path: Path) -> None:
     setting = Setting(kafka, tmp_path, "directory")
     setting.settings["source"]["kafka"]["start"] = "latest"
     setting.produce(0, 0.1)

@@ -37,7 +37,7 @@ def connection(kafka: Endpoint) -> Kafka:
     return Kafka(bootstrap_servers=[kafka.bootstrap], request_timeout_seconds=30)
 
 
-def test_a_range_is_what_was_written_in_it_one_partition_after_the_other(kafka: Endpoint, topic: str) -> None:
+def test_range_holds_the_records_of_its_time_partition_by_partition(kafka: Endpoint, topic: str) -> None:
     found = KafkaRange(connection(kafka), topic, START + 60 * 10, START + 60 * 12)
     done: list[tuple[int, int]] = []
     batches = list(found.batches(lambda *progress: done.append(progress)))
@@ -53,7 +53,7 @@ def test_a_range_is_what_was_written_in_it_one_partition_after_the_other(kafka: 
     whole.close()
 
 
-def test_a_missing_topic_and_an_empty_range_say_what_is_wrong(kafka: Endpoint, topic: str) -> None:
+def test_missing_topic_and_empty_range_are_named_errors(kafka: Endpoint, topic: str) -> None:
     with pytest.raises(TopicMissing, match="nowhere does not exist"):
         KafkaRange(connection(kafka), "nowhere", 0, START)
     with pytest.raises(SourceError, match=r"no record from 2033-.* offsets up to 480"):
@@ -69,7 +69,7 @@ def train(kafka: Endpoint, folder: Path, topic: str, output: str, *more: str) ->
     return CliRunner().invoke(app, ["train", *where, *small, str(folder / output), *more])
 
 
-def test_a_range_makes_the_same_weights_every_time_and_the_card_says_of_what(
+def test_training_from_a_range_is_deterministic_and_the_model_card_names_it(
     kafka: Endpoint, topic: str, tmp_path: Path
 ) -> None:
     for output in ("one.safetensors", "two.safetensors"):
@@ -83,7 +83,7 @@ def test_a_range_makes_the_same_weights_every_time_and_the_card_says_of_what(
     assert f"--topic {topic} --from 2023-11-14T22:13:20Z" in one["command"]
 
 
-def test_records_that_are_no_samples_and_streams_that_are_too_short_are_errors(kafka: Endpoint, tmp_path: Path) -> None:
+def test_undecodable_records_and_too_short_streams_are_errors(kafka: Endpoint, tmp_path: Path) -> None:
     broken, short = kafka.create_topic(), kafka.create_topic()
     kafka.produce(broken, [b"{"] * 3, timestamps_ms=[1_000 * START] * 3)
     kafka.produce(short, records(2, 20), timestamps_ms=[1_000 * START] * 40)

@@ -1,4 +1,4 @@
-"""A group that begins in the past: streams know their history when the present comes, and history is not told."""
+"""A first start in the past: streams learn from their history, for which no alerts are sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def iso(minute: int) -> str:
     return datetime.fromtimestamp(START + MINUTE * minute, UTC).isoformat()
 
 
-def test_a_first_start_begins_at_the_first_record_of_the_time_asked_for(kafka: Endpoint, make_source: MakeSource):
+def test_first_start_begins_at_the_first_record_of_the_given_time(kafka: Endpoint, make_source: MakeSource):
     topic, group = kafka.create_topic(partitions=2), kafka.name("group")
     kafka.produce(topic, [b"%d" % minute for minute in range(10)], timestamps_ms=stamps(10))
     kafka.produce(topic, [b"old"], partition=1, timestamps_ms=stamps(1))
@@ -59,7 +59,7 @@ def records(first: int, end: int, host: str = "a") -> list[tuple[bytes, bytes]]:
     return found
 
 
-def test_streams_start_warm_and_only_the_present_is_told(kafka: Endpoint, tmp_path: Path):
+def test_streams_start_warm_and_alerts_of_history_are_not_sent(kafka: Endpoint, tmp_path: Path):
     metrics, alerts = kafka.create_topic(), kafka.create_topic()
     config: dict[str, Any] = {
         "kafka": {"bootstrap_servers": [kafka.bootstrap]},
@@ -86,7 +86,7 @@ def test_streams_start_warm_and_only_the_present_is_told(kafka: Endpoint, tmp_pa
 
 
 @pytest.mark.parametrize(("partitioning", "start"), [("trusted", "latest"), ("repartition", "earliest")])
-def test_history_in_files_becomes_the_state_of_streams(kafka: Endpoint, tmp_path: Path, partitioning: str, start: str):
+def test_history_from_files_becomes_state(kafka: Endpoint, tmp_path: Path, partitioning: str, start: str):
     lanes = 3 if partitioning == "repartition" else 1
     metrics, lane, alerts = kafka.create_topic(), kafka.create_topic(partitions=lanes), kafka.create_topic()
     routed = {"partitioning": partitioning, "repartition_topic": lane}

@@ -1,4 +1,4 @@
-"""The daemon and a webhook: through `kill -9` of both, outages, hand-overs and reloads, every alert arrives."""
+"""Every alert reaches a webhook through `kill -9` of worker and receiver, outages, handovers and reloads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def told(receiver: Receiver) -> list[tuple[str, str]]:
 
 
 class Hooked(Outage):
-    """An outage that is told to a webhook, and to a topic."""
+    """An outage whose alerts go to a webhook and a topic."""
 
     def __init__(self, kafka: Endpoint, folder: Path, url: str, **section: Any) -> None:
         super().__init__(kafka, folder, [])
@@ -58,7 +58,7 @@ class Hooked(Outage):
         eventually(lambda: self.committed() == [HISTORY + 3] * len(HOSTS), "it is committed")
 
 
-def test_g2_what_was_posted_and_not_committed_before_a_kill_9_comes_again_as_it_was(
+def test_g2_alerts_posted_but_not_committed_before_kill_9_are_posted_again_unchanged(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     with Receiver() as hook:
@@ -82,7 +82,7 @@ def test_g2_what_was_posted_and_not_committed_before_a_kill_9_comes_again_as_it_
         assert set(hook.paths) == {"/hook"}
 
 
-def test_g2_a_receiver_that_is_away_for_a_while_is_waited_for(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g2_worker_waits_for_a_receiver_that_is_down_for_a_while(kafka: Endpoint, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}/canary")
     with Daemon(tmp_path, hooked.settings) as daemon:
@@ -99,7 +99,7 @@ def test_g2_a_receiver_that_is_away_for_a_while_is_waited_for(kafka: Endpoint, t
     assert "canary" not in log
 
 
-def test_g2_g3_one_that_is_away_for_longer_ends_the_worker_and_gets_all_of_it_after_a_restart(
+def test_g2_g3_long_outage_of_the_receiver_stops_the_worker_and_a_restart_delivers_everything(
     kafka: Endpoint, tmp_path: Path
 ) -> None:
     port = free_ports(1)[0]
@@ -117,9 +117,7 @@ def test_g2_g3_one_that_is_away_for_longer_ends_the_worker_and_gets_all_of_it_af
         assert set(alerts_in(hook.bodies)) == hooked.in_topic()
 
 
-def test_g2_after_kills_of_worker_and_receiver_under_load_every_alert_has_arrived(
-    kafka: Endpoint, tmp_path: Path
-) -> None:
+def test_g2_every_alert_arrives_after_kills_of_worker_and_receiver_under_load(kafka: Endpoint, tmp_path: Path) -> None:
     setting, chance, port = Setting(kafka, tmp_path, "directory"), random.Random(7), free_ports(1)[0]
     setting.settings["source"]["kafka"]["group_instance_id"] = "one"
     setting.settings["sinks"]["webhook"] = {
@@ -154,9 +152,7 @@ def test_g2_after_kills_of_worker_and_receiver_under_load_every_alert_has_arrive
     assert found == {identity: {value} for identity, value in setting.expected.items()}
 
 
-def test_g12_a_receiver_that_hangs_keeps_nobody_from_ending_in_time_and_nothing_is_lost(
-    kafka: Endpoint, tmp_path: Path
-) -> None:
+def test_g12_hanging_receiver_does_not_delay_a_stop_and_nothing_is_lost(kafka: Endpoint, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as hanging:
         port = hanging.getsockname()[1]
         hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}", timeout_seconds=20.0)
@@ -174,8 +170,8 @@ def test_g12_a_receiver_that_hangs_keeps_nobody_from_ending_in_time_and_nothing_
         assert daemon.terminate() == 0
 
 
-def test_what_was_handed_over_is_acknowledged_before_a_partition_goes(kafka: Endpoint, tmp_path: Path) -> None:
-    """Whoever gets it reads nothing again, so nothing is posted twice."""
+def test_alerts_are_acknowledged_before_their_partition_is_given_up(kafka: Endpoint, tmp_path: Path) -> None:
+    """The next owner reads no record again, so nothing is posted twice."""
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
@@ -193,7 +189,7 @@ def test_what_was_handed_over_is_acknowledged_before_a_partition_goes(kafka: End
         assert sorted(told(hook)) == sorted((status, host) for status in ("firing", "resolved") for host in HOSTS)
 
 
-def test_g17_a_reload_posts_to_the_new_address_or_goes_on_with_the_old_one(kafka: Endpoint, tmp_path: Path) -> None:
+def test_g17_reload_uses_the_new_url_or_keeps_the_old_one(kafka: Endpoint, tmp_path: Path) -> None:
     path, address = tmp_path / "config.yaml", tmp_path / "address"
     with Receiver() as old, Receiver() as new:
         hooked = Hooked(kafka, tmp_path, old.url)
@@ -220,9 +216,7 @@ def test_g17_a_reload_posts_to_the_new_address_or_goes_on_with_the_old_one(kafka
         assert "secret" not in daemon.log.read_text()
 
 
-def test_g12_a_worker_that_was_frozen_while_it_waited_for_a_receiver_begins_anew(
-    kafka: Endpoint, tmp_path: Path
-) -> None:
+def test_g12_worker_suspended_while_it_waited_for_a_receiver_restarts(kafka: Endpoint, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}", delivery_timeout_seconds=12.0)
     with Daemon(tmp_path, hooked.settings) as daemon:

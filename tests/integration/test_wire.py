@@ -1,4 +1,4 @@
-"""What Telegraf and collectd really write, without keys, so that every series is on every partition."""
+"""Captured records of Telegraf and collectd, without keys, so that every series is on every partition."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Setting:
 
 
 @pytest.mark.parametrize(("name", "kills"), [("telegraf-json", 0), ("collectd-json-rates-false", 2)])
-def test_g1_g2_spread_series_are_scored_as_on_a_single_partition(
+def test_g1_g2_series_spread_over_partitions_are_scored_as_on_a_single_one(
     kafka: Endpoint, tmp_path: Path, name: str, kills: int
 ) -> None:
     setting, chance = Setting(kafka, tmp_path, name, "repartition"), random.Random(7)
@@ -172,7 +172,7 @@ def readable(value: bytes | None) -> str:
     return json.dumps(document, sort_keys=True)
 
 
-def test_series_on_several_partitions_are_seen_where_producers_are_trusted(kafka: Endpoint, tmp_path: Path) -> None:
+def test_series_on_several_partitions_are_counted_with_partitioning_trusted(kafka: Endpoint, tmp_path: Path) -> None:
     setting = Setting(kafka, tmp_path, "collectd-json-rates-false", "trusted")
     setting.produce()
     ends = [len(found) for found in setting.log.values()]
