@@ -40,7 +40,7 @@ _LINE = re.compile(
     re.DOTALL,
 )
 _NOTHING = re.compile(rb"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_SPLIT_TAGS = re.compile(rb"((?:[^\\,]|\\.)++)(?:,|\Z)", re.DOTALL)
+_PART = re.compile(rb",((?:[^\\,]|\\.)*+)", re.DOTALL)
 _TAG = re.compile(rb"((?:[^\\=]|\\.)++)=(.++)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([,= ])")
 _BOOLEANS = {
@@ -58,13 +58,16 @@ class InfluxDecoder:
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
-            for head, fields, stamp in _lines(payload):
-                self._take(columns, row, (head, fields, stamp), series)
+            for line in _lines(payload):
+                try:
+                    self._take(columns, row, line, series)
+                except DecodeError as exc:
+                    raise DecodeError(exc.reason, f"line {_line_number(payload, line.start())}: {exc.detail}") from exc
 
         return decode_records(batch, "auto", read)
 
-    def _take(self, columns: Columns, row: int, line: tuple[bytes, bytes, bytes | None], series: SeriesIndex) -> None:
-        head, fields, stamp = line
+    def _take(self, columns: Columns, row: int, line: re.Match[bytes], series: SeriesIndex) -> None:
+        head, fields, stamp = line.groups()
         time = float(stamp) if stamp else float("nan")
         found = _FIELD.findall(fields)
         if len(found) > 1:
@@ -91,7 +94,9 @@ class InfluxDecoder:
 
 def _parts(head: bytes) -> tuple[str, dict[str, str]]:
     """(measurement, tags). Raises DecodeError."""
-    measurement, *tags = _SPLIT_TAGS.findall(head)
+    measurement, *tags = _PART.findall(b"," + head)
+    if not measurement:
+        raise DecodeError("syntax", f"{head[:60]!r} begins with a comma instead of a measurement")
     labels = {}
     for tag in tags:
         pair = _TAG.fullmatch(tag)
@@ -101,8 +106,8 @@ def _parts(head: bytes) -> tuple[str, dict[str, str]]:
     return _text(measurement), labels
 
 
-def _lines(payload: bytes) -> Iterator[tuple[bytes, bytes, bytes | None]]:
-    """(name and tags, fields, time) of each line. Raises DecodeError."""
+def _lines(payload: bytes) -> Iterator[re.Match[bytes]]:
+    """Each line, with its name and tags, fields and time as groups. Raises DecodeError."""
     at = _NOTHING.match(payload).end()  # type: ignore[union-attr]  # it matches everything
     if at == len(payload):
         raise DecodeError("empty", f"{len(payload)} bytes")
@@ -110,10 +115,14 @@ def _lines(payload: bytes) -> Iterator[tuple[bytes, bytes, bytes | None]]:
         line = _LINE.match(payload, at)
         if line is None:
             _text(payload)
-            number = payload.count(b"\n", 0, at) + 1
-            raise DecodeError("syntax", f"line {number}: {payload[at : at + 60]!r} is not line protocol")
-        yield line.groups()  # type: ignore[misc]
+            what = f"line {_line_number(payload, at)}: {payload[at : at + 60]!r} is not line protocol"
+            raise DecodeError("syntax", what)
+        yield line
         at = _NOTHING.match(payload, line.end()).end()  # type: ignore[union-attr]
+
+
+def _line_number(payload: bytes, at: int) -> int:
+    return payload.count(b"\n", 0, at) + 1
 
 
 def _number(text: bytes) -> float:

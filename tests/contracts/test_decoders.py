@@ -21,7 +21,7 @@ from detector.records import Kind, Outcome
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders import avro_records
 from tests.decoders.batches import raw, readable
-from tests.decoders.hostile import OTLP, PROTOBUF, SNAPPY, json_records
+from tests.decoders.hostile import LINE_PROTOCOL, OTLP, PROTOBUF, SNAPPY, json_records
 from tests.decoders.poison import GOOD, POISON
 
 GOODS = {
@@ -87,6 +87,7 @@ NEARLY_RIGHT = {
     "avro": avro_records.NEARLY_RIGHT,
     "json": json_records([GOOD, b"[" + GOOD + b"]", GOOD + b"\n" + GOOD]),
     "telegraf": json_records([GOODS["telegraf"]]),
+    "influx": LINE_PROTOCOL,
     "collectd": json_records([GOODS["collectd"]]),
     "otlp": json_records([OTLP_JSON]) | OTLP | PROTOBUF,
     "remote_write": SNAPPY,

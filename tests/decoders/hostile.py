@@ -40,6 +40,13 @@ def json_records(goods: Sequence[bytes]) -> st.SearchStrategy[bytes]:
     return st.builds(replaced, st.sampled_from(goods), changes)
 
 
+LINE_PROTOCOL = st.lists(
+    st.sampled_from([b"a", b"cpu", b"a=b", b"a=1", b",", b",", b" ", b"=", b"\\", b'"', b"\n", b"\r", b"#", b"7i"]),
+    min_size=1,
+    max_size=9,
+).map(lambda tokens: b"".join(tokens) + b" v=1")
+"""A line with any punctuation before its last field."""
+
 _NUMBERS = st.integers(1, 11)
 _LEAVES = (
     st.builds(lambda field, value: number(field << 3) + number(value), _NUMBERS, st.integers(0, 2**64 - 1))

@@ -41,6 +41,11 @@ POISON: list[tuple[bytes | None, str]] = [
     (GOOD + b"\n}", "syntax"),
     (b'{"name":"cpu"}', "syntax"),
     (b'\x00\x00\x00\x00\x07{"name":"cpu"}', "syntax"),
+    (b",host=a idle=1", "syntax"),
+    (b", idle=1", "syntax"),
+    (b",, idle=1", "syntax"),
+    (b"cpu, idle=1", "labels"),
+    (b"cpu,,host=a idle=1", "labels"),
     (b"cpu,host idle=1", "labels"),
     (b"cpu,host= idle=1", "labels"),
     (b"cpu,=a idle=1", "labels"),
@@ -146,3 +151,16 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
     assert [reject.reason for reject in samples.rejects] == [reason for _, reason in POISON]
     assert [reject.value for reject in samples.rejects] == [record for record, _ in POISON]
     assert samples.offsets.tolist() == list(range(2, len(values) + 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (b"cpu idle=high", "line 3: b'high' is not a number"),
+        (b"cpu,host idle=1", "line 3: b'host' is not a tag"),
+        (b"cpu idle", "line 3: b'cpu idle' is not line protocol"),
+    ],
+)
+def test_the_line_that_is_wrong_is_told(broken: bytes, what: str) -> None:
+    samples = InfluxDecoder([], []).decode(raw(GOOD + b'\n# state="on"\n' + broken), SeriesIndex())
+    assert [reject.detail for reject in samples.rejects] == [what]
