@@ -1,4 +1,4 @@
-"""A broker that requires authentication and denies by default: rights that suffice, errors, and secrets in the output."""
+"""A broker that requires authentication and denies by default: sufficient rights, errors, secrets in output."""
 
 from __future__ import annotations
 

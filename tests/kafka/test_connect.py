@@ -1,4 +1,4 @@
-"""What is said while a connection is waited for."""
+"""The log while a client waits for a connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detector.kafka.admin import KafkaAdmin
 NOBODY = "127.0.0.1:9"
 
 
-def test_the_first_failed_attempt_is_told_at_once_and_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_first_failed_attempt_is_logged_at_once_and_once(caplog: pytest.LogCaptureFixture) -> None:
     kafka = Kafka.model_validate({"bootstrap_servers": [NOBODY], "request_timeout_seconds": 1.5})
     with pytest.raises(BrokerUnreachable) as caught:
         KafkaAdmin(kafka, "admin init")

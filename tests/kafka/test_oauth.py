@@ -40,7 +40,7 @@ def endpoint(issuer: Issuer, folder: Path, clock: Clock | None = None, **more: o
     return TokenEndpoint(OAuth.model_validate({**oauth(issuer.url, folder), **more}), clock or Clock())
 
 
-def test_a_token_serves_for_four_fifths_of_its_life(issuer: Issuer, tmp_path: Path) -> None:
+def test_token_is_renewed_after_four_fifths_of_its_life(issuer: Issuer, tmp_path: Path) -> None:
     clock = Clock()
     provider = endpoint(issuer, tmp_path, clock)
     assert [provider.token(), provider.token()] == ["token-1", "token-1"]
@@ -51,13 +51,13 @@ def test_a_token_serves_for_four_fifths_of_its_life(issuer: Issuer, tmp_path: Pa
     assert issuer.forms == [{"grant_type": "client_credentials"}] * 2
 
 
-def test_the_provider_is_told_what_the_token_is_for(issuer: Issuer, tmp_path: Path) -> None:
+def test_token_request_has_scope_and_audience(issuer: Issuer, tmp_path: Path) -> None:
     endpoint(issuer, tmp_path, scope="kafka read/write", audience="https://kafka.example/ä").token()
     assert issuer.forms[0]["scope"] == "kafka read/write"
     assert issuer.forms[0]["audience"] == "https://kafka.example/ä"
 
 
-def test_an_endpoint_that_is_away_is_not_missed_while_the_token_is_valid(
+def test_unreachable_endpoint_is_an_error_only_when_the_token_has_expired(
     issuer: Issuer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
@@ -76,7 +76,7 @@ def test_an_endpoint_that_is_away_is_not_missed_while_the_token_is_valid(
     assert provider.token() == "token-2"
 
 
-def test_a_token_of_unknown_life_serves_once(issuer: Issuer, tmp_path: Path) -> None:
+def test_token_without_a_known_life_is_used_once(issuer: Issuer, tmp_path: Path) -> None:
     provider = endpoint(issuer, tmp_path)
     for life in ({}, {"expires_in": None}, {"expires_in": "soon"}, {"expires_in": -5}, {"expires_in": True}):
         issuer.answer = Said(200, json.dumps({"access_token": "t", **life}).encode())
@@ -98,7 +98,7 @@ def test_a_token_of_unknown_life_serves_once(issuer: Issuer, tmp_path: Path) -> 
         (Said(503, b"later"), r"answered 503 \(later\)"),
     ],
 )
-def test_an_endpoint_that_may_change_its_mind_is_asked_again(
+def test_temporary_failure_of_the_endpoint_may_be_retried(
     issuer: Issuer, tmp_path: Path, said: Said, words: str
 ) -> None:
     issuer.answer = said
@@ -124,7 +124,7 @@ def test_an_endpoint_that_may_change_its_mind_is_asked_again(
         (Said(200, b'{"access_token": "canary", "token_type": null}'), "type is not Bearer"),
     ],
 )
-def test_an_answer_without_a_token_is_told_and_what_may_be_one_is_not(
+def test_answer_without_a_token_is_an_error_that_quotes_nothing_secret(
     issuer: Issuer, tmp_path: Path, said: Said, words: str
 ) -> None:
     issuer.answer = said
@@ -133,21 +133,21 @@ def test_an_answer_without_a_token_is_told_and_what_may_be_one_is_not(
     assert "canary" not in str(raised.value)
 
 
-def test_s3_a_secret_that_an_endpoint_repeats_is_not_told(issuer: Issuer, tmp_path: Path) -> None:
+def test_s3_secret_echoed_by_the_endpoint_is_not_in_the_error(issuer: Issuer, tmp_path: Path) -> None:
     issuer.answer = Said(400, f"no such secret: {SECRET}".encode())
     with pytest.raises(TokenRefused) as raised:
         endpoint(issuer, tmp_path).token()
     assert SECRET not in str(raised.value)
 
 
-def test_a_secret_that_cannot_be_read_is_told_by_its_key(issuer: Issuer, tmp_path: Path) -> None:
+def test_unreadable_secret_file_is_named_by_its_key(issuer: Issuer, tmp_path: Path) -> None:
     provider = endpoint(issuer, tmp_path)
     (tmp_path / "secret").unlink()
     with pytest.raises(TokenDelayed, match=r"kafka\.sasl\.oauth\.client_secret_file: .*/secret cannot be read"):
         provider.token()
 
 
-def test_a_file_is_read_for_every_login(tmp_path: Path) -> None:
+def test_token_file_is_read_for_every_login(tmp_path: Path) -> None:
     path = tmp_path / "token"
     provider = tokens(OAuth(token_file=str(path)))
     with pytest.raises(TokenRefused, match=r"kafka\.sasl\.oauth\.token_file: .*/token cannot be read"):
@@ -163,7 +163,7 @@ def test_a_file_is_read_for_every_login(tmp_path: Path) -> None:
         assert "canary" not in str(raised.value)
 
 
-def test_a_broker_is_told_token_and_extensions(tmp_path: Path) -> None:
+def test_broker_gets_token_and_extensions(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     extensions = {"logicalCluster": "lkc-1", "identityPoolId": "pool-a b"}
     provider = tokens(OAuth(token_file=str(tmp_path / "token"), extensions=extensions))
@@ -171,7 +171,7 @@ def test_a_broker_is_told_token_and_extensions(tmp_path: Path) -> None:
     assert said == b"n,,\x01auth=Bearer t\x01logicalCluster=lkc-1\x01identityPoolId=pool-a b\x01\x01"
 
 
-def test_what_keeps_a_token_away_is_told_as_what_it_is() -> None:
+def test_delayed_token_is_broker_unreachable_and_refused_token_is_access_denied() -> None:
     kafka = parse("kafka: {bootstrap_servers: ['broker:9092']}", "test.yaml").kafka
     assert isinstance(kafka, Kafka)
     delayed, refused = (translate(kind("why"), "reading m", kafka) for kind in (TokenDelayed, TokenRefused))

@@ -1,4 +1,4 @@
-"""A value that is no measurement, an overflow or one in another unit: an alert, and nothing is learnt of it."""
+"""An absurd value (an overflow, another unit) raises one alert and changes nothing of what a stream has learned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABSURD = (1e3, 1e6, -1e9, 1.8446744073709552e19)
 
 
 def processed(values_TS: Float64, profile: str = "full") -> Iterator[ScoredBatch]:
-    """What a pipeline says of streams that have a sample a minute each."""
+    """A pipeline's results for streams with a sample a minute each."""
     pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}}))
     steps, streams = values_TS.shape
     index = pipeline.table.series(("t", 0))
@@ -52,7 +52,7 @@ def noise(steps: int, streams: int) -> Float64:
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_one_absurd_value_is_one_alert_and_hides_nothing(profile: str) -> None:
+def test_one_absurd_value_is_one_alert_and_later_faults_still_alert(profile: str) -> None:
     values_TS = noise(1300, len(ABSURD) + 1)
     values_TS[AT, :-1] = ABSURD
     values_TS[DROP] *= 0.5
@@ -63,7 +63,7 @@ def test_one_absurd_value_is_one_alert_and_hides_nothing(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_one_absurd_value_of_a_stream_that_never_moved_hides_nothing(profile: str) -> None:
+def test_one_absurd_value_of_a_constant_stream_hides_no_later_fault(profile: str) -> None:
     values_TS = np.full((1300, len(ABSURD) + 1), 3.0)
     values_TS[AT, :-1] = ABSURD
     values_TS[AT, 0] = 3e3
@@ -73,7 +73,7 @@ def test_one_absurd_value_of_a_stream_that_never_moved_hides_nothing(profile: st
     assert begun == [[AT, DROP.start]] * len(ABSURD) + [[DROP.start]]
 
 
-def test_an_absurd_level_that_lasts_is_one_alert_and_is_learnt() -> None:
+def test_lasting_absurd_level_is_one_alert_and_is_learned() -> None:
     values_TS = noise(1000, 1)
     values_TS[AT:] += 1e6
     told, expected_TS = played(values_TS)
@@ -81,7 +81,7 @@ def test_an_absurd_level_that_lasts_is_one_alert_and_is_learnt() -> None:
     assert (abs(expected_TS[AT + 20 :] / 1e6 - 1.0) < 0.01).all()
 
 
-def test_where_absurd_values_come_again_and_again_they_are_learnt() -> None:
+def test_recurring_absurd_values_are_learned() -> None:
     values_TS = noise(1500, 1)
     values_TS[500::25, 0] = 1e6 * np.random.default_rng(1).uniform(1.0, 2.0, 40)
     told, _ = played(values_TS)
@@ -91,7 +91,7 @@ def test_where_absurd_values_come_again_and_again_they_are_learnt() -> None:
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_one_absurd_value_in_the_warm_up_hides_nothing(profile: str) -> None:
+def test_one_absurd_value_in_the_warm_up_hides_no_later_fault(profile: str) -> None:
     values_TS = noise(1300, 12)
     values_TS[0, :4], values_TS[30, 4:8], values_TS[58, 8:] = (ABSURD[1:] + (-9_999.0,) for _ in range(3))
     values_TS[DROP] *= 0.5
@@ -100,7 +100,7 @@ def test_one_absurd_value_in_the_warm_up_hides_nothing(profile: str) -> None:
     assert (abs(expected_TS[130 : DROP.start] - 100.0) < 3.0).all()
 
 
-def test_a_stream_begins_anew_once() -> None:
+def test_stream_restarts_its_warm_up_once() -> None:
     """With a job every hour, each warm-up has an absurd value."""
     values_TS = noise(1300, 2)
     values_TS[30::60] = 1e6

@@ -1,4 +1,4 @@
-"""What operators expect of outages, shifts, spikes and jobs, of the whole pipeline, at one second, minute and hour."""
+"""Outages, shifts, spikes and batch jobs through the whole pipeline, at intervals of a second, a minute and an hour."""
 
 import functools
 from typing import NamedTuple
@@ -21,7 +21,7 @@ Told = tuple[str, float]
 
 
 class Played(NamedTuple):
-    """What the pipeline said."""
+    """Results of the pipeline."""
 
     alerts: list[list[Told]]
     """Of each stream."""
@@ -98,7 +98,7 @@ def lived(stage: Stage) -> tuple[Float64, list[int], Played]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_same_outage_twice_is_two_alerts(stage: Stage) -> None:
+def test_repeated_outage_is_two_alerts(stage: Stage) -> None:
     times, outages, played = lived(stage)
     for found in began(played)[OUTAGES]:
         assert len(found) == 2
@@ -107,7 +107,7 @@ def test_the_same_outage_twice_is_two_alerts(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_sustained_shift_is_one_alert_until_it_is_accepted(stage: Stage) -> None:
+def test_sustained_shift_is_one_alert_until_it_is_accepted(stage: Stage) -> None:
     for told in lived(stage)[-1].alerts[SHIFTED]:
         assert [status for status, _ in told] == ["FIRING", "RESOLVED"]
         (_, fired), (_, resolved) = told
@@ -115,7 +115,7 @@ def test_a_sustained_shift_is_one_alert_until_it_is_accepted(stage: Stage) -> No
         assert 0.0 < resolved - START - stage.accepted_seconds <= stage.step
 
 
-def test_an_outage_that_came_a_day_before_is_told_although_it_is_small() -> None:
+def test_small_outage_alerts_again_a_day_later() -> None:
     rounds, lasts, outages = 5000, 60, [3000, 4500]
     values = noise(rounds)
     for first in outages:
@@ -126,7 +126,7 @@ def test_an_outage_that_came_a_day_before_is_told_although_it_is_small() -> None
             assert any(0.0 <= at - times[first] < MINUTE * lasts / 2 for at in found)
 
 
-def test_a_spike_hardly_moves_the_model() -> None:
+def test_spike_hardly_changes_later_forecasts() -> None:
     rounds, spike = 1800, 1500
     times, values = START + MINUTE * np.arange(rounds, dtype=np.float64), noise(rounds)
     values += 10.0 * np.sin(2 * np.pi * times / DAY)[:, None]
@@ -137,7 +137,7 @@ def test_a_spike_hardly_moves_the_model() -> None:
     assert error[:STREAMS].mean() < 1.05 * error[STREAMS:].mean()
 
 
-def test_a_job_that_comes_every_day_is_soon_no_alert() -> None:
+def test_daily_job_stops_alerting_after_some_days() -> None:
     days, per_day = 21, 288
     times = START + 5 * MINUTE * np.arange(days * per_day, dtype=np.float64)
     values = noise(len(times)) + 10.0 * np.sin(2 * np.pi * times / DAY)[:, None]
@@ -155,7 +155,7 @@ def by_day_and_night(days: int) -> tuple[Float64, Float64]:
     return times, load[:, None] * noisy
 
 
-def test_an_outage_from_the_evening_into_the_night_is_over_when_values_are_those_of_the_night() -> None:
+def test_alert_of_an_evening_outage_resolves_at_the_night_level() -> None:
     times, values = by_day_and_night(8)
     down = (times >= START + 6.7 * DAY) & (times < START + 6.95 * DAY)
     values[down] = 0.0
@@ -165,7 +165,7 @@ def test_an_outage_from_the_evening_into_the_night_is_over_when_values_are_those
         assert 0.0 <= ended - (START + 6.95 * DAY) < 5 * HOUR
 
 
-def test_a_sustained_shift_of_a_stream_with_days_and_nights_is_one_alert() -> None:
+def test_sustained_shift_of_a_daily_stream_is_one_alert() -> None:
     times, values = by_day_and_night(8)
     up = (times >= START + 6.5 * DAY) & (times < START + 7.7 * DAY)
     values[up] += 60.0

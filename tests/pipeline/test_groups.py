@@ -1,4 +1,4 @@
-"""Groups in the pipeline: one alert for what moves many members, whatever the batches, and across restarts."""
+"""Groups in the pipeline: one alert when many members move, independent of batches and restarts."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def blobs_of(pipeline: Pipeline) -> list[bytes]:
     return [encode_block(block, table.fields, PARTITION, 0, {}) for block in blocks]
 
 
-def test_what_moves_all_members_a_little_is_one_alert_with_ranked_members() -> None:
+def test_small_change_of_all_members_is_one_alert_with_ranked_members() -> None:
     log = log_of(STEPS, event=EVENT)
     alerts = [alert for alert in run(pipeline_of(), log, []) if alert.members]
     assert [alert.status for alert in alerts] == [AlertStatus.FIRING, AlertStatus.RESOLVED]
@@ -125,7 +125,7 @@ def test_what_moves_all_members_a_little_is_one_alert_with_ranked_members() -> N
     assert all(dict(one.series.labels)["host"] == "h1" for one in ended.contributors)
 
 
-def test_members_can_be_silent() -> None:
+def test_alert_members_false_sends_no_alerts_of_members() -> None:
     log = log_of(STEPS, event=EVENT, lift=12.0)
     told = run(pipeline_of(), log, [])
     only = run(pipeline_of(alert_members=False), log, [])
@@ -146,7 +146,7 @@ def test_g8_groups_do_not_depend_on_batch_boundaries(cuts: list[int], seed: int)
 
 
 @pytest.mark.parametrize("cuts", [[], [STEPS * HOSTS * METRICS]])
-def test_g8_a_group_s_alert_does_not_count_members_that_come_later_in_the_batch(cuts: list[int]) -> None:
+def test_g8_group_alert_does_not_count_members_that_appear_later_in_the_batch(cuts: list[int]) -> None:
     newcomer = (key_of(1, METRICS), START + STEP * STEPS, 0.0)
     alerts = run(pipeline_of(alert_members=False), [*log_of(STEPS, event=EVENT), newcomer], cuts)
     assert [alert.members for alert in alerts] == [METRICS, METRICS]
@@ -160,7 +160,7 @@ def restarted(pipeline: Pipeline, by: tuple[str, ...] = ("host",), **asked: Any)
 
 
 @pytest.mark.parametrize("at", [1, 500, 450 * HOSTS * METRICS + 5])
-def test_g1_groups_go_on_after_a_restart(at: int) -> None:
+def test_g1_groups_continue_after_a_restart(at: int) -> None:
     log = log_of(STEPS, event=EVENT)
     expected = run(pipeline_of(), log, [])
     before = pipeline_of()
@@ -177,7 +177,7 @@ def members_of(pipeline: Pipeline, key: SeriesKey) -> list[SeriesKey]:
     return [table.key(member) for member in members.tolist()]
 
 
-def test_members_that_come_later_or_come_back_belong_to_the_group() -> None:
+def test_new_and_returning_members_belong_to_the_group() -> None:
     pipeline = pipeline_of(expiry=3600.0)
     run(pipeline, log_of(3), [])
     old, new = key_of(0, 0), key_of(0, METRICS)
@@ -188,7 +188,7 @@ def test_members_that_come_later_or_come_back_belong_to_the_group() -> None:
         assert len(members_of(pipeline, new)) == METRICS + 1
 
 
-def test_streams_without_the_label_have_no_group() -> None:
+def test_stream_without_the_label_has_no_group() -> None:
     pipeline = pipeline_of()
     log: Log = [(SeriesKey.of("lonely"), START + STEP * step, 1.0) for step in range(5)]
     run(pipeline, log, [])
@@ -196,7 +196,7 @@ def test_streams_without_the_label_have_no_group() -> None:
     assert (pipeline.table.columns[GROUP.name] == -1).all()
 
 
-def test_a_group_goes_with_its_last_member() -> None:
+def test_group_expires_with_its_last_member() -> None:
     pipeline = pipeline_of(expiry=3600.0)
     run(pipeline, log_of(30), [])
     assert pipeline.table.streams == HOSTS * METRICS
@@ -208,7 +208,7 @@ def test_a_group_goes_with_its_last_member() -> None:
     assert pipeline.table.streams == 1
 
 
-def test_a_group_is_judged_again_after_a_member_s_clock_was_years_ahead() -> None:
+def test_group_is_judged_again_after_a_clock_years_ahead() -> None:
     pipeline, year = pipeline_of(by=("__name__",), expiry=8 * 3600.0), 3.15e7
     log = log_of(300)
     hosts = [dict(key.labels)["host"] for key, _, _ in log]
@@ -223,7 +223,7 @@ def test_a_group_is_judged_again_after_a_member_s_clock_was_years_ahead() -> Non
     assert table.columns["group.tick"][groups].tolist() == [START - START % STEP + STEP * 299] * METRICS
 
 
-def test_g15_a_member_whose_clock_was_years_ahead_silences_its_group_no_longer_than_that() -> None:
+def test_g15_clock_years_ahead_silences_the_group_only_while_it_is_ahead() -> None:
     log, decade = log_of(1500, event=slice(500, 520), lift=20.0), 3.15e8
     ahead = [key == key_of(1, 0) and START + STEP * 400 <= time < START + STEP * 700 for key, time, _ in log]
     late = slice(START + STEP * 1300, START + STEP * 1330)
@@ -241,7 +241,7 @@ def test_g15_a_member_whose_clock_was_years_ahead_silences_its_group_no_longer_t
     assert all(alert.ends_at >= alert.starts_at for alert in alerts if alert.ends_at is not None)
 
 
-def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
+def test_restored_streams_are_regrouped_by_the_new_labels() -> None:
     pipeline = pipeline_of()
     run(pipeline, log_of(30), [])
     other = restarted(pipeline, by=("__name__",))
@@ -253,7 +253,7 @@ def test_grouping_by_other_labels_regroups_what_is_restored() -> None:
     run(other, log_of(30), [])
 
 
-def test_g10_a_group_goes_with_the_last_of_its_members_that_is_evicted() -> None:
+def test_g10_group_goes_when_its_last_member_is_evicted() -> None:
     limit, day = 16, 86_400.0
     pipeline = pipeline_of(limit=limit, evict=3600.0)
     for passed in range(30):
@@ -267,7 +267,7 @@ def labelled(metric: int, **labels: str) -> SeriesKey:
     return SeriesKey.of(f"metric_{metric}", {"host": "h1", **labels})
 
 
-def test_a_stream_that_lacks_the_labels_that_are_asked_for_now_leaves_its_group() -> None:
+def test_restored_stream_without_the_new_labels_leaves_its_group() -> None:
     pipeline = pipeline_of()
     some, others = labelled(0, zone="z"), labelled(1)
     run(pipeline, [(key, START + STEP * step, 1.0) for step in range(3) for key in (some, others)], [])
@@ -277,7 +277,7 @@ def test_a_stream_that_lacks_the_labels_that_are_asked_for_now_leaves_its_group(
     assert other.table.group_rows(PARTITION, row).tolist() == [NO_ROW]
 
 
-def test_the_next_look_for_idle_streams_leaves_new_groups_of_restored_streams_alone() -> None:
+def test_new_groups_of_restored_streams_survive_the_next_expiry() -> None:
     before = pipeline_of(expiry=8 * 3600.0)
     run(before, log_of(50), [])
     after = restarted(before, by=("__name__",), expiry=8 * 3600.0)
@@ -290,7 +290,7 @@ def test_the_next_look_for_idle_streams_leaves_new_groups_of_restored_streams_al
 
 
 @pytest.mark.parametrize("by", [(), ("__name__",)])
-def test_the_alert_of_a_group_that_is_asked_for_no_more_ends(by: tuple[str, ...]) -> None:
+def test_open_alert_of_a_group_resolves_when_the_grouping_is_removed(by: tuple[str, ...]) -> None:
     log = log_of(460, event=slice(450, 460))
     before = pipeline_of(expiry=8 * 3600.0)
     alerts = [alert for alert in run(before, log, []) if alert.series.is_group]
@@ -306,7 +306,7 @@ def test_the_alert_of_a_group_that_is_asked_for_no_more_ends(by: tuple[str, ...]
 
 
 @pytest.mark.parametrize("before", [1.0, 45.0, 61.7, 600.0, 86_400.0])
-def test_groups_go_on_where_the_tick_is_another_length_than_it_was(before: float) -> None:
+def test_groups_continue_after_a_change_of_the_tick(before: float) -> None:
     log = log_of(STEPS, event=EVENT, lift=20.0)
     at = 300 * HOSTS * METRICS
     first = pipeline_of(tick=before)
@@ -322,7 +322,7 @@ def spell(first: int, last: int) -> Log:
     return [(key_of(0, 0), START + STEP * step, 90.0 if step < 230 else 0.0) for step in range(first, last)]
 
 
-def test_g15_an_alert_of_a_member_that_was_told_ends_when_members_are_told_of_no_more() -> None:
+def test_g15_sent_member_alert_resolves_after_alert_members_is_turned_off() -> None:
     before = pipeline_of()
     run(before, log_of(200), [])
     alerts = run(before, spell(200, 205), []) + run(restarted(before, alert_members=False), spell(205, 300), [])
@@ -331,7 +331,7 @@ def test_g15_an_alert_of_a_member_that_was_told_ends_when_members_are_told_of_no
     assert told[0].id == told[1].id
 
 
-def test_g15_an_alert_that_only_the_group_knew_is_told_while_it_fires_or_never() -> None:
+def test_g15_unsent_member_alert_is_sent_after_alert_members_is_turned_on_or_never() -> None:
     before = pipeline_of(alert_members=False)
     run(before, log_of(200), [])
     assert [alert for alert in run(before, spell(200, 205), []) if not alert.series.is_group] == []

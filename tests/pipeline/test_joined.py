@@ -1,4 +1,4 @@
-"""Partitions side by side in the pipeline: each comes to what it would have come to alone."""
+"""Partitions processed side by side: each gets the same results as alone."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def cuts_of(seed: int) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_g8_what_becomes_of_a_partition_does_not_depend_on_what_shares_its_rounds(seed: int) -> None:
+def test_g8_partition_results_do_not_depend_on_partitions_sharing_its_rounds(seed: int) -> None:
     world = WORLDS[seed % len(WORLDS)]
     logs = {partition: log_of(seed + 7 * n) for n, partition in enumerate(PARTITIONS)}
     joined = pipeline_of(world)
@@ -193,7 +193,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_g8_the_same_with_the_network_cooldowns_and_alerts_that_fire_for_too_long(profile: str) -> None:
+def test_g8_partition_results_are_independent_with_network_cooldowns_and_max_firing(profile: str) -> None:
     config = Config.model_validate({**BUSY, "model": {"profile": profile, "readout": {"freeze_seconds": 20.0}}})
     logs = {partition: log_of(1 + 7 * n) for n, partition in enumerate(PARTITIONS)}
     joined, told = build_pipeline(config), set()
@@ -206,7 +206,7 @@ def test_g8_the_same_with_the_network_cooldowns_and_alerts_that_fire_for_too_lon
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_g1_g8_a_restart_of_all_partitions_at_once_does_not_show(world: World) -> None:
+def test_g1_g8_restart_of_all_partitions_at_once_changes_nothing(world: World) -> None:
     restart_at = SAMPLES // 2 + 7 * WORLDS.index(world)
     logs = {partition: log_of(n) for n, partition in enumerate(PARTITIONS)}
     whole, before, after = pipeline_of(world), pipeline_of(world), pipeline_of(world)
@@ -224,7 +224,7 @@ def test_g1_g8_a_restart_of_all_partitions_at_once_does_not_show(world: World) -
 
 
 @pytest.mark.parametrize("expiry", [200.0, 1e6])
-def test_the_logs_hold_what_could_go_wrong(expiry: float) -> None:
+def test_generated_logs_contain_the_cases_that_matter(expiry: float) -> None:
     """Without alerts, held back ones, limits and counters that start, the tests above would prove little."""
     pipeline = pipeline_of(World(limit=6, expiry=expiry, by=("host",)))
     logs = {partition: log_of(2 + 7 * n) for n, partition in enumerate(PARTITIONS)}
@@ -239,21 +239,21 @@ def test_the_logs_hold_what_could_go_wrong(expiry: float) -> None:
     assert (pipeline.table.expired > 0) == (expiry == 200.0)
 
 
-def test_a_series_on_two_partitions_is_counted_once_when_both_begin_together() -> None:
+def test_series_on_two_partitions_is_counted_once_when_both_begin_together() -> None:
     pipeline = pipeline_of(World(16, 1e6, ()))
     log = log_of(0)
     pipeline.process_together([batch_of(pipeline, one, log, 0, SAMPLES) for one in PARTITIONS[:2]], expire=True)
     assert pipeline.table.splits.count == pipeline.table.streams / 2
 
 
-def test_two_batches_of_one_partition_are_refused() -> None:
+def test_two_batches_of_one_partition_are_an_error() -> None:
     pipeline = pipeline_of(World(16, 1e6, ()))
     batches = [batch_of(pipeline, PARTITIONS[0], log_of(0), first, first + 5) for first in (0, 5)]
     with pytest.raises(ValueError, match="cannot go side by side"):
         pipeline.process_together(batches)
 
 
-def test_an_alert_costs_the_same_however_many_partitions_there_are() -> None:
+def test_cost_of_an_alert_does_not_grow_with_partitions() -> None:
     pipeline, log = pipeline_of(World(16, 1e6, ())), log_of(0)
 
     def cost(partitions: int) -> int:

@@ -1,4 +1,4 @@
-"""What subscribers are told of alerts while the operator expects something: nothing, unless it outlasts that."""
+"""Muted alerts: nothing is sent during an expected event, unless the alert outlasts it."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ BACKUP = {
 
 
 class Noting(LastValueForecaster):
-    """Notes how many samples were learnt for good."""
+    """Counts the samples that were learned for good."""
 
     def __init__(self) -> None:
         self.frozen: list[bool] = []
@@ -49,7 +49,7 @@ def pipeline_of(alerts: dict[str, object], forecaster: LastValueForecaster | Non
     )
 
 
-def test_g15_an_alert_ends_with_the_severity_that_it_was_sent_with() -> None:
+def test_g15_alert_resolves_with_the_severity_it_was_sent_with() -> None:
     for first, worst, severity in ((2.0, 9.0, "warning"), (6.0, 9.0, "critical"), (6.0, 2.0, "critical")):
         pipeline = pipeline_of({})
         scores = [0.0, first, worst, 0.0, 0.0, 0.0]
@@ -60,7 +60,7 @@ def test_g15_an_alert_ends_with_the_severity_that_it_was_sent_with() -> None:
         ]
 
 
-def test_an_alert_that_outlasts_its_interval_has_the_severity_of_its_worst_until_then() -> None:
+def test_alert_that_outlasts_its_interval_has_the_severity_of_its_worst_score_so_far() -> None:
     pipeline = pipeline_of(BACKUP)
     batch = batch_of(pipeline, [0.0, 2.0, 9.0, *[2.0] * 10, 0.0, 0.0], 0, "db1")
     told = pipeline.process(batch).alerts
@@ -100,32 +100,32 @@ def told(
     ], scored.muted
 
 
-def test_what_is_over_when_the_interval_ends_is_never_told() -> None:
+def test_alert_that_ends_within_the_interval_is_never_sent() -> None:
     assert told(pipeline_of(BACKUP), [0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0], -1) == ([], ("backup",))
 
 
-def test_other_streams_and_other_times_are_told() -> None:
+def test_alerts_of_other_streams_and_times_are_sent() -> None:
     assert told(pipeline_of(BACKUP), [0, 3, 0, 0], 0, "web-1") == ([("FIRING", 1, 1), ("RESOLVED", 3, 1)], ())
     assert told(pipeline_of(BACKUP), [0, 3, 0, 0], 10) == ([("FIRING", 11, 11), ("RESOLVED", 13, 11)], ())
 
 
-def test_what_outlasts_the_interval_is_told_at_its_end_with_its_true_beginning() -> None:
+def test_alert_that_outlasts_the_interval_is_sent_at_its_end_with_its_true_start() -> None:
     scores = [0.0] * 8 + [3.0] * 5 + [0.0] * 3
     assert told(pipeline_of(BACKUP), scores, 0) == ([("FIRING", 10, 8), ("RESOLVED", 14, 8)], ("backup",))
 
 
-def test_what_fired_before_the_interval_ends_within_it() -> None:
+def test_alert_sent_before_the_interval_resolves_within_it() -> None:
     assert told(pipeline_of(BACKUP), [3, 3, 3, 0, 0], -1) == ([("FIRING", -1, -1), ("RESOLVED", 3, -1)], ())
 
 
-def test_what_was_held_back_and_expires_is_never_told() -> None:
+def test_muted_alert_of_a_stream_that_expires_is_never_sent() -> None:
     pipeline = pipeline_of(BACKUP)
     assert told(pipeline, [0, 3], 8) == ([], ("backup",))
     assert told(pipeline, [0], 300) == ([], ())
     assert told(pipeline, [3], 301) == ([("FIRING", 301, 301)], ())
 
 
-def test_g1_what_is_held_back_survives_a_restart() -> None:
+def test_g1_muted_alert_survives_a_restart() -> None:
     before = pipeline_of(BACKUP)
     assert told(before, [0, 3], 8) == ([], ("backup",))
     assert told(restarted(before, pipeline_of(BACKUP), ("t", 0)), [3], 10) == ([("FIRING", 10, 9)], ())
@@ -136,12 +136,12 @@ def test_g1_what_is_held_back_survives_a_restart() -> None:
 
 
 @pytest.mark.parametrize(("alerts", "frozen"), [(BACKUP, 0), ({}, 3)])
-def test_what_is_expected_is_learnt_from(alerts: dict[str, object], frozen: int) -> None:
+def test_muted_samples_are_learned_from(alerts: dict[str, object], frozen: int) -> None:
     forecaster = Noting()
     told(pipeline_of(alerts, forecaster), [0, 3, 3, 3], 1)
     assert sum(forecaster.frozen) == frozen
 
 
-def test_history_is_scored_and_not_told() -> None:
+def test_history_is_scored_but_not_sent() -> None:
     pipeline = pipeline_of({"not_before": "2023-11-15T02:10:00Z"})
     assert told(pipeline, [0, 3, 0, 0, 0, 3, 3, 3, 3, 3, 3], 0) == ([("FIRING", 10, 5)], ("not_before",) * 2)

@@ -128,7 +128,7 @@ def restarted(pipeline: Pipeline) -> Pipeline:
     limit=st.sampled_from([6, 16]),
     evict=st.sampled_from([60.0, 1e9]),
 )
-def test_g8_g10_neither_batches_nor_restarts_nor_the_moment_of_expiry_or_eviction_show(
+def test_g8_g10_results_do_not_depend_on_batches_restarts_or_when_streams_are_evicted(
     seed: int, cuts: list[tuple[int, bool]], expiry: float, limit: int, evict: float
 ) -> None:
     names, times, values = comers_and_goers(seed, streams=limit + 3)
@@ -162,7 +162,7 @@ def test_g16_every_sample_has_exactly_one_outcome_and_a_spike_is_an_alert() -> N
     assert {a.id for a in resolved} <= {a.id for a in fired}
 
 
-def test_streams_over_the_limit_are_counted_and_leave_the_others_alone() -> None:
+def test_streams_over_the_limit_are_counted_and_affect_no_other() -> None:
     limited = run(pipeline_of(max_streams=2), log_of(5), [])[0]
     free = run(pipeline_of(), log_of(5), [])[0]
     refused = limited.outcomes == Outcome.STREAM_LIMIT
@@ -170,7 +170,7 @@ def test_streams_over_the_limit_are_counted_and_leave_the_others_alone() -> None
     np.testing.assert_array_equal(limited.scores[~refused], free.scores[~refused])
 
 
-def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silent() -> None:
+def test_alert_of_a_stream_that_falls_silent_resolves_at_its_last_sample() -> None:
     pipeline = pipeline_of(expiry=3600.0)
     steady = np.sin(np.arange(50.0))
     steady[-1] = 900.0
@@ -186,7 +186,7 @@ def test_a_stream_that_falls_silent_while_firing_is_resolved_where_it_fell_silen
 
 
 class Recording(LastValueForecaster):
-    """Remembers which samples were not to be learnt from for good."""
+    """Records which samples were not to be learned for good."""
 
     def __init__(self) -> None:
         self.frozen: list[bool] = []
@@ -197,7 +197,7 @@ class Recording(LastValueForecaster):
         self.frozen += frozen.tolist()
 
 
-def test_a_firing_alert_teaches_nothing_for_good_until_it_has_fired_for_long() -> None:
+def test_samples_of_a_firing_alert_are_not_learned_for_good_until_it_has_fired_for_long() -> None:
     forecaster = Recording()
     pipeline = pipeline_of(forecaster=forecaster, freeze=4 * STEP_SECONDS)
     values = np.concatenate((np.random.default_rng(0).normal(size=100), 500.0 * 3.0 ** np.arange(10)))

@@ -1,4 +1,4 @@
-"""What lives long is put aside, and nothing that is garbage by then."""
+"""The garbage collector skips long-lived objects, and only those."""
 
 import gc
 import json
@@ -14,7 +14,7 @@ from tests.recovery.rig import START, Life, World
 
 @pytest.fixture(autouse=True)
 def nothing_put_aside() -> Iterator[None]:
-    """Other tests find the collector as they left it."""
+    """Restores the collector after each test."""
     before = gc.get_freeze_count()
     yield
     if not before:
@@ -29,11 +29,11 @@ class Node:
 
 
 def is_looked_at(key: SeriesKey) -> bool:
-    """Whether a full pass of the collector comes by."""
+    """Whether a full collection visits it."""
     return any(found is key for found in gc.get_objects())
 
 
-def test_names_of_streams_are_put_aside_once_there_are_many() -> None:
+def test_stream_names_are_frozen_once_there_are_many() -> None:
     key, long_lived = SeriesKey.of("cpu", {"host": "a"}), LongLived()
     long_lived.grown(STEP_STREAMS - 1)
     assert is_looked_at(key)
@@ -41,7 +41,7 @@ def test_names_of_streams_are_put_aside_once_there_are_many() -> None:
     assert not is_looked_at(key)
 
 
-def test_streams_that_come_after_others_went_count_again() -> None:
+def test_new_streams_count_again_after_others_were_dropped() -> None:
     long_lived = LongLived()
     long_lived.grown(STEP_STREAMS)
     long_lived.grown(0)
@@ -50,7 +50,7 @@ def test_streams_that_come_after_others_went_count_again() -> None:
     assert not is_looked_at(key)
 
 
-def test_garbage_is_not_put_aside() -> None:
+def test_garbage_is_not_frozen() -> None:
     node = Node()
     gone = weakref.ref(node)
     del node
@@ -58,7 +58,7 @@ def test_garbage_is_not_put_aside() -> None:
     assert gone() is None
 
 
-def test_what_was_put_aside_and_has_ended_is_taken_back() -> None:
+def test_frozen_objects_that_ended_are_collected() -> None:
     ended = [Node()]
     gone = weakref.ref(ended[0])
     LongLived().grown(STEP_STREAMS)
@@ -67,7 +67,7 @@ def test_what_was_put_aside_and_has_ended_is_taken_back() -> None:
     assert gone() is None
 
 
-def test_a_worker_puts_the_names_of_its_streams_aside() -> None:
+def test_worker_freezes_the_names_of_its_streams() -> None:
     def record(stream: int) -> bytes:
         return json.dumps({"name": f"s{stream}", "timestamp": START, "value": 1.0}).encode()
 

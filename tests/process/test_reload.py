@@ -1,4 +1,4 @@
-"""G17: a reload is all or nothing. A daemon that reads a file that grows, as an operator runs it."""
+"""G17: a reload applies a whole configuration or nothing, with a real daemon that reads a growing file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def following(path: Path) -> dict[str, Any]:
     }
 
 
-def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) -> None:
+def test_g17_reload_applies_a_whole_configuration_or_nothing(tmp_path: Path) -> None:
     with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
         daemon.wait_until_ready()
         path = tmp_path / "config.yaml"
@@ -86,7 +86,7 @@ def test_g17_a_reload_takes_all_of_a_configuration_or_nothing(tmp_path: Path) ->
 
 
 def unable(folder: Path, taken: socket.socket) -> dict[str, dict[str, Any]]:
-    """What a message must name -> a configuration without errors with which no worker can begin."""
+    """What a message must name -> a valid configuration with which no worker can start."""
     (folder / "weights.safetensors").write_bytes(b"a card is missing")
     port = taken.getsockname()[1]
     return {
@@ -99,7 +99,7 @@ def unable(folder: Path, taken: socket.socket) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_g17_where_no_worker_can_begin_with_a_new_configuration_the_one_before_goes_on(tmp_path: Path) -> None:
+def test_g17_old_configuration_stays_in_use_when_no_worker_can_start_with_the_new_one(tmp_path: Path) -> None:
     with (
         Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon,
         socket.create_server(("127.0.0.1", 0)) as port,
@@ -133,7 +133,7 @@ def without_old_and_new(daemon: Daemon, folder: Path) -> None:
     assert events(daemon).index(FELL_BACK) < events(daemon).index(TRIED_AGAIN)
 
 
-def test_g17_the_configuration_before_is_tried_until_its_source_is_back(tmp_path: Path) -> None:
+def test_g17_old_configuration_is_retried_until_its_source_is_back(tmp_path: Path) -> None:
     """A supervisor would start the process with the new file, with which it cannot start."""
     with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
         without_old_and_new(daemon, tmp_path)
@@ -143,7 +143,7 @@ def test_g17_the_configuration_before_is_tried_until_its_source_is_back(tmp_path
         assert daemon.terminate() == 0
 
 
-def test_g12_a_process_that_waits_for_its_old_source_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_g12_process_waiting_for_its_old_source_obeys_a_stop(tmp_path: Path) -> None:
     with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
         without_old_and_new(daemon, tmp_path)
         daemon.process.terminate()
@@ -174,7 +174,7 @@ class Workers:
         self.reloads.follow(first, self.live, lambda: False)
 
 
-def test_an_error_of_what_had_begun_ends_the_process_whatever_was_before() -> None:
+def test_error_of_a_started_worker_ends_the_process_even_after_a_reload() -> None:
     workers = Workers({"a:1", "b:1"}, dies={"b:1"})
     with pytest.raises(ModelError, match="b:1 died"):
         workers.follow("a:1", "b:1")
@@ -206,7 +206,7 @@ class Waiting(Workers):
         self.reloads.follow(first, self.live, lambda: self.asked)
 
 
-def test_the_one_before_is_tried_again_after_longer_and_longer_pauses() -> None:
+def test_old_configuration_is_retried_with_growing_pauses() -> None:
     def then(slept: float) -> None:
         if slept > 60.0:
             workers.able.add("a:1")
@@ -219,7 +219,7 @@ def test_the_one_before_is_tried_again_after_longer_and_longer_pauses() -> None:
     assert not workers.reloads.successful
 
 
-def test_a_newer_one_ends_the_pause() -> None:
+def test_newer_reload_ends_the_pause() -> None:
     def then(slept: float) -> None:
         if slept > 5.0:
             workers.able.add("c:1")
@@ -232,7 +232,7 @@ def test_a_newer_one_ends_the_pause() -> None:
     assert workers.reloads.successful
 
 
-def test_a_request_to_stop_ends_the_pause() -> None:
+def test_stop_ends_the_pause() -> None:
     def then(slept: float) -> None:
         workers.asked = slept > 0.45
 
@@ -242,14 +242,14 @@ def test_a_request_to_stop_ends_the_pause() -> None:
     assert workers.slept == pytest.approx(0.5)
 
 
-def test_with_nothing_before_it_an_error_ends_the_process() -> None:
+def test_error_of_the_first_worker_ends_the_process() -> None:
     workers = Workers(set(), dies=set())
     with pytest.raises(ModelError, match="a:1 cannot begin"):
         workers.follow("a:1")
 
 
-def test_errors_are_told_until_a_file_without_errors_is_in_use() -> None:
-    """Not only until a worker gets ready that was asked for before, or that begins again after a suspension."""
+def test_reload_errors_are_reported_until_a_valid_file_is_in_use() -> None:
+    """Also when a worker with an earlier configuration gets ready, or one restarts after a suspension."""
     found: list[Config | ConfigError] = [Config(), ConfigError("config.yaml", ["wrong"]), Config()]
 
     def read() -> Config:
@@ -276,8 +276,8 @@ def test_errors_are_told_until_a_file_without_errors_is_in_use() -> None:
         assert reloads.successful
 
 
-def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:
-    """Whoever hears no SIGHUP is ended by it: also between one worker and the next."""
+def test_many_sighups_do_not_end_the_process(tmp_path: Path) -> None:
+    """SIGHUP kills a process without a handler: also between one worker and the next."""
     with Daemon(tmp_path, following(tmp_path / "metrics.json")) as daemon:
         daemon.wait_until_ready()
         while events(daemon).count("started") < 6:
@@ -288,8 +288,8 @@ def test_a_hail_of_reloads_ends_nothing(tmp_path: Path) -> None:
         assert daemon.terminate() == 0
 
 
-def test_a_worker_that_begins_anew_takes_no_memory_beside_the_one_before(tmp_path: Path) -> None:
-    """Its streams are state of some 6 KB each, which many reloads would add up to the machine's memory."""
+def test_reload_frees_the_memory_of_the_old_worker(tmp_path: Path) -> None:
+    """A stream takes some 6 KB; kept at every reload, they would fill the machine's memory."""
     streams = 10_000
     grows = tmp_path / "metrics.json"
     settings = following(grows)

@@ -1,4 +1,4 @@
-"""Signals: the first asks, the deadline and the second force. Errors: the log tells the one that ended the process."""
+"""Signals: the first stops in order, the deadline and the second force an exit. Errors that end the process are logged."""
 
 import json
 import os
@@ -39,14 +39,14 @@ def start(deadline: float, obey: bool) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_asks_for_an_orderly_end(number: int) -> None:
+def test_first_signal_stops_in_order(number: int) -> None:
     process = start(deadline=100.0, obey=True)
     process.send_signal(number)
     out, _ = process.communicate(timeout=200)
     assert (process.returncode, out) == (0, "asked\norderly\n")
 
 
-def test_g12_past_the_deadline_it_ends_with_stacks_and_an_error() -> None:
+def test_g12_missed_deadline_prints_stacks_and_exits_with_an_error() -> None:
     process = start(deadline=0.5, obey=False)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=200)
@@ -54,7 +54,7 @@ def test_g12_past_the_deadline_it_ends_with_stacks_and_an_error() -> None:
     assert "most recent call first" in err
 
 
-def test_the_second_signal_forces_the_end() -> None:
+def test_second_signal_forces_an_exit() -> None:
     process = start(deadline=100.0, obey=False)
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
@@ -79,7 +79,7 @@ with StoppingOnSignals(lambda: print("asked", flush=True), now=lambda: next(mome
 """
 
 
-def test_a_signal_that_is_sent_twice_in_a_moment_is_one() -> None:
+def test_signal_sent_twice_at_once_counts_once() -> None:
     ended = subprocess.run([sys.executable, "-c", TWICE], stdout=subprocess.PIPE, text=True, timeout=200)
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "asked\ngoes on\n")
 
@@ -87,7 +87,7 @@ def test_a_signal_that_is_sent_twice_in_a_moment_is_one() -> None:
 NOBODY = "127.0.0.1:9"
 
 
-def test_g12_a_worker_that_still_waits_for_its_brokers_ends_at_once(tmp_path: Path) -> None:
+def test_g12_worker_waiting_for_its_brokers_stops_at_once(tmp_path: Path) -> None:
     brokers = {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 600.0}
     with Daemon(tmp_path, {"kafka": brokers, "checkpoint": {"shutdown_timeout_seconds": 60.0}}) as daemon:
         assert daemon.terminate() == 0
@@ -111,13 +111,13 @@ process.run(Config(), Config)
 """
 
 
-def test_g12_a_stop_is_heard_whoever_keeps_exceptions_for_himself() -> None:
-    # The one in whose code the signal came, say a task of kafka-python.
+def test_g12_stop_works_although_other_code_swallows_exceptions() -> None:
+    # For example a task of kafka-python in whose code the signal arrives.
     ended = subprocess.run([sys.executable, "-c", KEEPS_EXCEPTIONS], stderr=subprocess.PIPE, text=True, timeout=200)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_the_error_that_ends_a_worker_is_a_line_of_its_log_too(tmp_path: Path) -> None:
+def test_error_that_ends_a_worker_is_logged(tmp_path: Path) -> None:
     with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 2.0}}) as daemon:
         assert daemon.process.wait(200) == 1
         *attempts, logged, said = daemon.log.read_text().splitlines()

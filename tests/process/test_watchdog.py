@@ -1,4 +1,4 @@
-"""G12: a process that hangs ends with stacks and its own status; one that was frozen is told from one that hangs."""
+"""G12: a process that hangs exits with stacks and a status of its own; a suspended one is not taken for hanging."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with Watchdog(2.0, tick_seconds=0.1) as watchdog:
 
 
 class Looking:
-    """A watchdog that is looked at by hand; what it would have ended is counted."""
+    """A watchdog driven by hand; counts the exits it would have made."""
 
     def __init__(self, stall_seconds: float = 60.0) -> None:
         self.clock, self.ended = ManualClock(), 0
@@ -51,7 +51,7 @@ class Looking:
             self.watchdog.tick()
 
 
-def test_g12_a_loop_that_does_not_come_round_ends_the_process_once_it_is_late() -> None:
+def test_g12_stalled_loop_ends_the_process_after_the_timeout() -> None:
     looking = Looking()
     looking.seconds(60)
     assert looking.ended == 0
@@ -59,7 +59,7 @@ def test_g12_a_loop_that_does_not_come_round_ends_the_process_once_it_is_late() 
     assert looking.ended == 1
 
 
-def test_g12_progress_keeps_it_alive() -> None:
+def test_g12_progress_keeps_the_process_alive() -> None:
     looking = Looking()
     for _ in range(10):
         looking.seconds(50)
@@ -67,7 +67,7 @@ def test_g12_progress_keeps_it_alive() -> None:
     assert looking.ended == 0
 
 
-def test_g12_time_spent_frozen_is_no_time_without_progress() -> None:
+def test_g12_suspended_time_does_not_count_as_a_stall() -> None:
     looking = Looking()
     looking.seconds(10)
     looking.clock.advance(3600.0)
@@ -78,7 +78,7 @@ def test_g12_time_spent_frozen_is_no_time_without_progress() -> None:
     assert looking.ended == 1
 
 
-def test_g12_a_wait_that_failed_is_forgiven_once_and_only_soon_after_the_process_was_frozen() -> None:
+def test_g12_failed_wait_is_forgiven_once_and_only_soon_after_a_suspension() -> None:
     looking = Looking()
     looking.seconds(10)
     assert not looking.watchdog.forgive(60.0), "was never frozen"
@@ -93,7 +93,7 @@ def test_g12_a_wait_that_failed_is_forgiven_once_and_only_soon_after_the_process
 @pytest.mark.parametrize(
     ("frozen", "asked", "lives"), [(True, False, 2), (False, False, 1), (True, True, 1)], ids=["", "awake", "ending"]
 )
-def test_g4_a_worker_whose_deliveries_failed_while_it_was_frozen_lives_once_more(
+def test_g4_worker_whose_deliveries_failed_during_a_suspension_is_restarted_once(
     frozen: bool, asked: bool, lives: int
 ) -> None:
     looking, lived = Looking(), []
@@ -113,7 +113,7 @@ def test_g4_a_worker_whose_deliveries_failed_while_it_was_frozen_lives_once_more
     assert len(lived) == lives
 
 
-def test_g4_a_worker_that_fails_again_without_a_suspension_is_not_kept_alive() -> None:
+def test_g4_worker_that_fails_again_without_a_suspension_is_not_restarted() -> None:
     looking = Looking()
 
     def live() -> None:
@@ -124,14 +124,14 @@ def test_g4_a_worker_that_fails_again_without_a_suspension_is_not_kept_alive() -
         looking.watchdog.outlive_suspensions(live, 30.0, lambda: False)
 
 
-def test_g12_a_call_that_never_returns_ends_the_process_with_its_stack_and_status() -> None:
+def test_g12_call_that_never_returns_ends_the_process_with_its_stack_and_status() -> None:
     done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == EXIT_STALLED == 70
     assert "a_call_that_never_returns" in done.stderr
     assert "no progress for 2 s" in done.stderr
 
 
-def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
+def test_g12_hanging_process_ends_although_nobody_reads_its_standard_error() -> None:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     with suppress(BlockingIOError):
@@ -146,7 +146,7 @@ def test_g12_it_ends_even_where_nobody_reads_its_standard_error() -> None:
         os.close(write_end)
 
 
-def test_g12_a_real_suspension_is_noticed() -> None:
+def test_g12_real_suspension_is_noticed() -> None:
     script = """
 import time
 from detector.process.watchdog import Watchdog
@@ -169,8 +169,8 @@ with Watchdog(1e9, tick_seconds=0.1) as watchdog:
         assert process.stdout.readline() == "True\n"
 
 
-def test_g12_a_subscriber_that_never_reads_ends_the_daemon_and_not_silently(tmp_path: Path) -> None:
-    """Alerts go to a pipe that is full: the write never returns."""
+def test_g12_reader_of_standard_output_that_never_reads_ends_the_daemon_with_a_message(tmp_path: Path) -> None:
+    """Alerts go to a full pipe: the write never returns."""
     first, *lines = [
         json.dumps(
             {"name": f"s{stream}", "timestamp": 1_700_000_000 + 60 * step, "value": step % 3 + 1e6 * (step > 69)}

@@ -1,4 +1,4 @@
-"""G3, G4, G13: stores that fail, disks that lie, foreign state, and workers that were replaced unawares."""
+"""G3, G4, G13: failing stores, damaged files, foreign state, and workers replaced without their knowledge."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
-def test_g3_a_store_that_fails_stops_the_commit_and_nothing_is_lost() -> None:
+def test_g3_failing_store_prevents_the_commit_and_nothing_is_lost() -> None:
     world = World(small_log())
     state, expected = oracle(world.log)
     life = Life(world)
@@ -55,7 +55,7 @@ def test_g3_a_store_that_fails_stops_the_commit_and_nothing_is_lost() -> None:
     assert (last.state(), alerts(world.delivered)) == (state, expected)
 
 
-def test_g3_a_refused_commit_is_made_up_for_and_its_snapshot_counts() -> None:
+def test_g3_snapshot_counts_although_its_commit_was_refused() -> None:
     world = World(small_log())
     state, _ = oracle(world.log)
     life = Life(world)
@@ -84,7 +84,7 @@ def test_g3_a_refused_commit_is_made_up_for_and_its_snapshot_counts() -> None:
 
 @pytest.mark.parametrize("damage", [flip, truncate, empty, Path.unlink])
 @pytest.mark.parametrize("kind", ["manifest", "block"])
-def test_g13_a_damaged_snapshot_gives_way_to_the_one_before(damage: Damage, kind: str, tmp_path: Path) -> None:
+def test_g13_damaged_snapshot_falls_back_to_the_previous_one(damage: Damage, kind: str, tmp_path: Path) -> None:
     world = World(small_log())
     state, expected = oracle(world.log)
     store = DirectoryStore(tmp_path, "group")
@@ -104,7 +104,7 @@ def test_g13_a_damaged_snapshot_gives_way_to_the_one_before(damage: Damage, kind
         assert last.metrics.registry.get_sample_value("detector_state_snapshots_damaged_total") == 1
 
 
-def test_g13_when_every_snapshot_is_damaged_the_worker_says_so_and_stops(tmp_path: Path) -> None:
+def test_g13_worker_stops_with_an_error_when_every_snapshot_is_damaged(tmp_path: Path) -> None:
     world = World(small_log())
     store = DirectoryStore(tmp_path, "group")
     life = Life(world, store=store)
@@ -118,7 +118,7 @@ def test_g13_when_every_snapshot_is_damaged_the_worker_says_so_and_stops(tmp_pat
 
 
 @pytest.mark.parametrize("limit", [0, 4_096, 30_000])
-def test_g13_a_full_disk_stops_the_worker_and_leaves_the_last_snapshot(limit: int, tmp_path: Path) -> None:
+def test_g13_full_disk_stops_the_worker_and_keeps_the_last_snapshot(limit: int, tmp_path: Path) -> None:
     world = World(small_log())
     state, expected = oracle(world.log)
     life = Life(world, store=DirectoryStore(tmp_path, "group"))
@@ -141,7 +141,7 @@ def test_g13_a_full_disk_stops_the_worker_and_leaves_the_last_snapshot(limit: in
     assert (last.state(), alerts(world.delivered)) == (state, expected)
 
 
-def test_g13_a_folder_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path) -> None:
+def test_g13_unwritable_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateUnavailable, match=r"state\.directory\.path"):
         DirectoryStore(tmp_path / "file", "group")
@@ -154,7 +154,7 @@ def foreign(world: World, on_foreign: str, **fingerprint: str) -> Life:
     return life
 
 
-def test_foreign_state_is_refused_rewarmed_or_adopted() -> None:
+def test_state_of_another_model_is_refused_rewarmed_or_adopted() -> None:
     world = World(small_log())
     state, _ = oracle(world.log)
     life = Life(world)
@@ -177,7 +177,7 @@ def test_foreign_state_is_refused_rewarmed_or_adopted() -> None:
     assert adopted.state() == state
 
 
-def test_g4_a_zombie_overwrites_and_deletes_nothing_of_its_successor() -> None:
+def test_g4_replaced_worker_overwrites_and_deletes_nothing_of_its_successor() -> None:
     log = small_log()
     state, expected = oracle(log)
     step = 0
@@ -220,7 +220,7 @@ def test_g4_a_zombie_overwrites_and_deletes_nothing_of_its_successor() -> None:
     assert step >= 2
 
 
-def test_g4_a_partition_is_restored_before_its_records_and_forgotten_when_it_goes() -> None:
+def test_g4_partition_is_restored_before_its_records_and_dropped_when_revoked() -> None:
     world = World(small_log())
     state, _ = oracle(world.log)
     other = ("metrics", 1)
@@ -249,7 +249,7 @@ def test_g4_a_partition_is_restored_before_its_records_and_forgotten_when_it_goe
     assert first.state() == state
 
 
-def test_g4_records_read_before_a_partition_went_are_not_processed() -> None:
+def test_g4_records_read_before_a_partition_was_revoked_are_not_processed() -> None:
     world = World(small_log())
     life = Life(world)
     life.turns(1)
@@ -259,7 +259,7 @@ def test_g4_records_read_before_a_partition_went_are_not_processed() -> None:
     assert life.pipeline.table.blocks_of(PARTITION) == 0
 
 
-def test_g4_a_rebalance_gives_up_the_checkpoint_under_way_and_the_next_one_has_everything() -> None:
+def test_g4_rebalance_abandons_the_running_checkpoint_and_the_next_one_is_complete() -> None:
     world = World(small_log())
     state, expected = oracle(world.log)
     life = Life(world, interval_seconds=4.0)
@@ -275,8 +275,8 @@ def test_g4_a_rebalance_gives_up_the_checkpoint_under_way_and_the_next_one_has_e
     assert (last.state(), alerts(world.delivered)) == (state, expected)
 
 
-def test_after_a_step_back_in_the_log_snapshots_of_the_other_history_are_not_taken() -> None:
-    """As where the topic was created anew and `on_offset_lost` says earliest."""
+def test_snapshots_of_another_history_of_the_log_are_not_restored() -> None:
+    """As after a topic was recreated and `on_offset_lost` is earliest."""
     world = World(small_log())
     state, _ = oracle(world.log)
     life = Life(world)
@@ -305,7 +305,7 @@ def test_after_a_step_back_in_the_log_snapshots_of_the_other_history_are_not_tak
     assert last.state() == state
 
 
-def test_g5_a_restored_position_says_which_log_it_is_of() -> None:
+def test_g5_restored_position_carries_its_lineage() -> None:
     world, lineages = World(small_log()), {PARTITION: Lineage("an id", 3)}
     life = Life(world)
     life.source.lineages = dict(lineages)

@@ -1,4 +1,4 @@
-"""G13: every system call with which the directory store makes a checkpoint durable fails once, really."""
+"""G13: each system call with which the directory store makes a checkpoint durable fails once, injected by strace."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_these_are_the_system_calls_of_a_checkpoint(stocked: Path, tmp_path: Path) -> None:
+def test_system_calls_of_a_checkpoint_are_those_listed(stocked: Path, tmp_path: Path) -> None:
     shutil.copytree(stocked, tmp_path / "state")
     done = checkpoint(tmp_path / "state", f"--trace={','.join(CALLS)}")
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_these_are_the_system_calls_of_a_checkpoint(stocked: Path, tmp_path: Pat
     assert {call: sum(f" {call}(" in line for line in ours) for call in CALLS} == CALLS
 
 
-def test_when_nothing_is_in_flight_any_more_nothing_is_left_to_sync(tmp_path: Path) -> None:
+def test_everything_is_synced_when_nothing_is_in_flight(tmp_path: Path) -> None:
     synced_by: list[int] = []
 
     class Watched(DirectoryStore):
@@ -72,8 +72,8 @@ def test_when_nothing_is_in_flight_any_more_nothing_is_left_to_sync(tmp_path: Pa
     store.close(1.0)
 
 
-def test_g13_blocks_of_a_checkpoint_that_found_no_room_do_not_keep_the_next_one_from_it(tmp_path: Path) -> None:
-    """Those that were there before stay: an import writes them again, and a manifest needs them."""
+def test_g13_blocks_of_a_checkpoint_that_failed_on_a_full_disk_are_removed(tmp_path: Path) -> None:
+    """Blocks that existed before stay: an import writes them again, and a manifest needs them."""
     place, store = ("metrics", 0), DirectoryStore(tmp_path, "group")
     named, fresh, refused = (block_name(offset, 0, "w") for offset in (1, 2, 3))
     for name in (named, manifest_name(1, "w"), fresh, named):
@@ -92,7 +92,7 @@ def test_g13_blocks_of_a_checkpoint_that_found_no_room_do_not_keep_the_next_one_
 
 
 @pytest.mark.parametrize(("call", "nth"), FAILING)
-def test_g13_a_system_call_that_fails_is_a_named_error_and_no_state_is_wrong(
+def test_g13_failing_system_call_is_a_named_error_and_leaves_correct_state(
     stocked: Path, tmp_path: Path, call: str, nth: int
 ) -> None:
     folder = tmp_path / "state"

@@ -1,4 +1,4 @@
-"""G4, G12: a restore may take long. The loop comes round meanwhile, and hears that it is to stop, or what it lost."""
+"""G4, G12: during a long restore the loop keeps turning, so that the worker obeys a stop and sees lost partitions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST, SECOND = ("metrics", 0), ("metrics", 1)
 
 
 @pytest.mark.parametrize(("seconds_a_blob", "is_ended"), [(50, False), (70, True)])
-def test_g12_a_restore_that_makes_progress_is_not_ended_however_long_it_takes(
+def test_g12_watchdog_does_not_end_a_restore_that_makes_progress(
     tmp_path: Path, seconds_a_blob: int, is_ended: bool
 ) -> None:
     world = World(make_log(3, partitions=1))
@@ -50,7 +50,7 @@ def test_g12_a_restore_that_makes_progress_is_not_ended_however_long_it_takes(
     assert bool(ends) == is_ended
 
 
-def test_g4_the_loop_comes_round_however_long_a_restore_takes() -> None:
+def test_g4_loop_keeps_turning_during_a_long_restore() -> None:
     world, clock = half_read_world(), ManualClock()
     polled_at: list[float] = []
 
@@ -72,7 +72,7 @@ def test_g4_the_loop_comes_round_however_long_a_restore_takes() -> None:
     assert (life.state(), alerts(world.delivered)) == oracle(world.log)
 
 
-def test_a_partition_that_is_restored_is_read_while_others_are_not() -> None:
+def test_restored_partition_is_read_while_others_are_being_restored() -> None:
     world, clock = half_read_world(), ManualClock()
     life = slow_life(world, clock)
     turns_until(life, lambda: life.source.resumed == {FIRST})
@@ -84,7 +84,7 @@ def test_a_partition_that_is_restored_is_read_while_others_are_not() -> None:
     assert life.metrics.registry.get_sample_value("detector_partitions_restoring") == 1.0
 
 
-def test_g12_a_stop_is_heard_in_the_midst_of_a_restore_and_the_next_one_restores_all() -> None:
+def test_g12_stop_interrupts_a_restore_and_the_next_start_restores_everything() -> None:
     world, clock = half_read_world(), ManualClock()
     committed = dict(world.committed)
     life = slow_life(world, clock)
@@ -103,7 +103,9 @@ def test_g12_a_stop_is_heard_in_the_midst_of_a_restore_and_the_next_one_restores
 @pytest.mark.parametrize(
     "gone", [AssignmentChanges(revoked=frozenset({FIRST})), AssignmentChanges(lost=frozenset({FIRST}))]
 )
-def test_g4_a_partition_that_goes_while_it_is_restored_is_left_and_the_others_are_not(gone: AssignmentChanges) -> None:
+def test_g4_partition_revoked_during_its_restore_is_dropped_and_the_others_are_restored(
+    gone: AssignmentChanges,
+) -> None:
     world, clock = half_read_world(), ManualClock()
     life = slow_life(world, clock)
     life.worker.turn()
@@ -126,8 +128,8 @@ def test_g4_a_partition_that_goes_while_it_is_restored_is_left_and_the_others_ar
     assert (life.state(), alerts(world.delivered)) == oracle(world.log)
 
 
-def test_g12_a_checkpoint_before_a_rebalance_takes_no_longer_than_a_flush_may() -> None:
-    """Else a group throws its largest members out, one after the other, and each that comes back makes a rebalance."""
+def test_g12_checkpoint_before_a_rebalance_is_bounded_by_the_flush_timeout() -> None:
+    """Otherwise the group evicts its largest members in turn, and each that returns causes another rebalance."""
     world, clock = World(make_log(3, partitions=30)), ManualClock()
     silences, progress_at = [0.0], [clock.now]
 
@@ -156,7 +158,7 @@ def test_g12_a_checkpoint_before_a_rebalance_takes_no_longer_than_a_flush_may() 
 
 
 def half_read_world() -> World:
-    """State of two partitions is stored, and half of the log is yet to be read."""
+    """A world in which the state of two partitions is stored and half of the log is unread."""
     world = World(make_log(3))
     first = Life(world, source=LogSource(world.log, world.committed, lambda: 500))
     first.turns(1)

@@ -1,4 +1,4 @@
-"""G1, G2, G4 where weights change: every replay uses, from each offset on, what was used before."""
+"""G1, G2, G4 while weights change: a replay uses the same weights from the same offsets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.recovery.test_kills import killing_at, ticker
 PARTITION = ("metrics", 0)
 
 
-def test_g1_g2_a_kill_at_every_line_of_a_checkpoint_that_swaps_weights() -> None:
+def test_g1_g2_kill_at_every_line_of_a_checkpoint_that_swaps_weights() -> None:
     log = make_log(1, streams=6, steps=32)
     line, ended = 0, False
     oracles: dict[str, object] = {}
@@ -81,7 +81,7 @@ def test_g1_g2_random_kills_while_weights_change(seed: int, tmp_path: Path) -> N
     assert len(set(plan.used[PARTITION].values())) > 2, "weights changed more than once"
 
 
-def test_g4_weights_are_swapped_only_while_the_group_says_that_the_partition_is_ours() -> None:
+def test_g4_weights_are_swapped_only_while_the_group_confirms_the_assignment() -> None:
     world, plan = World(make_log(7, streams=20)), Plan()
     zombie, weights = swapping_life(world, plan, interval_seconds=1.0)
     zombie.turns(2)
@@ -102,7 +102,7 @@ def test_g4_weights_are_swapped_only_while_the_group_says_that_the_partition_is_
     assert weights.current(PARTITION) == (version(1),)
 
 
-def test_g1_an_heir_swaps_no_weights_among_records_that_a_killed_worker_may_have_told_of() -> None:
+def test_g1_successor_swaps_no_weights_among_records_whose_alerts_may_have_been_sent() -> None:
     world, plan, rng = World(make_log(5, streams=20)), Plan(), np.random.default_rng(5)
     first, _ = swapping_life(world, plan, rng=rng)
     first.source.sizes = lambda: 100
@@ -123,7 +123,7 @@ def test_g1_an_heir_swaps_no_weights_among_records_that_a_killed_worker_may_have
     assert weights.current(PARTITION) == (version(2),), "the first one read as far as 400"
 
 
-def test_weights_that_no_kept_snapshot_needs_are_deleted_and_those_that_come_back_stay() -> None:
+def test_weights_are_deleted_unless_a_kept_snapshot_needs_them() -> None:
     world, plan = World(make_log(3, streams=20)), Plan()
     life, weights = swapping_life(world, plan)
     life.source.sizes = lambda: 10
@@ -136,7 +136,7 @@ def test_weights_that_no_kept_snapshot_needs_are_deleted_and_those_that_come_bac
     assert stored == {weights_name(version(number).sha256) for number in (1, 3)}
 
 
-def test_learnt_weights_are_put_aside_where_learning_is_off_and_the_streams_go_on() -> None:
+def test_learned_weights_are_dropped_when_learning_is_off_and_streams_are_kept() -> None:
     world, plan = World(make_log(3, streams=20)), Plan()
     life, weights = swapping_life(world, plan)
     life.turns(1)

@@ -1,4 +1,4 @@
-"""The real components' state survives its own snapshot, whatever finite values the stream held."""
+"""State of the real components survives a snapshot, whatever finite values the streams had."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pipeline_of(profile: str) -> Pipeline:
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_extreme_values_leave_a_state_that_is_taken_back(profile: str) -> None:
+def test_state_after_extreme_values_can_be_restored(profile: str) -> None:
     pipeline = pipeline_of(profile)
     rng = np.random.default_rng(0)
     values = []
@@ -49,11 +49,11 @@ def test_extreme_values_leave_a_state_that_is_taken_back(profile: str) -> None:
     }
 
 
-def test_a_stream_of_the_compact_profile_takes_at_most_a_kibibyte() -> None:
+def test_compact_profile_takes_at_most_1024_bytes_a_stream() -> None:
     assert pipeline_of("compact").table.bytes_per_stream <= 1024
 
 
-def test_state_of_the_other_profile_is_foreign_even_where_it_would_be_adopted() -> None:
+def test_state_of_the_other_profile_is_foreign_even_with_adopt() -> None:
     full, compact = pipeline_of("full"), pipeline_of("compact")
     full.table.series(PARTITION).intern(SeriesKey.of("cpu"))
     full.table.rows(PARTITION, np.zeros(1, dtype=np.int64), np.zeros(1))

@@ -1,4 +1,4 @@
-"""Where series go: a matter of their labels only, evenly, and members of a group together."""
+"""The lane of a series depends only on its labels: evenly spread, and members of a group together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lanes_are_filled_evenly() -> None:
     assert min(counts.values()) > 0.8 * len(KEYS) / 8
 
 
-def test_members_of_a_group_share_a_lane_and_others_go_by_themselves() -> None:
+def test_members_of_a_group_share_a_lane() -> None:
     lanes_of_host: dict[str, set[int]] = {}
     for key in KEYS:
         lanes_of_host.setdefault(dict(key.labels)["host"], set()).add(lane_of(key, 8, ["host"]))
@@ -48,7 +48,7 @@ def test_members_of_a_group_share_a_lane_and_others_go_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1_000])
-def test_records_hold_every_sample_once_and_in_order_and_are_bounded(size: int) -> None:
+def test_records_hold_every_sample_once_in_order_and_are_bounded(size: int) -> None:
     lanes = Lanes(4, 10_000)
     keys = [SeriesKey.of("cpu", {"host": f"{'h' * size}{host % 300}"}) for host in range(3_000)]
     messages = list(lanes.records(batch(lanes, keys)))
@@ -65,7 +65,7 @@ def test_records_hold_every_sample_once_and_in_order_and_are_bounded(size: int) 
 
 
 @pytest.mark.parametrize("size", [1, 16_000])
-def test_g10_a_flood_of_names_is_forgotten_however_long_they_are(size: int) -> None:
+def test_g10_router_forgets_a_flood_of_names_whatever_their_length(size: int) -> None:
     lanes, most = Lanes(4, 100), 100 * SERIES_CHARACTERS
     kept = SeriesKey.of("kept", {"host": "a"})
     for step in range(50):
@@ -78,7 +78,7 @@ def test_g10_a_flood_of_names_is_forgotten_however_long_they_are(size: int) -> N
         assert sum(map(len, lanes._packed)) <= 2 * most
 
 
-def test_samples_that_wait_are_looked_at_only_where_series_are_to_be_forgotten() -> None:
+def test_waiting_samples_are_scanned_only_when_series_are_to_be_forgotten() -> None:
     """Hundreds of thousands may wait for another partition, and the router trims at every turn."""
     lanes, looks = Lanes(4, 10), 0
 

@@ -1,4 +1,4 @@
-"""Series that are spread over partitions come together, in order and each sample once, whatever dies and whenever."""
+"""The router brings series spread over partitions together, in order and each sample once, through kills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.routing.worlds import START, RouterLife, Topic, alerts, make_input, s
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_g1_g6_a_routed_series_is_what_it_is_on_a_single_partition(seed: int) -> None:
+def test_g1_g6_routed_series_equals_one_on_a_single_partition(seed: int) -> None:
     log, lanes, rng = make_input(seed), Topic(), np.random.default_rng(seed)
     life = RouterLife(log, {}, lanes, rng)
     life.run()
@@ -40,7 +40,7 @@ def test_g1_g6_a_routed_series_is_what_it_is_on_a_single_partition(seed: int) ->
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_g1_g2_kills_neither_lose_nor_double_a_sample(seed: int) -> None:
+def test_g1_g2_kills_neither_lose_nor_duplicate_a_sample(seed: int) -> None:
     log, topic, rng = make_input(seed, steps=150), Topic(), np.random.default_rng(seed)
     committed: dict[Partition, int] = {}
     for _ in range(12):
@@ -62,7 +62,7 @@ def test_g1_g2_kills_neither_lose_nor_double_a_sample(seed: int) -> None:
     }
 
 
-def test_g3_nothing_is_committed_that_was_not_acknowledged() -> None:
+def test_g3_only_acknowledged_samples_are_committed() -> None:
     committed: dict[Partition, int] = {}
     life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
     life.turns(5)
@@ -80,8 +80,8 @@ def test_g3_nothing_is_committed_that_was_not_acknowledged() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_g1_g2_what_a_full_sink_did_not_take_is_routed_again(seed: int) -> None:
-    """The broker answers again just when the failed worker closes: all that was sent is acknowledged, the rest not."""
+def test_g1_g2_samples_that_a_failed_sink_did_not_accept_are_routed_again(seed: int) -> None:
+    """The broker answers again just as the failed worker closes: what was sent is acknowledged, the rest is not."""
     log, topic, committed = make_input(seed), Topic(), dict[Partition, int]()
     life = RouterLife(log, committed, topic, np.random.default_rng(seed))
     source = RoutingSource(life.router, ListSource([]))
@@ -95,7 +95,7 @@ def test_g1_g2_what_a_full_sink_did_not_take_is_routed_again(seed: int) -> None:
     assert states(ours) == states(theirs)
 
 
-def test_a_close_commits_what_was_routed() -> None:
+def test_close_commits_routed_samples() -> None:
     committed: dict[Partition, int] = {}
     life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
     life.turns(5)
@@ -103,7 +103,7 @@ def test_a_close_commits_what_was_routed() -> None:
     assert committed == life.router.merge.positions() != {}
 
 
-def test_what_was_routed_is_committed_before_a_rebalance_is_joined() -> None:
+def test_routed_samples_are_committed_before_a_rebalance_is_joined() -> None:
     committed: dict[Partition, int] = {}
     life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1))
     life.turns(5)
@@ -121,8 +121,8 @@ def test_what_was_routed_is_committed_before_a_rebalance_is_joined() -> None:
     assert committed == routed
 
 
-def test_g5_a_turn_commits_nothing_that_it_has_read() -> None:
-    """The worker reports after the turn what a poll skipped: if that was committed by then, a kill would hide it."""
+def test_g5_turn_does_not_commit_what_it_has_just_read() -> None:
+    """The worker reports skipped ranges after the turn: if they were committed by then, a kill would hide them."""
     committed: dict[Partition, int] = {}
     life = RouterLife(make_input(1), committed, Topic(), np.random.default_rng(1), interval_seconds=0.0)
     for _ in range(5):
@@ -132,7 +132,7 @@ def test_g5_a_turn_commits_nothing_that_it_has_read() -> None:
     assert committed
 
 
-def test_a_partition_far_ahead_is_paused_and_goes_on() -> None:
+def test_partition_far_ahead_is_paused_and_resumed() -> None:
     log = make_input(2)
     life = RouterLife(log, {}, Topic(), np.random.default_rng(2), max_pending=5)
     paused = set()
@@ -145,7 +145,7 @@ def test_a_partition_far_ahead_is_paused_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_record_time_years_ahead_holds_no_partition_back(seed: int) -> None:
+def test_record_time_years_ahead_delays_no_other_partition(seed: int) -> None:
     log, right, wrong = make_input(seed, steps=150), Topic(), Topic()
     RouterLife(log, {}, right, np.random.default_rng(seed)).run()
     _, value = log["in", 1][10]
@@ -158,7 +158,7 @@ def test_a_record_time_years_ahead_holds_no_partition_back(seed: int) -> None:
     assert late[1] <= late[0] + 1
 
 
-def test_a_partition_that_is_gone_takes_what_waits_along() -> None:
+def test_waiting_samples_of_a_revoked_partition_are_dropped() -> None:
     life = RouterLife(make_input(3), {}, Topic(), np.random.default_rng(3))
     life.turns(5)
     gone = max(life.source.log, key=life.router.merge.pending)
@@ -170,7 +170,7 @@ def test_a_partition_that_is_gone_takes_what_waits_along() -> None:
     assert gone not in life.router.merge.positions()
 
 
-def test_a_partition_that_delivers_nothing_is_not_waited_for_for_ever() -> None:
+def test_partition_that_delivers_nothing_is_waited_for_only_for_a_while() -> None:
     log = make_input(4)
     life = RouterLife(log, {}, Topic(), np.random.default_rng(4))
     life.turns(1)
@@ -187,7 +187,7 @@ def test_a_partition_that_delivers_nothing_is_not_waited_for_for_ever() -> None:
     assert life.metrics.samples.routed._value.get() > routed
 
 
-def test_series_that_are_gone_are_forgotten() -> None:
+def test_idle_series_are_forgotten() -> None:
     log, topic = make_input(5, streams=30), Topic()
     life = RouterLife(log, {}, topic, np.random.default_rng(5), max_series=10)
     life.run()
@@ -198,8 +198,8 @@ def test_series_that_are_gone_are_forgotten() -> None:
     assert states(ours) == states(theirs)
 
 
-def test_g12_every_message_of_a_long_turn_is_progress() -> None:
-    """One that waits for a slow broker, a hundred times in a turn, is no hang."""
+def test_g12_every_message_of_a_long_turn_counts_as_progress() -> None:
+    """Waiting for a slow broker a hundred times in a turn is not a hang."""
     log, topic, rng = make_input(0), Topic(), np.random.default_rng(0)
     life = RouterLife(log, {}, topic, rng, interval_seconds=1e9)
     heard: set[int] = set()
