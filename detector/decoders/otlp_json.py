@@ -151,7 +151,8 @@ def _metric(
         if histogram:
             yield of(histogram, _temporality(histogram), map(_distribution, histogram.data_points))
     if metric.summary:
-        yield of(metric.summary, Temporality.CUMULATIVE, map(_distribution, metric.summary.data_points))
+        points = (_distribution(each, unwritten_sum=0.0) for each in metric.summary.data_points)
+        yield of(metric.summary, Temporality.CUMULATIVE, points)
 
 
 def _temporality(points: _Points) -> int:
@@ -164,10 +165,12 @@ def _number(point: _Point, *, is_total: bool) -> Point:
     return _with_time(point, [Part("", "", is_total, None if value is None else float(value))])
 
 
-def _distribution(point: _Point) -> Point:
+def _distribution(point: _Point, unwritten_sum: float | None = None) -> Point:
+    """`unwritten_sum`: what it means that there is no sum; None if it then is not known."""
     parts = [Part("_count", "", True, float(point.count))]
-    if point.sum is not None:
-        parts.append(Part("_sum", "", True, float(point.sum)))
+    total = unwritten_sum if point.sum is None else point.sum
+    if total is not None:
+        parts.append(Part("_sum", "", True, float(total)))
     parts += [Part("", f"{float(each.quantile):g}", False, float(each.value)) for each in point.quantile_values]
     return _with_time(point, parts)
 

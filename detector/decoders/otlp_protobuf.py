@@ -119,10 +119,12 @@ def _point(message: bytes, layout: _Layout, *, is_total: bool) -> Point:
     if layout.is_number:
         parts = [Part("", "", is_total, _number(fixed))]
     else:
-        count, total = fixed.get(_COUNT, bytes(8)), fixed.get(_TOTAL)
+        # A sum that is not written is unknown in histograms, but 0 in summaries, where the field is not optional.
+        is_summary = layout is _LAYOUTS[_SUMMARY]
+        count, total = fixed.get(_COUNT, bytes(8)), fixed.get(_TOTAL, bytes(8) if is_summary else None)
         parts = [Part("_count", "", True, float(_UNSIGNED(count)[0]))]
         parts += [Part("_sum", "", True, _DOUBLE(total)[0])] if total is not None else []
-        parts += map(_quantile, quantiles) if layout is _LAYOUTS[_SUMMARY] else []
+        parts += map(_quantile, quantiles) if is_summary else []
     if flags & NO_RECORDED_VALUE:
         parts = [part._replace(value=None) for part in parts]
     start, time = fixed.get(_START, b""), fixed.get(_TIME, b"")

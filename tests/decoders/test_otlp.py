@@ -156,8 +156,9 @@ def test_a_field_of_another_wire_type_is_one_that_is_not_known() -> None:
     odd_point = part(1, times() + double(4, 1.5) + part(4, b"abc") + number(7 << 3 | 5) + bytes(4) + attribute)
     assert decoded(record(metric(GAUGE, odd_point), host_name="a")) == [READ]
     quantile = part(6, part(1, b"abc") + double(1, 0.99) + double(2, 0.25))
-    summary = part(1, times() + fixed(4, 30) + quantile)
-    assert [line[0] for line in decoded(record(metric(SUMMARY, summary)))] == ["cpu_count", 'cpu{quantile="0.99"}']
+    summary = part(1, times() + fixed(4, 30) + double(5, 60.0) + quantile)
+    names = [line[0] for line in decoded(record(metric(SUMMARY, summary)))]
+    assert names == ["cpu_count", "cpu_sum", 'cpu{quantile="0.99"}']
 
 
 def json_of(**kinds: Any) -> dict[str, Any]:
@@ -215,12 +216,25 @@ def test_json_means_the_same(spelled: dict[str, Any], binary: bytes) -> None:
 
 def test_distributions_in_json() -> None:
     histogram = {"dataPoints": [json_point(count="30", sum=60.0, bucketCounts=["30"])], "aggregationTemporality": 1}
-    summary = {"dataPoints": [json_point(count="30", quantileValues=[{"quantile": 0.5, "value": 2.0}])]}
+    summary = {"dataPoints": [json_point(count="30", sum=6.0, quantileValues=[{"quantile": 0.5, "value": 2.0}])]}
     for kind in ("histogram", "exponentialHistogram"):
         assert [line[1] for line in decoded(packed(json_of(**{kind: histogram})))] == [3.0, 6.0]
     found = decoded(packed(json_of(summary=summary)))
-    assert [(value, kind) for _, value, _, kind in found] == [(30.0, Kind.COUNTER), (2.0, Kind.GAUGE)]
-    assert 'quantile="0.5"' in found[1][0]
+    assert [(value, kind) for _, value, _, kind in found] == [
+        (30.0, Kind.COUNTER),
+        (6.0, Kind.COUNTER),
+        (2.0, Kind.GAUGE),
+    ]
+    assert 'quantile="0.5"' in found[2][0]
+
+
+def test_a_sum_that_is_not_written_is_0_in_a_summary_and_unknown_in_a_histogram() -> None:
+    one = part(1, times() + fixed(4, 30))
+    in_json = {"dataPoints": [json_point(count="30")]}
+    for summary in (record(metric(SUMMARY, one)), packed(json_of(summary=in_json))):
+        assert [value for _, value, _, _ in decoded(summary)] == [30.0, 0.0]
+    for histogram in (record(metric(HISTOGRAM, one)), packed(json_of(histogram=in_json))):
+        assert [value for _, value, _, _ in decoded(histogram)] == [30.0]
 
 
 def test_the_record_s_time_counts_where_a_point_has_none() -> None:
