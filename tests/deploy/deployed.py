@@ -1,4 +1,4 @@
-"""What checks of the image and of the unit share: a configuration with topics of its own, and the worker's pages."""
+"""Shared by the checks of the image and of the unit: a configuration with its own topics, and the worker's pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST_TIME, _STEP_SECONDS = 1_760_000_000, 60
 
 
 class Deployed:
-    """A worker that runs elsewhere with `config`, as Prometheus, probes and producers meet it."""
+    """A worker that runs elsewhere with `config`, seen through its pages and topics."""
 
     def __init__(self, kafka: Endpoint, **connection: Any) -> None:
         self.kafka = kafka
@@ -36,7 +36,7 @@ class Deployed:
         self._time = _FIRST_TIME
 
     def produce(self) -> None:
-        """The next `SAMPLES` samples, the same streams every time."""
+        """Write the next `SAMPLES` samples of the same streams."""
         times = [self._time + _STEP_SECONDS * step for step in range(STEPS)]
         for partition in range(PARTITIONS):
             names = [f"load_{partition}_{stream}" for stream in range(STREAMS)]
@@ -45,7 +45,7 @@ class Deployed:
         self._time = times[-1] + _STEP_SECONDS
 
     def ask(self, path: str, address: str | None = None) -> tuple[int, str]:
-        """Status and body of a page; 0 where nobody answers."""
+        """Status and body of a page; status 0 without an answer."""
         try:
             with urllib.request.urlopen(f"http://{address or self.address}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
@@ -56,19 +56,19 @@ class Deployed:
             return 0, ""
 
     def metric(self, name: str, address: str | None = None) -> float:
-        """Sum of the samples with this name, 0 where nobody answers."""
+        """The sum of the samples with this name; 0 without an answer."""
         families = text_string_to_metric_families(self.ask("/metrics", address)[1])
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
     def reloaded_at(self) -> float:
-        """When a worker got ready with a configuration that was new then, unix seconds."""
+        """Unix seconds of the last successful reload."""
         return self.metric("detector_config_last_reload_success_timestamp_seconds")
 
     def wait_until_ready(self) -> None:
-        """It has its share of the partitions, and their state."""
+        """Wait until it has its partitions and their state."""
         eventually(lambda: self.ask("/-/ready")[0] == 200, "the worker is ready")
 
     def wait_until_consumed(self, samples: int) -> None:
-        """By this worker since it began; not one more."""
+        """Wait until this worker has consumed exactly this number of samples since its start."""
         eventually(lambda: self.metric("detector_samples_consumed_total") >= samples, f"{samples} samples are consumed")
         assert self.metric("detector_samples_consumed_total") == samples

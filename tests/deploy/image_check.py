@@ -1,7 +1,7 @@
-"""The image, built and run as pods run it: `make image-check`, where Docker or Podman is.
+"""The image, built and run as in a pod: `make image-check`, with Docker or Podman.
 
-Not among the tests that are collected: the build brings torch, 6 GB. `ENGINE`, `IMAGE` (one that is built already) and
-`BUILD` (more arguments of the build) come as environment variables.
+pytest does not collect it: the build downloads torch, 6 GB. Environment variables: `ENGINE`, `IMAGE` (an image that is
+already built) and `BUILD` (more arguments of the build).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def engine(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def do(*arguments: str) -> str:
-    """What must succeed; what it printed."""
+    """Run a command that must succeed; returns its output."""
     ran = engine(*arguments)
     assert ran.returncode == 0, f"{ENGINE} {shlex.join(arguments)}:\n{(ran.stdout + ran.stderr)[-3_000:]}"
     return ran.stdout.strip()
@@ -51,7 +51,7 @@ def image() -> str:
 
 
 def restrictions() -> list[str]:
-    """What the pods of deploy/kubernetes are held to, in the words of the engine."""
+    """The restrictions of the pods in deploy/kubernetes, as options of the engine."""
     (container,) = POD["containers"]
     rights, who = container["securityContext"], POD["securityContext"]
     assert rights == {
@@ -86,11 +86,11 @@ class Container(Deployed):
         do("run", "--detach", *self.options, self.image)
 
     def kill(self, name: str) -> None:
-        """To process 1."""
+        """Send a signal to process 1."""
         do("kill", f"--signal={name}", self.name)
 
     def stop(self) -> int:
-        """The exit code; the engine's SIGKILL after the grace would be 137."""
+        """Stop it; the exit code, which is 137 after the engine's SIGKILL at the end of the grace period."""
         do("stop", f"--time={GRACE_SECONDS}", self.name)
         return self.exit_code()
 
@@ -98,7 +98,7 @@ class Container(Deployed):
         return int(do("inspect", "--format", "{{.State.ExitCode}}", self.name))
 
     def log(self) -> list[dict[str, Any]]:
-        """Its lines, of all its starts."""
+        """The log lines of all its starts."""
         ran = engine("logs", self.name)
         return [json.loads(line) for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("{")]
 
@@ -114,14 +114,14 @@ def container(image: str, kafka: Endpoint, tmp_path: Path) -> Iterator[Container
     container.remove()
 
 
-def test_commands_run_without_network_rights_or_a_folder_to_write_to(image: str) -> None:
+def test_commands_run_without_network_or_writable_folder(image: str) -> None:
     run = ["run", "--rm", "--network=none", *restrictions(), image]
     assert do(*run, "check-config") == "the defaults: ok"
     found = json.loads(do(*run, "demo", "--duration", "20", "--json").splitlines()[-1])
     assert found["faults"] > 0
 
 
-def test_it_reads_and_keeps_its_state_in_the_volume(container: Container) -> None:
+def test_worker_keeps_its_state_in_the_volume(container: Container) -> None:
     container.start()
     container.wait_until_ready()
     container.produce()
@@ -132,7 +132,7 @@ def test_it_reads_and_keeps_its_state_in_the_volume(container: Container) -> Non
     eventually(lambda: container.metric("detector_streams") == PARTITIONS * STREAMS, "it has its state")
 
 
-def test_after_kill_9_it_goes_on(container: Container) -> None:
+def test_worker_continues_after_kill_9(container: Container) -> None:
     container.start()
     container.wait_until_ready()
     container.produce()
@@ -146,7 +146,7 @@ def test_after_kill_9_it_goes_on(container: Container) -> None:
     assert container.stop() == 0
 
 
-def test_a_reload_takes_all_of_a_configuration_or_nothing(container: Container) -> None:
+def test_reload_applies_a_whole_configuration_or_nothing(container: Container) -> None:
     container.start()
     container.wait_until_ready()
     before = container.reloaded_at()
@@ -165,12 +165,12 @@ def event(line: dict[str, Any]) -> str:
     return str(line["event"])
 
 
-def test_one_that_is_stopped_while_it_still_starts_ends_at_once(container: Container) -> None:
-    """The kernel spares process 1 the signals that it has no handler for, and torch takes seconds to import."""
+def test_stop_during_startup_ends_the_container_at_once(container: Container) -> None:
+    """The kernel ignores signals for which process 1 has no handler, and torch takes seconds to import."""
     container.start()
     status = Path(f"/proc/{do('inspect', '--format', '{{.State.Pid}}', container.name)}/status")
     eventually(lambda: handles(status.read_text(), signal.SIGTERM), "it has a handler")
-    assert container.stop() == 128 + signal.SIGTERM  # 0 from the worker on, 137 where the grace was over
+    assert container.stop() == 128 + signal.SIGTERM  # 0 from the worker, 137 at the end of the grace period
 
 
 def handles(status: str, number: signal.Signals) -> bool:
@@ -179,7 +179,7 @@ def handles(status: str, number: signal.Signals) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
-def test_as_a_pod_it_is_ready_in_time_and_keeps_its_state_in_the_topic(container: Container) -> None:
+def test_pod_is_ready_in_time_and_keeps_its_state_in_the_topic(container: Container) -> None:
     pods = yaml.safe_load((DEPLOY / "kubernetes" / "config.yaml").read_text())
     topic = container.kafka.create_topic(partitions=PARTITIONS, cleanup_policy="compact")
     container.configure(state={**pods["state"], "kafka": {"topic": topic}})

@@ -1,6 +1,6 @@
-"""A Debian of its own with systemd as process 1, in a container of systemd-nspawn: what the unit is really run on.
+"""A Debian with systemd as process 1 in a container of systemd-nspawn, to run the unit on.
 
-It shares this machine's network, so that a broker on loopback is one on its loopback, too.
+It shares this machine's network, so it reaches a broker on loopback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WANTED = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", 
 
 
 def steps() -> list[str]:
-    """The commands of the section of docs/deployment.md, as they stand there."""
+    """The commands of a section of docs/deployment.md, as written there."""
     section = (ROOT / "docs" / "deployment.md").read_text().partition("\n## systemd\n")[2]
     found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert found
@@ -40,7 +40,7 @@ PACKAGES, PROGRAM, CONFIGURATION = steps()[:2], steps()[2], steps()[3:]
 
 
 class Machine:
-    """`with Machine() as machine:` - booted, with the steps done that need no systemd; powered off afterwards."""
+    """`with Machine() as machine:` - installed, booted, and powered off afterwards."""
 
     def __init__(self) -> None:
         missing = [package for command, package in _WANTED.items() if shutil.which(command) is None]
@@ -74,41 +74,41 @@ class Machine:
 
     @property
     def is_up(self) -> bool:
-        """Neither powered off nor ended."""
+        """Whether it runs."""
         return self._container is not None and self._container.poll() is None
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """In the machine, as root."""
+        """Run a command in the machine as root."""
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
         inside = ["nsenter", "--target", str(self._process_1()), "--all", *environment, *command]
         return subprocess.run(inside, capture_output=True, text=True, timeout=1_500)
 
     def do(self, *command: str) -> str:
-        """The same for what must succeed; what it printed."""
+        """Run a command that must succeed; returns its output."""
         ran = self.run(*command)
         assert ran.returncode == 0, f"{shlex.join(command)}:\n{ran.stdout}{ran.stderr}"
         return ran.stdout.strip()
 
     def says(self, *command: str) -> str:
-        """What a command prints, whether it succeeds or not; nothing where the machine is not up."""
+        """The output of a command, even if it fails; empty while the machine is off."""
         with suppress(OSError, IndexError):
             return self.run(*command).stdout.strip()
         return ""
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """A file of the machine's."""
+        """Write a file in the machine."""
         file = FOLDER / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
 
     def journal(self, unit: str = "detector") -> str:
-        """What this boot's journal has of a unit, also when the machine is off."""
+        """The journal of a unit since boot; also readable when the machine is off."""
         folder = str(FOLDER / "var" / "log" / "journal")
         return _check(["journalctl", "--directory", folder, "--unit", unit, "--output=cat", "--no-pager"])
 
     def power_off(self) -> None:
-        """As an administrator does it: units are stopped in order."""
+        """Power off as an administrator does: units are stopped in order."""
         if self._container is None or not self.is_up:
             return
         try:
@@ -125,7 +125,7 @@ class Machine:
 
 
 def _packages() -> str:
-    """All that decides which packages are installed."""
+    """Everything that decides which packages are installed."""
     pins = re.findall(r"requirements/\S+", "\n".join(PACKAGES))
     return "\n".join([*PACKAGES, *((ROOT / name).read_text() for name in pins)])
 
@@ -141,13 +141,13 @@ def _bring_debian() -> None:
 
 
 def _nspawn() -> list[str]:
-    """A container on this tree; the repository is at /src. What pip is told here, it is told there."""
+    """A container with this root folder, the repository at /src, and this machine's settings of pip."""
     command = ["systemd-nspawn", "--quiet", "--directory", str(FOLDER), "--machine=detector-check", "--console=pipe"]
     command += ["--link-journal=no", f"--bind-ro={ROOT}:{SOURCE}"]
     command += [f"--bind-ro={name}" for name in _HOST_FILES if Path(name).exists()]
     told = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.endswith("_PROXY")}
     command += [f"--setenv={name}={value}" for name, value in {**told, "TMPDIR": "/var/tmp"}.items()]
-    if not Path("/run/systemd/system").exists():  # nobody here to register with
+    if not Path("/run/systemd/system").exists():  # no systemd-machined here to register with
         command += ["--register=no", "--keep-unit"]
     return ["env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", *command]
 

@@ -12,12 +12,12 @@ def test_hadolint_finds_nothing() -> None:
     check(SCRIPTS / "hadolint", "--failure-threshold", "style", DOCKERFILE)
 
 
-def test_the_image_does_not_run_as_root() -> None:
+def test_image_does_not_run_as_root() -> None:
     (user,) = [words[1] for words in lines() if words[0] == "USER"]
     assert user == "65532:65532"
 
 
-def test_what_is_copied_is_there_and_is_sent_to_the_builder() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     ignored = (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
     assert "*" in ignored

@@ -14,7 +14,7 @@ RULES = [
 ]
 
 
-def test_every_alert_has_a_section_of_the_runbook() -> None:
+def test_every_alert_has_a_section_in_the_runbook() -> None:
     section = r"^### (\w+)\n\n\*\*(\w+)\.\*\* (?:.+\n)+\n- \*\*Look at\*\* "
     sections = re.findall(section, RUNBOOK.read_text(), re.MULTILINE)
     assert sections == [(rule["alert"], rule["labels"]["severity"]) for rule in RULES if "alert" in rule]
@@ -28,7 +28,7 @@ def test_every_alert_points_to_its_section() -> None:
             assert anchor in anchors(RUNBOOK)
 
 
-def test_the_runbook_names_metrics_that_there_are() -> None:
+def test_metrics_named_in_the_runbook_exist() -> None:
     known = set(re.findall(r"^\| `(detector_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     known |= {rule["record"] for rule in RULES if "record" in rule}
     named = set(re.findall(r"\b(?:\w+:)?detector_[\w:]+\w", RUNBOOK.read_text()))
@@ -36,7 +36,7 @@ def test_the_runbook_names_metrics_that_there_are() -> None:
     assert named <= known
 
 
-def test_files_that_are_named_exist() -> None:
+def test_named_files_exist() -> None:
     named = set(re.findall(r"\bdeploy/[\w./-]+\w", TEXT))
     assert named
     for name in named:

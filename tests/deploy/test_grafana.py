@@ -17,14 +17,14 @@ def panels() -> list[dict[str, object]]:
     return found
 
 
-# The classic dashboard is what every Grafana in use reads; the library would rather have the next one.
+# Every Grafana in use reads the classic dashboard; the library warns that a new format exists.
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
-def test_the_dashboard_is_what_its_generator_makes() -> None:
+def test_dashboard_equals_the_output_of_its_generator() -> None:
     made = runpy.run_path(str(FOLDER / "build.py"))["build"]()
     assert made == DASHBOARD.read_text(), "run python deploy/grafana/build.py"
 
 
-def test_panels_have_an_id_a_help_and_a_place_of_their_own() -> None:
+def test_panels_have_distinct_ids_and_places_and_a_description() -> None:
     assert len({panel["id"] for panel in panels()}) == len(panels())
     taken: set[tuple[int, int]] = set()
     for panel in panels():
@@ -41,7 +41,7 @@ def test_panels_have_an_id_a_help_and_a_place_of_their_own() -> None:
         taken |= cells
 
 
-def test_provisioning_is_of_the_known_version() -> None:
+def test_provisioning_has_the_known_version() -> None:
     files = sorted((FOLDER / "provisioning").rglob("*.yaml"))
     assert [path.parent.name for path in files] == ["dashboards", "datasources"]
     for path in files:

@@ -18,13 +18,13 @@ def pod() -> dict[str, Any]:
     return spec
 
 
-def test_kustomization_names_every_file_and_no_other() -> None:
+def test_kustomization_lists_exactly_the_files() -> None:
     generated = [name for entry in KUSTOMIZATION["configMapGenerator"] for name in entry["files"]]
     named = {"kustomization.yaml", *KUSTOMIZATION["resources"], *generated}
     assert named == {path.name for path in FOLDER.iterdir()}
 
 
-def test_yaml_is_well_formed() -> None:
+def test_yamllint_finds_nothing() -> None:
     check(SCRIPTS / "yamllint", "--strict", "-c", DEPLOY / ".yamllint.yaml", DEPLOY, "config.yaml")
 
 
@@ -32,18 +32,18 @@ def test_manifests_follow_the_schema_of_kubernetes() -> None:
     check(SCRIPTS / "kubernetes-validate", "--strict", *(FOLDER / name for name in MANIFESTS))
 
 
-def test_the_schema_would_find_something() -> None:
+def test_schema_check_finds_a_fault() -> None:
     text = (FOLDER / "service.yaml").read_text().replace("clusterIP", "clusterIp")
     with pytest.raises(AssertionError, match="clusterIp"):
         check(SCRIPTS / "kubernetes-validate", "--strict", "/dev/stdin", stdin=text)
 
 
-def test_the_configuration_is_read_by_the_daemon() -> None:
+def test_configuration_is_valid() -> None:
     config = load(CONFIG)
     assert config.telemetry.listen.startswith("0.0.0.0:")
 
 
-def test_the_configuration_holds_only_what_differs_from_the_defaults_or_must_be_chosen() -> None:
+def test_configuration_holds_only_values_that_differ_from_defaults_or_must_be_chosen() -> None:
     chosen = {
         "kafka.bootstrap_servers",
         "source.kafka.topics",
@@ -56,7 +56,7 @@ def test_the_configuration_holds_only_what_differs_from_the_defaults_or_must_be_
     assert {key for key, value in written.items() if defaults[key] == value} <= chosen
 
 
-def test_selectors_meet_the_labels_of_the_pods() -> None:
+def test_selectors_match_the_labels_of_the_pods() -> None:
     assert MANIFESTS["statefulset.yaml"]["spec"]["template"]["metadata"]["labels"] == LABELS
     assert MANIFESTS["statefulset.yaml"]["spec"]["selector"]["matchLabels"] == LABELS
     assert MANIFESTS["service.yaml"]["spec"]["selector"] == LABELS
@@ -64,7 +64,7 @@ def test_selectors_meet_the_labels_of_the_pods() -> None:
     assert MANIFESTS["networkpolicy.yaml"]["spec"]["podSelector"]["matchLabels"] == LABELS
 
 
-def test_ports_and_probes_meet_the_telemetry_server() -> None:
+def test_ports_and_probes_match_the_telemetry_server() -> None:
     port = int(load(CONFIG).telemetry.listen.rpartition(":")[2])
     (container,) = pod()["containers"]
     assert container["ports"] == [{"name": "metrics", "containerPort": port}]
@@ -72,7 +72,7 @@ def test_ports_and_probes_meet_the_telemetry_server() -> None:
     assert paths == {"startupProbe": "/-/ready", "readinessProbe": "/-/ready", "livenessProbe": "/-/healthy"}
 
 
-def test_the_pod_is_restricted() -> None:
+def test_pod_is_restricted() -> None:
     (container,) = pod()["containers"]
     assert pod()["securityContext"]["runAsNonRoot"]
     assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -84,7 +84,7 @@ def test_the_pod_is_restricted() -> None:
     }
 
 
-def test_the_last_checkpoint_has_time() -> None:
+def test_grace_period_exceeds_the_shutdown_timeout() -> None:
     assert pod()["terminationGracePeriodSeconds"] > load(CONFIG).checkpoint.shutdown_timeout_seconds
 
 

@@ -1,4 +1,4 @@
-"""Prometheus' own programs on the rules, on a real scrape, and on every query of the dashboard."""
+"""promtool and a real Prometheus check the rules, a real scrape, and every query of the dashboard."""
 
 import json
 import re
@@ -30,7 +30,7 @@ DASHBOARD = DEPLOY / "grafana" / "detector.json"
 
 
 class Prometheus:
-    """A real server that scrapes one worker every second."""
+    """A real Prometheus that scrapes one worker every second."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -48,13 +48,13 @@ class Prometheus:
         return result
 
     def answers(self, expr: str) -> None:
-        """Until the query has a result: on a busy machine a scrape now and then comes too late."""
+        """Ask until the query has a result: on a busy machine, a scrape may come too late."""
         eventually(lambda: bool(self.query(expr)), f"{expr} has an answer")
 
 
 @contextmanager
 def worker(web_config_file: str | None = None) -> Iterator[str]:
-    """The address of a telemetry server whose numbers move."""
+    """The address of a telemetry server whose metrics change."""
     metrics = Metrics(new_registry())
     health = Health(30.0, time.monotonic)
     metrics.watch(health)
@@ -105,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus on `detector run` itself, which watches this machine."""
+    """A Prometheus that scrapes `detector run`, which watches this machine."""
     folder = tmp_path_factory.mktemp("daemon")
     address = f"127.0.0.1:{free_ports(1)[0]}"
     config = {
@@ -155,37 +155,37 @@ def test_promtool_finds_nothing() -> None:
     check("promtool", "check", "rules", "--lint=all", "--lint-fatal", RULES)
 
 
-def test_names_and_units_are_as_prometheus_wants_them() -> None:
+def test_promtool_accepts_metric_names_and_units() -> None:
     metrics = Metrics(new_registry())
     populate(metrics)
     assert check("promtool", "check", "metrics", stdin=generate_latest(metrics.registry).decode()) == ""
 
 
 @pytest.mark.parametrize("expr", sorted(set(dashboard_queries())))
-def test_every_query_of_the_dashboard_has_an_answer(server: Prometheus, expr: str) -> None:
+def test_every_dashboard_query_has_a_result(server: Prometheus, expr: str) -> None:
     server.answers(as_grafana_asks(expr))
 
 
-# Series that are born with the first lag, reject or failure, or with what this daemon is not configured to do.
+# Series that appear with the first lag, reject or failure, or with settings that this daemon does not have.
 EVENTS = re.compile(
     "detector_(lag_records|records_rejected|source_errors|sink_failures|sink_alerts_waiting|alerts_muted|learning_)"
 )
 
 
-def test_every_query_of_the_dashboard_is_answered_by_the_daemon(daemon: Prometheus) -> None:
+def test_every_dashboard_query_has_a_result_from_the_daemon(daemon: Prometheus) -> None:
     for expr in dashboard_queries():
         if not EVENTS.search(expr):
             daemon.answers(as_grafana_asks(expr, "host_processes"))
 
 
-def test_g16_the_daemon_accounts_for_every_sample(daemon: Prometheus) -> None:
+def test_g16_daemon_accounts_for_every_sample(daemon: Prometheus) -> None:
     # A batch may be under way at a scrape, though not at every one of them.
     gap = "min_over_time((detector_samples_consumed_total - sum without (outcome) (detector_samples_total))[10s:1s])"
     eventually(lambda: [found["value"][1] for found in daemon.query(gap)] == ["0"], "no sample vanishes")
     daemon.answers("detector_samples_consumed_total > 0")
 
 
-def test_the_dashboard_asks_for_something() -> None:
+def test_dashboard_has_queries() -> None:
     assert len(dashboard_queries()) > 30
 
 
@@ -198,7 +198,7 @@ def test_every_rule_is_evaluated(server: Prometheus, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", rules())
-def test_what_rules_ask_for_exists(server: Prometheus, name: str) -> None:
+def test_metrics_of_the_rules_exist(server: Prometheus, name: str) -> None:
     recorded = {rule for rule in rules() if ":" in rule}
     for metric in set(re.findall(r"[a-z:]*\bdetector_[a-z_:0-9]+|\bup\b", rules()[name])):
         if metric in recorded:
@@ -206,7 +206,7 @@ def test_what_rules_ask_for_exists(server: Prometheus, name: str) -> None:
         server.answers(metric)
 
 
-def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
+def test_prometheus_evaluates_the_rules_without_errors(server: Prometheus) -> None:
     def evaluated() -> bool:
         found = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
         return len(found) == len(rules()) and all(rule["health"] == "ok" for rule in found)
@@ -215,7 +215,7 @@ def test_prometheus_runs_the_rules_without_a_fault(server: Prometheus) -> None:
 
 
 def test_s5_prometheus_scrapes_with_certificates_and_a_password(identities: Path, tmp_path: Path) -> None:
-    """And reads the file that asks for them as we do."""
+    """Prometheus reads the same web configuration file as we do."""
     tls = {"cert_file": "ours.pem", "key_file": "ours.key", "client_auth_type": "RequireAndVerifyClientCert"}
     hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode("ascii")
     web = {
@@ -237,7 +237,7 @@ def test_s5_prometheus_scrapes_with_certificates_and_a_password(identities: Path
         server.answers("detector_samples_consumed_total")
 
 
-def test_the_labels_of_the_variables_exist(server: Prometheus) -> None:
+def test_labels_of_dashboard_variables_exist(server: Prometheus) -> None:
     for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
         found = re.fullmatch(r"label_values\((.*), (\w+)\)", str(variable["query"]))
         if found:

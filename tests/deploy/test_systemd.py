@@ -13,7 +13,7 @@ MOST_EXPOSURE = 2.0
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit with a program that exists here; that is looked for, too."""
+    """The unit with a program that exists here, because systemd-analyze looks for it."""
     text = UNIT.read_text()
     assert text.count(PROGRAM) == 1
     copy = tmp_path / UNIT.name
@@ -25,7 +25,7 @@ def test_verify_finds_nothing(unit: Path) -> None:
     assert check("systemd-analyze", "verify", "--man=no", unit) == ""
 
 
-def test_verify_would_find_something(unit: Path) -> None:
+def test_verify_finds_a_fault(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=strickt"))
     with pytest.raises(AssertionError, match="strickt"):
         assert check("systemd-analyze", "verify", "--man=no", unit) == ""
@@ -38,19 +38,19 @@ def test_s7_exposure_is_small(unit: Path) -> None:
     assert float(found[1]) <= MOST_EXPOSURE
 
 
-def test_the_last_checkpoint_has_time() -> None:
+def test_stop_timeout_exceeds_the_shutdown_timeout() -> None:
     found = re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
     assert found
     assert int(found[1]) > Config().checkpoint.shutdown_timeout_seconds
 
 
-def test_copies_of_the_unit_share_the_state_as_one_user() -> None:
+def test_instances_of_the_unit_share_the_state_as_one_user() -> None:
     lines = UNIT.read_text().splitlines()
     assert {"DynamicUser=yes", "User=detector", "StateDirectory=detector"} <= set(lines)
 
 
-def test_it_is_started_again_for_as_long_as_it_takes() -> None:
-    """But for a wrong configuration. Death by SIGHUP, a reload of what had just ended, is success to systemd."""
+def test_unit_is_restarted_without_limit() -> None:
+    """Except for a wrong configuration. Death by SIGHUP, a reload at the moment of an exit, is success to systemd."""
     lines = set(UNIT.read_text().splitlines())
     assert {"StartLimitIntervalSec=0", "Restart=on-failure"} <= lines
     assert {"RestartPreventExitStatus=2", "RestartForceExitStatus=SIGHUP"} <= lines

@@ -1,7 +1,7 @@
 """The systemd unit under a real systemd: `make unit-check`, as root on Debian or Ubuntu.
 
-Not among the tests that are collected: the first run installs a Debian, and the program with torch into it, 6 GB, by
-the steps of docs/deployment.md.
+pytest does not collect it: the first run installs a Debian and, by the steps of docs/deployment.md, the program with
+torch, 6 GB.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _no_drop_in(machine: Machine) -> Iterator[None]:
 
 
 class Service(Deployed):
-    """`detector.service` of the machine."""
+    """`detector.service` on the machine."""
 
     def __init__(self, machine: Machine, kafka: Endpoint, **connection: Any) -> None:
         super().__init__(kafka, **connection)
@@ -68,7 +68,7 @@ class Service(Deployed):
         self.machine.do("systemctl", *arguments, "detector")
 
     def start(self) -> None:
-        """Returns when it is ready."""
+        """Start it and wait until it is ready."""
         self.systemctl("start")
         assert self.ask("/-/ready") == (200, "ready\n")
 
@@ -76,27 +76,27 @@ class Service(Deployed):
         self.systemctl("stop")
 
     def drop_in(self, line: str) -> None:
-        """A setting of the administrator's, until the test ends."""
+        """Override a setting until the test ends."""
         self.machine.write(DROP_IN, f"[Service]\n{line}\n")
         self.machine.do("systemctl", "daemon-reload")
 
     def shows(self, name: str, unit: str = "detector") -> str:
-        """A property, such as MainPID."""
+        """The value of a property such as MainPID."""
         return self.machine.do("systemctl", "show", unit, "--property", name, "--value")
 
     def kill(self, number: str) -> None:
-        """The main process, as if it were not systemd's."""
+        """Signal the main process behind systemd's back."""
         self.machine.do("kill", "-s", number, self.shows("MainPID"))
 
     def wait_until_restarted(self, before: str) -> None:
-        """It is another process than `before`, and ready."""
+        """Wait for a process other than `before`, and until it is ready."""
         eventually(
             lambda: self.shows("MainPID") not in (before, "0") and self.shows("ActiveState") == "active",
             "it has been started again",
         )
 
 
-def test_the_steps_of_the_documentation_start_it(machine: Machine, kafka: Endpoint) -> None:
+def test_documented_steps_start_the_unit(machine: Machine, kafka: Endpoint) -> None:
     service = Service(machine, kafka)
     service.configure()
     machine.do("sh", "-c", CONFIGURATION[-1])
@@ -115,7 +115,7 @@ def test_the_steps_of_the_documentation_start_it(machine: Machine, kafka: Endpoi
     assert told[-1]["event"] == "stopped"
 
 
-def test_a_reload_takes_all_of_a_configuration_or_nothing(service: Service) -> None:
+def test_reload_applies_a_whole_configuration_or_nothing(service: Service) -> None:
     process = service.shows("MainPID")
     before = service.reloaded_at()
     service.configure(scoring={"warmup_samples": 70})
@@ -131,7 +131,7 @@ def test_a_reload_takes_all_of_a_configuration_or_nothing(service: Service) -> N
     service.configure()
 
 
-def test_a_wrong_configuration_is_not_tried_again(service: Service) -> None:
+def test_wrong_configuration_is_not_restarted(service: Service) -> None:
     service.configure(nonsense=True)
     assert service.machine.run("systemctl", "restart", "detector").returncode == 1
     assert (service.shows("ActiveState"), service.shows("ExecMainStatus")) == ("failed", "2")
@@ -140,7 +140,7 @@ def test_a_wrong_configuration_is_not_tried_again(service: Service) -> None:
     service.start()
 
 
-def test_after_kill_9_it_goes_on(service: Service) -> None:
+def test_unit_continues_after_kill_9(service: Service) -> None:
     service.produce()
     service.wait_until_consumed(SAMPLES)
     process = service.shows("MainPID")
@@ -151,7 +151,7 @@ def test_after_kill_9_it_goes_on(service: Service) -> None:
     eventually(lambda: service.metric("detector_samples_consumed_total") >= SAMPLES, "it reads on")
 
 
-def test_one_that_hangs_is_started_again(service: Service) -> None:
+def test_hanging_worker_is_restarted(service: Service) -> None:
     service.drop_in("WatchdogSec=10")
     service.systemctl("restart")
     process = service.shows("MainPID")
@@ -160,7 +160,7 @@ def test_one_that_hangs_is_started_again(service: Service) -> None:
     assert "Failed with result 'watchdog'" in service.machine.journal()
 
 
-def test_it_is_tried_for_as_long_as_no_broker_answers(service: Service) -> None:
+def test_worker_is_restarted_until_a_broker_answers(service: Service) -> None:
     service.drop_in("RestartSec=100ms")
     nobody = {"bootstrap_servers": [f"{HOST}:{free_ports(1)[0]}"], "request_timeout_seconds": 3}
     service.configure(kafka=nobody)
@@ -175,7 +175,7 @@ def test_it_is_tried_for_as_long_as_no_broker_answers(service: Service) -> None:
     eventually(lambda: service.shows("ActiveState") == "active", "it is tried again when there is a broker")
 
 
-def test_a_credential_is_read_by_the_service_alone(machine: Machine, make_cluster: Any) -> None:
+def test_credential_is_readable_only_by_the_service(machine: Machine, make_cluster: Any) -> None:
     cluster = make_cluster(
         client_protocol="SASL_PLAINTEXT",
         client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
@@ -197,7 +197,7 @@ def test_a_credential_is_read_by_the_service_alone(machine: Machine, make_cluste
     service.stop()
 
 
-def test_a_second_worker_takes_over_what_the_first_one_leaves(service: Service) -> None:
+def test_second_worker_takes_over_from_the_first(service: Service) -> None:
     machine, address = service.machine, f"{HOST}:{free_ports(1)[0]}"
     machine.write("/etc/detector/second.yaml", yaml.safe_dump({**service.config, "telemetry": {"listen": address}}))
     unit = (ROOT / "deploy" / "systemd" / "detector.service").read_text()
@@ -212,7 +212,7 @@ def test_a_second_worker_takes_over_what_the_first_one_leaves(service: Service) 
     machine.do("systemctl", "stop", "second")
 
 
-def test_it_ends_in_order_when_the_machine_is_powered_off(service: Service) -> None:
+def test_unit_stops_in_order_at_power_off(service: Service) -> None:
     service.produce()
     service.wait_until_consumed(SAMPLES)
     service.machine.power_off()

@@ -1,4 +1,4 @@
-"""Metrics that insist on the accounting: consumed is the sum of the outcomes, whenever a checkpoint is through."""
+"""Metrics that check the accounting: consumed is the sum of the outcomes at every checkpoint."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class AuditedMetrics(Metrics):
 
 
 def total(counter: Counter) -> float:
-    """Over all labels."""
+    """The sum over all labels."""
     return sum(sample.value for family in counter.collect() for sample in family.samples)

@@ -1,7 +1,7 @@
-"""A million names that never come again, beside streams that matter: run as a process, prints what came of it as JSON.
+"""A flood of a million names that appear once, beside streams that matter; a process that prints its results as JSON.
 
-The streams' alerts without and with the flood, and how the process fared under a limit of its address space that is set
-when the first twentieth of the flood has passed.
+The results: the streams' alerts without and with the flood, and memory under a limit of the address space that is set
+after the first twentieth of the flood.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def pipeline_of() -> Pipeline:
 
 
 def steps(flood: int) -> Iterator[list[bytes]]:
-    """The records of each step; half of the step's flood comes before the streams that matter, half behind them."""
+    """The records of each step: half of the step's flood before the streams that matter, half after them."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(STEPS, STREAMS))
     values[rng.integers(30, STEPS, 60), rng.integers(0, STREAMS, 60)] = 1e3

@@ -1,4 +1,4 @@
-"""A restart, as far as state is concerned: everything a pipeline knows goes through bytes."""
+"""A restart of a pipeline: its state goes through the bytes of a snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from detector.state.block import decode_block, encode_block
 
 
 def restarted(before: Pipeline, after: Pipeline, partition: Partition) -> Pipeline:
-    """`after`, an empty pipeline of another process, with what `before` knew of the partition."""
+    """`after`, an empty pipeline, with the state that `before` had of the partition."""
     table, fields = before.table, before.table.fields
     table.cut(partition)
     table.cancel_cut(partition, range(table.blocks_of(partition)))

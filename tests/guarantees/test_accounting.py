@@ -43,6 +43,6 @@ def test_g16_every_sample_is_accounted_for_at_every_checkpoint(polls: list[list[
         rig.clock.advance(2.0)
     rig.worker.run()
     assert rig.source.committed == ({PARTITION: first} if first else {})
-    # A record that is decoded is as many samples as it holds, one that is not is one.
+    # A decoded record counts as its samples, an undecodable one as one.
     least, most = sum(len(poll) for poll in polls), sum(size for poll in polls for size, _ in poll)
     assert least <= total(rig.metrics.samples.consumed) <= most

@@ -1,4 +1,4 @@
-"""G15: the life of alerts through whatever may happen to a worker, against a model that takes one sample at a time."""
+"""G15: alerts through restarts, evictions and kills, compared with a model that takes one sample at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Told = tuple[str, str, float]
 
 
 class Model:
-    """What is told of a partition: at most one open alert a stream, which ends before there is another one."""
+    """What is sent about a partition: at most one open alert a stream, resolved before the next one."""
 
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
@@ -78,7 +78,7 @@ class Model:
 
 
 class ValueScorer(Scorer):
-    """A value is its own score, so that a test can say what is anomalous; no value is outside of its band."""
+    """A value is its own score, so that a test decides what is anomalous; no value is outside its band."""
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         usual = super().score(state, rows, times, values, loc, scale)
@@ -104,7 +104,7 @@ def pipeline_of() -> Pipeline:
 
 
 class Worker(RuleBasedStateMachine):
-    """Samples wait until they are delivered in one batch, whenever that is; processes come and go."""
+    """Samples wait until they are delivered as one batch; processes are replaced in between."""
 
     @initialize()
     def begin(self) -> None:
@@ -171,5 +171,5 @@ class Worker(RuleBasedStateMachine):
         )
 
 
-def test_g15_at_most_one_alert_of_a_stream_is_open_whatever_happens_to_the_worker() -> None:
+def test_g15_at_most_one_alert_of_a_stream_is_open_through_restarts_and_evictions() -> None:
     run_state_machine_as_test(Worker, settings=settings(deadline=None, max_examples=60, stateful_step_count=80))

@@ -1,4 +1,4 @@
-"""Alerts stay whole whatever the configuration becomes while the state is kept: groups, ticks, mutes, limits."""
+"""Alerts fire and resolve correctly when the configuration changes and the state is kept: groups, ticks, mutes, limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MUTED = Alerts.model_validate(
 
 
 def configured(rng: np.random.Generator) -> Pipeline:
-    """A pipeline as somebody may ask for it."""
+    """A pipeline with these settings."""
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=40_000.0, cooldown_seconds=0.0
     )
@@ -52,7 +52,7 @@ def configured(rng: np.random.Generator) -> Pipeline:
 
 
 def begun_anew(before: Pipeline, rng: np.random.Generator) -> Pipeline:
-    """Another one, with the state of the one before, or with what is kept of it for another model."""
+    """Another pipeline with the state of `before`, or with what is kept of it for another model."""
     fresh, fields = configured(rng), before.table.fields
     blobs = list(enumerate(blobs_of(before)))
     if rng.random() < 0.3:
@@ -64,7 +64,7 @@ def begun_anew(before: Pipeline, rng: np.random.Generator) -> Pipeline:
 
 
 def minute(rng: np.random.Generator, hosts: list[str], time: float) -> Log:
-    """What the hosts say: now and then a value, or all values of a host, are far off, and some are missing."""
+    """The hosts' samples: now and then a value, or all values of a host, are far off; some are missing."""
     log: Log = []
     for host in hosts:
         event = rng.random() < 0.03
@@ -77,7 +77,7 @@ def minute(rng: np.random.Generator, hosts: list[str], time: float) -> Log:
 
 
 class Subscriber:
-    """Who hears of alerts: each is told to fire, and then to be over."""
+    """Checks that each alert that is sent fires once and then resolves."""
 
     def __init__(self) -> None:
         self.open: dict[SeriesKey, tuple[str, Severity]] = {}
@@ -96,7 +96,7 @@ class Subscriber:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_g15_alerts_stay_whole_whatever_is_configured_anew(seed: int) -> None:
+def test_g15_alerts_fire_and_resolve_once_through_changes_of_the_configuration(seed: int) -> None:
     rng, subscriber = np.random.default_rng(seed), Subscriber()
     pipeline, hosts, time, first = configured(rng), [f"h{host}" for host in range(HOSTS)], START, 0
     for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""G9: what counts of a stream's samples, in whatever order and with whatever numbers they come."""
+"""G9: which samples of a stream count, for any order and any values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ times = moments | st.sampled_from([-1.0, np.nan, np.inf, 1e12, START + 41 * STEP
 
 
 class FiniteOnly(LastValueForecaster):
-    """A model that is never asked about anything but numbers in range."""
+    """A model that fails on values outside the range."""
 
     def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
         assert (np.abs(values) <= LARGEST_VALUE).all()
@@ -38,7 +38,7 @@ class FiniteOnly(LastValueForecaster):
 def process(
     pipeline: Pipeline, samples: list[Sample], offsets: list[int], written: float = START + 40 * STEP_SECONDS
 ) -> ScoredBatch:
-    """All of them in one batch, in records that were written at one time."""
+    """Process the samples as one batch whose records have one time."""
     index, count = pipeline.table.series(("t", 0)), len(samples)
     batch = SampleBatch(
         topic="t",
@@ -55,7 +55,7 @@ def process(
 
 
 def ruled(samples: list[Sample]) -> list[Outcome]:
-    """The documented rule, a sample at a time."""
+    """The documented rule, one sample at a time."""
     newest: dict[int, float] = {}
     found = []
     for stream, time, value in samples:
@@ -76,7 +76,7 @@ def ruled(samples: list[Sample]) -> list[Outcome]:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), times, values), max_size=80))
-def test_g9_what_is_late_twice_or_no_number_follows_the_rule_and_leaves_no_trace(samples: list[Sample]) -> None:
+def test_g9_late_duplicate_and_non_finite_samples_follow_the_rule_and_leave_no_trace(samples: list[Sample]) -> None:
     whole, clean = pipeline_of(), pipeline_of()
     whole.forecaster = clean.forecaster = FiniteOnly()
     expected = ruled(samples)
@@ -107,9 +107,7 @@ def extreme(seed: int) -> list[float]:
 @pytest.mark.parametrize("step_seconds", [1e-6, 7.0, 604_800.0])
 @settings(deadline=None, max_examples=2)
 @given(seed=st.integers(0, 1 << 32))
-def test_g9_the_state_is_finite_for_ever(
-    pipelines: dict[str, Pipeline], profile: str, step_seconds: float, seed: int
-) -> None:
+def test_g9_state_stays_finite(pipelines: dict[str, Pipeline], profile: str, step_seconds: float, seed: int) -> None:
     partition, real = ("t", 0), pipelines[profile]
     real.table.drop(partition)
     streams = [ALTERNATING, DENORMAL_AFTER_NOTHING, *(extreme(seed + stream) for stream in range(62))]
@@ -120,7 +118,7 @@ def test_g9_the_state_is_finite_for_ever(
     ]
     scored = process(real, samples, list(range(len(samples))), np.nan)
     assert set(scored.outcomes.tolist()) == set(GOOD)
-    # With a stream's first sample, and the one behind a warm-up that it forgets, nothing is expected yet.
+    # At a stream's first sample, and after a warm-up that it restarts, there is no forecast yet.
     known = ~np.isin(np.arange(STEPS), [0, real.scorer.settings.warmup_samples])
     for column in ("expected", "lower", "upper", "scores"):
         assert np.isfinite(getattr(scored, column).reshape(STEPS, -1)[known]).all(), column
@@ -129,7 +127,7 @@ def test_g9_the_state_is_finite_for_ever(
         held = real.table.columns[spec.name][rows]
         if spec.finite or spec.name == "forecast":
             assert np.isfinite(held).all(), spec.name
-        # Infinity stands for none in some columns, and NaN in those that begin with it.
+        # Infinity stands for "none" in some columns, and NaN in those that start with it.
         assert np.isnan(spec.initial) or not np.isnan(held).any(), spec.name
 
 

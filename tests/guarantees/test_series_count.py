@@ -1,4 +1,4 @@
-"""G18: what is scraped does not grow with the streams."""
+"""G18: the size of a scrape does not grow with the number of streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRAPE_SECONDS = 0.2
 
 
 def scrape(streams: int) -> tuple[int, float]:
-    """Samples of a scrape, and the CPU seconds it takes, of a worker with so many streams of which some alert."""
+    """The samples of a scrape and its CPU seconds, for a worker with this number of streams, some of which alert."""
     pipeline, metrics = pipeline_of(max_streams=2 * streams), Metrics(new_registry())
     values = np.zeros(streams)
     for step in range(2):
@@ -33,7 +33,7 @@ def scrape(streams: int) -> tuple[int, float]:
     return sum(not line.startswith("#") for line in lines), min(seconds)
 
 
-def test_g18_a_scrape_is_as_large_with_a_hundred_thousand_streams_as_with_a_hundred() -> None:
+def test_g18_scrape_has_the_same_size_with_100_and_with_100_000_streams() -> None:
     few, _ = scrape(100)
     many, seconds = scrape(100_000)
     print(f"{many} samples in {1000 * seconds:.1f} ms")

@@ -1,4 +1,4 @@
-"""What the sinks that speak HTTP share; the rest of it is tested with each of them."""
+"""The HTTP client that sinks, registry and token requests share."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ WORDS = Words(section="sinks.it", address="sinks.it.url", server="it")
     ("url", "host", "port"),
     [("http://[::1]", "::1", 80), ("https://[fe80::abcd]", "fe80::abcd", 443), ("http://am:9093", "am", 9093)],
 )
-def test_an_address_may_be_a_number_without_a_port(url: str, host: str, port: int) -> None:
+def test_url_may_be_an_ip_address_without_a_port(url: str, host: str, port: int) -> None:
     connection = HttpClient(Alertmanager(), WORDS).connection(urlsplit(url))
     assert (connection.host, connection.port) == (host, port)
 
 
-def test_path_and_query_are_asked_for_as_they_stand() -> None:
+def test_path_and_query_are_sent_unchanged() -> None:
     with Receiver() as receiver:
         for path in ("", "/", "/a%2Fb/?x=1&y=%20", "?x"):
             HttpClient(Alertmanager(), WORDS).post(receiver.url + path, b"{}", "it")
         assert receiver.paths == ["/", "/", "/a%2Fb/?x=1&y=%20", "/?x"]
 
 
-def test_an_answer_that_comes_before_the_end_of_the_request_is_heard() -> None:
-    """As that of a server which refuses what is too large, and hangs up."""
+def test_answer_before_the_end_of_the_request_is_read() -> None:
+    """For example from a server that rejects a too large request and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -65,7 +65,7 @@ def test_an_answer_that_comes_before_the_end_of_the_request_is_heard() -> None:
     assert not raised.value.retriable
 
 
-def test_an_answer_that_hangs_up_on_a_request_that_is_too_large_is_heard() -> None:
+def test_answer_to_a_too_large_request_is_read_although_the_connection_closes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         served = threading.Event()
 
@@ -87,7 +87,7 @@ def test_an_answer_that_hangs_up_on_a_request_that_is_too_large_is_heard() -> No
 
 
 @pytest.mark.parametrize("rest", [b"Content-Length: 9\r\n\r\nbad", b"Transfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n"])
-def test_a_status_counts_although_the_words_with_it_are_cut(rest: bytes) -> None:
+def test_status_counts_although_the_body_is_truncated(rest: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -116,7 +116,7 @@ def test_a_status_counts_although_the_words_with_it_are_cut(rest: bytes) -> None
         ("²", 0.0, 0.0),
     ],
 )
-def test_who_asks_to_be_left_alone_says_for_how_long(header: str, least: float, most: float) -> None:
+def test_retry_after_is_read(header: str, least: float, most: float) -> None:
     with Receiver() as receiver:
         receiver.headers = {"Retry-After": header.encode().decode("latin-1")}
         receiver.answer = lambda body: (429, b"")
@@ -131,7 +131,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @contextmanager
 def answering(pieces: Iterable[bytes]) -> Iterator[str]:
-    """The address of a server that sends these, whatever is asked, until whoever asks has gone."""
+    """The address of a server that sends these bytes to any request, until the client closes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -148,7 +148,7 @@ def answering(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("size", [b"-5", b"-1", b"no"])
-def test_the_size_of_a_chunk_that_is_none_is_no_answer(size: bytes) -> None:
+def test_invalid_chunk_size_is_an_error(size: bytes) -> None:
     with (
         answering([CHUNKED + size + b"\r\nmore"]) as url,
         pytest.raises(DeliveryError, match="it: no answer") as raised,
@@ -157,8 +157,8 @@ def test_the_size_of_a_chunk_that_is_none_is_no_answer(size: bytes) -> None:
     assert raised.value.retriable
 
 
-def test_an_answer_without_an_end_takes_no_memory() -> None:
-    """To http.client a chunk of -1 bytes is all there is."""
+def test_endless_answer_is_cut_off() -> None:
+    """http.client reads a chunk of -1 bytes as everything that follows."""
     endless = itertools.chain([CHUNKED + b"-1\r\n"], itertools.repeat(bytes(1 << 20), 100))
     with answering(endless) as url:
         tracemalloc.start()
@@ -173,14 +173,14 @@ def test_an_answer_without_an_end_takes_no_memory() -> None:
     "answer",
     [b"HTTP/1.1 500 No\r\n\r\n\x1b[2Jforged\r\nline", b"\x1b[2Jforged\r\n", b"HTTP/1.1 999999 \x1b[2J\r\n\r\n"],
 )
-def test_s6_what_a_server_says_is_one_line_of_letters(answer: bytes) -> None:
+def test_s6_quoted_answer_is_one_printable_line(answer: bytes) -> None:
     with answering([answer]) as url, pytest.raises(DeliveryError) as raised:
         HttpClient(Alertmanager(), WORDS).post(url, b"{}", "it")
     assert not {"\n", "\r", "\x1b"} & set(str(raised.value))
 
 
 @pytest.mark.parametrize("said", [b"the secret open-sesame is old", b"Basic " + base64.b64encode(b"ali:Open-Sesame")])
-def test_s3_credentials_that_a_server_repeats_are_not_told(tmp_path: Path, said: bytes) -> None:
+def test_s3_credentials_echoed_by_a_server_are_not_quoted(tmp_path: Path, said: bytes) -> None:
     secret = tmp_path / "secret"
     secret.write_text("Open-Sesame\n")
     section = Alertmanager(username="ali", password_file=str(secret), allow_plaintext_credentials=True)
@@ -190,7 +190,7 @@ def test_s3_credentials_that_a_server_repeats_are_not_told(tmp_path: Path, said:
             HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
 
 
-def test_s3_a_token_that_a_server_repeats_is_not_told(tmp_path: Path) -> None:
+def test_s3_token_echoed_by_a_server_is_not_quoted(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("Open-Sesame\n")
     section = Alertmanager(bearer_token_file=str(token), allow_plaintext_credentials=True)
@@ -225,14 +225,14 @@ def drops(first: bytes, drop: bytes, last: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("pieces", DRIPPING.values(), ids=DRIPPING.keys())
-def test_g12_a_server_that_drips_holds_nobody_for_longer_than_a_request_may_take(pieces: list[bytes]) -> None:
+def test_g12_dripping_answer_is_bounded_by_the_request_timeout(pieces: list[bytes]) -> None:
     said = r"no answer within 0\.5 s \(sinks\.it\.timeout_seconds\): timed out while"
     with answering(drops(*pieces)) as url, pytest.raises(DeliveryError, match=said) as raised:
         HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).exchange("GET", url, "it", longest=1 << 16)
     assert raised.value.retriable
 
 
-def test_g12_a_status_counts_although_the_words_with_it_drip() -> None:
+def test_g12_status_counts_although_the_body_drips() -> None:
     refused = b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n" % DROPS
     pieces = drops(refused, b"x", b"")
     with answering(pieces) as url, pytest.raises(DeliveryError, match=r"it: answered 503$"):
@@ -260,12 +260,12 @@ def test_g12_a_status_counts_although_the_words_with_it_drip() -> None:
     ],
     ids=["alertmanager", "webhook", "schema registry"],
 )
-def test_g12_whoever_speaks_http_is_done_in_time(ask: Callable[[str], None], key: str) -> None:
+def test_g12_every_client_of_http_bounds_its_requests(ask: Callable[[str], None], key: str) -> None:
     with answering(drops(*DRIPPING["headers"])) as url, pytest.raises(DetectorError, match=rf"within 0\.5 s \({key}\)"):
         ask(url)
 
 
-def test_g12_a_server_that_drips_its_side_of_tls_holds_nobody() -> None:
+def test_g12_dripping_tls_handshake_is_bounded() -> None:
     record = b"\x16\x03\x03\x10\x00"
     with (
         answering(drops(record, b"\0", b"")) as url,
@@ -274,7 +274,7 @@ def test_g12_a_server_that_drips_its_side_of_tls_holds_nobody() -> None:
         HttpClient(Alertmanager(timeout_seconds=AMPLE_SECONDS), WORDS).post(f"https{url[4:]}", b"{}", "it")
 
 
-def test_g12_a_server_that_takes_a_request_in_drops_holds_nobody() -> None:
+def test_g12_slow_reading_server_is_bounded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         given_up = threading.Event()
@@ -299,17 +299,17 @@ def test_g12_a_server_that_takes_a_request_in_drops_holds_nobody() -> None:
 
 @contextmanager
 def deaf() -> Iterator[tuple[str, int]]:
-    """An address where nobody takes connections, and nobody refuses them."""
+    """An address at which connections are neither accepted nor refused."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
         yield server.getsockname()
 
 
-def test_g12_a_server_that_takes_no_connection_holds_nobody() -> None:
+def test_g12_connection_that_is_not_accepted_is_bounded() -> None:
     with deaf() as (host, port), pytest.raises(DeliveryError, match="timed out while connecting; check"):
         HttpClient(Alertmanager(timeout_seconds=SHORT_SECONDS), WORDS).post(f"http://{host}:{port}", b"{}", "it")
 
 
-def test_one_address_of_a_host_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unanswered_address_of_a_host_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     with deaf() as silent, Receiver() as receiver:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (silent, ("127.0.0.1", receiver.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -317,7 +317,7 @@ def test_one_address_of_a_host_that_does_not_answer_leaves_time_for_the_next(mon
         assert receiver.bodies == [b"{}"]
 
 
-def test_a_request_that_is_aborted_while_tls_is_agreed_on_fails_at_once() -> None:
+def test_request_aborted_during_the_tls_handshake_fails_at_once() -> None:
     client = HttpClient(Alertmanager(timeout_seconds=60.0), WORDS)
     with socket.create_server(("127.0.0.1", 0)) as server:
         heard = threading.Event()

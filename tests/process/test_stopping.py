@@ -1,4 +1,4 @@
-"""Signals: the first stops in order, the deadline and the second force an exit. Errors that end the process are logged."""
+"""Signals: the first stops in order, the deadline and the second force an exit. Fatal errors are logged."""
 
 import json
 import os
