@@ -1,4 +1,4 @@
-"""Alerts fire and resolve correctly when the configuration changes and the state is kept: groups, ticks, mutes, limits."""
+"""Alerts fire and resolve correctly when the configuration changes and the state is kept: groups, mutes, limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small server that speaks Alertmanager's API, or fails to, as told; and alerts to show it."""
+"""A small server with Alertmanager's API that can be made to fail, and alerts for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def noticed(one: Alert) -> Notice:
 
 
 class FakeAlertmanager(Receiver):
-    """One that answers as told."""
+    """A server whose answers a test sets."""
 
     @property
     def posts(self) -> list[list[dict[str, Any]]]:
@@ -39,5 +39,5 @@ class FakeAlertmanager(Receiver):
 
     @property
     def hosts(self) -> list[list[str]]:
-        """Whose alerts each request was about."""
+        """The hosts of the alerts in each request."""
         return [[one["labels"]["host"] for one in post] for post in self.posts]

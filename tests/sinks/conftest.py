@@ -1,4 +1,4 @@
-"""What sinks that speak HTTP say and count."""
+"""Logs and counters of sinks that use HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def failures() -> Failures:
 
 @pytest.fixture
 def lines() -> io.StringIO:
-    """What is logged."""
+    """The log."""
     stream = io.StringIO()
     configure_logging("info", "json", stream, time.monotonic)
     return stream

@@ -1,4 +1,4 @@
-"""A webhook's receiver as it may be met: it fails, hangs, dies and comes back, and keeps what it was given."""
+"""A webhook receiver that can fail, hang, die and come back, and records what it was sent."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _ADDED = b',"generatorURL":""}'
 
 
 class Body(msgspec.Struct):
-    """Of a request; its alerts as they stand there."""
+    """The body of a request, with its alerts as raw bytes."""
 
     alerts: list[msgspec.Raw]
 
 
 def alerts_in(bodies: Iterable[bytes]) -> list[bytes]:
-    """The records of the topic that were posted, byte for byte."""
+    """The records that were posted, byte for byte."""
     posted = [bytes(one) for body in bodies for one in msgspec.json.decode(body, type=Body).alerts]
     return [one.removesuffix(_ADDED) + b"}" for one in posted]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Which change of which stream's alert a record tells of."""
+    """Stream, alert and status of a record."""
 
     id: str
     status: str
@@ -39,9 +39,9 @@ def change(record: bytes) -> Change:
 
 
 def disordered(due: Iterable[bytes], posted: Iterable[bytes]) -> list[str]:
-    """Streams whose changes came for the first time in another order than that in which they are due.
+    """Streams whose changes first arrived in a wrong order.
 
-    One that comes again is another matter: who was frozen may repeat what others have gone on from.
+    Repetitions do not count: a worker that was suspended may repeat earlier changes.
     """
     came, all_due = dict.fromkeys(map(change, posted)), dict.fromkeys(map(change, due))
     first = _by_stream(one for one in came if one in all_due)
@@ -58,7 +58,7 @@ def _by_stream(changes: Iterable[Change]) -> dict[str, list[Change]]:
 
 
 class Hook:
-    """`with Hook() as hook:` takes what is posted to `hook.url`, until it is told otherwise."""
+    """`with Hook() as hook:` accepts what is posted to `hook.url`, until `fail`, `hang` or `die`."""
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
@@ -74,15 +74,15 @@ class Hook:
         return f"http://{HOST}:{self._port}/hook"
 
     def fail(self) -> None:
-        """Requests are answered with 503."""
+        """Answer requests with 503."""
         self._be("failing")
 
     def hang(self) -> None:
-        """No request is answered before it is mended."""
+        """Answer no request until `mend`."""
         self._be("hanging")
 
     def die(self) -> None:
-        """Connections are refused, and those that there are end without an answer."""
+        """Refuse connections, and close open ones without an answer."""
         server, self._server = self._server, None
         if server is not None:
             server.alive = False

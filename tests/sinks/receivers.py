@@ -1,4 +1,4 @@
-"""A small HTTP server that takes posts, or fails to, as told; and what a sink says of it."""
+"""A small HTTP server that accepts posts or fails as set, and the sink's counters and log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def accepted(body: bytes) -> tuple[int, bytes] | None:
 
 
 class Receiver(Server):
-    """Answers as `answer` says. `hold` keeps it from answering until it is set."""
+    """Answers with `answer`; no answer before `hold` is set."""
 
     def __init__(self, identity: Path | None = None, port: int = 0) -> None:
         super().__init__(identity, port)
@@ -47,7 +47,7 @@ class Receiver(Server):
 
 
 class Failures:
-    """Counts them, whichever thread they are from."""
+    """Counts failures from any thread."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -59,12 +59,12 @@ class Failures:
 
 
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
-    """What was logged."""
+    """The log lines."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def identity(folder: Path, name: str, subject: str) -> Path:
-    """A file with a key and a certificate of its own for `subject`."""
+    """A file with a self-signed key and certificate for `subject`."""
     path = folder / f"{name}.pem"
     words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -addext subjectAltName={subject}".split()
     subprocess.run(

@@ -1,4 +1,4 @@
-"""The sink for Alertmanager against servers that fail, hang and refuse: nothing waits for them, and nothing is lost."""
+"""The Alertmanager sink with servers that fail, hang and reject: nothing waits for them, nothing is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Make = Callable[..., AlertmanagerBoard]
 
 @pytest.fixture
 def board(failures: Failures) -> Iterator[Make]:
-    """Boards that close with the test."""
+    """Boards that are closed at the end of the test."""
     with ExitStack() as stack:
 
         def make(*urls: str, **section: Any) -> AlertmanagerBoard:
@@ -56,7 +56,7 @@ def delivered(made: AlertmanagerBoard) -> None:
     eventually(lambda: made.waiting() == 0, "everything is accepted")
 
 
-def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Make, server: FakeAlertmanager) -> None:
+def test_firing_and_resolved_alerts_are_posted_below_the_path_prefix(board: Make, server: FakeAlertmanager) -> None:
     made = board(f"{server.url}/team/")
     made.update([firing()])
     delivered(made)
@@ -70,7 +70,7 @@ def test_an_alert_is_told_below_the_prefix_as_it_begins_and_as_it_ends(board: Ma
     assert last["endsAt"] == "1970-01-01T00:17:40.000000Z"
 
 
-def test_g19_what_fires_is_repeated_until_it_has_ended(board: Make, server: FakeAlertmanager) -> None:
+def test_g19_firing_alert_is_repeated_until_it_resolves(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url, resend_seconds=1)
     made.update([firing("a"), firing("b")])
     made.update([resolved("b")])
@@ -79,7 +79,7 @@ def test_g19_what_fires_is_repeated_until_it_has_ended(board: Make, server: Fake
     assert last == {"a": True, "b": False}
 
 
-def test_g19_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is_up(
+def test_g19_alert_that_fired_and_resolved_during_an_outage_is_posted_afterwards(
     board: Make, failures: Failures, lines: io.StringIO
 ) -> None:
     port = free_ports(1)[0]
@@ -100,7 +100,7 @@ def test_g19_what_fired_and_ended_while_alertmanager_was_down_is_told_once_it_is
         eventually(lambda: "alerts are accepted again" in lines.getvalue(), "it says so")
 
 
-def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
+def test_server_error_is_retried_with_growing_pauses(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
     server.answer = lambda body: (500 if len(server.posts) < 4 else 200, b"no disk\nleft")
@@ -113,7 +113,7 @@ def test_an_error_of_the_server_is_tried_again_with_growing_pauses(
     assert told[0]["error"].endswith("answered 500 (no disk)")
 
 
-def test_g19_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
+def test_g19_hanging_alertmanager_delays_neither_the_other_one_nor_the_worker(
     board: Make, server: FakeAlertmanager, failures: Failures
 ) -> None:
     with FakeAlertmanager() as hanging:
@@ -129,10 +129,10 @@ def test_g19_one_that_hangs_keeps_nothing_from_the_other_or_from_the_worker(
         assert time.monotonic() - before < 60.0
 
 
-def test_g19_an_alert_that_is_refused_keeps_no_other_back(
+def test_g19_rejected_alert_does_not_hold_back_others(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
-    """A request with one that Alertmanager does not take is answered with 400 as a whole."""
+    """Alertmanager rejects a whole request with 400 if one of its alerts is invalid."""
 
     def answer(body: bytes) -> tuple[int, bytes]:
         alerts = json.loads(body)
@@ -155,7 +155,7 @@ def test_g19_an_alert_that_is_refused_keeps_no_other_back(
     assert len(server.posts) < 20
 
 
-def test_many_alerts_go_in_few_requests(board: Make, server: FakeAlertmanager) -> None:
+def test_many_alerts_are_posted_in_few_requests(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url)
     made.update([firing(f"host-{number}") for number in range(3 * BATCH)])
     delivered(made)
@@ -177,7 +177,7 @@ def test_credentials_are_read_for_every_request(
     assert "secret" not in lines.getvalue()
 
 
-def test_a_name_and_a_password_are_sent(board: Make, server: FakeAlertmanager, tmp_path: Path) -> None:
+def test_user_name_and_password_are_sent(board: Make, server: FakeAlertmanager, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("open sesame\n")
     secrets = {"username": "ali", "password_file": str(tmp_path / "password"), "allow_plaintext_credentials": True}
     made = board(server.url, **secrets)
@@ -187,7 +187,7 @@ def test_a_name_and_a_password_are_sent(board: Make, server: FakeAlertmanager, t
 
 
 @pytest.mark.parametrize("content", ["two\nlines-of-secret", "se cret", "sécret", None])
-def test_s3_a_file_that_holds_no_token_is_said_without_what_it_holds(
+def test_s3_error_for_a_file_without_a_token_does_not_quote_it(
     board: Make, server: FakeAlertmanager, failures: Failures, tmp_path: Path, lines: io.StringIO, content: str | None
 ) -> None:
     token = tmp_path / "token"
@@ -215,7 +215,7 @@ def test_s3_credentials_do_not_follow_a_redirect(
         assert elsewhere.posts == []
 
 
-def test_s1_whom_alerts_and_credentials_go_to_is_verified(
+def test_s1_certificate_of_the_server_is_verified(
     board: Make, failures: Failures, tmp_path: Path, lines: io.StringIO
 ) -> None:
     right, other = identity(tmp_path, "right", "IP:127.0.0.1"), identity(tmp_path, "other", "IP:127.0.0.2")
@@ -232,7 +232,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(
         assert "certificate rejected" in lines.getvalue()
 
 
-def test_g19_what_waits_is_tried_once_more_at_the_end_and_nothing_ends(board: Make, server: FakeAlertmanager) -> None:
+def test_g19_close_tries_waiting_changes_once_more_and_resolves_nothing(board: Make, server: FakeAlertmanager) -> None:
     server.answer = lambda body: (503 if len(server.posts) < 3 else 200, b"")
     made = board(server.url)
     made.update([firing()])
@@ -242,9 +242,7 @@ def test_g19_what_waits_is_tried_once_more_at_the_end_and_nothing_ends(board: Ma
     assert [fires(one) for post in server.posts for one in post] == [True] * 3
 
 
-def test_what_hangs_until_the_end_is_not_tried_again_behind_the_back_of_the_next_worker(
-    board: Make, server: FakeAlertmanager
-) -> None:
+def test_request_that_hangs_until_close_is_not_repeated(board: Make, server: FakeAlertmanager) -> None:
     server.hold.clear()
     made = board(server.url, timeout_seconds=1.0)
     before = set(threading.enumerate())
@@ -257,7 +255,7 @@ def test_what_hangs_until_the_end_is_not_tried_again_behind_the_back_of_the_next
     assert len(server.posts) == 1
 
 
-def test_threads_end_with_the_board(board: Make, server: FakeAlertmanager) -> None:
+def test_close_ends_the_threads(board: Make, server: FakeAlertmanager) -> None:
     before = set(threading.enumerate())
     made = board(server.url, f"{server.url}/b")
     begun = [thread for thread in threading.enumerate() if thread.name == "alertmanager" and thread not in before]
@@ -269,7 +267,7 @@ def test_threads_end_with_the_board(board: Make, server: FakeAlertmanager) -> No
     assert not any(thread.is_alive() for thread in begun)
 
 
-def test_what_has_no_place_is_counted_and_named(
+def test_alert_beyond_the_limit_is_counted_and_logged(
     board: Make, server: FakeAlertmanager, failures: Failures, lines: io.StringIO
 ) -> None:
     made = board(server.url, max_alerts=2)
@@ -282,7 +280,7 @@ def test_what_has_no_place_is_counted_and_named(
     assert told["labels"]["host"] == "c"
 
 
-def test_a_partition_that_is_given_up_is_told_of_no_more(board: Make, server: FakeAlertmanager) -> None:
+def test_alerts_of_a_revoked_partition_are_no_longer_posted(board: Make, server: FakeAlertmanager) -> None:
     made = board(server.url, resend_seconds=1)
     made.update([firing("mine", partition=0), firing("another's", partition=1)])
     delivered(made)
@@ -294,7 +292,7 @@ def test_a_partition_that_is_given_up_is_told_of_no_more(board: Make, server: Fa
 
 
 class Noting:
-    """A client that keeps what it is given."""
+    """A client that records what it is given."""
 
     url = "noting"
     timeout_seconds = 10.0
@@ -306,7 +304,7 @@ class Noting:
         self.bodies.append(alerts)
 
 
-def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost() -> None:
+def test_g19_suspended_process_posts_nothing_before_the_worker_polled() -> None:
     client, clock = Noting(), ManualClock()
     sender = Sender(client, 40.0, 10, clock, lambda: None)
     try:
@@ -330,7 +328,7 @@ def test_g19_a_process_that_was_frozen_lets_the_worker_learn_first_what_it_lost(
 
 
 class Freezing(Noting):
-    """One whose request is on its way while the process is frozen."""
+    """A client whose process is suspended during its request."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
@@ -343,7 +341,7 @@ class Freezing(Noting):
             raise DeliveryError("timed out")
 
 
-def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> None:
+def test_g19_process_suspended_during_a_request_posts_nothing_before_the_worker_polled() -> None:
     clock = ManualClock()
     client = Freezing(clock)
     sender = Sender(client, 40.0, 10, clock, lambda: None)
@@ -362,8 +360,8 @@ def test_g19_so_does_one_that_was_frozen_while_a_request_was_on_its_way() -> Non
         sender.join(30.0)
 
 
-def test_g19_a_burst_of_alerts_waits_for_nobody(board: Make, lines: io.StringIO) -> None:
-    """Ten thousand, to an Alertmanager that does not answer."""
+def test_g19_burst_of_alerts_does_not_block_the_worker(board: Make, lines: io.StringIO) -> None:
+    """Ten thousand alerts, to an Alertmanager that does not answer."""
     alerts: list[Alert] = [firing(f"host-{number}") for number in range(10_000)]
     with FakeAlertmanager() as server:
         server.hold.clear()

@@ -1,4 +1,4 @@
-"""When an Alertmanager is told of what, on a clock that is only a number."""
+"""When which alert is sent to an Alertmanager, with a clock that is a number."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def update(schedule: Schedule, alert: Alert, now: float, delay_seconds: float = 
 
 
 def due(schedule: Schedule, now: float, *, accept: bool = True, most: int = 100) -> list[tuple[str, str]]:
-    """(host, fires or ended) of what is due; it is accepted at once."""
+    """(host, "fires" or "ended") of the alerts that are due; they are accepted at once."""
     notices = schedule.due(now, most)
     if accept:
         schedule.settle(notices, now)
     return [(dict(one.labels)["host"], "fires" if one.ends_at is None else "ended") for one in notices]
 
 
-def test_g19_what_fires_is_told_at_once_and_then_at_every_interval() -> None:
+def test_g19_firing_alert_is_sent_at_once_and_then_at_every_interval() -> None:
     schedule = Schedule(RESEND, 10)
     assert update(schedule, firing(), 0.0)
     told = [now for now in range(0, 200, 5) if due(schedule, float(now))]
     assert told == [0, 60, 120, 180]
 
 
-def test_g19_an_end_is_told_for_five_more_minutes() -> None:
+def test_g19_resolved_alert_is_repeated_for_five_minutes() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing(), 0.0)
     due(schedule, 0.0)
@@ -42,7 +42,7 @@ def test_g19_an_end_is_told_for_five_more_minutes() -> None:
     assert schedule.waiting == 0
 
 
-def test_g19_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_does() -> None:
+def test_g19_alert_that_fired_and_resolved_unaccepted_is_kept_until_accepted() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing(), 0.0)
     update(schedule, resolved(), 30.0)
@@ -53,7 +53,7 @@ def test_g19_what_fired_and_ended_while_nobody_took_it_is_kept_until_somebody_do
     assert [due(schedule, float(now)) for now in range(4_000, 6_000, 60)] == [[]] * 34
 
 
-def test_a_change_while_a_request_is_on_its_way_is_not_taken_for_accepted() -> None:
+def test_change_during_a_request_is_not_taken_as_accepted() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing(), 0.0)
     on_its_way = schedule.due(0.0, 100)
@@ -62,8 +62,8 @@ def test_a_change_while_a_request_is_on_its_way_is_not_taken_for_accepted() -> N
     assert due(schedule, 2.0) == [("a", "ended")]
 
 
-def test_g19_the_end_of_an_earlier_alert_is_not_repeated_into_the_next_one() -> None:
-    """The labels are the same, so Alertmanager would end the new alert."""
+def test_g19_resolved_alert_is_not_repeated_after_the_next_one_fires() -> None:
+    """The labels are the same, so Alertmanager would resolve the new alert."""
     schedule = Schedule(RESEND, 10)
     for alert, now in ((firing(), 0.0), (resolved(), 10.0), (firing(starts_at=1_100.0), 20.0)):
         update(schedule, alert, now)
@@ -71,7 +71,7 @@ def test_g19_the_end_of_an_earlier_alert_is_not_repeated_into_the_next_one() -> 
     assert {what for now in range(21, 600) for what in due(schedule, float(now))} == {("a", "fires")}
 
 
-def test_two_streams_with_the_same_labels_are_open_while_one_of_them_is() -> None:
+def test_streams_with_equal_labels_are_open_while_one_of_them_is() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing(partition=0), 0.0)
     update(schedule, firing(partition=1, starts_at=1_010.0), 0.0)
@@ -82,7 +82,7 @@ def test_two_streams_with_the_same_labels_are_open_while_one_of_them_is() -> Non
     assert due(schedule, 20.0) == [("a", "ended")]
 
 
-def test_what_is_restored_waits_for_the_records_that_may_have_ended_it() -> None:
+def test_restored_alert_waits_for_the_records_that_may_resolve_it() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing("a"), 0.0, delay_seconds=15.0)
     update(schedule, firing("b"), 0.0, delay_seconds=15.0)
@@ -92,7 +92,7 @@ def test_what_is_restored_waits_for_the_records_that_may_have_ended_it() -> None
     assert due(schedule, 15.0) == [("b", "fires")]
 
 
-def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> None:
+def test_g19_alerts_of_a_revoked_partition_are_neither_repeated_nor_resolved() -> None:
     schedule = Schedule(RESEND, 10)
     for number in range(2):
         update(schedule, firing(f"host-{number}", partition=number), 0.0)
@@ -102,7 +102,7 @@ def test_g19_a_partition_that_is_given_up_is_neither_repeated_nor_ended() -> Non
     assert told == {("host-1", "fires")}
 
 
-def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> None:
+def test_of_two_streams_with_equal_labels_the_remaining_one_is_sent() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, resolved(partition=0, ends_at=1_200.0), 0.0)
     update(schedule, resolved(partition=1, ends_at=1_100.0), 0.0)
@@ -112,8 +112,8 @@ def test_of_two_streams_with_the_same_labels_the_one_that_stays_is_told() -> Non
     assert left.ends_at == 1_100.0
 
 
-def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_stream_behind() -> None:
-    """The labels are the same, so Alertmanager would end what is open on the partition's next owner."""
+def test_g19_revoked_partition_with_an_open_alert_drops_the_end_of_its_equal_twin() -> None:
+    """The labels are the same, so Alertmanager would resolve the alert that the partition's next owner has open."""
     schedule = Schedule(RESEND, 10)
     update(schedule, resolved(partition=1), 0.0)
     update(schedule, firing(partition=0), 0.0)
@@ -122,7 +122,7 @@ def test_g19_a_partition_that_goes_with_its_open_alert_leaves_no_end_of_another_
     assert [due(schedule, float(now)) for now in range(1, 1_000, 60)] == [[]] * 17
 
 
-def test_g19_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
+def test_g19_alert_beyond_the_limit_is_refused_and_known_ones_may_change() -> None:
     schedule = Schedule(RESEND, 2)
     assert [update(schedule, firing(host), 0.0) for host in "abc"] == [True, True, False]
     assert update(schedule, resolved("a"), 1.0)
@@ -131,7 +131,7 @@ def test_g19_what_has_no_place_is_said_and_what_has_one_may_change() -> None:
     assert update(schedule, firing("c"), 400.0)
 
 
-def test_changes_come_before_repetitions_and_the_batch_is_bounded() -> None:
+def test_changes_are_sent_before_repetitions_and_batches_are_bounded() -> None:
     schedule = Schedule(RESEND, 10)
     update(schedule, firing("old"), 0.0)
     due(schedule, 0.0)
@@ -141,7 +141,7 @@ def test_changes_come_before_repetitions_and_the_batch_is_bounded() -> None:
     assert [host for host, _ in due(schedule, 61.0)] == ["new", "newer", "old"]
 
 
-def test_repetitions_come_to_travel_together() -> None:
+def test_repetitions_gather_into_common_requests() -> None:
     schedule = Schedule(RESEND, 100)
     for number in range(30):
         update(schedule, firing(f"host-{number}"), 2.0 * number)
@@ -151,8 +151,8 @@ def test_repetitions_come_to_travel_together() -> None:
     assert len(requests) <= 10
 
 
-def test_what_an_alert_costs_does_not_depend_on_how_many_are_open() -> None:
-    """In an outage of everything, each of a thousand batches must not look at a hundred thousand alerts."""
+def test_cost_of_an_alert_does_not_depend_on_the_number_of_open_ones() -> None:
+    """In a total outage, each of a thousand batches must not scan a hundred thousand alerts."""
 
     def cost(alerts: int) -> float:
         schedule = Schedule(RESEND, alerts)
@@ -172,7 +172,7 @@ def test_what_an_alert_costs_does_not_depend_on_how_many_are_open() -> None:
     assert cost(2_000) < 1.1 * cost(100)
 
 
-def test_partitions_that_go_together_cost_one_look_at_the_alerts() -> None:
+def test_partitions_revoked_together_cost_one_scan_of_the_alerts() -> None:
     def cost(partitions: int) -> int:
         schedule = Schedule(RESEND, 1_000)
         for number in range(100):
@@ -183,7 +183,7 @@ def test_partitions_that_go_together_cost_one_look_at_the_alerts() -> None:
     assert cost(1_000) == cost(1) > 0
 
 
-def test_an_alert_that_changes_while_nobody_accepts_it_takes_no_more_room() -> None:
+def test_alert_that_changes_while_unaccepted_takes_no_more_memory() -> None:
     schedule = Schedule(RESEND, 10)
     for number in range(1_000):
         now = 10.0 * number

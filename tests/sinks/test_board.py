@@ -1,4 +1,4 @@
-"""What a board is told by the worker: at every moment exactly the alerts that are open on partitions that are ours."""
+"""The worker keeps a board up to date: at every moment, exactly the open alerts of the assigned partitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORD = AlertRecord({}, "test").value
 
 
 class Board:
-    """Remembers what is open."""
+    """Records what is open."""
 
     def __init__(self) -> None:
         self.open: dict[tuple[Partition, str], str] = {}
@@ -53,7 +53,7 @@ class Board:
 
 
 def watched(life: Life) -> Board:
-    """A board that the worker tells."""
+    """A board attached to the worker of this life."""
     board = Board()
     life.worker.outlets.boards = {"board": board}
     return board
@@ -65,7 +65,7 @@ def truly_open(life: Life) -> set[tuple[Partition, str]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_g19_what_is_open_is_shown_after_every_kill_and_at_every_moment(seed: int) -> None:
+def test_g19_board_has_exactly_the_open_alerts_through_kills(seed: int) -> None:
     rng = np.random.default_rng(seed)
     world = World(make_log(seed))
     restored = most = 0
@@ -82,7 +82,7 @@ def test_g19_what_is_open_is_shown_after_every_kill_and_at_every_moment(seed: in
     assert most > 1
 
 
-def test_g19_a_partition_takes_its_alerts_along_and_ends_none() -> None:
+def test_g19_revoked_partition_takes_its_alerts_along_and_resolves_none() -> None:
     life = Life(World(make_log(1)))
     board = watched(life)
     while not {partition for partition, _ in board.open} >= {("metrics", 0)}:
@@ -97,7 +97,7 @@ def test_g19_a_partition_takes_its_alerts_along_and_ends_none() -> None:
     assert board.ended == ended
 
 
-def test_g19_the_board_hears_of_an_alert_that_the_topic_does_not_take() -> None:
+def test_g19_board_gets_an_alert_that_the_topic_does_not_accept() -> None:
     life = Life(World(make_log(1)))
     board, life.sink.tick = watched(life), ticker(1)
     with pytest.raises(Killed):
@@ -106,7 +106,7 @@ def test_g19_the_board_hears_of_an_alert_that_the_topic_does_not_take() -> None:
     assert board.open or board.ended
 
 
-def test_g19_alerts_that_are_held_back_are_not_open_to_anybody() -> None:
+def test_g19_muted_alerts_are_not_on_the_board() -> None:
     pipeline = pipeline_of(BACKUP)
     for host, scores in (("db-1", [0.0, 3.0, 3.0]), ("web-1", [0.0, 3.0, 3.0]), ("web-2", [0.0, 0.0, 0.0])):
         pipeline.process(batch_of(pipeline, scores, 0, host))

@@ -1,4 +1,4 @@
-"""What a dead letter keeps of a record."""
+"""What a dead letter contains of its record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rejected(key: bytes | None, value: bytes | None) -> Reject:
 
 
 @pytest.mark.parametrize(("key", "value"), [(None, None), (b"", b""), (bytes(MAX_KEY_BYTES), bytes(100))])
-def test_the_record_s_own_bytes(key: bytes | None, value: bytes | None) -> None:
+def test_dead_letter_has_the_bytes_of_the_record(key: bytes | None, value: bytes | None) -> None:
     message = DeadLetterRecord(100)(rejected(key, value))
     assert (message.key, message.value) == (key, value)
     assert [name for name, _ in message.headers] == [
@@ -23,7 +23,7 @@ def test_the_record_s_own_bytes(key: bytes | None, value: bytes | None) -> None:
     ]
 
 
-def test_g6_a_large_key_or_value_is_replaced_by_its_hash_so_that_the_letter_can_be_sent() -> None:
+def test_g6_too_large_key_or_value_is_replaced_by_its_hash() -> None:
     key, value = b"k" * (1 << 20), b"v" * 101
     message = DeadLetterRecord(100)(rejected(key, value))
     assert (message.key, message.value) == (None, None)
@@ -33,6 +33,6 @@ def test_g6_a_large_key_or_value_is_replaced_by_its_hash_so_that_the_letter_can_
     assert headers["value_sha256"] == hashlib.sha256(value).hexdigest()
 
 
-def test_all_but_the_value_fits_into_its_envelope() -> None:
+def test_everything_but_the_value_fits_into_the_reserved_size() -> None:
     message = DeadLetterRecord(0)(rejected(bytes(MAX_KEY_BYTES), bytes(1)))
     assert len(message.key or b"") + sum(len(name) + len(text) for name, text in message.headers) < ENVELOPE_BYTES / 1.5

@@ -15,7 +15,7 @@ from detector.protocols import Message
 from detector.sinks.stdout import StdoutSink
 
 
-def test_a_line_a_message() -> None:
+def test_each_message_is_a_line() -> None:
     stream = io.StringIO()
     sink = StdoutSink(stream)
     sink.send(Message(b"key", b'{"a":1}', (("h", b"v"),)))
@@ -27,7 +27,7 @@ def test_a_line_a_message() -> None:
     assert stream.getvalue() == '{"a":1}\ntwo lines\\xff\n'
 
 
-def test_json_is_utf_8_whatever_the_locale_is() -> None:
+def test_json_is_utf_8_in_every_locale() -> None:
     value = '{"a":"\N{EURO SIGN}\N{GRINNING FACE}"}'
     code = (
         f"from detector.sinks.stdout import *; s = StdoutSink(); s.send(Message(None, {value.encode()!r})); s.flush(1)"
@@ -37,7 +37,7 @@ def test_json_is_utf_8_whatever_the_locale_is() -> None:
     assert shown.stdout.decode() == value + "\n"
 
 
-def test_a_full_disk_may_be_tried_again() -> None:
+def test_full_disk_is_a_retriable_error() -> None:
     with Path("/dev/full").open("w") as stream:
         sink = StdoutSink(stream)
         sink.send(Message(None, b"{}"))
@@ -48,7 +48,7 @@ def test_a_full_disk_may_be_tried_again() -> None:
             stream.close()
 
 
-def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+def test_closed_pipe_ends_the_process_quietly() -> None:
     code = """
 from detector.errors import DeliveryError
 from detector.protocols import Message

@@ -1,4 +1,4 @@
-"""The sink for a webhook against receivers that fail, hang, refuse, cut and redirect."""
+"""The webhook sink with receivers that fail, hang, reject, cut off and redirect."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Make = Callable[..., WebhookSink]
 
 
 class Hook(Receiver):
-    """One that reads the body of Alertmanager's webhook."""
+    """A receiver that parses the body of Alertmanager's webhook."""
 
     @property
     def hosts(self) -> list[list[str]]:
-        """Whose alerts each request was about."""
+        """The hosts of the alerts in each request."""
         return [hosts_of(body) for body in self.bodies]
 
 
@@ -49,7 +49,7 @@ def hosts_of(body: bytes) -> list[str]:
 
 @pytest.fixture
 def sink(failures: Failures) -> Iterator[Make]:
-    """Sinks that close with the test."""
+    """Sinks that are closed at the end of the test."""
     with ExitStack() as stack:
 
         def make(url: str | None = None, **section: Any) -> WebhookSink:
@@ -79,7 +79,7 @@ def send(made: WebhookSink, *hosts: str) -> None:
 
 
 def warm(made: WebhookSink) -> None:
-    """Until the receiver has shown that it is quick."""
+    """Send until the pace has grown for a fast receiver."""
     for number in range(8):
         for again in range(2**number):
             send(made, f"warm-{number}-{again}")
@@ -87,7 +87,7 @@ def warm(made: WebhookSink) -> None:
 
 
 def fails(made: WebhookSink) -> str:
-    """What it says once it has given up."""
+    """The error with which the sink gives up."""
     with pytest.raises(DeliveryError) as raised:
         made.flush(PATIENCE_SECONDS)
     assert not raised.value.retriable
@@ -104,7 +104,7 @@ def in_the_background(act: Callable[[], None]) -> Iterator[threading.Thread]:
         thread.join(PATIENCE_SECONDS)
 
 
-def test_g2_what_was_flushed_was_received_in_order_and_byte_for_byte(sink: Make, hook: Hook) -> None:
+def test_g2_flushed_alerts_were_received_in_order_and_byte_for_byte(sink: Make, hook: Hook) -> None:
     made = sink(f"{hook.url}/hook?a=b")
     messages = [ENCODE(one) for host in "abcd" for one in (firing(host), resolved(host))]
     for message in messages:
@@ -117,14 +117,14 @@ def test_g2_what_was_flushed_was_received_in_order_and_byte_for_byte(sink: Make,
     assert all(message.value and message.value[:-1] in received for message in messages)
 
 
-def test_a_message_without_a_value_is_none_for_a_webhook(sink: Make, hook: Hook) -> None:
+def test_message_without_a_value_is_not_posted(sink: Make, hook: Hook) -> None:
     made = sink(hook.url)
     made.send(Message(b"key", None))
     made.flush(PATIENCE_SECONDS)
     assert hook.bodies == []
 
 
-def test_several_go_in_a_request_and_no_more_than_are_allowed(sink: Make, hook: Hook) -> None:
+def test_requests_hold_several_alerts_up_to_the_limit(sink: Make, hook: Hook) -> None:
     made = sink(hook.url, max_alerts_per_request=10)
     warm(made)
     before = len(hook.bodies)
@@ -139,7 +139,7 @@ def test_several_go_in_a_request_and_no_more_than_are_allowed(sink: Make, hook: 
     assert all(json.loads(body)["groupKey"] == "{}:{}" for body in hook.bodies)
 
 
-def test_where_one_goes_in_a_request_it_is_a_group_of_its_own(sink: Make, hook: Hook) -> None:
+def test_with_one_alert_a_request_each_is_a_group_of_its_own(sink: Make, hook: Hook) -> None:
     made = sink(hook.url, max_alerts_per_request=1)
     send(made, "a", "b", "a")
     made.flush(PATIENCE_SECONDS)
@@ -148,7 +148,7 @@ def test_where_one_goes_in_a_request_it_is_a_group_of_its_own(sink: Make, hook: 
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_g11_a_receiver_that_does_not_answer_is_waited_for_and_memory_does_not_grow(sink: Make, hook: Hook) -> None:
+def test_g11_worker_waits_for_a_silent_receiver_and_memory_does_not_grow(sink: Make, hook: Hook) -> None:
     made = sink(hook.url, max_in_flight=20)
     warm(made)
     hook.hold.clear()
@@ -169,8 +169,8 @@ def test_g11_a_receiver_that_does_not_answer_is_waited_for_and_memory_does_not_g
     assert received == handed_over == [f"host-{number}" for number in range(100)]
 
 
-def test_g11_one_that_is_slow_gets_few_at_a_time_and_no_flush_fails(sink: Make, hook: Hook, failures: Failures) -> None:
-    """Sixty of them at once would take longer than a request may."""
+def test_g11_slow_receiver_gets_small_requests_and_no_flush_fails(sink: Make, hook: Hook, failures: Failures) -> None:
+    """Sixty alerts in one request would exceed its timeout."""
 
     def slowly(body: bytes) -> tuple[int, bytes]:
         time.sleep(0.05 * len(hosts_of(body)))
@@ -186,7 +186,7 @@ def test_g11_one_that_is_slow_gets_few_at_a_time_and_no_flush_fails(sink: Make, 
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_g2_what_may_pass_is_tried_again(sink: Make, hook: Hook, failures: Failures, status: int) -> None:
+def test_g2_temporary_failures_are_retried(sink: Make, hook: Hook, failures: Failures, status: int) -> None:
     hook.answer = lambda body: (status if len(hook.bodies) <= 3 else 202, b"not now")
     made = sink(hook.url)
     send(made, "a", "b")
@@ -196,7 +196,7 @@ def test_g2_what_may_pass_is_tried_again(sink: Make, hook: Hook, failures: Failu
     assert len({bytes(body) for body in hook.bodies[:4]}) == 1
 
 
-def test_pauses_grow_and_the_log_says_what_is_wrong(
+def test_retries_pause_longer_and_the_log_names_the_fault(
     sink: Make, hook: Hook, failures: Failures, lines: io.StringIO
 ) -> None:
     hook.answer = lambda body: (503 if len(hook.bodies) <= 4 else 200, b"no disk\nleft")
@@ -210,9 +210,7 @@ def test_pauses_grow_and_the_log_says_what_is_wrong(
     eventually(lambda: "the webhook accepts alerts again" in lines.getvalue(), "it says so")
 
 
-def test_g2_a_receiver_that_is_down_gets_all_of_it_once_it_is_up(
-    sink: Make, failures: Failures, lines: io.StringIO
-) -> None:
+def test_g2_receiver_gets_every_alert_after_an_outage(sink: Make, failures: Failures, lines: io.StringIO) -> None:
     port = free_ports(1)[0]
     made = sink(f"http://127.0.0.1:{port}")
     send(made, "a")
@@ -226,7 +224,7 @@ def test_g2_a_receiver_that_is_down_gets_all_of_it_once_it_is_up(
         assert [host for hosts in hook.hosts for host in hosts] == ["a", "b"]
 
 
-def test_g2_one_that_hangs_up_gets_it_again(sink: Make, hook: Hook, failures: Failures) -> None:
+def test_g2_alert_is_posted_again_after_a_closed_connection(sink: Make, hook: Hook, failures: Failures) -> None:
     hook.answer = lambda body: None if len(hook.bodies) == 1 else (200, b"")
     made = sink(hook.url)
     send(made, "a")
@@ -235,7 +233,7 @@ def test_g2_one_that_hangs_up_gets_it_again(sink: Make, hook: Hook, failures: Fa
     assert failures.count == 1
 
 
-def test_g2_one_that_hangs_gets_it_again(sink: Make, hook: Hook, failures: Failures) -> None:
+def test_g2_alert_is_posted_again_after_a_timeout(sink: Make, hook: Hook, failures: Failures) -> None:
     hook.hold.clear()
     made = sink(hook.url, timeout_seconds=0.3)
     send(made, "a")
@@ -246,9 +244,7 @@ def test_g2_one_that_hangs_gets_it_again(sink: Make, hook: Hook, failures: Failu
 
 
 @pytest.mark.parametrize("header", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
-def test_an_answer_of_2xx_counts_although_what_follows_never_comes(
-    sink: Make, failures: Failures, header: bytes
-) -> None:
+def test_status_2xx_counts_although_the_body_never_comes(sink: Make, failures: Failures, header: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         connections = []
 
@@ -266,7 +262,7 @@ def test_an_answer_of_2xx_counts_although_what_follows_never_comes(
         connections[0].close()
 
 
-def test_g3_a_receiver_that_stays_away_is_given_up_and_nothing_more_is_accepted(
+def test_g3_delivery_fails_after_the_timeout_and_nothing_more_is_accepted(
     sink: Make, hook: Hook, lines: io.StringIO
 ) -> None:
     hook.answer = lambda body: (500, b"")
@@ -283,8 +279,8 @@ def test_g3_a_receiver_that_stays_away_is_given_up_and_nothing_more_is_accepted(
     assert [line["error"] for line in events(lines) if line["event"] == "delivery_failed"] == [said]
 
 
-def test_the_time_that_a_receiver_has_begins_anew_with_every_alert_that_it_takes(sink: Make, hook: Hook) -> None:
-    """A long queue of a receiver that works is none that stays away."""
+def test_delivery_timeout_restarts_with_every_accepted_request(sink: Make, hook: Hook) -> None:
+    """A long queue for a working receiver is not an outage."""
 
     def slowly(body: bytes) -> tuple[int, bytes]:
         time.sleep(0.2)
@@ -297,7 +293,7 @@ def test_the_time_that_a_receiver_has_begins_anew_with_every_alert_that_it_takes
     assert len(hook.bodies) == 10
 
 
-def test_a_flush_that_runs_out_of_time_may_be_called_again(sink: Make, hook: Hook) -> None:
+def test_flush_may_be_repeated_after_its_timeout(sink: Make, hook: Hook) -> None:
     hook.hold.clear()
     made = sink(hook.url)
     send(made, "a")
@@ -307,7 +303,7 @@ def test_a_flush_that_runs_out_of_time_may_be_called_again(sink: Make, hook: Hoo
     made.flush(PATIENCE_SECONDS)
 
 
-def test_a_request_to_be_left_alone_is_heeded(sink: Make, hook: Hook) -> None:
+def test_retry_after_is_obeyed(sink: Make, hook: Hook) -> None:
     asked_at: list[float] = []
 
     def answer(body: bytes) -> tuple[int, bytes]:
@@ -321,9 +317,7 @@ def test_a_request_to_be_left_alone_is_heeded(sink: Make, hook: Hook) -> None:
     assert asked_at[1] - asked_at[0] >= 1.0
 
 
-def test_one_that_wants_to_be_left_alone_for_too_long_is_asked_once_more_when_the_time_is_up(
-    sink: Make, hook: Hook
-) -> None:
+def test_retry_after_beyond_the_delivery_timeout_gets_one_last_attempt(sink: Make, hook: Hook) -> None:
     hook.answer, hook.headers = (lambda body: (503, b"")), {"Retry-After": "86400"}
     made = sink(hook.url, delivery_timeout_seconds=1.0)
     send(made, "a")
@@ -332,7 +326,7 @@ def test_one_that_wants_to_be_left_alone_for_too_long_is_asked_once_more_when_th
 
 
 def refusing(hook: Hook, status: int, taken: list[str]) -> None:
-    """Have requests refused in which a host is called bad."""
+    """Reject requests that contain a host named bad."""
 
     def answer(body: bytes) -> tuple[int, bytes]:
         hosts = hosts_of(body)
@@ -345,7 +339,7 @@ def refusing(hook: Hook, status: int, taken: list[str]) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_g2_an_alert_that_is_refused_takes_no_other_along(
+def test_g2_rejected_alert_does_not_drop_others(
     sink: Make, hook: Hook, failures: Failures, lines: io.StringIO, status: int
 ) -> None:
     made = sink(hook.url)
@@ -369,7 +363,7 @@ def test_g2_an_alert_that_is_refused_takes_no_other_along(
     assert len(hook.bodies) - before < 50
 
 
-def test_where_all_are_refused_the_worker_goes_on_and_each_is_tried_alone(
+def test_worker_continues_when_every_alert_is_rejected_and_each_is_tried_alone(
     sink: Make, hook: Hook, failures: Failures
 ) -> None:
     refusing(hook, 400, [])
@@ -391,7 +385,9 @@ def test_where_all_are_refused_the_worker_goes_on_and_each_is_tried_alone(
         (302, "it redirects to elsewhere; use that in sinks.webhook.url or url_file"),
     ],
 )
-def test_g2_what_somebody_must_mend_is_an_outage_and_says_so(sink: Make, hook: Hook, status: int, mend: str) -> None:
+def test_g2_faults_that_an_operator_must_fix_are_outages_with_a_hint(
+    sink: Make, hook: Hook, status: int, mend: str
+) -> None:
     hook.answer, hook.headers = (lambda body: (status, b"")), {"Location": "/login"}
     made = sink(hook.url, delivery_timeout_seconds=0.2)
     send(made, "a")
@@ -399,10 +395,10 @@ def test_g2_what_somebody_must_mend_is_an_outage_and_says_so(sink: Make, hook: H
 
 
 @pytest.mark.parametrize("names", ["plain", "quoted", "location", "nonsense"])
-def test_s3_path_and_query_of_the_address_are_in_nothing_that_is_said(
+def test_s3_path_and_query_of_the_url_appear_in_no_output(
     sink: Make, hook: Hook, lines: io.StringIO, names: str, tmp_path: Path
 ) -> None:
-    """Receivers repeat them in what they say."""
+    """Receivers may repeat them in their answers."""
     said = {"plain": f"Cannot POST {SECRET_PATH}", "quoted": "token C4NARY is unknown"}.get(names, "")
     hook.answer = lambda body: (404 if names != "location" else 308, said.encode())
     hook.headers = {"Location": hook.url + SECRET_PATH}
@@ -430,7 +426,7 @@ def test_s3_credentials_do_not_follow_a_redirect(sink: Make, hook: Hook, tmp_pat
         assert elsewhere.bodies == []
 
 
-def test_files_with_secrets_are_read_for_every_request(
+def test_secret_files_are_read_for_every_request(
     sink: Make, hook: Hook, failures: Failures, tmp_path: Path, lines: io.StringIO
 ) -> None:
     token, address = tmp_path / "token", tmp_path / "address"
@@ -448,7 +444,7 @@ def test_files_with_secrets_are_read_for_every_request(
     assert "canary" not in lines.getvalue()
 
 
-def test_a_name_and_a_password_are_sent(sink: Make, hook: Hook, tmp_path: Path) -> None:
+def test_user_name_and_password_are_sent(sink: Make, hook: Hook, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("open sesame\n")
     secrets = {"username": "ali", "password_file": str(tmp_path / "password"), "allow_plaintext_credentials": True}
     made = sink(hook.url, **secrets)
@@ -470,7 +466,7 @@ def test_a_name_and_a_password_are_sent(sink: Make, hook: Hook, tmp_path: Path) 
         ("http://example.com/canary", "holds an http:// address, which would be sent unencrypted: use https://"),
     ],
 )
-def test_s3_an_address_in_a_file_that_cannot_be_used_is_said_at_the_start_without_what_it_holds(
+def test_s3_unusable_url_file_is_an_error_at_the_start_that_does_not_quote_it(
     sink: Make, tmp_path: Path, content: str | None, finding: str
 ) -> None:
     address = tmp_path / "address"
@@ -483,12 +479,12 @@ def test_s3_an_address_in_a_file_that_cannot_be_used_is_said_at_the_start_withou
 
 
 @pytest.mark.parametrize("key", ["bearer_token_file", "ca_file"])
-def test_a_file_that_is_missing_is_said_at_the_start(sink: Make, key: str) -> None:
+def test_missing_file_is_an_error_at_the_start(sink: Make, key: str) -> None:
     with pytest.raises(DeliveryError, match=f"sinks.webhook.{key}: /nowhere/file cannot be "):
         sink("https://127.0.0.1", **{key: "/nowhere/file"})
 
 
-def test_s1_whom_alerts_and_credentials_go_to_is_verified(sink: Make, tmp_path: Path) -> None:
+def test_s1_certificate_of_the_receiver_is_verified(sink: Make, tmp_path: Path) -> None:
     right, other = identity(tmp_path, "right", "IP:127.0.0.1"), identity(tmp_path, "other", "IP:127.0.0.2")
     with Hook(right) as trusted, Hook(other) as misnamed:
         made = sink(f"https://127.0.0.1:{trusted.port}", ca_file=str(right))
@@ -503,7 +499,7 @@ def test_s1_whom_alerts_and_credentials_go_to_is_verified(sink: Make, tmp_path: 
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_g12_an_end_waits_for_no_request_and_nothing_is_posted_behind_its_back(
+def test_g12_close_does_not_wait_for_a_request_and_nothing_is_posted_afterwards(
     sink: Make, tmp_path: Path, tls: bool, lines: io.StringIO
 ) -> None:
     own = identity(tmp_path, "own", "IP:127.0.0.1") if tls else None
@@ -522,7 +518,7 @@ def test_g12_an_end_waits_for_no_request_and_nothing_is_posted_behind_its_back(
 
 
 class Failing:
-    """A client whose requests all fail, and may be repeated after three seconds."""
+    """A client whose requests all fail, with a retry after three seconds."""
 
     def __init__(self) -> None:
         self.posts = 0
@@ -536,7 +532,7 @@ class Failing:
     def abort(self) -> None: ...
 
 
-def test_g4_a_process_that_was_frozen_for_too_long_posts_nothing_that_may_be_anothers_by_now() -> None:
+def test_g4_process_suspended_for_too_long_posts_nothing() -> None:
     client, clock = Failing(), ManualClock()
     section = Webhook.model_validate({"enabled": True, "url": "https://a"})
     made = WebhookSink(section, lambda: None, client, now=clock.monotonic)
@@ -550,7 +546,7 @@ def test_g4_a_process_that_was_frozen_for_too_long_posts_nothing_that_may_be_ano
         made.close(3.0)
 
 
-def test_threads_end_with_the_sink(sink: Make, hook: Hook) -> None:
+def test_close_ends_the_threads(sink: Make, hook: Hook) -> None:
     made = sink(hook.url)
     send(made, "a")
     made.flush(PATIENCE_SECONDS)
@@ -558,7 +554,7 @@ def test_threads_end_with_the_sink(sink: Make, hook: Hook) -> None:
     eventually(lambda: not made._thread.is_alive(), "it ends")
 
 
-def test_a_replay_posts_nothing(hook: Hook, tmp_path: Path) -> None:
+def test_replay_posts_nothing(hook: Hook, tmp_path: Path) -> None:
     values = [100.0 + number % 3 for number in range(200)] + [0.0] * 3
     rows = (f"{1_700_000_000 + 60 * number},{value}" for number, value in enumerate(values))
     (tmp_path / "requests.csv").write_text("timestamp,value\n" + "\n".join(rows))

@@ -1,4 +1,4 @@
-"""The body of a request: Alertmanager's webhook around the records of the topic."""
+"""The body of a request: the form of Alertmanager's webhook, with the records of the topic as alerts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def record(one) -> bytes:
     return value
 
 
-def test_a_body_has_the_fields_of_alertmanagers_webhook() -> None:
+def test_body_has_the_fields_of_alertmanagers_webhook() -> None:
     told = json.loads(body([record(firing())], grouped=False))
     assert list(told) == FIELDS
     assert told["alerts"][0].keys() >= ALERT_FIELDS
@@ -35,7 +35,7 @@ def test_a_body_has_the_fields_of_alertmanagers_webhook() -> None:
     assert (told["groupKey"], told["groupLabels"], told["truncatedAlerts"]) == ("{}:{}", {}, 0)
 
 
-def test_its_alerts_are_the_records_of_the_topic_byte_for_byte() -> None:
+def test_alerts_of_the_body_are_the_records_of_the_topic_byte_for_byte() -> None:
     records = [record(replace(one, id=32 * "0")) for one in (firing("é"), resolved("b"))]
     whole = body(records, grouped=False)
     for one in records:
@@ -53,11 +53,11 @@ def test_its_alerts_are_the_records_of_the_topic_byte_for_byte() -> None:
         ([resolved("a"), resolved("b")], "resolved"),
     ],
 )
-def test_it_is_firing_while_one_of_them_is(alerts, status: str) -> None:
+def test_body_is_firing_if_one_alert_is(alerts, status: str) -> None:
     assert json.loads(body([record(one) for one in alerts], grouped=False))["status"] == status
 
 
-def test_what_all_of_them_share_is_common() -> None:
+def test_shared_labels_are_common() -> None:
     told = json.loads(body([record(firing("a")), record(resolved("b"))], grouped=False))
     assert told["commonLabels"] == {"env": "test", "alertname": "MetricAnomaly", "metric": "cpu", "severity": "warning"}
     assert told["commonAnnotations"] == {}
@@ -66,7 +66,7 @@ def test_what_all_of_them_share_is_common() -> None:
     assert alone["commonAnnotations"] == alone["alerts"][0]["annotations"]
 
 
-def test_an_alert_that_is_a_group_of_its_own_has_one_key_from_its_begin_to_its_end() -> None:
+def test_single_alert_has_the_same_group_key_firing_and_resolved() -> None:
     begun, ended = (json.loads(body([record(one)], grouped=True)) for one in (firing("a"), resolved("a")))
     assert begun["groupKey"] == ended["groupKey"]
     assert begun["groupKey"] == (
@@ -77,7 +77,7 @@ def test_an_alert_that_is_a_group_of_its_own_has_one_key_from_its_begin_to_its_e
 
 
 @given(host=st.text(max_size=50))
-def test_any_label_stands_in_it(host: str) -> None:
+def test_body_is_valid_for_any_label(host: str) -> None:
     one = record(firing(host))
     told = json.loads(body([one], grouped=True))
     assert told["groupLabels"] == told["commonLabels"] == head(one).labels

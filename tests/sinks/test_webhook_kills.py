@@ -1,4 +1,4 @@
-"""G2 for a webhook: random kills of the receiver and of the worker, and every fault between them."""
+"""G2 for the webhook: random kills of receiver and worker, and every fault between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENCODE = AlertRecord({}, "test")
 
 
 def shuffled(rng: random.Random, parts: dict[str, int]) -> Iterator[str]:
-    """For ever, each so many times before any comes more often."""
+    """Endlessly, in random order, each equally often."""
     while True:
         block = [name for name, count in parts.items() for _ in range(count)]
         rng.shuffle(block)
@@ -33,13 +33,13 @@ def shuffled(rng: random.Random, parts: dict[str, int]) -> Iterator[str]:
 
 
 class InOrder(Receiver):
-    """Takes one request after the other, in the order in which they came."""
+    """Handles requests one after the other, in the order of arrival."""
 
     server = HTTPServer
 
 
 class Unreliable:
-    """A receiver that is killed and started again, and what it has taken: numbers of alerts."""
+    """A receiver that is killed and restarted, and the numbers of the alerts that it accepted."""
 
     def __init__(self, rng: random.Random) -> None:
         self.taken: list[int] = []
@@ -96,7 +96,7 @@ def alert(number: int) -> Message:
 
 
 class Work:
-    """A worker's part: it hands alerts over, commits what was flushed, and after a crash begins there again."""
+    """The worker's part: sends alerts, commits what was flushed, and starts there again after a crash."""
 
     def __init__(self, url: str) -> None:
         settings = {"enabled": True, "url": url, "timeout_seconds": 0.2, "delivery_timeout_seconds": 0.5}
@@ -133,7 +133,7 @@ class Work:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_g2_a_webhook_gets_every_alert_in_order_with_the_same_bytes(seed: int) -> None:
+def test_g2_webhook_gets_every_alert_in_order_with_the_same_bytes(seed: int) -> None:
     rng = random.Random(seed)
     receiver = Unreliable(random.Random(seed))
     receiver.start()
