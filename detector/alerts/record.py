@@ -7,10 +7,12 @@ alert, so a score is never a label.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from detector.alerts.annotations import filled
 from detector.protocols import Message
 from detector.records import Alert, AlertStatus, Direction, rfc3339
 from detector.series import GROUP_LABEL, NAME_LABEL, SeriesKey
@@ -42,11 +44,15 @@ def alert_labels(series: SeriesKey) -> dict[str, str]:
 
 
 class AlertRecord:
-    """Encodes alerts. `labels` are defaults for labels that a stream lacks; `source` is the value of `ce_source`."""
+    """Encodes alerts. `labels` are defaults for labels that a stream lacks; `source` is the value of `ce_source`.
 
-    def __init__(self, labels: dict[str, str], source: str) -> None:
+    `annotations` are added to the summary; see `filled`.
+    """
+
+    def __init__(self, labels: dict[str, str], source: str, annotations: Mapping[str, str] | None = None) -> None:
         self.labels = labels
         self.source = source
+        self.annotations = annotations or {}
 
     def __call__(self, alert: Alert) -> Message:
         """The record: key = series fingerprint, value = JSON, headers = CloudEvents 1.0 attributes."""
@@ -67,12 +73,14 @@ class AlertRecord:
 
     def value(self, alert: Alert) -> dict[str, Any]:
         """The record's value, which subscribers read."""
+        labels = {**self.labels, **alert_labels(alert.series), "severity": alert.severity.value}
+        added = {name: filled(text, labels) for name, text in self.annotations.items()}
         return {
             "schema_version": SCHEMA_VERSION,
             "id": alert.id,
             "status": _status(alert),
-            "labels": {**self.labels, **alert_labels(alert.series), "severity": alert.severity.value},
-            "annotations": {"summary": _summary(alert)},
+            "labels": labels,
+            "annotations": {"summary": _summary(alert), **added},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),
             "fingerprint": alert.series.fingerprint,

@@ -62,7 +62,7 @@ def build_worker(
 
     pipeline = build_pipeline(config)
     _describe(config, pipeline, metrics)
-    record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}")
+    record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}", config.alerts.annotations)
     alerts = (*alert_outlets(config, stack, record, metrics), *extra_alerts)
     boards = dict(alert_boards(config, stack, record, metrics, clock))
     rejects = reject_outlet(config, stack)

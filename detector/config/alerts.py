@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from detector.config.mute import Mute, NamedIntervals
 from detector.config.values import PositiveSeconds, Section
+
+LABEL_IN_TEXT = re.compile(r"\{([^{}]+)\}")
+"""`{label}` in an annotation stands for the alert's label of that name."""
+MOST_ANNOTATIONS = 10
+OUR_ANNOTATIONS = ("summary", "value", "expected", "anomaly_score", "direction", "contributors")
 
 
 class Trigger(Section):
@@ -40,6 +46,7 @@ class Alerts(Section):
     cooldown_seconds: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
     critical_score: Annotated[float, Field(gt=1)] = 2.0
     labels: dict[str, str] = {}
+    annotations: Annotated[dict[str, str], Field(max_length=MOST_ANNOTATIONS)] = {}
     time_intervals: list[NamedIntervals] = []
     mute: list[Mute] = []
     not_before: AwareDatetime | None = None
@@ -65,6 +72,15 @@ class Alerts(Section):
             raise ValueError("; ".join(faults))
         return labels
 
+    @field_validator("annotations")
+    @classmethod
+    def _are_annotations(cls, annotations: dict[str, str]) -> dict[str, str]:
+        named = annotations.items()
+        faults = [f"{name!r} {fault}" for name, text in named if (fault := _annotation_fault(name, text))]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return annotations
+
 
 def _label_fault(name: str, value: str) -> str | None:
     """What is wrong with a label. Prometheus accepts any UTF-8 name, but reserves those that begin with `__`."""
@@ -75,3 +91,14 @@ def _label_fault(name: str, value: str) -> str | None:
     if name.startswith("__"):
         return "begins with two underscores, which Prometheus reserves for itself"
     return None if value else "has no value, and Prometheus ignores empty labels; leave it out"
+
+
+def _annotation_fault(name: str, text: str) -> str | None:
+    """What is wrong with an annotation. Every version of Alertmanager accepts these names."""
+    if name in OUR_ANNOTATIONS:
+        return "is set by detector; choose another name"
+    if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name):
+        return "is not a valid annotation name, which has English letters, digits and _, and no digit first"
+    if set("{}") & set(LABEL_IN_TEXT.sub("", text)):
+        return "has a brace that belongs to no {label}; in a link, write %7B and %7D"
+    return None if text else "has no text; leave it out"

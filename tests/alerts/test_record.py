@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.alerts.record import AlertRecord, alert_id
+from detector.config.alerts import MOST_ANNOTATIONS
 from detector.decoders.identity import MAX_LABEL_CHARACTERS
 from detector.pipeline.groups import CONTRIBUTORS
 from detector.records import Alert, AlertStatus, Contributor, Direction, Severity
@@ -76,6 +77,23 @@ def test_group_alert_has_the_shared_labels_and_ranked_members() -> None:
     assert "38 streams" in value["annotations"]["summary"]
 
 
+def test_annotations_of_the_configuration_name_labels_of_the_alert() -> None:
+    annotations = {
+        "dashboard": "https://grafana.example/d/hosts?var-host={host}&var-metric={metric}&var-rack={rack}",
+        "note": "{severity}: {team} owns {host}",
+    }
+    encode = AlertRecord({"team": "core"}, "x", annotations)
+    series = SeriesKey.of("cpu", {"host": "web 1/ä&b"})
+    for one in (FIRING, RESOLVED):
+        value = json.loads(encode(replace(one, series=series)).value or b"")
+        validator("alert").validate(value)
+        assert value["annotations"].pop("summary").startswith("cpu{host=")
+        assert value["annotations"] == {
+            "dashboard": "https://grafana.example/d/hosts?var-host=web%201%2F%C3%A4%26b&var-metric=cpu&var-rack=",
+            "note": "warning: core owns web 1/ä&b",
+        }
+
+
 def test_firing_and_resolved_records_share_an_id_that_no_other_alert_has() -> None:
     encode = AlertRecord({}, "detector/test")
     firing, resolved = (json.loads(encode(a).value or b"") for a in (FIRING, RESOLVED))
@@ -120,7 +138,8 @@ def test_record_with_the_longest_labels_fits_into_a_message() -> None:
     host = group_key(member, ["host"])
     assert host is not None
     alert = replace(FIRING, series=host, members=9, contributors=(Contributor(member, 2.0),) * CONTRIBUTORS)
-    message = AlertRecord({}, "x")(alert)
+    notes = {f"note{number}": "{host} " * 140 for number in range(MOST_ANNOTATIONS)}
+    message = AlertRecord({}, "x", notes)(alert)
     assert len(message.value or b"") < MEBIBYTE * 0.9
     value = json.loads(message.value or b"")
     validator("alert").validate(value)

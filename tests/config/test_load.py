@@ -112,6 +112,12 @@ def test_topic_of_a_disabled_component_may_have_any_name(text: str) -> None:
         ("alerts: {labels: {__name__: ops}}", "'__name__' begins with two underscores"),
         ("alerts: {labels: {team: ''}}", "'team' has no value"),
         ("alerts: {labels: {metric: a, __x: b}}", "choose another name; '__x' begins with two underscores"),
+        ("alerts: {annotations: {summary: a}}", "alerts.annotations: 'summary' is set by detector; choose another"),
+        ("alerts: {annotations: {run-book: a}}", "'run-book' is not a valid annotation name"),
+        ("alerts: {annotations: {link: 'http://a/{host}}'}}", "'link' has a brace that belongs to no {label}"),
+        ("alerts: {annotations: {link: 'http://a/{}'}}", "'link' has a brace that belongs to no {label}"),
+        ("alerts: {annotations: {link: ''}}", "'link' has no text; leave it out"),
+        (f"alerts: {{annotations: {{{', '.join(f'a{n}: b' for n in range(11))}}}}}", "alerts.annotations: "),
         (
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
             "sasl without tls sends the password or token unencrypted",
@@ -152,6 +158,11 @@ def test_words_that_yaml_1_1_reads_as_booleans_stay_strings() -> None:
     for yes, no in (("yes", "no"), ("on", "off"), ("true", "false"), ("Yes", "OFF"), ("'true'", "'false'")):
         found = parse(f"sinks: {{stdout: {{enabled: {yes}}}, kafka: {{enabled: {no}}}}}", "test").sinks
         assert (found.stdout.enabled, found.kafka.enabled) == (True, False)
+
+
+def test_annotations_name_labels() -> None:
+    annotations = {"dashboard": "https://grafana.example/?host={host.name}&m={metric}", "note": "call {team}"}
+    assert parse(f"alerts: {{annotations: {annotations}}}", "test").alerts.annotations == annotations
 
 
 def test_labels_may_have_any_name() -> None:
