@@ -73,7 +73,14 @@ def quantiles(metric: str) -> tuple[Query, ...]:
 
 OVERVIEW = [
     panel("stat", "Ready workers", "none", "Workers that process records.", Query("sum(detector_ready{})"), width=3),
-    panel("stat", "Streams", "short", "Streams with state.", Query("sum(detector_streams{})"), width=3),
+    panel(
+        "stat",
+        "Active streams",
+        "short",
+        "Streams heard from within five of their usual intervals.",
+        Query("sum(detector_streams_active{})"),
+        width=3,
+    ),
     panel("stat", "Firing", "none", "Streams with a firing alert.", Query("sum(detector_alerts_firing{})"), width=3),
     panel(
         "stat",
@@ -254,8 +261,9 @@ MODEL = [
         "timeseries",
         "Streams",
         "short",
-        "All, those still warming up, and those forecast naively because the model does worse on them.",
+        "All, those that still have samples, those warming up, and those for which a naive forecast is better.",
         Query("sum(detector_streams{})", "streams"),
+        Query("sum(detector_streams_active{})", "active"),
         Query("sum(detector_streams_warmup{})", "warming up"),
         Query("sum(detector_streams_fallback{})", "naive forecast"),
         Query("sum(detector_streams_limit{})", "limit"),

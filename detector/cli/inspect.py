@@ -27,6 +27,10 @@ def inspect(
         typer.Option(help="List streams whose `name{label=...}` matches; * and ? are wildcards.", metavar="PATTERN"),
     ] = None,
     firing: Annotated[bool, typer.Option("--firing", help="List only streams with a firing alert.")] = False,
+    silent: Annotated[
+        bool,
+        typer.Option("--silent", help="List only streams that missed five samples, but were heard from within a day."),
+    ] = False,
     offset: Annotated[
         int | None,
         typer.Option(metavar="OFFSET", min=0, help="With --stream: the snapshot at this offset instead of the newest."),
@@ -42,18 +46,19 @@ def inspect(
 
     if offset is not None and stream is None:
         raise typer.BadParameter("applies to a single stream: add --stream", param_hint="--offset")
-    if stream is not None and (match is not None or firing):
-        raise typer.BadParameter("selects one stream; --match and --firing list many", param_hint="--stream")
+    if stream is not None and (match is not None or firing or silent):
+        raise typer.BadParameter("selects one stream; --match, --firing and --silent list many", param_hint="--stream")
     loaded = load(config)
     wanted = partition_of(partition)
     surveys: list[Survey] = []
-    if match is not None or firing:
+    if match is not None or firing or silent:
         from detector.app import build_pipeline
 
-        listed = look.listed(loaded, wanted, "*" if match is None else match, build_pipeline(loaded), firing=firing)
+        pattern = "*" if match is None else match
+        listed = look.listed(loaded, wanted, pattern, build_pipeline(loaded), firing=firing, silent=silent)
         lines = look.lines_of(listed, as_json=as_json)
         if not listed:
-            typer.echo(look.no_match(match, firing=firing), err=True)
+            typer.echo(look.no_match(match, firing=firing, silent=silent), err=True)
     elif stream is None:
         surveys = look.surveys(loaded, wanted)
         lines = look.described(surveys, wanted, time.time(), as_json=as_json)

@@ -16,6 +16,7 @@ from detector.records import AlertStatus
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
 from detector.state.survey import Snapshot, streams
+from detector.streams.silence import heard
 from detector.streams.table import LATEST
 
 
@@ -40,15 +41,35 @@ class ListedStream:
 
 
 def matching(
-    stored: Stored, snapshot: Snapshot, pattern: str, pipeline: Pipeline, *, firing: bool
+    stored: Stored, snapshot: Snapshot, pattern: str, pipeline: Pipeline, *, firing: bool, silent: bool
 ) -> Iterator[ListedStream]:
-    """Streams whose `name{label="value"}` matches `pattern` (`*` and `?`): all, or only those with a firing alert."""
-    for _, group in groupby(streams(stored, snapshot), key=lambda found: found[2].block.number):
+    """Streams whose `name{label="value"}` matches `pattern` (`*` and `?`), if need be only those of a kind.
+
+    `firing` leaves those with a firing alert, `silent` those that have fallen silent.
+    """
+    chosen = _silent(stored, snapshot, pipeline) if silent else None
+    for number, group in groupby(streams(stored, snapshot), key=lambda found: found[2].block.number):
         entries = [(key, row, read) for key, row, read in group if fnmatchcase(str(key), pattern)]
+        if chosen is not None:
+            entries = [entry for entry in entries if (number, entry[1]) in chosen]
         if entries:
             keys, rows = [key for key, _, _ in entries], np.array([row for _, row, _ in entries], np.int64)
             listed = _listed(stored, snapshot, keys, rows, entries[0][2], pipeline)
             yield from (one for one in listed if not firing or one.alert == "firing")
+
+
+def _silent(stored: Stored, snapshot: Snapshot, pipeline: Pipeline) -> set[tuple[int, int]]:
+    """(block, row) of the streams that had fallen silent by the snapshot; none if another version wrote it."""
+    places, found = [], []
+    for key, row, read in streams(stored, snapshot):
+        if not key.is_group and layout(read.fields) == layout(pipeline.table.fields):
+            state = read.block.columns
+            places.append((read.block.number, row))
+            found.append((float(state[LATEST.name][row]), float(state["interval_seconds"][row])))
+    if snapshot.newest_sample is None or not found:
+        return set()
+    latest, interval = np.array(found).T
+    return {places[at] for at in np.flatnonzero(heard(latest, interval, snapshot.newest_sample).silent).tolist()}
 
 
 def _listed(

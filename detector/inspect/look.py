@@ -74,7 +74,7 @@ def streams(
 
 
 def listed(
-    config: Config, partition: Partition | None, pattern: str, pipeline: Pipeline, *, firing: bool
+    config: Config, partition: Partition | None, pattern: str, pipeline: Pipeline, *, firing: bool, silent: bool
 ) -> list[ListedStream]:
     """List streams that match a pattern, in all partitions or one. Raises StateMissing if nothing is stored."""
     found: list[ListedStream] = []
@@ -82,7 +82,8 @@ def listed(
     with reader_of(config) as reader:
         for stored in reader.partitions() if partition is None else [reader.open(partition)]:
             snapshots += 1
-            found += matching(stored, at_offset(survey(stored), None), pattern, pipeline, firing=firing)
+            snapshot = at_offset(survey(stored), None)
+            found += matching(stored, snapshot, pattern, pipeline, firing=firing, silent=silent)
     if not snapshots:
         raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}")
     return found
@@ -107,11 +108,13 @@ def details(found: Sequence[StoredStream], *, as_json: bool) -> Iterator[str]:
         yield from render.stream(one)
 
 
-def no_match(pattern: str | None, *, firing: bool) -> str:
+def no_match(pattern: str | None, *, firing: bool, silent: bool) -> str:
     """The message for an empty list."""
+    if pattern is None and firing and silent:
+        return "no stream with a firing alert had fallen silent by the last checkpoint"
     if pattern is None:
-        return "no alert was firing at the last checkpoint"
-    which = "no stream with a firing alert" if firing else "no stream"
+        return f"no {'stream had fallen silent by' if silent else 'alert was firing at'} the last checkpoint"
+    which = f"no {'silent ' if silent else ''}stream{' with a firing alert' if firing else ''}"
     return f"{which} matches {pattern} with its whole name and labels; try '*{pattern.strip('*')}*'"
 
 

@@ -30,6 +30,8 @@ class StreamCounts:
     fullest: float
     """Share of its limit that the fullest partition has reached."""
     warmup: int
+    active: int
+    """Streams heard from within five of their usual intervals."""
     fallback: int
     """Streams that are forecast naively because the model does worse."""
     firing: int
@@ -169,6 +171,7 @@ class StreamMetrics:
             "streams_fullest_partition_ratio", "Streams of the fullest partition, as a share of its limit."
         )
         self.warmup = make.gauge("streams_warmup", "Streams in warmup, not scored yet.")
+        self.active = make.gauge("streams_active", "Streams heard from within five of their usual intervals.")
         self.fallback = make.gauge("streams_fallback", "Streams forecast naively because the model does worse.")
         self.expired = make.counter("streams_expired", "Streams dropped because they were silent for too long.")
         self.evicted = make.counter("streams_evicted", "Streams of a full partition dropped in favour of new ones.")
@@ -193,6 +196,7 @@ class StreamMetrics:
         self.limit.set(now.limit)
         self.fullest.set(now.fullest)
         self.warmup.set(now.warmup)
+        self.active.set(now.active)
         self.fallback.set(now.fallback)
         self.blocks.set(now.blocks)
         self.state_bytes.set(now.state_bytes)

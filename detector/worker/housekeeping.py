@@ -12,6 +12,8 @@ from detector.protocols import Clock, Source
 from detector.records import AlertStatus, Partition
 from detector.series import SeriesKey
 from detector.streams.membership import GROUP, IS_GROUP
+from detector.streams.silence import heard
+from detector.streams.table import LATEST
 from detector.telemetry import StreamCounts, Telemetry
 
 INTERVAL_SECONDS = 2.0
@@ -84,6 +86,7 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
         limit=table.max_streams * len(partitions),
         fullest=max((table.places_of(partition) for partition in partitions), default=0) / table.max_streams,
         warmup=int(pipeline.scorer.warming(table.columns, rows).sum()),
+        active=sum(_active(pipeline, partition) for partition in partitions),
         fallback=int((pipeline.forecaster.fallback(table.columns, rows) > 0).sum()),
         firing=int((status == AlertStatus.FIRING).sum()),
         pending=int((status == AlertStatus.PENDING).sum()),
@@ -95,3 +98,10 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
         partitions={one: (table.event_time(one).newest, table.streams_of(one)) for one in partitions},
         skill=pipeline.forecaster.skill(table.columns, rows),
     )
+
+
+def _active(pipeline: Pipeline, partition: Partition) -> int:
+    table = pipeline.table
+    rows = table.stream_rows(partition)
+    latest, interval = table.columns[LATEST.name][rows], table.columns["interval_seconds"][rows]
+    return int(heard(latest, interval, table.event_time(partition).newest).active.sum())

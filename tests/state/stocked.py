@@ -48,11 +48,15 @@ class Stock:
         self.source = LogSource({partition: [] for partition in PARTITIONS}, {})
         self.source.lineages = dict.fromkeys(PARTITIONS, LINEAGE)
 
-    def feed(self, steps: int, spike: float = 0.0) -> list[Alert]:
-        """So many samples of each stream, a minute apart; the last one with something on top for stream 0."""
+    def feed(self, steps: int, spike: float = 0.0, silent: int = 0) -> list[Alert]:
+        """So many samples of each stream, a minute apart; the last one with something on top for stream 0.
+
+        The last `silent` streams of a partition have none.
+        """
         alerts: list[Alert] = []
         for step in range(steps):
-            for partition, count in STREAMS.items():
+            for partition, known in STREAMS.items():
+                count = known - silent
                 index, at = self.pipeline.table.series(partition), START + 60.0 * self.positions[partition]
                 values = np.sin(np.arange(count) + at / 600.0)
                 values[0] += spike if step == steps - 1 else 0.0

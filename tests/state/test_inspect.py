@@ -110,6 +110,22 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
     assert json.loads(inspect(stocked, "--match", "disk*", "--json").stdout) == []
 
 
+def test_silent_streams_are_listed(stocked: Path, tmp_path: Path) -> None:
+    assert as_json(stocked, "--silent") == []
+    assert inspect(stocked, "--silent").stderr == "no stream had fallen silent by the last checkpoint\n"
+    stock = Stock(directory_config(tmp_path))
+    stock.feed(70)
+    stock.feed(10, silent=2)
+    stock.checkpoint()
+    stock.store.close(5.0)
+    found = as_json(tmp_path, "--silent", "--partition", "metrics/0")
+    assert [one["series"] for one in found] == [str(key(298)), str(key(299))]
+    assert len(as_json(tmp_path, "--silent", "--match", "*h299*")) == 1
+    assert inspect(tmp_path, "--silent", "--match", "x").stderr.startswith("no silent stream matches x with its whole")
+    assert inspect(tmp_path, "--silent", "--firing").stderr.startswith("no stream with a firing alert had fallen")
+    assert inspect(tmp_path, "--silent", "--stream", "x").exit_code == 2
+
+
 def test_looking_writes_nothing(stocked: Path) -> None:
     before = files(stocked)
     for arguments in ([], ["--partition", "metrics/0"], ["--stream", str(key(5))]):

@@ -93,6 +93,7 @@ def counts(
         limit=100_000,
         fullest=tracked / 100_000,
         warmup=tracked // 10,
+        active=tracked - tracked // 50,
         fallback=tracked // 5,
         firing=3,
         pending=1,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from detector.records import Partition
 from detector.telemetry import Health, Metrics, Notifier, Telemetry, new_registry
 from detector.testing import ListSource, ManualClock, log_to
-from detector.worker.housekeeping import Housekeeping
-from tests.pipeline.test_pipeline import pipeline_of
+from detector.worker.housekeeping import Housekeeping, stream_counts
+from tests.pipeline.test_pipeline import batch_of, pipeline_of
 
 PARTITION = ("metrics", 0)
 TURN_SECONDS = 0.5
@@ -46,3 +47,14 @@ def test_reports_take_a_bounded_share_of_the_time(seconds: float, interval: floa
     assert 1_000 / (interval + TURN_SECONDS) - 1 <= source.asked <= 1_000 / interval + 1
     labels = {"topic": "metrics", "partition": "0"}
     assert metrics.registry.get_sample_value("detector_lag_records", labels) == source.asked
+
+
+def test_active_streams_are_counted() -> None:
+    pipeline, streams = pipeline_of(), list(range(10))
+    for minute in range(30):
+        if minute == 20:
+            del streams[7:]
+        times = np.full(len(streams), 1e9 + 60.0 * minute)
+        pipeline.process(batch_of(pipeline, streams, times, np.ones(len(streams)), 10 * minute), expire=True)
+    assert stream_counts(pipeline, frozenset({("t", 0)})).active == 7
+    assert stream_counts(pipeline, frozenset()).active == 0
