@@ -100,7 +100,7 @@ class _ResourceMetrics(_Struct):
 
 
 class _MetricsData(_Struct):
-    resource_metrics: list[_ResourceMetrics] = []
+    resource_metrics: list[_ResourceMetrics] | msgspec.UnsetType = msgspec.UNSET
 
 
 _READ = msgspec.json.Decoder(_MetricsData)
@@ -113,13 +113,22 @@ _TEMPORALITIES = {f"AGGREGATION_TEMPORALITY_{each.name}": each for each in Tempo
 
 def metrics(payload: bytes) -> Iterator[Metric]:
     """All metrics of a record. Raises msgspec.MsgspecError, ValueError or RecursionError if it is not OTLP."""
-    for resource_metrics in _READ.decode(payload).resource_metrics:
+    for resource_metrics in _resource_metrics(payload):
         resource = bytes(resource_metrics.resource)
         shared, owner = _most_labels(resource), _owner(resource)
         for scope_metrics in resource_metrics.scope_metrics:
             scope = bytes(scope_metrics.scope)
             for metric in scope_metrics.metrics:
                 yield from _metric(metric, (resource, scope), shared, owner)
+
+
+def _resource_metrics(payload: bytes) -> list[_ResourceMetrics]:
+    found = _READ.decode(payload).resource_metrics
+    if found is msgspec.UNSET:
+        if others := msgspec.json.decode(payload):
+            raise msgspec.ValidationError(f"no `resourceMetrics`, but {next(iter(others))[:60]!r}")
+        return []
+    return found
 
 
 def _owner(resource: bytes) -> Callable[[], dict[str, Any]]:

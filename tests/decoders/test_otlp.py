@@ -258,6 +258,8 @@ POISON: list[tuple[bytes | None, str]] = [
     (packed(json_of(gauge={"dataPoints": [json_point(asInt="seven")]})), "syntax"),
     (packed(json_of(gauge={"dataPoints": [json_point(asInt=10**400)]})), "syntax"),
     (packed(json_of(gauge={"dataPoints": 7})), "shape"),
+    (b'{"resourceLogs":[{"scopeLogs":[]}]}', "shape"),
+    (b'{"name":"cpu","value":1}', "shape"),
     (b'{"resourceMetrics":[{"resource":' + b"[" * 200_000, "nesting"),
     (record(part(2, part(1, b"\xff") + part(GAUGE, point()))), "encoding"),
     (record(metric(GAUGE, part(1, times() + double(4, 1.0) + part(7, part(1, b"\xff")))), host_name="a"), "encoding"),
