@@ -1,4 +1,4 @@
-"""`python -m tests.soak --minutes 60 --seed 1`: everything fails for so long, then it is compared with the oracle."""
+"""`python -m tests.soak --minutes 60 --seed 1`: faults for that long, then a comparison with the oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daemons under a supervisor, as systemd would run them: whatever ends is started again."""
+"""Daemons under a supervisor that restarts what ends, as systemd does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LAST_WORDS = ("detector: ", "Timeout (")
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended: `status` as subprocess has it, and the last that it said."""
+    """How a process ended: `status` as in subprocess, and the end of its log."""
 
     slot: str
     pid: int
@@ -70,7 +70,7 @@ class Process:
         return self.popen.poll() is None
 
     def send(self, number: signal.Signals, asked: str = "") -> None:
-        """A kill of one that was told to end before may come too late: it stays one that was told to."""
+        """Send a signal. A kill after SIGTERM may come too late, so the end still counts as asked for."""
         self.asked = self.asked or asked
         self.popen.send_signal(number)
 
@@ -92,7 +92,7 @@ class Process:
 
 
 class Slot:
-    """A place for a daemon: its settings, its machine, and the process that is there now."""
+    """A place for a daemon: its settings, its machine, and its present process."""
 
     def __init__(self, name: str, folder: Path, settings: Mapping[str, Any], machine: Machine, link: int) -> None:
         self.name = name
@@ -115,13 +115,13 @@ class Slot:
 
     @property
     def processes(self) -> Iterator[Process]:
-        """All that are alive."""
+        """The processes that are alive."""
         for process in (self.process, *self.replaced):
             if process is not None and process.alive:
                 yield process
 
     def supervise(self) -> None:
-        """Note what ended, and start what is missing."""
+        """Record processes that ended, and start missing ones."""
         for process in list(self.replaced):
             if not process.alive:
                 self.replaced.remove(process)
@@ -140,7 +140,7 @@ class Slot:
             self.process, self._start_at = None, 0.0
 
     def want(self, wanted: bool) -> None:
-        """Whether somebody is to be here; SIGTERM for whoever is not."""
+        """Set whether a daemon should run here; SIGTERM if not."""
         self.wanted = wanted
         if not wanted and self.process is not None:
             self.process.send(signal.SIGTERM, "terminate")
@@ -154,7 +154,7 @@ class Slot:
             self.most_resident_bytes = max(self.most_resident_bytes, resident)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill what still runs."""
         for process in self.processes:
             process.popen.kill()
             process.popen.wait()

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: drawn from a seed, in seconds since the faults began."""
+"""Which faults happen when: drawn from a seed, in seconds since the first."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ONE_AT_A_TIME = {"broker_kill", "broker_freeze"}
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong at a moment, for a while."""
+    """A fault with its start and duration."""
 
     at: float
     kind: str

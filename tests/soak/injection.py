@@ -1,4 +1,4 @@
-"""Doing to the rig what the schedule says, each thing at its time. One thread does it all."""
+"""Injects the faults of the schedule into the rig, on one thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.soak.rig import Rig
 
 
 class Injection:
-    """What is due, and how often each kind happened. The clock starts with `start`."""
+    """The faults that are due, and the number of each kind so far. The clock starts with `start`."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
@@ -45,13 +45,13 @@ class Injection:
             self._at(fault.at, partial(self._begin, fault))
 
     def do_due(self) -> None:
-        """Begin and end what is due."""
+        """Begin and end the faults that are due."""
         while self._events and self._events[0][0] <= self.elapsed:
             heapq.heappop(self._events)[2]()
 
     @property
     def done(self) -> bool:
-        """Nothing will happen any more."""
+        """Whether all faults are over."""
         return not self._events
 
     @property
@@ -72,7 +72,7 @@ class Injection:
                 file.write(json.dumps({"elapsed": round(self.elapsed, 1), **fault.__dict__}) + "\n")
 
     def _running(self, fault: Fault) -> Slot | None:
-        """The target, or the next daemon that runs."""
+        """The target, or the next running daemon."""
         ring = [self.rig.slots[(fault.target + step) % len(self.rig.slots)] for step in range(len(self.rig.slots))]
         return next((slot for slot in ring if slot.running), None)
 
@@ -158,11 +158,11 @@ class Injection:
         self._at(until, self.accept_alerts)
 
     def accept_alerts(self) -> None:
-        """Also where a broker that was frozen may have set the limit after it was lifted."""
+        """Lift the limit, also if a frozen broker may set it after it was lifted."""
         self._limit_alerts(AlterConfigOpType.DELETE)
 
     def _limit_alerts(self, operation: AlterConfigOpType, until: float = math.inf) -> None:
-        """No record is as small as one byte: each is refused for good. What fails is tried again until then."""
+        """Limit records to one byte, so that each is rejected."""
         limit = [ConfigEntry("max.message.bytes", "1", incremental_operation=operation)]
         resources = [
             ConfigResource(ResourceType.TOPIC, group.alerts, incremental_configs=limit) for group in self.rig.groups

@@ -1,4 +1,4 @@
-"""The input: samples of a few hundred streams, drawn from a seed, written at a steady pace while everything fails."""
+"""The input: samples of a few hundred streams, drawn from a seed, written at a steady pace during all faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Record = tuple[int, bytes | None]
 
 
 def step_records(seed: int, step: int) -> list[Record]:
-    """Everything of one step: noise on a daily wave, spikes and shifts, late and repeated samples, broken records."""
+    """Records of one step: a daily wave with noise, spikes and shifts, late and repeated samples, broken records."""
     rng = np.random.default_rng([seed, step])
     streams = np.arange(STREAMS)
     silent = (streams % SILENT_EVERY == 3) & (step // SILENT_STEPS % 2 == 1)
@@ -57,7 +57,7 @@ def step_records(seed: int, step: int) -> list[Record]:
 
 
 class Load(threading.Thread):
-    """Writes step after step until it is stopped; `ends` are the offsets behind what is acknowledged."""
+    """Writes step after step until stopped; `ends` are the offsets behind the acknowledged records."""
 
     def __init__(self, kafka: Endpoint, topic: str, seed: int, rate: float) -> None:
         super().__init__(name="load", daemon=True)
@@ -73,7 +73,7 @@ class Load(threading.Thread):
         )
 
     def prime(self) -> None:
-        """The first steps, at once."""
+        """Write the first steps at once."""
         for self.step in range(PRIMED_STEPS):
             for record in step_records(self._seed, self.step):
                 self._send(record)
@@ -93,7 +93,7 @@ class Load(threading.Thread):
         self._flush()
 
     def finish(self) -> None:
-        """Stop after the step under way, and wait until everything is acknowledged."""
+        """Stop after the current step, and wait until everything is acknowledged."""
         self._enough.set()
         self.join(400)
         assert not self.is_alive(), "the load does not end"

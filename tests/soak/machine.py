@@ -1,4 +1,4 @@
-"""The machine under a daemon: its clock may jump and its disk may fail, by a library that is put before libc."""
+"""The machine under a daemon: its clock may jump and its disk may fail, by a preloaded library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SOUND, FULL, FAILING = range(3)
 
 
 def build_shim(folder: Path) -> Path:
-    """The library, built in `folder`."""
+    """Build the library in `folder`."""
     library = folder / "shim.so"
     subprocess.run(["cc", "-O1", "-Wall", "-shared", "-fPIC", "-o", library, _SOURCE, "-ldl"], check=True)
     return library
 
 
 class Machine:
-    """What one slot's processes see, one after the other."""
+    """The clock and disk that the processes of one slot see."""
 
     def __init__(self, library: Path, control: Path) -> None:
         self._library = library
@@ -31,7 +31,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """To be added to that of a process."""
+        """Environment variables for a process on this machine."""
         return {"LD_PRELOAD": str(self._library), "SOAK_CONTROL": str(self._path)}
 
     @property

@@ -15,7 +15,7 @@ _CHUNK_BYTES = 65_536
 
 
 class Link:
-    """The way of one daemon to every broker. It is changed on the loop's thread only."""
+    """The connections of one daemon to every broker. Changed only on the loop's thread."""
 
     def __init__(self, ports: list[tuple[int, int]]) -> None:
         """`ports` are (port to listen on, port to connect to)."""
@@ -28,13 +28,13 @@ class Link:
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
-        """Every connection is reset, and so is each new one."""
+        """Reset every connection, also new ones."""
         self.up = False
         for writer in self._writers:
             writer.transport.abort()
 
     def stall(self) -> None:
-        """Nothing passes and nothing is closed, as behind a dead router."""
+        """Pass and close nothing, as behind a dead router."""
         self.flowing.clear()
 
     def slow(self, bytes_per_second: float) -> None:
@@ -88,11 +88,11 @@ class Network:
 
     @property
     def connections(self) -> int:
-        """How many there were."""
+        """The number of connections so far."""
         return sum(link.connections for link in self._links)
 
     def bootstrap(self, link: int) -> list[str]:
-        """Addresses of the brokers for whoever is behind this link."""
+        """Addresses of the brokers through this link."""
         return [f"{HOST}:{front}" for front, _ in self._links[link].ports]
 
     def do(self, link: int, name: str, *arguments: float) -> None:

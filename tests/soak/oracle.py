@@ -1,4 +1,4 @@
-"""What should have come of the input, by one thread of the same library code, and how it differs from what did."""
+"""The results that the input should give, computed by one thread of the same code, compared with the daemons' results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Fact = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
 
 def log(kafka: Endpoint, topic: str, partition: int) -> Iterator[list[Any]]:
-    """The whole partition as librdkafka's messages, in offset order."""
+    """All messages of a partition, in offset order, read by librdkafka."""
     consumer = Consumer({**kafka.options, "group.id": kafka.name("oracle"), "check.crcs": True})
     try:
         end = kafka.end_offset(topic, partition)
@@ -52,7 +52,7 @@ def log(kafka: Endpoint, topic: str, partition: int) -> Iterator[list[Any]]:
 
 @dataclass
 class Truth:
-    """Everything that one pass over the input yields."""
+    """The results of one pass over the input."""
 
     pipeline: Pipeline
     partitions: list[Partition]
@@ -93,7 +93,7 @@ def _raw(partition: Partition, messages: list[Any]) -> RawBatch:
 
 @dataclass
 class Comparison:
-    """What a group left behind against the oracle. Everything but the first figures must be nothing."""
+    """A group's results compared with the oracle's. All differences must be zero."""
 
     alerts: int = 0
     alerts_twice: int = 0
@@ -124,7 +124,7 @@ class Comparison:
 
 
 def compare(kafka: Endpoint, config: Config, truth: Truth, posted: list[bytes]) -> Comparison:
-    """Stored state, committed offsets, alerts and dead letters of the group that this configuration is of.
+    """Compare stored state, committed offsets, alerts and dead letters of the group of this configuration.
 
     `posted` are the records that its webhook got, in order.
     """
@@ -174,7 +174,7 @@ def _published(kafka: Endpoint, topic: str) -> Iterator[Fact]:
 def judge(
     found: Comparison, expected: list[Message], published: Iterator[Fact], identify: Callable[[Fact], str]
 ) -> tuple[int, int]:
-    """Note in `found` how what was published differs; how many different ones there are, and how many of them again."""
+    """Add to `found` how the published records differ; returns the numbers of distinct ones and of repetitions."""
     facts = [(message.key, message.value, tuple(message.headers)) for message in expected]
     fact_of = {identify(fact): fact for fact in facts}
     assert len(fact_of) == len(facts), "what is published has an identity of its own"
@@ -229,7 +229,7 @@ def _partition_differences(config: Config, truth: Truth, partition: Partition, e
 
 
 def block_differences(one: BlockState, other: BlockState) -> Iterator[str]:
-    """Nothing where they are equal bit for bit."""
+    """Differences of two blocks; empty if they are equal bit for bit."""
     if one.keys != other.keys:
         yield "streams lie in other rows"
     for name, column in one.columns.items():

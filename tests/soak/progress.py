@@ -1,4 +1,4 @@
-"""What each group committed, and how long it stood still."""
+"""What each group has committed, and how long it made no progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANSWER_SECONDS = 10.0
 
 
 class Progress:
-    """What each group committed, watched from a thread of its own: brokers may take their time to answer."""
+    """Watches the commits of each group on a thread of its own, because brokers may answer slowly."""
 
     def __init__(self, kafka: Endpoint, groups: list[Group], topic: str, load: Load) -> None:
         self.committed = {group.name: [0] * PARTITIONS for group in groups}
@@ -39,7 +39,7 @@ class Progress:
 
     @property
     def behind(self) -> int:
-        """Records written and not committed, the slowest group's."""
+        """Records written but not committed by the slowest group."""
         return max(
             sum(end - done for end, done in zip(self._load.ends, committed, strict=True))
             for committed in self.committed.values()

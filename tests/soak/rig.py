@@ -1,4 +1,4 @@
-"""Everything that a run consists of: brokers, the network, daemons under supervision, the load, who watches."""
+"""The parts of a run: brokers, network, supervised daemons, load and watchers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STATIC = {"kafka-1", "kafka-2", "directory-1"}
 
 
 class Rig:
-    """Two consumer groups over one input, one a kind of store. No daemon runs yet."""
+    """Two consumer groups over one input, one for each kind of store. No daemon runs yet."""
 
     def __init__(self, folder: Path, seed: int, rate: float, checkpoint_seconds: float, stack: ExitStack) -> None:
-        """Everything ends with the stack."""
+        """Start everything; it ends with the stack."""
         self.folder = folder
         self._checkpoint_seconds = checkpoint_seconds
         properties = {
@@ -62,7 +62,7 @@ class Rig:
         create = self.kafka.create_topic
         alerts = create(f"alerts-{store}", partitions=2, replication=BROKERS)
         dead_letters = create(f"dead-letters-{store}", replication=BROKERS)
-        # Compaction is quick, lest a restore reads all that was ever written.
+        # Compaction is quick, so that a restore does not read everything that was ever written.
         state = create(
             f"state-{store}", partitions=PARTITIONS, replication=BROKERS, cleanup_policy="compact", segment_ms=20_000,
             delete_retention_ms=60_000, min_cleanable_dirty_ratio="0.2",
@@ -112,6 +112,6 @@ class Rig:
         return slot
 
     def config(self, group: Group) -> Config:
-        """As the group's daemons have it, but straight to the brokers."""
+        """The configuration of the group's daemons, but straight to the brokers."""
         brokers = {"bootstrap_servers": self.kafka.bootstrap.split(",")}
         return Config.model_validate({**group.settings, "kafka": brokers})

@@ -1,4 +1,4 @@
-"""One run: a cluster, daemons, a load, faults from a schedule, quiet, and then the comparison with the oracle."""
+"""One run: cluster, daemons, load, the faults of a schedule, a quiet time, then the comparison with the oracle."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NORMAL_ENDS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is, beside the commit."""
+    """What determines a run, besides the commit."""
 
     seed: int
     seconds: float
@@ -61,7 +61,7 @@ class Plan:
 
 
 class Run:
-    """`Run(plan, folder, say).go()` gives the verdict; what happened lies in `folder`."""
+    """`Run(plan, folder, say).go()` returns the verdict; logs and data are in `folder`."""
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
         self.plan = plan
@@ -160,7 +160,7 @@ class Run:
         return self.rig.progress.behind == 0
 
     def _tick_until(self, done: Callable[[], bool], timeout_seconds: float = CATCH_UP_SECONDS) -> float:
-        """Do what is due and keep the daemons running until `done`; how long that took."""
+        """Inject what is due and keep the daemons running until `done`; returns the seconds it took."""
         began = said_at = time.monotonic()
         while not done():
             now = time.monotonic()
@@ -186,7 +186,7 @@ class Run:
 
 
 def _manner(end: End) -> str:
-    """How it ended, in words that many ends share."""
+    """How a process ended, in a form that can be counted."""
     why = ASKED[end.asked]
     if end.status != 1:
         return f"{why}: {f'signal {-end.status}' if end.status < 0 else f'status {end.status}'}"
@@ -195,14 +195,14 @@ def _manner(end: End) -> str:
 
 
 def _ready(slot: Slot) -> bool:
-    """True where nobody is wanted and nobody is, or the one that is wanted works."""
+    """Whether the slot is empty as wanted, or its daemon is ready."""
     if not slot.wanted:
         return not list(slot.processes)
     return slot.running is not None and _get(slot.running, "/-/ready") is not None
 
 
 def _get(process: Process, path: str) -> str | None:
-    """The page; None while there is none."""
+    """The page; None without an answer."""
     try:
         with urllib.request.urlopen(f"http://{process.address}{path}", timeout=60) as answer:
             return str(answer.read().decode())
@@ -211,7 +211,7 @@ def _get(process: Process, path: str) -> str | None:
 
 
 def _accounting(slot: Slot) -> list[str]:
-    """G16, at rest: consumed = scored + late + duplicate + warmup + discarded + dead-lettered."""
+    """G16, after the load: consumed = scored + late + duplicate + warmup + discarded + dead-lettered."""
     page = None
     while page is None and slot.running is not None:
         page = _get(slot.running, "/metrics")

@@ -1,4 +1,4 @@
-"""The rig itself: its faults are real, and its checker sees what it is there to see."""
+"""The soak's rig itself: its faults are real, and its comparison finds every kind of difference."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ except OSError as exc:
 """
 
 
-def test_a_seed_is_a_schedule_with_every_kind_of_fault_and_one_broker_down_at_a_time() -> None:
+def test_seed_determines_a_schedule_with_every_fault_and_one_broker_down_at_a_time() -> None:
     faults = schedule(4, 3_600, 4.5, 6, 3)
     assert faults == schedule(4, 3_600, 4.5, 6, 3) != schedule(5, 3_600, 4.5, 6, 3)
     assert {fault.kind for fault in faults} == DECK.keys() == MEANING.keys()
@@ -58,14 +58,14 @@ def test_a_seed_is_a_schedule_with_every_kind_of_fault_and_one_broker_down_at_a_
     assert min(rests) >= BROKER_REST_SECONDS - 0.1
 
 
-def test_a_seed_is_an_input_with_broken_records_in_it() -> None:
+def test_seed_determines_an_input_with_broken_records() -> None:
     values = [value for step in range(20) for _, value in step_records(4, step)]
     assert values == [value for step in range(20) for _, value in step_records(4, step)]
     assert sum(value in BROKEN for value in values) > 10
 
 
-def test_a_process_that_is_killed_while_it_ends_in_order_may_have_ended_before() -> None:
-    process = Process.__new__(Process)  # not a daemon's
+def test_process_killed_during_an_orderly_stop_may_have_ended_before() -> None:
+    process = Process.__new__(Process)  # a process that is no daemon
     process.asked = ""
     process.popen = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     process.send(signal.SIGTERM, "terminate")
@@ -74,7 +74,7 @@ def test_a_process_that_is_killed_while_it_ends_in_order_may_have_ended_before()
 
 
 class Refusing:
-    """A broker's administration that fails so often, after a while."""
+    """An administration client that fails this often before it succeeds."""
 
     def __init__(self, fails: int) -> None:
         self.fails = fails
@@ -93,7 +93,7 @@ class Refusing:
     ("fails", "seconds", "done"),
     [(0, 0.1, [SET, DELETE]), (1, 0.1, [DELETE]), (1, 2.0, [SET, DELETE]), (2, 0.1, [DELETE])],
 )
-def test_alerts_are_accepted_when_the_fault_is_over(
+def test_alert_topic_accepts_records_after_the_fault(
     tmp_path: Path, fails: int, seconds: float, done: list[AlterConfigOpType]
 ) -> None:
     admin = Refusing(fails)
@@ -108,7 +108,7 @@ def test_alerts_are_accepted_when_the_fault_is_over(
     assert admin.done == done
 
 
-def test_a_machine_has_its_own_clock_and_its_own_trouble_with_the_disk(tmp_path: Path) -> None:
+def test_machine_has_its_own_clock_and_disk_faults(tmp_path: Path) -> None:
     machine, file = Machine(build_shim(tmp_path), tmp_path / "control"), tmp_path / "file"
 
     def tell() -> tuple[int, str]:
@@ -130,7 +130,7 @@ def test_a_machine_has_its_own_clock_and_its_own_trouble_with_the_disk(tmp_path:
     assert tell() == (0, "")
 
 
-def test_the_checker_sees_what_is_lost_invented_different_and_doubled() -> None:
+def test_comparison_finds_lost_invented_changed_and_duplicate_records() -> None:
     expected = [Message(b"key", name, ()) for name in (b"1 lost", b"2 same", b"3 twice", b"4 other")]
     values = (b"2 same", b"3 twice", b"3 twice", b"4 bytes", b"5 more")
     published: list[Fact] = [(b"key", value, ()) for value in values]
@@ -139,7 +139,7 @@ def test_the_checker_sees_what_is_lost_invented_different_and_doubled() -> None:
     assert (found.lost, found.invented, found.other_bytes) == (["1"], ["5"], ["4"])
 
 
-def test_the_checker_sees_what_a_webhook_got_out_of_order() -> None:
+def test_comparison_finds_records_posted_out_of_order() -> None:
     def record(stream: str, number: int, status: str) -> bytes:
         told = {"id": f"{stream}{number}", "status": status, "fingerprint": stream}
         return json.dumps(told).encode()
@@ -153,7 +153,7 @@ def test_the_checker_sees_what_a_webhook_got_out_of_order() -> None:
     assert disordered(due, [due[2], *due]) == ["a"]
 
 
-def test_a_webhook_fails_hangs_dies_and_comes_back() -> None:
+def test_webhook_receiver_fails_hangs_dies_and_comes_back() -> None:
     sent = [b'{"id":"%d"}' % number for number in range(7)]
     with Hook() as hook:
         client = WebhookClient(Webhook(url=hook.url, timeout_seconds=0.5))
@@ -181,7 +181,7 @@ def test_a_webhook_fails_hangs_dies_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize("before", [0, 1])
-def test_a_webhook_that_hung_has_taken_what_it_acknowledges_at_last(before: int) -> None:
+def test_webhook_receiver_has_accepted_what_it_acknowledges_after_a_hang(before: int) -> None:
     with Hook() as hook:
         client = WebhookClient(Webhook(url=hook.url, timeout_seconds=60.0))
         for _ in range(before):
@@ -192,7 +192,7 @@ def test_a_webhook_that_hung_has_taken_what_it_acknowledges_at_last(before: int)
         assert hook.taken == [b'{"id":"1"}']
 
 
-def test_the_checker_sees_one_changed_bit_of_state() -> None:
+def test_comparison_finds_one_changed_bit_of_state() -> None:
     ours = BlockState(0, {"mean": np.zeros((256, 2), dtype=np.float32)}, [None] * 256)
     theirs = BlockState(0, {"mean": np.zeros((256, 2), dtype=np.float32)}, [None] * 256)
     assert not list(block_differences(ours, theirs))

@@ -1,4 +1,4 @@
-"""What a run showed: the table for people, the same as JSON, and the list of what must not be."""
+"""The result of a run: a table, the same as JSON, and the list of violations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.soak.oracle import Comparison
 
 @dataclass
 class Verdict:
-    """Of one run, which (commit, seed, minutes) name."""
+    """The result of the run with this commit, seed and minutes."""
 
     commit: str
     seed: int
@@ -40,7 +40,7 @@ class Verdict:
 
     @property
     def findings(self) -> list[str]:
-        """Everything that must not be; empty when the run holds."""
+        """Violations; empty when the run passed."""
         groups = [f"{name}: {problem}" for name, group in self.groups.items() for problem in group.problems]
         return [*self.problems, *groups]
 

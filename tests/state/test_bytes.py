@@ -1,4 +1,4 @@
-"""S4, G13, G14: what a snapshot looks like as bytes, and that no other bytes are taken for one."""
+"""S4, G13, G14: the bytes of a snapshot, and that no other bytes are accepted as one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def newest_manifest(**changes: object) -> Manifest:
 
 
 def write_golden() -> None:
-    """A snapshot in the present format, which must have none yet."""
+    """Write the golden snapshot of the present format, which must not exist yet."""
     folder = GOLDEN / f"format-{SCHEMA_VERSION}"
     folder.mkdir()
     (folder / "block").write_bytes(encoded())
@@ -99,7 +99,7 @@ def assert_same(one: BlockState, other: BlockState) -> None:
         assert column.tobytes() == other.columns[name].tobytes()
 
 
-def test_a_block_and_a_manifest_come_back_as_they_were() -> None:
+def test_block_and_manifest_survive_a_round_trip() -> None:
     assert_same(decoded(encoded()), block_of())
     assert decode_manifest(encode_manifest(manifest_of()), PARTITION) == manifest_of()
     header, body = unseal(encoded(), BlockHeader)
@@ -107,19 +107,19 @@ def test_a_block_and_a_manifest_come_back_as_they_were() -> None:
     assert load_tensors(bytes(body)).keys() == {field.name for field in FIELDS}
 
 
-def test_columns_are_written_as_the_library_writes_them() -> None:
+def test_columns_are_encoded_as_by_safetensors() -> None:
     _, body = unseal(encoded(), BlockHeader)
     assert bytes(body) == save_tensors(block_of().columns)
 
 
 @pytest.mark.parametrize("change", [{"wide": np.zeros((BLOCK_ROWS, 3))}, {"more": np.zeros(BLOCK_ROWS)}])
-def test_a_block_with_other_columns_than_its_fields_is_not_written(change: dict[str, np.ndarray]) -> None:
+def test_block_with_columns_other_than_its_fields_is_an_error(change: dict[str, np.ndarray]) -> None:
     block = BlockState(2, {**block_of().columns, **change}, block_of().keys)
     with pytest.raises(ValueError, match="columns of the block"):
         encode_block(block, FIELDS, PARTITION, 41, FINGERPRINT)
 
 
-def test_g14_snapshots_of_every_release_are_read() -> None:
+def test_g14_snapshots_of_every_release_can_be_read() -> None:
     formats = sorted(folder for folder in GOLDEN.iterdir() if folder.is_dir())
     assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
     for folder in formats:
@@ -130,13 +130,13 @@ def test_g14_snapshots_of_every_release_are_read() -> None:
         assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest
 
 
-def test_g14_this_release_writes_its_golden_snapshot_to_the_byte() -> None:
+def test_g14_this_release_writes_its_golden_snapshot_byte_for_byte() -> None:
     folder = GOLDEN / f"format-{SCHEMA_VERSION}"
     assert (folder / "block").read_bytes() == encoded()
     assert (folder / "manifest").read_bytes() == encode_manifest(newest_manifest())
 
 
-def test_g14_a_newer_format_is_refused_by_name() -> None:
+def test_g14_newer_format_is_refused_by_name() -> None:
     blob = bytearray(encoded())
     blob[8:12] = struct.pack("<I", SCHEMA_VERSION + 1)
     with pytest.raises(StateNewer):
@@ -145,7 +145,7 @@ def test_g14_a_newer_format_is_refused_by_name() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_g13_flipped_bits_and_cut_ends_are_found(data: st.DataObject) -> None:
+def test_g13_flipped_bits_and_truncation_are_detected(data: st.DataObject) -> None:
     blob = bytearray(encoded())
     if data.draw(st.booleans()):
         del blob[data.draw(st.integers(0, len(blob) - 1)) :]
@@ -157,7 +157,7 @@ def test_g13_flipped_bits_and_cut_ends_are_found(data: st.DataObject) -> None:
 
 
 def resealed(header: bytes, body: bytes, version: int = 1) -> bytes:
-    """A blob whose checksum is right, whatever is in it."""
+    """A blob with this payload and a correct checksum."""
     lengths = struct.pack("<IIQ", version, len(header), len(body))
     crc = crc32c(body, crc32c(header, crc32c(lengths)))
     return b"DETSTATE" + lengths + struct.pack("<I", crc) + header + body
@@ -171,7 +171,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(header=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), body=st.binary())
-def test_s4_arbitrary_bytes_under_a_right_checksum_raise_nothing_else(header: bytes, body: bytes) -> None:
+def test_s4_arbitrary_bytes_with_a_correct_checksum_raise_only_state_errors(header: bytes, body: bytes) -> None:
     for blob in (resealed(header, body), header):
         with pytest.raises(StateError):
             decoded(blob)
@@ -207,12 +207,12 @@ def with_columns(**changes: np.ndarray) -> bytes:
         {"wide": np.full((BLOCK_ROWS, 3, 2), np.inf, np.float32)},
     ],
 )
-def test_s4_columns_that_do_not_fit_are_refused(changes: dict[str, np.ndarray]) -> None:
+def test_s4_columns_of_wrong_shape_or_type_are_refused(changes: dict[str, np.ndarray]) -> None:
     with pytest.raises(StateDamaged):
         decoded(with_columns(**changes))
 
 
-def test_s4_a_huge_claim_is_refused_by_its_header() -> None:
+def test_s4_huge_tensor_is_refused_by_its_header() -> None:
     tensors = {
         field.name: {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]} for field in FIELDS
     }  # fmt: skip
@@ -228,7 +228,7 @@ def test_s4_a_huge_claim_is_refused_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("place", [[10**6, 10**6 + 1024], [-1024, 0], [1024, 0], [0, 2048], [0, 2**63]])
-def test_s4_columns_that_lie_outside_are_refused(place: list[int]) -> None:
+def test_s4_columns_outside_the_data_are_refused(place: list[int]) -> None:
     header, body = unseal(encoded(), BlockHeader)
     (length,) = struct.unpack_from("<Q", body)
     tensors = json.loads(bytes(body[8 : 8 + length]))
@@ -238,7 +238,7 @@ def test_s4_columns_that_lie_outside_are_refused(place: list[int]) -> None:
         decoded(seal(header, struct.pack("<Q", len(text)) + text + bytes(body[8 + length :])))
 
 
-def test_rows_and_streams_named_twice_or_not_there_are_refused() -> None:
+def test_duplicate_and_missing_rows_and_streams_are_refused() -> None:
     header, body = unseal(encoded(), BlockHeader)
     wrong: list[list[tuple[int, list[tuple[str, str]]]]] = [
         [(256, [])],
@@ -254,7 +254,7 @@ def test_rows_and_streams_named_twice_or_not_there_are_refused() -> None:
             decoded(seal(changed, bytes(body)))
 
 
-def test_state_of_another_block_partition_or_origin_is_told_apart() -> None:
+def test_state_of_another_block_partition_or_origin_is_detected() -> None:
     blob = encoded()
     with pytest.raises(StateDamaged):
         decode_block(blob, FIELDS, PARTITION, 1, {})
@@ -276,12 +276,12 @@ def test_state_of_another_block_partition_or_origin_is_told_apart() -> None:
         {"topic": "other"},
     ],
 )
-def test_manifests_that_cannot_be_ours_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_manifests_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(StateDamaged):
         decode_manifest(encode_manifest(manifest_of(**changes)), PARTITION)
 
 
-def test_names() -> None:
+def test_blob_names_round_trip() -> None:
     assert is_name(block_name(2**62, 99_999, "0a"))
     assert manifest_offset(block_name(1, 2, "a")) is None
     assert not is_name("manifest-1-a")

@@ -1,4 +1,4 @@
-"""`detector state`: state moves from store to store byte for byte, and goes back to an earlier snapshot."""
+"""`detector state`: copies state between stores byte for byte, and reverts to an earlier snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A, B = PARTITIONS
 
 @pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of state that nobody changes."""
+    """A folder of state that tests do not change."""
     folder = tmp_path_factory.mktemp("state")
     Stock(directory_config(folder)).two_snapshots()
     return folder
@@ -55,7 +55,7 @@ def import_from(
     return move.import_from(config, archive, partition, at=at, force=force, while_running=True)
 
 
-def test_a_round_trip_is_equal_to_the_byte(stocked: Path, archive: Path, tmp_path: Path) -> None:
+def test_round_trip_is_byte_equal(stocked: Path, archive: Path, tmp_path: Path) -> None:
     said = import_from(directory_config(tmp_path / "new"), archive)
     assert said == ["metrics/0 resumes at offset 80, 300 streams", "metrics/1 resumes at offset 80, 3 streams"]
     assert blobs(tmp_path / "new") == blobs(stocked)
@@ -65,7 +65,7 @@ def test_a_round_trip_is_equal_to_the_byte(stocked: Path, archive: Path, tmp_pat
         assert dict(only.blobs) == blobs(stocked)[A]
 
 
-def test_a_worker_goes_on_from_what_was_imported(archive: Path, tmp_path: Path) -> None:
+def test_worker_continues_from_imported_state(archive: Path, tmp_path: Path) -> None:
     import_from(directory_config(tmp_path / "new"), archive)
     stock = Stock(directory_config(tmp_path / "new"))
     restored = [complete(stock.snapshots.restore(partition)) for partition in PARTITIONS]
@@ -73,12 +73,12 @@ def test_a_worker_goes_on_from_what_was_imported(archive: Path, tmp_path: Path) 
     assert stock.pipeline.table.streams == 303
 
 
-def test_one_partition_at_an_older_snapshot(archive: Path, tmp_path: Path) -> None:
+def test_export_of_one_partition_at_an_older_snapshot(archive: Path, tmp_path: Path) -> None:
     import_from(directory_config(tmp_path), archive, A, at=70)
     assert offsets(tmp_path) == {A: [70]}
 
 
-def test_what_is_there_is_replaced_only_by_force_and_then_whole(archive: Path, tmp_path: Path) -> None:
+def test_import_replaces_existing_state_only_with_force_and_then_completely(archive: Path, tmp_path: Path) -> None:
     other = Stock(directory_config(tmp_path / "other"))
     other.feed(90)
     other.checkpoint()
@@ -92,7 +92,7 @@ def test_what_is_there_is_replaced_only_by_force_and_then_whole(archive: Path, t
     assert blobs(tmp_path / "other")[B] == before[B]
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(stocked: Path, archive: Path) -> None:
+def test_export_replaces_an_existing_file_only_with_force(stocked: Path, archive: Path) -> None:
     with pytest.raises(StateOccupied, match="exists; --force replaces it"):
         move.export_to(directory_config(stocked), archive, None, force=False)
     archive.write_bytes(b"")
@@ -101,7 +101,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force(stocked: Path, archive: 
 
 
 def rewritten(archive: Path, change: Callable[[str, bytes], bytes | None]) -> None:
-    """The same tar file with other contents."""
+    """The tar file with changed contents."""
     out = io.BytesIO()
     with tarfile.open(archive) as before, tarfile.open(fileobj=out, mode="w") as after:
         for member in before.getmembers():
@@ -132,7 +132,7 @@ def flip(blob: bytes) -> bytes:
         ),
     ],
 )
-def test_s4_g13_a_damaged_archive_is_refused_before_anything_is_written(
+def test_s4_g13_damaged_archive_is_refused_before_anything_is_written(
     archive: Path, tmp_path: Path, change: Callable[[str, bytes], bytes | None], told: str
 ) -> None:
     rewritten(archive, change)
@@ -141,7 +141,7 @@ def test_s4_g13_a_damaged_archive_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_what_is_no_archive_is_said_so(stocked: Path, archive: Path, tmp_path: Path) -> None:
+def test_file_that_is_no_archive_is_named(stocked: Path, archive: Path, tmp_path: Path) -> None:
     cut = archive.read_bytes()[:-20_000]
     archive.write_bytes(cut)
     with pytest.raises(StateDamaged):
@@ -159,7 +159,7 @@ def test_what_is_no_archive_is_said_so(stocked: Path, archive: Path, tmp_path: P
 
 
 class Moving(DirectoryReader):
-    """A look into a store whose worker deletes the blocks that were found, so many times."""
+    """A reader of a store whose worker deletes the listed blocks before they are read, this many times."""
 
     def __init__(self, folder: Path, times: int) -> None:
         super().__init__(folder, "detector")
@@ -174,7 +174,7 @@ class Moving(DirectoryReader):
         return Stored(partition, manifests, stored.written_at)
 
 
-def test_an_export_looks_again_where_a_worker_cleaned_up_meanwhile(stocked: Path, tmp_path: Path) -> None:
+def test_export_retries_when_a_worker_deletes_blocks(stocked: Path, tmp_path: Path) -> None:
     (found,) = move.exported(Moving(stocked, 2), "detector", tmp_path / "a.tar", A)
     assert [snapshot.damaged for snapshot in found.snapshots] == [None, None]
     with pytest.raises(StateDamaged, match="metrics/0: none of its 2 snapshots is intact"):
@@ -186,7 +186,7 @@ def held(folder: Path, partition: Partition) -> Stored:
     return DirectoryReader(folder, "detector").open(partition)
 
 
-def test_reverting_goes_back_one_snapshot_and_leaves_the_rest(archive: Path, tmp_path: Path) -> None:
+def test_revert_goes_back_one_snapshot_and_keeps_the_rest(archive: Path, tmp_path: Path) -> None:
     config = directory_config(tmp_path / "state")
     import_from(config, archive)
     said = move.revert(config, A, at=None, while_running=True)
@@ -200,9 +200,7 @@ def test_reverting_goes_back_one_snapshot_and_leaves_the_rest(archive: Path, tmp
     assert offsets(tmp_path / "state")[B] == [80, 70]
 
 
-def test_g13_reverting_changes_nothing_where_one_of_the_partitions_cannot_go_back(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_g13_revert_changes_nothing_if_one_partition_cannot_go_back(archive: Path, tmp_path: Path) -> None:
     config = directory_config(tmp_path / "state")
     import_from(config, archive)
     move.revert(config, B, at=None, while_running=True)
@@ -211,7 +209,7 @@ def test_g13_reverting_changes_nothing_where_one_of_the_partitions_cannot_go_bac
     assert offsets(tmp_path / "state") == {A: [80, 70], B: [70]}
 
 
-def test_an_export_of_nothing_leaves_the_archive_that_is_there(archive: Path, tmp_path: Path) -> None:
+def test_export_of_nothing_keeps_the_existing_archive(archive: Path, tmp_path: Path) -> None:
     before = archive.read_bytes()
     with pytest.raises(StateMissing, match="nothing is stored for group detector"):
         move.export_to(directory_config(tmp_path / "empty"), archive, None, force=True)
@@ -222,11 +220,11 @@ def test_an_export_of_nothing_leaves_the_archive_that_is_there(archive: Path, tm
 
 
 class Interrupted(BaseException):
-    """The process ends here."""
+    """Stands for the end of the process."""
 
 
 class Dying(MemoryStore):
-    """Dies at one of its flushes: what was handed over may have arrived, or not."""
+    """Dies at one of its flushes: what was written before may have arrived, or not."""
 
     def __init__(self, durable: dict[Partition, dict[str, bytes]], at: int, arrives: bool) -> None:
         super().__init__(durable, lambda: arrives)
@@ -242,7 +240,7 @@ class Dying(MemoryStore):
 
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("step", range(4))
-def test_g13_an_interrupted_transfer_leaves_one_state_whole_and_can_be_repeated(
+def test_g13_interrupted_import_leaves_one_whole_state_and_can_be_repeated(
     stocked: Path, tmp_path: Path, step: int, arrives: bool
 ) -> None:
     other = Stock(directory_config(tmp_path))
@@ -259,7 +257,7 @@ def test_g13_an_interrupted_transfer_leaves_one_state_whole_and_can_be_repeated(
 
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("step", range(2))
-def test_g13_an_interrupted_transfer_to_an_empty_store_leaves_no_snapshot_that_is_not_whole(
+def test_g13_interrupted_import_to_an_empty_store_leaves_no_partial_snapshot(
     stocked: Path, step: int, arrives: bool
 ) -> None:
     durable: dict[Partition, dict[str, bytes]] = {A: {}}
@@ -271,7 +269,7 @@ def test_g13_an_interrupted_transfer_to_an_empty_store_leaves_no_snapshot_that_i
 
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("step", range(2))
-def test_g13_an_interrupted_revert_leaves_one_state_whole_and_can_be_repeated(
+def test_g13_interrupted_revert_leaves_one_whole_state_and_can_be_repeated(
     stocked: Path, step: int, arrives: bool
 ) -> None:
     durable = {A: dict(held(stocked, A).blobs)}

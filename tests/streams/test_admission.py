@@ -1,4 +1,4 @@
-"""G10: who gets a place at the limit, and who gives way. The table against a model that takes one sample at a time."""
+"""G10: admission and eviction at the limit of streams, compared with a model that takes one sample at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOTS = BLOCK_ROWS * SLOTS_PER_ROW
 
 
 def colliding(count: int) -> list[str]:
-    """Names that share two slots of the first block."""
+    """Series names that share two slots of the first block."""
     found = []
     for number in range(100_000):
         if int(SeriesKey.of(f"n{number}").fingerprint[:16], 16) % SLOTS < 2:
@@ -32,7 +32,7 @@ def colliding(count: int) -> list[str]:
 
 
 def taking(time: float) -> list[str]:
-    """Names that take their slot at this time, each another one."""
+    """Series names that each take a different slot at this time."""
     found = [f"t{number}" for number in range(40)]
     hashes = np.array([int(SeriesKey.of(name).fingerprint[:16], 16) for name in found], dtype=np.uint64)
     winners = [name for name, takes in zip(found, coin(hashes, np.full(40, time)), strict=True) if takes]
@@ -49,7 +49,7 @@ NAMES = [
 
 
 class Model:
-    """Admission as documented, a sample at a time."""
+    """Admission as documented, one sample at a time."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.open = limit, limit - limit // 16
@@ -98,9 +98,7 @@ def rows_of(
     names=st.lists(st.sampled_from(NAMES), max_size=160),
     cuts=st.lists(st.integers(0, 160), max_size=6),
 )
-def test_g10_g8_admission_is_its_model_however_the_samples_are_cut(
-    limit: int, names: list[str], cuts: list[int]
-) -> None:
+def test_g10_g8_admission_agrees_with_the_model_for_any_batches(limit: int, names: list[str], cuts: list[int]) -> None:
     table, model = table_of(limit), Model(limit)
     edges = [0, *sorted(min(cut, len(names)) for cut in cuts), len(names)]
     times = [float(at) for at in range(len(names))]
@@ -112,7 +110,7 @@ def test_g10_g8_admission_is_its_model_however_the_samples_are_cut(
 
 @settings(deadline=None)
 @given(names=st.lists(st.integers(0, 40), max_size=160), cuts=st.lists(st.integers(0, 160), max_size=6))
-def test_g10_g8_groups_take_no_stream_s_place_however_the_samples_are_cut(names: list[int], cuts: list[int]) -> None:
+def test_g10_g8_groups_take_no_place_of_a_stream_for_any_batches(names: list[int], cuts: list[int]) -> None:
     plain, grouped = table_of(32, evict=50.0), table_of(32, evict=50.0, group_by=("host",))
     edges = [0, *sorted(min(cut, len(names)) for cut in cuts), len(names)]
     found: dict[StreamTable, list[bool]] = {plain: [], grouped: []}
@@ -137,7 +135,7 @@ def test_g10_g8_groups_take_no_stream_s_place_however_the_samples_are_cut(names:
     assert grouped.streams == 0
 
 
-def test_g10_the_last_sixteenth_is_for_streams_that_were_seen_before() -> None:
+def test_g10_last_sixteenth_is_reserved_for_streams_seen_before() -> None:
     table = table_of(32)
     rows_of(table, [f"a{i}" for i in range(30)])
     b, c, d, e, *_ = taking(1.0)
@@ -166,7 +164,7 @@ def test_g10_long_labels_take_more_places_and_give_them_back() -> None:
     assert table.places_of(A) == 25
 
 
-def test_g10_names_that_are_long_and_never_come_again_are_forgotten_by_their_length() -> None:
+def test_g10_memory_for_long_names_that_never_return_is_bounded() -> None:
     table, room = table_of(64), (2 * 64 + BLOCK_ROWS) * PLACE_CHARACTERS
     for first in range(0, 1_000, 50):
         rows_of(table, [f"{number}{7 * LONG}" for number in range(first, first + 50)])
@@ -175,11 +173,11 @@ def test_g10_names_that_are_long_and_never_come_again_are_forgotten_by_their_len
     assert table.places_of(A) == 64
 
 
-def test_a_full_partition_has_the_blocks_of_its_slots_however_long_labels_are() -> None:
+def test_full_partition_has_enough_blocks_for_its_slots_with_long_labels() -> None:
     assert MAX_LABEL_CHARACTERS <= BLOCKS_PER_SLOT_BLOCK * PLACE_CHARACTERS
 
 
-def test_g10_a_full_partition_evicts_those_that_were_silent_longest() -> None:
+def test_g10_full_partition_evicts_the_streams_silent_longest() -> None:
     table = table_of(32, evict=100.0)
     for stream in range(30):
         rows_of(table, [f"a{stream}"], time=1.0 + (stream * 7) % 30)
@@ -196,21 +194,21 @@ def test_g10_a_full_partition_evicts_those_that_were_silent_longest() -> None:
     assert (rows_of(table, [d, d]) == NO_ROW).tolist() == [True, False]
 
 
-def test_g10_streams_silent_since_the_same_moment_go_in_the_order_of_their_rows() -> None:
+def test_g10_streams_silent_for_equally_long_are_evicted_in_row_order() -> None:
     table = table_of(64, evict=10.0)
     rows = rows_of(table, [f"a{i}" for i in range(60)])
     rows_of(table, 2 * taking(5.0)[:4], time=5.0)
     assert table.surplus_rows(A, 100.0).tolist() == rows[:4].tolist()
 
 
-def test_g8_a_partition_s_limit_does_not_depend_on_other_partitions() -> None:
+def test_g8_limit_of_a_partition_does_not_depend_on_others() -> None:
     alone, beside = table_of(16), table_of(16)
     rows_of(beside, [f"o{i}" for i in range(16)], partition=B)
     names = [f"a{i % 20}" for i in range(60)]
     assert (rows_of(alone, names) == NO_ROW).tolist() == (rows_of(beside, names) == NO_ROW).tolist()
 
 
-def test_what_was_seen_is_part_of_the_blocks_and_changes_few_of_them() -> None:
+def test_sightings_are_stored_in_few_blocks() -> None:
     table = table_of(16 * BLOCK_ROWS)
     open_blocks = 15
     rows_of(table, [f"a{i}" for i in range(open_blocks * BLOCK_ROWS)])
@@ -223,7 +221,7 @@ def test_what_was_seen_is_part_of_the_blocks_and_changes_few_of_them() -> None:
 
 
 @pytest.mark.parametrize("what", ["release", "restart"])
-def test_what_was_seen_stays_when_the_stream_of_its_row_goes(what: str) -> None:
+def test_sightings_stay_when_the_stream_in_their_row_goes(what: str) -> None:
     table = table_of(16)
     rows = rows_of(table, [f"a{i}" for i in range(15)])
     rows_of(table, taking(1.0)[:1])
@@ -231,7 +229,7 @@ def test_what_was_seen_stays_when_the_stream_of_its_row_goes(what: str) -> None:
     assert np.count_nonzero(table.columns[SIGHTED.name]) == 1
 
 
-def test_g10_two_names_that_share_a_slot_and_take_turns_do_not_keep_each_other_out() -> None:
+def test_g10_names_that_alternate_in_a_slot_are_both_admitted() -> None:
     table = table_of(32)
     rows_of(table, [f"a{i}" for i in range(30)])
     slots: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Event time goes where most streams are: no wrong clock moves it, and every silence is got over."""
+"""Event time follows most streams: no wrong clock moves it, and it continues after every silence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hosts(count: int, prefix: str = "s") -> list[str]:
 
 
 def play(log: Log, batch: int = 10_000, table: StreamTable | None = None) -> StreamTable:
-    """The log through a table as the pipeline does it, streams that are due forgotten."""
+    """A table after this log, processed as by the pipeline, with expiry."""
     table = table or StreamTable((Field("x"),), 10_000, EXPIRY)
     for first in range(0, len(log), batch):
         part = log[first : first + batch]
@@ -57,12 +57,12 @@ def known(table: StreamTable) -> set[str]:
     return {str(table.key(row)) for row in table.occupied(A).tolist()}
 
 
-def test_the_examples_of_the_module_hold() -> None:
+def test_doctests_of_the_module() -> None:
     assert doctest.testmod(event_time).failed == 0
 
 
 @pytest.mark.parametrize("wrong", [YEAR, 40.0 * DAY, 1.5 * DAY])
-def test_a_host_whose_clock_is_ahead_costs_no_other_stream_its_place(wrong: float) -> None:
+def test_host_with_a_clock_ahead_expires_no_other_stream(wrong: float) -> None:
     right, ahead = hosts(40), hosts(15, "ahead")
     log = fleet(right, START, 10)
     for at in range(10, 240):
@@ -73,7 +73,7 @@ def test_a_host_whose_clock_is_ahead_costs_no_other_stream_its_place(wrong: floa
     assert known(table) >= set(right)
 
 
-def test_a_backlog_of_a_host_whose_clock_is_ahead_does_not_move_event_time() -> None:
+def test_backlog_of_a_host_with_a_clock_ahead_does_not_move_event_time() -> None:
     right, ahead = hosts(40), hosts(10, "ahead")
     log = (
         fleet(right + ahead, START, 48) + fleet(ahead, START + YEAR, 30, every=10.0) + fleet(right, START + 2 * DAY, 3)
@@ -81,7 +81,7 @@ def test_a_backlog_of_a_host_whose_clock_is_ahead_does_not_move_event_time() -> 
     assert play(log).event_time(A).newest == START + 2 * DAY + 7200.0
 
 
-def test_a_stream_whose_clock_was_put_right_begins_anew_within_an_eighth_of_the_expiry() -> None:
+def test_stream_with_a_corrected_clock_restarts_within_an_eighth_of_the_expiry() -> None:
     right = hosts(40)
     log = fleet([*right, "wrong"], START, 30) + [("wrong", START + YEAR)] + fleet(right, START + 30 * 3600.0, 24)
     assert "wrong" not in known(play(log))
@@ -89,7 +89,7 @@ def test_a_stream_whose_clock_was_put_right_begins_anew_within_an_eighth_of_the_
 
 
 @pytest.mark.parametrize("first", [1, 15])
-def test_a_clock_that_is_ahead_may_have_the_first_word_in_a_partition(first: int) -> None:
+def test_event_time_recovers_when_the_first_samples_have_a_clock_ahead(first: int) -> None:
     right, ahead = hosts(40), hosts(first, "ahead")
     log: Log = []
     for at in range(60):
@@ -99,33 +99,33 @@ def test_a_clock_that_is_ahead_may_have_the_first_word_in_a_partition(first: int
 
 @pytest.mark.parametrize("streams", [1, 2, 40])
 @pytest.mark.parametrize("silence", [1.5 * DAY, 7 * DAY, 400 * DAY])
-def test_a_silence_of_all_streams_is_over_after_two_rounds(streams: int, silence: float) -> None:
+def test_event_time_continues_two_rounds_after_a_silence_of_all_streams(streams: int, silence: float) -> None:
     log = fleet(hosts(streams), START, 48)
     log += fleet(hosts(streams), START + 2 * DAY + silence, 3)
     assert play(log).event_time(A).newest == START + 2 * DAY + silence + 7200.0
 
 
-def test_event_time_goes_on_with_the_few_streams_that_outlive_a_silence() -> None:
+def test_event_time_continues_with_the_few_streams_that_return() -> None:
     log = fleet(hosts(200), START, 48) + fleet(hosts(20), START + 20 * DAY, 200, every=600.0)
     table = play(log)
     assert table.event_time(A).newest == START + 20 * DAY + 199 * 600.0
     assert known(table) == set(hosts(20))
 
 
-def test_streams_that_were_silent_before_have_no_vote() -> None:
+def test_streams_silent_before_have_no_vote() -> None:
     log = fleet([*hosts(10), *hosts(200, "gone")], START, 24) + fleet(hosts(10), START + DAY, 60)
     log += fleet(hosts(10), START + 6 * DAY, 3)
     assert play(log).event_time(A).newest == START + 6 * DAY + 7200.0
 
 
-def test_event_time_goes_on_with_streams_that_are_all_new_after_a_silence() -> None:
+def test_event_time_continues_with_only_new_streams_after_a_silence() -> None:
     log = fleet(hosts(40), START, 48) + fleet(hosts(40, "new"), START + 20 * DAY, 48)
     table = play(log)
     assert table.event_time(A).newest == START + 20 * DAY + 47 * 3600.0
     assert known(table) == set(hosts(40, "new"))
 
 
-def test_samples_a_day_apart_are_followed() -> None:
+def test_event_time_follows_samples_a_day_apart() -> None:
     table = play(fleet(hosts(30), START, 40, every=1.2 * DAY))
     assert table.event_time(A).newest == pytest.approx(START + 39 * 1.2 * DAY, abs=1.3 * DAY)
 
@@ -155,7 +155,7 @@ def test_g8_event_time_does_not_depend_on_how_records_are_batched(seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_g1_a_restored_partition_votes_on_where_it_was(seed: int) -> None:
+def test_g1_restored_partition_continues_its_vote(seed: int) -> None:
     rng = np.random.default_rng(seed)
     log = fleet(hosts(40), START, 30)
     for at in range(30, 60):

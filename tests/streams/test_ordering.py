@@ -8,7 +8,7 @@ from detector.streams import rounds, screen
 
 
 @given(st.lists(st.integers(0, 8), max_size=60))
-def test_rounds_split_the_samples_into_distinct_rows_in_order_of_arrival(rows: list[int]) -> None:
+def test_rounds_have_distinct_rows_in_order_of_arrival(rows: list[int]) -> None:
     split = [picks.tolist() for picks in rounds(np.array(rows, dtype=np.int64))]
     assert sorted(np.concatenate([*split, []]).tolist()) == list(range(len(rows)))
     nth_seen: dict[int, list[int]] = {}
@@ -50,15 +50,15 @@ def batch_of(times: list[float], values: list[float], record_time: float = 1000.
         (1000.0, 1e30, Outcome.SCORED),
     ],
 )
-def test_screen_lets_only_numbers_in_range_through(time: float, value: float, outcome: Outcome) -> None:
+def test_screen_passes_only_numbers_in_range(time: float, value: float, outcome: Outcome) -> None:
     assert screen(batch_of([time], [value]), max_future_seconds=60.0).tolist() == [outcome]
 
 
-def test_screen_cannot_hold_a_time_against_a_source_without_record_times() -> None:
+def test_screen_ignores_future_times_without_record_times() -> None:
     assert screen(batch_of([5e9], [1.0], record_time=float("nan")), 60.0).tolist() == [Outcome.SCORED]
 
 
-def test_screen_keeps_what_the_decoder_said() -> None:
+def test_screen_keeps_outcomes_of_the_decoder() -> None:
     batch = batch_of([1000.0], [float("nan")])
     batch.outcomes[0] = Outcome.GAP
     assert screen(batch, 60.0).tolist() == [Outcome.GAP]

@@ -1,4 +1,4 @@
-"""Counters: what is scored is their increase per second."""
+"""Counters are scored by their increase per second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.wire.records import batch, records
 
 
 def run(pipeline: Pipeline, samples: SampleBatch) -> tuple[list[str], list[float]]:
-    """Outcomes, and what is known of the stream after each sample: its last value that was scored."""
+    """Outcomes, and the last scored value of the stream after each sample."""
     scored = pipeline.process(samples)
     return [Outcome(outcome).name for outcome in scored.outcomes.tolist()], scored.expected.tolist()
 
@@ -34,18 +34,18 @@ def counter(pipeline: Pipeline, times: list[float], totals: list[float]) -> Samp
     return replace(samples, kinds=np.full(len(times), Kind.COUNTER, dtype=np.uint8))
 
 
-def test_a_counter_is_scored_by_its_rate_and_a_reset_starts_anew() -> None:
+def test_counter_is_scored_by_its_rate_and_restarts_after_a_reset() -> None:
     pipeline = pipeline_of()
     times = [0.0, 10, 20, 20, 15, 40, 50, 60, 70]
     totals = [100.0, 150, 250, 999, 0, 250, 20, 50, 50]
     outcomes, expected = run(pipeline, counter(pipeline, times, totals))
     assert outcomes == [
-        "COUNTER_START",  # nothing to compare it with
+        "COUNTER_START",  # no earlier total
         "WARMUP",
         "WARMUP",
         "DUPLICATE",
         "LATE",
-        "WARMUP",  # neither of the two before it changed anything
+        "WARMUP",  # the two samples before changed nothing
         "COUNTER_START",  # below the last
         "WARMUP",
         "WARMUP",
@@ -58,7 +58,7 @@ def test_a_counter_is_scored_by_its_rate_and_a_reset_starts_anew() -> None:
 
 
 @pytest.mark.parametrize(("kind", "said"), [(Kind.COUNTER, True), (Kind.GAUGE, False)])
-def test_an_alert_says_whether_it_speaks_of_a_rate(kind: Kind, said: bool) -> None:
+def test_alert_says_whether_its_value_is_a_rate(kind: Kind, said: bool) -> None:
     pipeline = pipeline_of()
     times = [10.0 * step for step in range(60)]
     totals = [3.0 * step + step % 2 + (5e4 if step > 50 else 0.0) for step in range(60)]
@@ -69,7 +69,7 @@ def test_an_alert_says_whether_it_speaks_of_a_rate(kind: Kind, said: bool) -> No
 
 
 @pytest.mark.parametrize(("raw", "kind"), [(True, Kind.COUNTER), (False, Kind.GAUGE)])
-def test_what_is_a_counter_no_more_leaves_no_total_behind(raw: bool, kind: Kind) -> None:
+def test_counter_that_becomes_a_gauge_forgets_its_total(raw: bool, kind: Kind) -> None:
     pipeline = pipeline_of()
     run(pipeline, counter(pipeline, [0.0, 10, 20], [100.0, 150, 200]))
     pipeline.rates = Rates(raw=raw)
@@ -82,7 +82,7 @@ def test_what_is_a_counter_no_more_leaves_no_total_behind(raw: bool, kind: Kind)
     assert outcomes == ["COUNTER_START", "WARMUP"]
 
 
-def test_raw_counters_and_gauges_are_scored_as_they_are() -> None:
+def test_raw_counters_and_gauges_are_scored_unchanged() -> None:
     raw = pipeline_of()
     raw.rates = Rates(raw=True)
     outcomes, expected = run(raw, counter(raw, [0.0, 10, 20], [100.0, 150, 120]))
@@ -93,7 +93,7 @@ def test_raw_counters_and_gauges_are_scored_as_they_are() -> None:
     assert (outcomes, expected[1:]) == (["WARMUP"] * 2, [100.0])
 
 
-def test_a_counter_that_was_silent_for_long_starts_anew() -> None:
+def test_counter_restarts_after_a_long_silence() -> None:
     pipeline = pipeline_of(expiry=100.0)
     assert run(pipeline, counter(pipeline, [0.0, 10, 500], [1.0, 2, 3]))[0] == [
         "COUNTER_START",
@@ -107,7 +107,7 @@ def test_a_counter_that_was_silent_for_long_starts_anew() -> None:
     st.lists(st.tuples(st.floats(0, 1e12), st.floats(-1e30, 1e30)), min_size=2, max_size=20),
     st.sets(st.integers(1, 19)),
 )
-def test_g1_g8_neither_batches_nor_restarts_show_and_every_rate_is_finite(
+def test_g1_g8_rates_are_finite_and_independent_of_batches_and_restarts(
     samples: list[tuple[float, float]], cuts: set[int]
 ) -> None:
     times, totals = [time for time, _ in samples], [total for _, total in samples]
@@ -123,7 +123,7 @@ def test_g1_g8_neither_batches_nor_restarts_show_and_every_rate_is_finite(
     assert all(np.isnan(value) or abs(value) <= 1e30 for value in expected)
 
 
-def test_a_row_depends_on_itself_only() -> None:
+def test_rate_of_a_row_depends_on_no_other_row() -> None:
     state = allocate((LATEST, *Rates.fields), 4)
     rows = np.array([2, 0, 1])
     assert np.isnan(rates(state, rows, np.array([1.0, 1.0, 1.0]), np.array([5.0, 6.0, 7.0]))).all()
@@ -132,7 +132,7 @@ def test_a_row_depends_on_itself_only() -> None:
     assert state["rate.total"].tolist()[:3] == [10.0, 7.0, 5.0]
 
 
-def test_the_jiffies_of_a_real_processor_are_a_hundred_a_second() -> None:
+def test_rates_of_a_real_cpu_counter_are_right() -> None:
     pipeline = pipeline_of(expiry=1e9)
     index = pipeline.table.series(("metrics", 0))
     found = tuple(sorted(records("collectd-json-rates-false"), key=lambda record: record.timestamp_ms))

@@ -1,4 +1,4 @@
-"""A series on two partitions is seen, whichever comes first, and also where it comes back from a snapshot."""
+"""A series on two partitions is detected, in either order and also when restored from a snapshot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table_of(*seen: tuple[tuple[str, int], SeriesKey]) -> StreamTable:
 
 
 @pytest.mark.parametrize("order", list(permutations([(A, SPLIT), (B, SPLIT), (C, SPLIT), (A, WHOLE)])))
-def test_the_count_does_not_depend_on_the_order(order: tuple[tuple[tuple[str, int], SeriesKey], ...]) -> None:
+def test_count_does_not_depend_on_the_order(order: tuple[tuple[tuple[str, int], SeriesKey], ...]) -> None:
     splits = table_of(*order).splits
     assert splits.count == 2
     assert splits.example == SPLIT
@@ -33,11 +33,11 @@ def test_the_count_does_not_depend_on_the_order(order: tuple[tuple[tuple[str, in
     assert splits.where(WHOLE) == [A]
 
 
-def test_a_stream_that_goes_on_is_counted_once() -> None:
+def test_split_series_is_counted_once() -> None:
     assert table_of((A, SPLIT), (B, SPLIT), (A, SPLIT), (B, SPLIT)).splits.count == 1
 
 
-def test_a_partition_that_is_gone_is_not_compared_with() -> None:
+def test_revoked_partition_is_not_compared_with() -> None:
     table = table_of((A, SPLIT))
     table.drop(A)
     handle = table.series(B).intern(SPLIT)
@@ -45,7 +45,7 @@ def test_a_partition_that_is_gone_is_not_compared_with() -> None:
     assert table.splits.count == 0
 
 
-def test_restored_streams_are_compared_too() -> None:
+def test_restored_streams_are_compared() -> None:
     before = table_of((A, SPLIT), (A, WHOLE))
     blocks = [before.take(A, number) for number in before.cut(A)]
     after = table_of((B, SPLIT))
@@ -54,7 +54,7 @@ def test_restored_streams_are_compared_too() -> None:
     assert after.splits.example == SPLIT
 
 
-def test_a_stream_that_lost_its_row_is_not_compared_with() -> None:
+def test_expired_stream_is_not_compared_with() -> None:
     table = table_of((A, SPLIT), (B, WHOLE))
     table.release(A, table.stream_rows(A))
     handle = table.series(B).intern(SPLIT)
@@ -77,7 +77,7 @@ def test_groups_may_be_on_several_partitions() -> None:
 
 
 class Counted(SeriesKey):
-    """A key that counts its look-ups."""
+    """A key that counts its lookups."""
 
     looked_up = 0
 
@@ -87,7 +87,7 @@ class Counted(SeriesKey):
 
 
 @pytest.mark.parametrize("restored", [False, True])
-def test_a_new_stream_costs_the_same_however_many_partitions_there_are(restored: bool) -> None:
+def test_cost_of_a_new_stream_does_not_grow_with_partitions(restored: bool) -> None:
     def look_ups(partitions: int) -> int:
         table = StreamTable((), 2 * BLOCK_ROWS, 1e9)
         for number in range(partitions):

@@ -19,7 +19,7 @@ def admit(table: StreamTable, partition: tuple[str, int], names: list[str], time
     return rows
 
 
-def test_rows_are_stable_and_named() -> None:
+def test_rows_are_stable_and_have_their_key() -> None:
     table = table_of()
     rows = admit(table, A, ["a", "b", "a"])
     assert rows[0] == rows[2] != rows[1]
@@ -28,7 +28,7 @@ def test_rows_are_stable_and_named() -> None:
     assert table.streams == 2
 
 
-def test_a_block_belongs_to_one_partition() -> None:
+def test_block_belongs_to_one_partition() -> None:
     table = table_of()
     rows_a = admit(table, A, [f"a{i}" for i in range(300)])
     rows_b = admit(table, B, [f"a{i}" for i in range(10)])
@@ -37,7 +37,7 @@ def test_a_block_belongs_to_one_partition() -> None:
     assert table.blocks == 3
 
 
-def test_state_survives_growth_and_a_dropped_partition_leaves_nothing() -> None:
+def test_state_survives_growth_and_dropped_partitions_leave_nothing() -> None:
     table = table_of()
     rows = admit(table, A, ["a"])
     table.columns["x"][rows] = 42.0
@@ -49,13 +49,13 @@ def test_state_survives_growth_and_a_dropped_partition_leaves_nothing() -> None:
     assert (table.columns["x"][again] == 7.0).all()
 
 
-def test_the_limit_refuses_new_streams_and_keeps_the_old() -> None:
+def test_limit_refuses_new_streams_and_keeps_the_old() -> None:
     table = table_of(max_streams=2)
     assert (admit(table, A, ["a", "b", "c"]) == NO_ROW).tolist() == [False, False, True]
     assert (admit(table, A, ["c", "a"]) == NO_ROW).tolist() == [True, False]
 
 
-def test_a_flood_of_names_does_not_grow_the_index() -> None:
+def test_flood_of_names_does_not_grow_the_index() -> None:
     table = table_of(max_streams=2)
     for batch in range(50):
         admit(table, A, [f"n{batch}-{i}" for i in range(100)])
@@ -64,7 +64,7 @@ def test_a_flood_of_names_does_not_grow_the_index() -> None:
     assert table.streams == 2
 
 
-def test_idle_streams_are_released_and_their_rows_used_again() -> None:
+def test_rows_of_idle_streams_are_released_and_reused() -> None:
     table = table_of(expiry=100.0)
     old = admit(table, A, ["a", "b"], time=1.0)
     admit(table, A, ["b"], time=90.0)
@@ -78,7 +78,7 @@ def test_idle_streams_are_released_and_their_rows_used_again() -> None:
     assert table.key(int(old[0])) == SeriesKey.of("c")
 
 
-def test_idle_streams_are_looked_for_where_event_time_crosses_an_eighth_of_the_expiry() -> None:
+def test_idle_streams_are_searched_at_every_eighth_of_the_expiry() -> None:
     table = table_of(expiry=80.0)
     rows = admit(table, A, ["a"])
     times = np.array([3.0, 9.0, 11.0, 10.5, 19.0, 28.0, 21.0, 31.0])
@@ -94,7 +94,7 @@ def test_idle_streams_are_looked_for_where_event_time_crosses_an_eighth_of_the_e
 
 
 def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
-    """A table that took the partition over, next to another one's blocks."""
+    """A table to which the partition was restored, next to blocks of another partition."""
     table.cut(partition)
     twin = table_of(table.max_streams, table.idle_expiry_seconds)
     admit(twin, B, ["elsewhere"])
@@ -103,7 +103,7 @@ def copied(table: StreamTable, partition: tuple[str, int]) -> StreamTable:
     return twin
 
 
-def test_g8_after_a_restore_streams_land_where_they_would_have_landed() -> None:
+def test_g8_rows_of_new_streams_are_the_same_after_a_restore() -> None:
     table = table_of()
     rows = admit(table, A, [f"a{i}" for i in range(600)])
     table.columns["x"][rows] = np.arange(600)[:, None]
@@ -120,7 +120,7 @@ def test_g8_after_a_restore_streams_land_where_they_would_have_landed() -> None:
     assert twin.streams == table.streams + 1
 
 
-def test_g1_a_cut_holds_what_was_there_when_it_was_made() -> None:
+def test_g1_cut_holds_the_state_at_its_moment() -> None:
     table = table_of()
     rows = admit(table, A, [f"a{i}" for i in range(300)])
     table.columns["x"][rows] = 1.0
@@ -135,7 +135,7 @@ def test_g1_a_cut_holds_what_was_there_when_it_was_made() -> None:
     assert table.cut(A) == [0]
 
 
-def test_only_blocks_that_changed_are_cut_and_what_was_not_written_is_cut_again() -> None:
+def test_cut_has_only_changed_blocks_including_unwritten_ones() -> None:
     table = table_of()
     admit(table, A, [f"a{i}" for i in range(600)])
     assert table.cut(A) == [0, 1, 2]
