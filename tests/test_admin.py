@@ -1,4 +1,4 @@
-"""Which topics a configuration needs, and what is said of those that there are."""
+"""Which topics a configuration needs, and which differences of existing ones are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def planned(stream_partitions: int = 8, **settings: Any) -> dict[str, Plan]:
     return {plan.key: plan for plan in plans(config, 8, stream_partitions)}
 
 
-def test_only_what_the_configuration_uses_is_planned() -> None:
+def test_only_topics_in_use_are_planned() -> None:
     assert planned().keys() == {"sinks.kafka.topic"}
     assert planned(sinks={"kafka": {"enabled": False}}) == {}
     assert planned(source={"type": "host"}, state={"type": "kafka"}).keys() == {"sinks.kafka.topic"}
@@ -31,7 +31,7 @@ def test_only_what_the_configuration_uses_is_planned() -> None:
     }
 
 
-def test_state_has_the_partitions_of_the_topic_that_streams_are_read_from() -> None:
+def test_state_topic_has_as_many_partitions_as_the_input() -> None:
     routed = planned(24, source={"kafka": {"partitioning": "repartition"}}, state={"type": "kafka"})
     assert (routed["source.kafka.repartition_topic"].partitions, routed["state.kafka.topic"].partitions) == (8, 24)
     assert routed["state.kafka.topic"].least_partitions == 24
@@ -53,7 +53,7 @@ def found(plan: Plan = STATE, partitions: int = 8, replicas: int = 3, **settings
     return list(differences(plan, TopicDescription(plan.topic, partitions, replicas, in_force), 5, "b:9092"))
 
 
-def test_a_topic_as_it_should_be_has_no_differences() -> None:
+def test_suitable_topic_has_no_differences() -> None:
     assert found() == []
     assert found(partitions=12) == []
     alerts = planned()["sinks.kafka.topic"]
@@ -78,7 +78,7 @@ def test_a_topic_as_it_should_be_has_no_differences() -> None:
         ({"replicas": 1}, "it has 1 replicas in a cluster of 5 brokers", False),
     ],
 )
-def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], what: str, needed: bool) -> None:
+def test_each_difference_is_named_with_its_remedy(change: dict[str, Any], what: str, needed: bool) -> None:
     (one,) = found(**change)
     assert (one.key, one.topic, one.needed) == ("state.kafka.topic", "detector-state", needed)
     assert one.what.startswith(what)
@@ -87,14 +87,14 @@ def test_each_difference_is_named_with_what_mends_it(change: dict[str, Any], wha
         assert one.fix.endswith("--bootstrap-server b:9092 --alter --topic detector-state --partitions 8")
 
 
-def test_samples_on_their_way_may_wait_for_an_hour() -> None:
+def test_internal_topic_must_keep_samples_for_an_hour() -> None:
     plan = planned(source={"kafka": {"partitioning": "repartition"}})["source.kafka.repartition_topic"]
     settings = {setting.name: setting for setting in plan.settings}
     assert [settings["retention.ms"].fits(value) for value in ("-1", "3600000", "60000")] == [True, True, False]
     assert settings["retention.ms"].wanted == "86400000"
 
 
-def test_a_dead_letter_topic_takes_what_the_configuration_lets_through() -> None:
+def test_dead_letter_topic_must_accept_the_configured_size() -> None:
     plan = planned(dead_letter={"topic": "dead", "max_value_bytes": 2_000_000})["dead_letter.topic"]
     settings = {setting.name: setting for setting in plan.settings}
     assert settings["max.message.bytes"].fits("3000000")

@@ -1,4 +1,4 @@
-"""What a person at a terminal meets: help, refusals and exit codes of the command line."""
+"""The command line: help, errors and exit codes."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from detector.cli.commands import app
 
 
 def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """How the console script ends with `arguments`."""
+    """The exit code of the console script with `arguments`."""
     monkeypatch.setattr(sys, "argv", ["detector", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -50,7 +50,7 @@ def test_wrong_use_is_a_message_and_an_exit_code(
     assert told in capsys.readouterr().err
 
 
-def test_an_error_of_the_system_names_its_file_without_a_number(
+def test_system_error_names_its_file_without_errno(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -59,7 +59,7 @@ def test_an_error_of_the_system_names_its_file_without_a_number(
     assert capsys.readouterr().err == f"detector: {tmp_path / 'file'}: File exists\n"
 
 
-def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
+def test_help_of_backtest_shows_the_formats_of_labels() -> None:
     said = CliRunner().invoke(app, ["backtest", "--help"]).stdout
     assert '{"relative/path.csv": [[start, end], ...]}' in " ".join(said.split())
 
@@ -73,7 +73,7 @@ def test_the_help_of_backtest_shows_what_labels_look_like() -> None:
         (["state", "warm"], "state warm [OPTIONS] {HISTORY}..."),
     ],
 )
-def test_help_names_arguments_as_the_documentation_does(command: list[str], usage: str) -> None:
+def test_help_names_arguments_as_documented(command: list[str], usage: str) -> None:
     said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).stdout
     assert usage in said
 
@@ -97,23 +97,21 @@ def test_help_ends_with_examples_whose_options_exist(command: list[str]) -> None
 
 
 @pytest.mark.parametrize("start", ["2026-11-01", "2026-11-01T01:00+01:00", "1793491200"])
-def test_a_time_is_given_in_any_usual_way(start: str, tmp_path: Path) -> None:
+def test_time_options_accept_date_rfc_3339_and_unix_seconds(start: str, tmp_path: Path) -> None:
     output = tmp_path / "records.jsonl"
     ran = CliRunner().invoke(app, ["produce", "--output", str(output), "--streams=1", "--steps=2", "--start", start])
     assert ran.exit_code == 0, ran.output
     assert '"timestamp":1793491200.0,' in output.read_text()
 
 
-def test_help_lists_the_worker_first_and_names_what_an_option_takes() -> None:
+def test_help_lists_run_first_and_names_the_values_of_options() -> None:
     listed = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:")[2].splitlines()
     assert tuple(line.split()[0] for line in listed if line.startswith("  ") and line[2] != " ") == IN_ORDER
     for command in COMMANDS:
         assert not re.search(r"--\S+ <", CliRunner().invoke(app, [*command, "--help"]).stdout), command
 
 
-def test_a_configuration_is_right_although_files_that_it_names_are_on_another_machine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_files_are_warnings_of_check_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DETECTOR_TEST_PASSWORD", raising=False)
     config, found = tmp_path / "config.yaml", tmp_path / "ca.pem"
     made = f"req -x509 -newkey rsa:2048 -nodes -subj /CN=h -days 9 -keyout {tmp_path}/key -out {found}"
@@ -139,7 +137,7 @@ def test_a_configuration_is_right_although_files_that_it_names_are_on_another_ma
     ]
 
 
-def test_the_offset_of_inspect_belongs_to_a_stream() -> None:
+def test_inspect_offset_requires_stream() -> None:
     ran = CliRunner().invoke(app, ["inspect", "--offset", "5"], env={"COLUMNS": "200"})
     assert ran.exit_code == 2
     assert "add --stream" in ran.stderr
@@ -155,7 +153,7 @@ def test_the_offset_of_inspect_belongs_to_a_stream() -> None:
         ),
     ],
 )
-def test_history_that_cannot_warm_is_named_with_its_first_line(
+def test_unusable_history_is_named_with_its_first_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, lines: str, told: str
 ) -> None:
     (tmp_path / "past.jsonl").write_text(lines)
@@ -163,7 +161,7 @@ def test_history_that_cannot_warm_is_named_with_its_first_line(
     assert f"detector: {tmp_path}/past.jsonl: {told}" in capsys.readouterr().err
 
 
-def test_weights_that_are_not_there_are_named_not_their_card(
+def test_missing_weights_are_named_rather_than_their_card(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text("timestamp,value\n1700000000,1\n")
@@ -175,7 +173,7 @@ def test_weights_that_are_not_there_are_named_not_their_card(
 
 @pytest.mark.parametrize("rows", ["", "yesterday,1\nno comma\n"])
 @pytest.mark.parametrize("command", [("replay", "--scores"), ("backtest", "--report")])
-def test_files_without_a_row_that_can_be_read_are_an_error(
+def test_files_without_a_readable_row_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -202,7 +200,7 @@ main()
 """
 
 
-def test_ctrl_c_before_a_command_has_begun_ends_quietly() -> None:
+def test_ctrl_c_during_startup_ends_quietly() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
@@ -219,7 +217,7 @@ def test_ctrl_c_before_a_command_has_begun_ends_quietly() -> None:
         ("produce --output - --streams 1 --steps 2", ">&-", "output: standard output is closed"),
     ],
 )
-def test_standard_output_that_takes_nothing_is_told(command: str, output: str, error: str) -> None:
+def test_full_standard_output_is_a_named_error(command: str, output: str, error: str) -> None:
     said = subprocess.run(
         ["sh", "-c", f"exec {sys.executable} -m detector {command} {output}"], capture_output=True, text=True
     )
@@ -244,14 +242,14 @@ main()
 """
 
 
-def test_a_container_that_is_stopped_before_its_command_has_begun_ends() -> None:
-    """The kernel ignores SIGTERM for process 1 where it has no handler: that of the test would die of it (-15)."""
+def test_process_1_stopped_during_startup_ends() -> None:
+    """The kernel ignores SIGTERM for a process 1 without a handler; any other process would die of it (-15)."""
     done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IMPORTING], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
 
 
 @pytest.mark.parametrize("command", ["run", "check-config"])
-def test_a_configuration_without_its_option_is_told_how_to_give_it(command: str) -> None:
+def test_config_as_an_argument_is_an_error_that_names_the_option(command: str) -> None:
     ran = CliRunner().invoke(app, [command, "some.yaml"])
     assert ran.exit_code == 2
     assert f"Usage: detector {command} [OPTIONS]\n" in ran.stderr.replace("root", "detector")

@@ -10,7 +10,7 @@ from detector.columns import put
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
 @pytest.mark.parametrize("width", [1, 3, 32, 51])
-def test_rows_are_written_as_numpy_writes_them(dtype: str, width: int) -> None:
+def test_put_equals_numpy_assignment(dtype: str, width: int) -> None:
     rng = np.random.default_rng(0)
     column, rows = rng.integers(-9, 9, (200, width)).astype(dtype), rng.permutation(200)[:70]
     values = rng.integers(-9, 9, (width, 70)).astype(dtype).T

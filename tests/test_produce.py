@@ -1,4 +1,4 @@
-"""The load generator: what it sends, where, how fast, and the truth that it writes beside it."""
+"""`detector produce`: what it sends, where, how fast, and the labels that it writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def produced(options: ProduceOptions) -> tuple[list[dict[str, Any]], ListSink, M
     return [json.loads(message.value or b"") for message in sink.sent], sink, clock, summary
 
 
-def test_every_stream_in_order_and_keyed_by_series() -> None:
+def test_streams_are_in_order_and_keyed_by_series() -> None:
     samples, sink, _, summary = produced(SMALL)
     assert (summary.streams, summary.samples, summary.faults) == (7, 350, 0)
     keys: dict[bytes | None, set[str]] = {}
@@ -54,7 +54,7 @@ def test_the_same_seed_sends_the_same_bytes() -> None:
     assert first != other
 
 
-def test_faults_are_where_the_labels_say(tmp_path: Path) -> None:
+def test_faults_are_where_the_labels_are(tmp_path: Path) -> None:
     options = dataclasses.replace(SMALL, streams=50, steps=300, start=0.0, faults=20, fault_after=100, step_seconds=1.0)
     clean, *_ = produced(dataclasses.replace(options, faults=0))
     faulty, *_ = produced(dataclasses.replace(options, labels=tmp_path / "labels.jsonl"))
@@ -74,14 +74,14 @@ def test_faults_are_where_the_labels_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [10.0, 1_000.0])
-def test_a_rate_is_kept(rate: float) -> None:
+def test_rate_is_kept(rate: float) -> None:
     _, _, clock, summary = produced(dataclasses.replace(SMALL, rate=rate))
     assert summary.seconds == pytest.approx(350 / rate, rel=0.05, abs=0.1)
     assert clock.now - 1_700_000_000.0 == pytest.approx(350 / rate, rel=0.05, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", [0.01, 1.0, 100.0])
-def test_no_sample_is_ahead_of_the_clock(rate: float) -> None:
+def test_live_samples_are_not_ahead_of_the_clock(rate: float) -> None:
     clock = ManualClock(1_700_000_000.0)
 
     class Ahead(ListSink):
@@ -92,12 +92,12 @@ def test_no_sample_is_ahead_of_the_clock(rate: float) -> None:
     produce(dataclasses.replace(SMALL, rate=rate), lambda count: None, clock=clock, sink=Ahead())
 
 
-def test_gaps_are_samples_that_are_not_sent() -> None:
+def test_gaps_are_omitted_samples() -> None:
     _, _, _, summary = produced(dataclasses.replace(SMALL, steps=1_000, gaps=1.0))
     assert summary.samples == pytest.approx(7_000 * 0.99, rel=0.005)
 
 
-def test_to_a_file_and_to_nowhere(tmp_path: Path) -> None:
+def test_output_to_a_file_and_to_unwritable_files(tmp_path: Path) -> None:
     told: list[int] = []
     to_file = dataclasses.replace(SMALL, topic=None, output=str(tmp_path / "samples.jsonl"))
     produce(to_file, told.append)
@@ -108,7 +108,7 @@ def test_to_a_file_and_to_nowhere(tmp_path: Path) -> None:
         produce(dataclasses.replace(to_file, output="/dev/full"), told.append)
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_wrong_option_is_reported_at_once() -> None:
     wrong = ProduceOptions(streams=0, steps=1, step_seconds=0, rate=-1.0, faults=5, gaps=2.0)
     with pytest.raises(ConfigError) as caught:
         produce(wrong, lambda count: None)
@@ -124,7 +124,7 @@ def test_every_mistake_is_told_at_once() -> None:
         produced(dataclasses.replace(SMALL, labels=Path("/nowhere/labels")))
 
 
-def test_values_are_such_as_a_service_can_have() -> None:
+def test_values_are_plausible_for_a_service() -> None:
     samples, *_ = produced(dataclasses.replace(SMALL, streams=100, steps=200, faults=60))
     values = np.array([sample["value"] for sample in samples])
     ratios = np.array([sample["name"].endswith("_ratio") for sample in samples])

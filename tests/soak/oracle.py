@@ -1,4 +1,4 @@
-"""The results that the input should give, computed by one thread of the same code, compared with the daemons' results."""
+"""The results that the input should give, computed on one thread by the same code, and how the daemons' differ."""
 
 from __future__ import annotations
 

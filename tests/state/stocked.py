@@ -1,4 +1,4 @@
-"""A store with the state of real streams in it, as workers leave one."""
+"""A store with the state of real streams, as workers write it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def key(number: int) -> SeriesKey:
 
 
 class Stock:
-    """A worker's pipeline and its snapshots, driven by hand."""
+    """A worker's pipeline and snapshots, driven by hand."""
 
     def __init__(self, config: Config, store: StateStore | None = None) -> None:
         made = store or STORES[config.state.type](config)

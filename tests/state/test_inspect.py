@@ -1,4 +1,4 @@
-"""`detector inspect`: what is shown of a store, and that looking changes nothing."""
+"""`detector inspect`: what it shows of a store, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.state.stocked import LINEAGE, Stock, directory_config, key
 
 @pytest.fixture(scope="module")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of state that nobody changes."""
+    """A folder of state that tests do not change."""
     folder = tmp_path_factory.mktemp("state")
     Stock(directory_config(folder)).two_snapshots()
     return folder
@@ -42,7 +42,7 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_overview_shows_every_snapshot_of_every_partition(stocked: Path) -> None:
+def test_overview_shows_every_snapshot_of_every_partition(stocked: Path) -> None:
     first, second = as_json(stocked)
     assert (first["topic"], first["partition"], second["partition"]) == ("metrics", 0, 1)
     assert [snapshot["offset"] for snapshot in first["snapshots"]] == [80, 70]
@@ -57,14 +57,14 @@ def test_the_overview_shows_every_snapshot_of_every_partition(stocked: Path) -> 
     assert "lstm-32x1" in text[1]
 
 
-def test_a_partition_shows_its_blocks(stocked: Path) -> None:
+def test_partition_shows_its_blocks(stocked: Path) -> None:
     text = inspect(stocked, "--partition", "metrics/0").stdout
     assert "topic id: 11111111" in text
     assert [line.split()[:3] for line in text.splitlines()[-2:]] == [["0", "80", "256"], ["1", "80", "44"]]
 
 
 @pytest.mark.parametrize("name", [str(key(0)), key(0).fingerprint, 'cpu{ host="h0" }'])
-def test_a_stream_is_found_by_labels_or_fingerprint_wherever_it_is(stocked: Path, name: str) -> None:
+def test_stream_is_found_by_labels_or_fingerprint_on_any_partition(stocked: Path, name: str) -> None:
     found = as_json(stocked, "--stream", name)
     assert [(one["partition"], one["offset"]) for one in found] == [(0, 80), (1, 80)]
     meaning = found[0]["meaning"]
@@ -79,7 +79,7 @@ def test_a_stream_is_found_by_labels_or_fingerprint_wherever_it_is(stocked: Path
     assert "alert worst value" in text.replace("  ", " ")
 
 
-def test_a_stream_in_an_older_snapshot(stocked: Path) -> None:
+def test_stream_is_found_in_an_older_snapshot(stocked: Path) -> None:
     (found, _) = as_json(stocked, "--stream", str(key(0)), "--offset", "70")
     assert (found["offset"], found["meaning"]["samples"], found["meaning"]["alert"]) == (70, 70, "none")
 
@@ -126,14 +126,14 @@ def test_silent_streams_are_listed(stocked: Path, tmp_path: Path) -> None:
     assert inspect(tmp_path, "--silent", "--stream", "x").exit_code == 2
 
 
-def test_looking_writes_nothing(stocked: Path) -> None:
+def test_inspect_writes_nothing(stocked: Path) -> None:
     before = files(stocked)
     for arguments in ([], ["--partition", "metrics/0"], ["--stream", str(key(5))]):
         assert inspect(stocked, *arguments).exit_code == 0
     assert files(stocked) == before
 
 
-def test_what_is_not_there_is_said_by_name(stocked: Path, tmp_path: Path) -> None:
+def test_missing_partition_stream_or_offset_is_named(stocked: Path, tmp_path: Path) -> None:
     empty = directory_config(tmp_path / "nothing")
     with pytest.raises(StateMissing, match=r"nothing is stored for group detector in the folder /.*/nothing;"):
         look.surveys(empty, None)
@@ -145,7 +145,7 @@ def test_what_is_not_there_is_said_by_name(stocked: Path, tmp_path: Path) -> Non
     assert inspect(stocked, "--partition", "metrics").exit_code == 2
 
 
-def test_g13_damage_is_shown_and_is_an_error_where_nothing_is_whole(tmp_path: Path) -> None:
+def test_g13_damage_is_shown_and_is_an_error_without_a_whole_snapshot(tmp_path: Path) -> None:
     Stock(directory_config(tmp_path)).two_snapshots()
     folder = tmp_path / "group=detector" / "topic=metrics" / "1"
     newest, older = sorted(folder.glob("block-*"), reverse=True)

@@ -1,4 +1,4 @@
-"""Sizes that keep the code readable, and calls that turn foreign bytes into code."""
+"""Sizes of modules and functions, and calls that execute stored bytes."""
 
 import ast
 
@@ -40,7 +40,7 @@ def test_functions_are_short() -> None:
     assert not long, "\n".join(long)
 
 
-def test_s4_nothing_runs_what_it_reads() -> None:
+def test_s4_no_call_executes_stored_bytes() -> None:
     found = [f"{module.where(line)}: {what}" for module in modules().values() for line, what in _dangers(module)]
     assert not found, "\n".join(found)
 

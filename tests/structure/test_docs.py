@@ -1,4 +1,4 @@
-"""What the documentation names is there: commands and their options, make's targets, modules, keys, metrics."""
+"""Names in the documentation exist: commands and options, make targets, modules, configuration keys, metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMANDS = options(typer.main.get_command(app))
 
 
 @OURS
-def test_commands_have_the_options_that_are_named(page: str) -> None:
+def test_named_options_of_commands_exist(page: str) -> None:
     called = re.findall(
         r"(?:^|[`$ ])(?:python -m )?(detector (?:[a-z][a-z-]* ?){1,2})([^`\n|#]*)", TEXTS[page], re.MULTILINE
     )
@@ -47,26 +47,26 @@ def test_commands_have_the_options_that_are_named(page: str) -> None:
     assert not unknown
 
 
-def test_commands_are_named() -> None:
+def test_every_command_is_documented() -> None:
     assert "--duration" in COMMANDS["detector demo"]
     text = "\n".join(TEXTS.values())
     assert [name for name in COMMANDS if name not in text and name.count(" ") == 1] == []
 
 
 @OURS
-def test_targets_of_make_exist(page: str) -> None:
+def test_named_make_targets_exist(page: str) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", TEXTS[page])) <= targets
 
 
 @OURS
-def test_modules_that_are_run_exist(page: str) -> None:
+def test_named_modules_exist(page: str) -> None:
     named = set(re.findall(r"python -m ((?:benchmarks|detector)[\w.]*\w)", TEXTS[page]))
     assert [name for name in named if find_spec(name) is None] == []
 
 
 @OURS
-def test_keys_of_the_configuration_exist(page: str) -> None:
+def test_named_configuration_keys_exist(page: str) -> None:
     parts = [key.split(".") for key in keys()]
     known = {".".join(key[:end]) for key in parts for end in range(1, len(key) + 1)}
     sections = "|".join(sorted({key[0] for key in parts}))
@@ -75,7 +75,7 @@ def test_keys_of_the_configuration_exist(page: str) -> None:
 
 
 @OURS
-def test_metrics_exist(page: str) -> None:
+def test_named_metrics_exist(page: str) -> None:
     known = set(re.findall(r"`(detector_\w+)`", TEXTS["docs/metrics.md"]))
     named = {name.removesuffix("_bucket") for name in re.findall(r"\bdetector_[a-z_]+[a-z]\b(?!:)", TEXTS[page])}
     assert named <= known

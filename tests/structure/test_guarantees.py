@@ -1,4 +1,4 @@
-"""docs/guarantees.md, the tests and the mutations agree: each guarantee has tests that exist and bear its number."""
+"""docs/guarantees.md, the tests and the mutations agree: the tests of each guarantee exist and have its number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def names_in(file: str) -> set[str]:
 
 
 def numbered() -> dict[str, set[str]]:
-    """Guarantee -> the files with tests that bear its number."""
+    """Guarantee -> the files with tests of its number."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         file = path.relative_to(ROOT).as_posix()
@@ -33,12 +33,12 @@ def numbered() -> dict[str, set[str]]:
     return found
 
 
-def test_every_guarantee_has_its_row() -> None:
+def test_every_guarantee_has_a_row() -> None:
     listed = {number for numbers, _, _ in ROWS for number in numbers}
     assert listed >= {f"G{number}" for number in range(1, 19)} | {f"S{number}" for number in range(1, 8)}
 
 
-def test_every_guarantee_has_tests_that_bear_its_number_and_its_row_names_no_others() -> None:
+def test_row_of_a_guarantee_names_exactly_the_files_with_tests_of_its_number() -> None:
     files = numbered()
     wrong = []
     for numbers, tests, _ in ROWS:
@@ -61,7 +61,7 @@ def test_every_mutation_can_be_made_and_its_test_exists(mutation) -> None:
     assert not name or name.partition("[")[0] in names_in(file)
 
 
-def test_every_guarantee_is_broken_by_a_mutation_or_its_row_says_how_it_was_seen_to_fail() -> None:
+def test_every_guarantee_has_a_mutation_or_its_row_says_how_it_was_broken_by_hand() -> None:
     broken = {mutation.guarantee for mutation in table()}
     for numbers, _, how in ROWS:
         assert broken & set(numbers) or len(how) > 10, numbers

@@ -1,4 +1,4 @@
-"""Imports run one way, client libraries stay behind their seam, and torch stays away from what must start quickly."""
+"""Imports run one way, client libraries are imported in one place, and quick commands do not import torch."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ SEAMS = {
 WITHOUT_TORCH = ["detector.config", "detector.cli", "detector.cli.commands", "detector.produce", "detector.__main__"]
 
 
-def test_every_module_has_its_place() -> None:
+def test_every_module_has_a_layer() -> None:
     parts = {module.part for module in modules().values()} - {""}
     assert parts <= LAYER_OF.keys(), (
         f"new parts {sorted(parts - LAYER_OF.keys())}: place them in LAYERS, see docs/architecture.md"
@@ -72,7 +72,7 @@ def _allowed(importing: str, imported: str) -> bool:
     return LAYER_OF[imported] <= LAYER_OF[importing]
 
 
-def test_no_module_imports_itself_by_a_detour() -> None:
+def test_there_are_no_import_cycles() -> None:
     # That `from a import a.b` names the package a, which imports a.b, is no circle: packages gather their modules.
     ours = {
         name: {entry.target for entry in imports_of(name) if entry.executed and entry.target in modules()} - {name}
@@ -93,7 +93,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
         visit(name, ())
 
 
-def test_client_libraries_stay_behind_their_seam() -> None:
+def test_client_libraries_are_imported_only_by_their_modules() -> None:
     wrong = [
         f"{module.where(entry.line)}: only {SEAMS[entry.root].pattern} may import {entry.root}"
         for module in modules().values()
@@ -104,7 +104,7 @@ def test_client_libraries_stay_behind_their_seam() -> None:
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
-def test_torch_is_out_of_reach(name: str) -> None:
+def test_modules_that_must_start_quickly_do_not_reach_torch(name: str) -> None:
     assert name in modules()
     ways = [way for target, way in reachable(name).items() if target.partition(".")[0] == "torch"]
     assert not ways, "\n".join(" -> ".join(way) for way in ways)
@@ -113,7 +113,7 @@ def test_torch_is_out_of_reach(name: str) -> None:
 @pytest.mark.parametrize(
     "command", [["--help"], ["check-config", "-c", "config.yaml"], ["produce", "--help"], ["backtest", "--help"]]
 )
-def test_commands_that_answer_at_once_import_no_torch(command: list[str]) -> None:
+def test_quick_commands_import_no_torch(command: list[str]) -> None:
     program = f"""
 import sys
 sys.argv = ["detector", *{command!r}]

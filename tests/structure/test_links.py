@@ -1,4 +1,4 @@
-"""Links between the pages of the documentation lead somewhere: to a file, and to a heading that is there."""
+"""Links in the documentation lead to an existing file and heading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     broken = []
     for link in LINK.findall(prose(page)):
         if re.match(r"\w+:", link):

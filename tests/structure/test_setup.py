@@ -1,4 +1,4 @@
-"""The set-up that make calls: what it refuses to touch."""
+"""The setup that make runs: what it refuses to touch."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.structure.source import ROOT
 
 
-def test_an_environment_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+def test_environment_that_is_a_symlink_is_not_touched(tmp_path: Path) -> None:
     others, mine = tmp_path / "others", tmp_path / "mine"
     others.mkdir()
     (others / "installed.json").write_text("{}")

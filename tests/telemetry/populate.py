@@ -1,4 +1,4 @@
-"""A registry in which every series of the daemon exists, as after some minutes of work with one of everything."""
+"""A registry in which every metric series of the daemon exists, as after some minutes of varied work."""
 
 from collections.abc import Mapping
 
@@ -107,7 +107,7 @@ def counts(
 
 
 def show_one(metrics: Metrics, now: float) -> None:
-    """A stream that was asked for has got a sample."""
+    """A chosen stream gets a sample."""
     key = SeriesKey.of("cpu", {"host": "a"})
     metrics.shown.follow(ShownStreams(match=["cpu*"]))
     metrics.shown.choose(lambda: [((TOPIC, 0), 0, key)], key, lambda: 0.0)
@@ -117,7 +117,7 @@ def show_one(metrics: Metrics, now: float) -> None:
 
 
 def populate(metrics: Metrics, partitions: int = 3, tracked: int = 1_000, now: float = NOW) -> None:
-    """One of everything."""
+    """Count one of everything."""
     owned = frozenset((TOPIC, number) for number in range(partitions))
     metrics.observe_changes(AssignmentChanges(assigned=owned), assigned=partitions)
     metrics.streams.model.info({"name": "lstm-32-0123456789ab", "device": "cpu"})

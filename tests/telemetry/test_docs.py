@@ -19,7 +19,7 @@ def exported() -> CollectorRegistry:
     return metrics.registry
 
 
-def test_the_table_lists_every_metric_with_its_type_and_labels() -> None:
+def test_documented_table_has_every_metric_with_type_and_labels() -> None:
     suffixes = {"counter": "_total", "info": "_info"}
     found = {
         family.name + suffixes.get(family.type, ""): (
@@ -33,13 +33,13 @@ def test_the_table_lists_every_metric_with_its_type_and_labels() -> None:
     assert documented == {name: (kind, labels - GENERATED) for name, (kind, labels) in found.items()}
 
 
-def test_the_names_of_the_process_metrics() -> None:
+def test_documented_process_metrics_exist() -> None:
     theirs = {family.name for family in exported().collect() if not family.name.startswith("detector_")}
     documented = {name.removesuffix("_total") for name in re.findall(r"`((?:process|python)_\w+)`", TEXT)}
     assert documented == theirs
 
 
-def test_the_words_of_the_labels() -> None:
+def test_documented_label_values_are_complete() -> None:
     rows = {name: meaning for name, _, _, meaning in ROW.findall(TEXT)}
     free = {"topic", "partition", "sink", "le", "level", "stream", "fingerprint"}
     for family in exported().collect():

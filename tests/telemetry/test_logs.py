@@ -46,7 +46,7 @@ anything = st.recursive(
 
 
 @given(event=st.text(), fields=st.dictionaries(st.from_regex(r"f_[a-z]{1,8}", fullmatch=True), anything))
-def test_s6_a_line_is_one_json_object_whatever_the_text(event: str, fields: dict[str, Any]) -> None:
+def test_s6_log_line_is_one_json_object_for_any_text(event: str, fields: dict[str, Any]) -> None:
     log = Log()
     structlog.get_logger("detector.worker").info(event, **fields)
     (line,) = log.text.split("\n")[:-1]
@@ -60,14 +60,14 @@ def test_s6_a_line_is_one_json_object_whatever_the_text(event: str, fields: dict
 
 
 @given(st.text())
-def test_console_lines_cannot_be_forged(text: str) -> None:
+def test_text_cannot_forge_console_lines(text: str) -> None:
     log = Log(style="console")
     structlog.get_logger("detector").warning(text, key=text)
     assert log.text.endswith("\n")
     assert log.text[:-1].isprintable()
 
 
-def test_things_that_json_does_not_know() -> None:
+def test_values_without_a_json_form_are_logged() -> None:
     class Rude:
         def __str__(self) -> str:
             raise ValueError("no")
@@ -82,7 +82,7 @@ def test_things_that_json_does_not_know() -> None:
     assert len(line["huge"]) < 20_000
 
 
-def test_exceptions_are_part_of_the_object() -> None:
+def test_exception_is_a_field_of_the_line() -> None:
     log = Log()
     try:
         raise ValueError("a\nb")
@@ -92,13 +92,13 @@ def test_exceptions_are_part_of_the_object() -> None:
     assert "ValueError: a\nb" in line["exception"]
 
 
-def test_the_standard_library_takes_the_same_way() -> None:
+def test_standard_library_loggers_use_the_same_format() -> None:
     log = Log()
     logging.getLogger("kafka.conn").warning("node %s is %s", 1, "gone\n")
     assert log.lines[0].items() >= {"event": "node 1 is gone\n", "logger": "kafka.conn", "level": "warning"}.items()
 
 
-def test_s3_the_kafka_client_never_logs_below_info() -> None:
+def test_s3_kafka_client_never_logs_below_info() -> None:
     log = Log(level="debug")
     logging.getLogger("kafka.admin").debug("password=%s", "canary")
     logging.getLogger("kafka.admin").info("fine")
@@ -106,14 +106,14 @@ def test_s3_the_kafka_client_never_logs_below_info() -> None:
     assert [line["event"] for line in log.lines] == ["fine", "ours"]
 
 
-def test_what_the_kafka_client_does_is_told_when_debugging_only() -> None:
+def test_kafka_client_logs_its_actions_only_at_debug_level() -> None:
     log = Log(level="info")
     logging.getLogger("kafka.cluster").info("Updated metadata")
     logging.getLogger("kafka.cluster").warning("lost")
     assert [line["event"] for line in log.lines] == ["lost"]
 
 
-def test_levels() -> None:
+def test_level_filters_lines() -> None:
     log = Log(level="error")
     structlog.get_logger("detector").warning("no")
     logging.getLogger("kafka").warning("no")
@@ -121,7 +121,7 @@ def test_levels() -> None:
     assert [line["event"] for line in log.lines] == ["yes"]
 
 
-def test_repeats_are_dropped_and_their_number_is_told() -> None:
+def test_repeated_lines_are_dropped_and_counted() -> None:
     log = Log()
     logger = structlog.get_logger("detector")
     for number in range(REPEATS + 90):
@@ -137,7 +137,7 @@ def test_repeats_are_dropped_and_their_number_is_told() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "lines"), [(600, 600), (5, 5), (0, 0)])
-def test_every_alert_is_sent_and_has_its_line_up_to_a_limit_of_its_own(allowed: int, lines: int) -> None:
+def test_alert_lines_have_a_limit_of_their_own(allowed: int, lines: int) -> None:
     log, sink = Log(), ListSink()
     configure_logging("info", "json", log.stream, lambda: log.now, None, {ALERT_EVENT: allowed})
     metrics = Metrics(new_registry())
@@ -153,14 +153,14 @@ def test_every_alert_is_sent_and_has_its_line_up_to_a_limit_of_its_own(allowed: 
     assert [line["dropped_repeats"] for line in log.lines[lines:]] == ([700 - lines] if allowed else [])
 
 
-def test_repeats_of_the_standard_library_are_known_by_their_template() -> None:
+def test_repeats_of_standard_library_lines_are_recognised_by_their_template() -> None:
     log = Log()
     for number in range(1_000):
         logging.getLogger("kafka.client").error("connection %d failed", number)
     assert len(log.lines) == REPEATS
 
 
-def test_what_the_repeat_limit_remembers_is_bounded() -> None:
+def test_memory_of_the_repeat_limit_is_bounded() -> None:
     log = Log()
     for number in range(3_000):
         structlog.get_logger("detector").info(f"event {number}")
@@ -169,13 +169,13 @@ def test_what_the_repeat_limit_remembers_is_bounded() -> None:
     assert len(limit._seen) <= 1_000  # type: ignore[union-attr]
 
 
-def test_a_line_that_cannot_be_made_is_told_of_in_one_line() -> None:
+def test_line_that_cannot_be_formatted_is_reported_in_one_line() -> None:
     log = Log()
     logging.getLogger("somebody").info("%d", "x")
     assert log.lines[0]["event"] == "log line lost"
 
 
-def test_warnings_are_lines_too() -> None:
+def test_python_warnings_are_logged() -> None:
     log = Log()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -185,7 +185,7 @@ def test_warnings_are_lines_too() -> None:
     assert "careful" in log.lines[0]["event"]
 
 
-def test_a_process_that_dies_says_so_in_one_line() -> None:
+def test_fatal_error_is_one_line() -> None:
     program = """
 import sys, threading, time
 from detector.telemetry import configure_logging
@@ -202,7 +202,7 @@ raise RuntimeError("in main")
     assert [in_main["level"], in_main["event"]] == ["critical", "uncaught exception"]
 
 
-def test_a_reader_that_went_away_does_not_stop_the_process() -> None:
+def test_closed_standard_error_does_not_stop_the_process() -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

@@ -60,7 +60,7 @@ def test_g16_consumed_is_the_sum_of_the_outcomes(batches: list[tuple[list[Outcom
     assert sum(by_reason) == discarded
 
 
-def test_g18_the_number_of_series_does_not_depend_on_the_number_of_streams() -> None:
+def test_g18_number_of_series_does_not_depend_on_the_number_of_streams() -> None:
     sizes = []
     for tracked in (10, 100_000):
         metrics = Metrics(new_registry())
@@ -73,7 +73,7 @@ def test_g18_the_number_of_series_does_not_depend_on_the_number_of_streams() -> 
     assert sizes[0] < 500
 
 
-def test_series_that_will_be_asked_for_exist_before_anything_happened(metrics: Metrics) -> None:
+def test_series_exist_from_the_start(metrics: Metrics) -> None:
     for kind, severity in product(("stream", "group"), ("warning", "critical")):
         assert value(metrics, "alerts_total", kind=kind, status="firing", severity=severity) == 0
     for outcome in ("scored", "warmup", "late", "duplicate", "discarded", "dead_lettered"):
@@ -81,19 +81,19 @@ def test_series_that_will_be_asked_for_exist_before_anything_happened(metrics: M
     assert value(metrics, "stage_seconds_total", stage="poll") == 0
 
 
-def test_what_is_anomalous_and_how_late(metrics: Metrics) -> None:
+def test_anomalous_samples_and_delay_are_counted(metrics: Metrics) -> None:
     batch = decoded(4, start=NOW)
     kinds = [Outcome.SCORED, Outcome.SCORED, Outcome.WARMUP, Outcome.LATE]
     metrics.observe_scored(batch, verdicts(kinds, [0.5, 1.01, 9.0, 9.0]), NOW + 4.0)
     assert value(metrics, "samples_anomalous_total") == 1
     assert value(metrics, "anomaly_score_count") == 2
     assert value(metrics, "anomaly_score_bucket", le="1.0") == 1
-    # Scored and warming samples have a verdict, the late one has not; they are 4, 3 and 2 seconds old.
+    # Scored and warm-up samples have a verdict, the late one has none; they are 4, 3 and 2 seconds old.
     assert value(metrics, "sample_delay_seconds_count") == 3
     assert value(metrics, "sample_delay_seconds_sum") == pytest.approx(9.0)
 
 
-def test_clocks_that_are_ahead_make_no_delay_negative(metrics: Metrics) -> None:
+def test_delay_is_not_negative_for_a_clock_ahead(metrics: Metrics) -> None:
     metrics.observe_scored(decoded(3), verdicts([Outcome.SCORED] * 3, [0.5] * 3), NOW + 1.0)
     metrics.observe_delivered(np.array([NOW, NOW + 1e9]), NOW + 2.0)
     assert (value(metrics, "sample_delay_seconds_count"), value(metrics, "sample_delay_seconds_sum")) == (3, 1.0)
@@ -115,14 +115,14 @@ def test_alert_rate_is_per_watched_stream_and_week(metrics: Metrics) -> None:
         assert value(metrics, "alerts_total", kind=kind, status="firing", severity=severity) == 1
 
 
-def test_event_time_is_the_partition_s_and_time_is_not_watched_twice(metrics: Metrics) -> None:
+def test_event_time_is_that_of_the_partition_and_watched_time_counts_once(metrics: Metrics) -> None:
     for moment in (-math.inf, NOW + 50.0, NOW, NOW + 10.0):  # the first sample had a wrong clock
         metrics.observe_streams(counts(partitions={(TOPIC, 0): (moment, 3)}))
     assert value(metrics, "event_timestamp_seconds", topic=TOPIC, partition="0") == NOW + 10.0
     assert value(metrics, "stream_watched_seconds_total") == pytest.approx(30.0)
 
 
-def test_a_partition_that_is_gone_takes_its_series_along(metrics: Metrics) -> None:
+def test_series_of_a_revoked_partition_are_removed(metrics: Metrics) -> None:
     populate(metrics, partitions=2)
     gone = frozenset({(TOPIC, 1)})
     metrics.observe_changes(AssignmentChanges(revoked=gone), assigned=1)
@@ -133,19 +133,19 @@ def test_a_partition_that_is_gone_takes_its_series_along(metrics: Metrics) -> No
     assert value(metrics, "partition_changes_total", change="revoked") == 1
 
 
-def test_a_partition_that_is_given_up_and_back_at_once_keeps_them(metrics: Metrics) -> None:
+def test_series_of_a_partition_that_returns_at_once_stay(metrics: Metrics) -> None:
     populate(metrics, partitions=1)
     same = frozenset({(TOPIC, 0)})
     metrics.observe_changes(AssignmentChanges(assigned=same, revoked=same), assigned=1)
     assert value(metrics, "lag_records", topic=TOPIC, partition="0") == 10
 
 
-def test_no_change_is_no_rebalance(metrics: Metrics) -> None:
+def test_empty_change_is_not_counted_as_a_rebalance(metrics: Metrics) -> None:
     metrics.observe_changes(AssignmentChanges(), assigned=0)
     assert value(metrics, "rebalances_total") == 0
 
 
-def test_reasons_that_somebody_invents_stay_bounded(metrics: Metrics) -> None:
+def test_number_of_reasons_is_bounded(metrics: Metrics) -> None:
     for number in range(500):
         metrics.source.observe_error(f"reason {number}")
     found = [
@@ -159,14 +159,14 @@ def test_reasons_that_somebody_invents_stay_bounded(metrics: Metrics) -> None:
     assert sum(sample.value for sample in found) == 500
 
 
-def test_expired_and_evicted_streams_are_totals_of_the_process(metrics: Metrics) -> None:
+def test_expired_and_evicted_streams_are_counted_for_the_process(metrics: Metrics) -> None:
     for expired in (5, 5, 8):
         metrics.observe_streams(counts(expired=expired))
     assert value(metrics, "streams_expired_total") == 8
     assert value(metrics, "streams_evicted_total") == 4
 
 
-def test_skill_is_how_the_streams_of_now_are_spread(metrics: Metrics) -> None:
+def test_skill_histogram_shows_the_present_streams(metrics: Metrics) -> None:
     def below(bound: str) -> float | None:
         return metrics.registry.get_sample_value("detector_stream_skill_bucket", {"le": bound})
 
@@ -178,7 +178,7 @@ def test_skill_is_how_the_streams_of_now_are_spread(metrics: Metrics) -> None:
     assert below("+Inf") == 0
 
 
-def test_a_stage_is_booked_also_when_it_fails() -> None:
+def test_time_of_a_failing_stage_is_counted() -> None:
     ticks = iter([1.0, 3.5])
     metrics = Metrics(CollectorRegistry(), seconds=lambda: next(ticks))
     with pytest.raises(ValueError, match="broken"), metrics.stage("decode"):
@@ -195,7 +195,7 @@ def test_ready_follows_health(metrics: Metrics) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=40))
-def test_the_column_histogram_counts_like_the_library(values: list[float]) -> None:
+def test_column_histogram_counts_as_the_library_does(values: list[float]) -> None:
     bounds = (0.0, 0.5, 1.0, 10.0)
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     histogram = ColumnHistogram("h", "h", bounds, ours)
@@ -208,20 +208,20 @@ def test_the_column_histogram_counts_like_the_library(values: list[float]) -> No
     assert ours.get_sample_value("h_count") == theirs.get_sample_value("h_count")
 
 
-def test_the_column_histogram_refuses_bounds_that_do_not_rise() -> None:
+def test_column_histogram_rejects_bounds_that_do_not_rise() -> None:
     with pytest.raises(ValueError, match="rise"):
         ColumnHistogram("h", "h", (1.0, 1.0), CollectorRegistry())
 
 
-def test_two_metrics_of_one_name_are_refused() -> None:
+def test_duplicate_metric_name_is_an_error() -> None:
     registry = new_registry()
     Metrics(registry)
     with pytest.raises(ValueError, match="Duplicated"):
         Metrics(registry)
 
 
-def test_a_batch_pays_only_for_the_outcomes_that_it_has(metrics: Metrics) -> None:
-    """A turn counts a batch of every partition: with a thousand, more time went there than into detection."""
+def test_cost_of_counting_a_batch_depends_on_its_outcomes(metrics: Metrics) -> None:
+    """A turn counts one batch of every partition: with a thousand, this took more time than detection."""
 
     def cost(kinds: list[Outcome]) -> int:
         batch, scored = decoded(len(kinds)), verdicts(kinds, [0.0] * len(kinds))

@@ -35,7 +35,7 @@ def manager(tmp_path: Path) -> Iterator[tuple[Manager, str]]:
     made.socket.close()
 
 
-def test_what_is_said(manager: tuple[Manager, str]) -> None:
+def test_messages_to_the_service_manager(manager: tuple[Manager, str]) -> None:
     heard, path = manager
     notifier = Notifier({"NOTIFY_SOCKET": path}, lambda: 0.0)
     notifier.ready()
@@ -44,7 +44,7 @@ def test_what_is_said(manager: tuple[Manager, str]) -> None:
     assert heard.heard() == ["READY=1", "STATUS=two lines", "STOPPING=1"]
 
 
-def test_how_the_worker_fares_is_its_status(manager: tuple[Manager, str]) -> None:
+def test_status_is_the_condition_of_the_worker(manager: tuple[Manager, str]) -> None:
     heard, path = manager
     health, notifier = Health(60.0, lambda: 0.0), Notifier({"NOTIFY_SOCKET": path}, lambda: 0.0)
     telemetry = Telemetry(Metrics(new_registry()), health, notifier, get_logger())
@@ -57,7 +57,7 @@ def test_how_the_worker_fares_is_its_status(manager: tuple[Manager, str]) -> Non
     assert heard.heard() == [why, "READY=1", how]
 
 
-def test_an_abstract_socket() -> None:
+def test_abstract_socket() -> None:
     name = f"detector-test-{os.getpid()}"
     manager = Manager(f"\0{name}")
     Notifier({"NOTIFY_SOCKET": f"@{name}"}, lambda: 0.0).ready()
@@ -65,7 +65,7 @@ def test_an_abstract_socket() -> None:
     manager.socket.close()
 
 
-def test_the_watchdog_is_pinged_on_progress_only_and_not_for_every_batch(manager: tuple[Manager, str]) -> None:
+def test_watchdog_pings_follow_progress_at_a_limited_rate(manager: tuple[Manager, str]) -> None:
     heard, path = manager
     now = 100.0
     notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "8000000"}, lambda: now)
@@ -80,13 +80,15 @@ def test_the_watchdog_is_pinged_on_progress_only_and_not_for_every_batch(manager
     "environment",
     [{}, {"WATCHDOG_USEC": "many"}, {"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": str(os.getpid() + 1)}],
 )
-def test_no_watchdog_is_asked_for(manager: tuple[Manager, str], environment: dict[str, str]) -> None:
+def test_no_pings_without_a_watchdog_for_this_process(
+    manager: tuple[Manager, str], environment: dict[str, str]
+) -> None:
     heard, path = manager
     notifier = Notifier({"NOTIFY_SOCKET": path, **environment}, lambda: 0.0)
     notifier.progress()
     assert heard.heard() == []
 
 
-def test_nobody_listens() -> None:
+def test_missing_socket_is_ignored() -> None:
     for path in ("", "/nonexistent/notify"):
         Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000"}, lambda: 0.0).ready()

@@ -49,14 +49,14 @@ def site() -> Iterator[Site]:
     made.server.close()
 
 
-def test_metrics_in_the_text_format(site: Site) -> None:
+def test_metrics_are_served_in_the_text_format(site: Site) -> None:
     response, body = site.ask("/metrics")
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "detector_samples_consumed" in {family.name for family in parse_text(body.decode())}
 
 
-def test_metrics_as_openmetrics_and_compressed(site: Site) -> None:
+def test_metrics_are_served_as_openmetrics_and_compressed(site: Site) -> None:
     response, body = site.ask(
         "/metrics", Accept="application/openmetrics-text;version=1.0.0", Accept_Encoding="deflate, gzip"
     )
@@ -69,13 +69,13 @@ def test_metrics_as_openmetrics_and_compressed(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
 @pytest.mark.parametrize("version", ["", "abc", "1.x", "9.9.9;escaping=none", "1.0.0.0;;=;"])
-def test_an_accept_header_that_makes_no_sense_gets_an_answer(site: Site, kind: str, version: str) -> None:
+def test_malformed_accept_header_gets_an_answer(site: Site, kind: str, version: str) -> None:
     response, body = site.ask("/metrics", Accept=f"{kind};version={version}")
     assert response.status == 200
     assert b"detector_samples_consumed" in body
 
 
-def test_ready_says_what_it_waits_for(site: Site) -> None:
+def test_ready_names_what_it_waits_for(site: Site) -> None:
     site.health.set_not_ready("restoring 3 partitions")
     response, body = site.ask("/-/ready")
     assert (response.status, body) == (503, b"not ready: restoring 3 partitions\n")
@@ -84,7 +84,7 @@ def test_ready_says_what_it_waits_for(site: Site) -> None:
     assert (response.status, body) == (200, b"ready\n")
 
 
-def test_healthy_while_the_loop_comes_round_whether_ready_or_not(site: Site) -> None:
+def test_healthy_while_the_loop_turns_whether_ready_or_not(site: Site) -> None:
     assert site.ask("/-/healthy")[0].status == 200
     site.now = 31.0
     response, body = site.ask("/-/healthy")
@@ -95,7 +95,7 @@ def test_healthy_while_the_loop_comes_round_whether_ready_or_not(site: Site) -> 
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/-/", "/debug/pprof", "/%6detrics"])
-def test_s5_nothing_else_is_there(site: Site, path: str) -> None:
+def test_s5_other_paths_are_404(site: Site, path: str) -> None:
     response, body = site.ask(path)
     assert (response.status, body) == (
         404,
@@ -103,12 +103,12 @@ def test_s5_nothing_else_is_there(site: Site, path: str) -> None:
     )
 
 
-def test_a_query_string_does_no_harm(site: Site) -> None:
+def test_query_string_is_ignored(site: Site) -> None:
     assert site.ask("/metrics?x=1")[0].status == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_only_reading_is_allowed(site: Site, method: str) -> None:
+def test_only_get_and_head_are_allowed(site: Site, method: str) -> None:
     response, _ = site.ask("/metrics", method)
     assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -120,7 +120,7 @@ def test_head_has_the_length_and_no_body(site: Site) -> None:
     assert body == b""
 
 
-def test_the_answer_does_not_tell_the_python_version(site: Site) -> None:
+def test_answer_does_not_reveal_the_python_version(site: Site) -> None:
     assert site.ask("/metrics")[0].headers["Server"].strip() == "detector"
 
 
@@ -128,7 +128,7 @@ NOISE = [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"G" * 70_000, b"GET /metrics 
 
 
 @pytest.mark.parametrize("noise", NOISE, ids=["tls", "no path", "long", "version"])
-def test_noise_is_survived(site: Site, noise: bytes) -> None:
+def test_server_survives_malformed_requests(site: Site, noise: bytes) -> None:
     with socket.create_connection(site.server.address, timeout=60) as client, contextlib.suppress(ConnectionError):
         client.sendall(noise)
         client.shutdown(socket.SHUT_WR)
@@ -136,17 +136,17 @@ def test_noise_is_survived(site: Site, noise: bytes) -> None:
     assert site.ask("/metrics")[0].status == 200
 
 
-def test_s5_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(site: Site) -> None:
+def test_s5_silent_and_slow_clients_block_no_other_and_use_bounded_threads(site: Site) -> None:
     clients = [socket.create_connection(site.server.address, timeout=60) for _ in range(4 * MAX_CONNECTIONS)]
     try:
         for number, client in enumerate(clients):
-            with contextlib.suppress(ConnectionError):  # cut already in favour of a later one
+            with contextlib.suppress(ConnectionError):  # already dropped in favour of a later one
                 client.sendall(b"GET /metrics HTTP/1.1\r\nX: " if number % 2 else b"G")
         with Stopwatch() as watch:
             assert site.ask("/-/healthy")[0].status == 200
         assert watch.seconds < 2.0
         with Stopwatch() as watch:
-            # One that has given its place away may take a moment to end; left alone, silent clients stay for 5 s.
+            # A dropped client may take a moment to end; otherwise silent clients stay for 5 s.
             while [thread.name for thread in threading.enumerate()].count("telemetry-client") > MAX_CONNECTIONS:
                 assert watch.seconds < 2.0, "threads pile up"
                 time.sleep(0.02)
@@ -155,11 +155,11 @@ def test_s5_silent_and_slow_clients_neither_keep_others_out_nor_pile_up_threads(
             client.close()
 
 
-def test_s5_it_listens_on_loopback_unless_told_otherwise() -> None:
+def test_s5_listens_on_loopback_by_default() -> None:
     assert Config().telemetry.listen.startswith("127.0.0.1:")
 
 
-def test_start_and_close_may_be_repeated(site: Site) -> None:
+def test_start_and_close_are_idempotent(site: Site) -> None:
     address = site.server.address
     site.server.start()
     assert site.server.address == address
@@ -182,7 +182,7 @@ def test_closing_does_not_wait_for_slow_clients(site: Site) -> None:
             assert client.recv(100) == b""
 
 
-def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
+def test_address_in_use_is_a_named_error(site: Site) -> None:
     host, port = site.server.address
     second = TelemetryServer(Telemetry(listen=f"{host}:{port}"), site.metrics.registry, site.health)
     with pytest.raises(ConfigError, match=rf"telemetry\.listen(.|\n)*{port}: Address already in use"):
@@ -190,12 +190,12 @@ def test_an_address_in_use_is_a_clear_error(site: Site) -> None:
     second.close()
 
 
-def test_a_host_that_is_not_ours_is_a_clear_error(site: Site) -> None:
+def test_foreign_host_is_a_named_error(site: Site) -> None:
     with pytest.raises(ConfigError, match=r"telemetry\.listen"):
         TelemetryServer(Telemetry(listen="192.0.2.1:9464"), site.metrics.registry, site.health).start()
 
 
-def test_ipv6(site: Site) -> None:
+def test_listens_on_ipv6(site: Site) -> None:
     server = TelemetryServer(Telemetry(listen="[::1]:0"), site.metrics.registry, site.health)
     with socket.socket(socket.AF_INET6) as probe:
         if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
@@ -207,12 +207,12 @@ def test_ipv6(site: Site) -> None:
     server.close()
 
 
-def test_text_of_reasons_cannot_forge_an_answer(site: Site) -> None:
+def test_reason_cannot_forge_a_response(site: Site) -> None:
     site.health.set_not_ready(json.dumps("a\r\nSet-Cookie: x"))
     assert site.ask("/-/ready")[0].headers.get("Set-Cookie") is None
 
 
-def test_where_no_thread_is_to_be_had_the_next_client_is_answered(
+def test_next_client_is_answered_after_a_thread_could_not_start(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], site: Site
 ) -> None:
     start, failures = threading.Thread.start, iter(range(2 * MAX_CONNECTIONS))

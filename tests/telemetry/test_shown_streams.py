@@ -36,7 +36,7 @@ class Table:
         self.metrics.shown.choose(streams, self.version, lambda: self.now)
 
     def see(self, value: float, *rows: int) -> None:
-        """All of a sample but its value is told from that."""
+        """Samples of these rows, whose other quantities follow from the value."""
         quantities = tuple(np.full(len(rows), value + place) for place in range(len(QUANTITIES)))
         self.metrics.shown.see(np.array(rows), quantities, lambda row: self.keys[row])
 
@@ -51,7 +51,7 @@ class Table:
         return found
 
 
-def test_streams_that_match_are_shown_once_they_have_a_sample() -> None:
+def test_matching_streams_are_shown_from_their_first_sample() -> None:
     table = Table("cpu", "mem", "disk")
     table.follow("cpu*", '*{host="a"}x', "me?{*")
     assert table.shown() == {}
@@ -63,7 +63,7 @@ def test_streams_that_match_are_shown_once_they_have_a_sample() -> None:
     }
 
 
-def test_streams_whose_names_read_the_same_are_told_apart() -> None:
+def test_streams_with_names_that_read_the_same_get_distinct_labels() -> None:
     table = Table("cpu", "mem")
     table.keys[1] = SeriesKey.of('cpu{host="a"}')
     assert str(table.keys[0]) == str(table.keys[1])
@@ -81,7 +81,7 @@ def test_streams_whose_names_read_the_same_are_told_apart() -> None:
     }
 
 
-def test_g18_no_more_are_shown_than_may_be_and_the_same_ones_in_any_order() -> None:
+def test_g18_number_of_shown_streams_is_bounded_and_their_choice_is_independent_of_order() -> None:
     names = [f"m{number:03}" for number in range(200)]
     for given in (names, names[::-1]):
         table = Table(*given)
@@ -90,7 +90,7 @@ def test_g18_no_more_are_shown_than_may_be_and_the_same_ones_in_any_order() -> N
         assert list(table.shown()) == [f'm{number:03}{{host="a"}}' for number in range(3)]
 
 
-def test_nothing_is_asked_for_where_nothing_is_to_be_shown() -> None:
+def test_streams_are_not_listed_without_patterns() -> None:
     table = Table("cpu")
     assert not table.metrics.shown.follow(Settings())
     table.choose()
@@ -99,7 +99,7 @@ def test_nothing_is_asked_for_where_nothing_is_to_be_shown() -> None:
     assert table.shown() == {}
 
 
-def test_a_row_that_is_another_streams_by_now_shows_nothing_of_it() -> None:
+def test_reused_row_does_not_show_its_new_stream() -> None:
     table = Table("cpu", "mem")
     table.follow("cpu*")
     table.see(1.0, 0, 1)
@@ -109,7 +109,7 @@ def test_a_row_that_is_another_streams_by_now_shows_nothing_of_it() -> None:
     assert list(table.shown()) == ['cpu{host="a"}']
 
 
-def test_streams_come_and_go_but_are_not_looked_for_all_the_time() -> None:
+def test_streams_are_searched_again_at_intervals() -> None:
     table = Table("cpu")
     table.follow("*")
     table.see(1.0, 0)

@@ -1,4 +1,4 @@
-"""TLS and passwords of /metrics, from a file in the form of Prometheus' own."""
+"""TLS and passwords for /metrics, from a web configuration file in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TLS = {"cert_file": "ours.pem", "key_file": "ours.key"}
 
 
 class Site:
-    """A started server with a web configuration file, and a client for it."""
+    """A started server with a web configuration file, and a client."""
 
     def __init__(self, folder: Path, web: object) -> None:
         self.folder = folder
@@ -86,7 +86,7 @@ def with_password(folder: Path) -> Iterator[Site]:
         yield site
 
 
-def test_s5_metrics_are_for_whoever_knows_the_password(with_password: Site) -> None:
+def test_s5_metrics_require_the_password(with_password: Site) -> None:
     status, body, headers = with_password.ask("/metrics")
     assert (status, body, headers["WWW-Authenticate"]) == (401, b"", "Basic")
     for login in [
@@ -106,19 +106,19 @@ def test_s5_metrics_are_for_whoever_knows_the_password(with_password: Site) -> N
 
 
 @pytest.mark.parametrize("said", ["Basic", "Basic !", "Basic /w==", "Bearer x", "basic", "Basic " + "A" * 9_000])
-def test_s5_a_header_that_makes_no_sense_is_no_password(with_password: Site, said: str) -> None:
+def test_s5_malformed_authorization_header_is_rejected(with_password: Site, said: str) -> None:
     connection = http.client.HTTPConnection(*with_password.server.address, timeout=60)
     connection.request("GET", "/metrics", headers={"Authorization": said})
     assert connection.getresponse().status == 401
     connection.close()
 
 
-def test_an_orchestrator_needs_no_password(with_password: Site) -> None:
+def test_probes_need_no_password(with_password: Site) -> None:
     assert with_password.ask("/-/healthy")[0] == 200
     assert with_password.ask("/-/ready")[0] in (200, 503)
 
 
-def test_s5_what_is_said_is_encrypted(folder: Path) -> None:
+def test_s5_connection_is_encrypted(folder: Path) -> None:
     with Site(folder, {"tls_server_config": TLS}) as site:
         assert site.ask("/metrics", trusted="ours")[0] == 200
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -128,7 +128,7 @@ def test_s5_what_is_said_is_encrypted(folder: Path) -> None:
         assert site.ask("/metrics", trusted="ours")[0] == 200
 
 
-def test_s5_a_client_without_the_right_certificate_is_not_answered(folder: Path) -> None:
+def test_s5_client_without_the_right_certificate_gets_no_answer(folder: Path) -> None:
     tls = {**TLS, "client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "theirs.pem"}
     with Site(folder, {"tls_server_config": tls}) as site:
         assert site.ask("/metrics", trusted="ours", own="theirs")[0] == 200
@@ -137,7 +137,7 @@ def test_s5_a_client_without_the_right_certificate_is_not_answered(folder: Path)
                 site.ask("/-/ready", trusted="ours", own=wrong)
 
 
-def test_s5_clients_that_do_not_go_on_with_tls_slow_nobody(folder: Path) -> None:
+def test_s5_unfinished_tls_handshakes_delay_no_other_client(folder: Path) -> None:
     with Site(folder, {"tls_server_config": TLS}) as site:
         silent = [socket.create_connection(site.server.address) for _ in range(3 * MAX_CONNECTIONS)]
         assert site.ask("/metrics", trusted="ours")[0] == 200
@@ -145,7 +145,7 @@ def test_s5_clients_that_do_not_go_on_with_tls_slow_nobody(folder: Path) -> None
             connection.close()
 
 
-def test_files_are_replaced_while_it_runs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_replaced_files_are_used_without_a_restart(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     web = {"tls_server_config": TLS, "basic_auth_users": {"a": HASH}}
     with Site(folder, web) as site:
         assert site.ask("/metrics", ("a", PASSWORD), trusted="ours")[0] == 200
@@ -202,7 +202,7 @@ def test_files_are_replaced_while_it_runs(folder: Path, caplog: pytest.LogCaptur
         ),
     ],
 )
-def test_a_file_that_is_wrong_is_told_and_no_secret(tmp_path: Path, web: str, finding: str) -> None:
+def test_fault_in_the_file_is_named_without_secrets(tmp_path: Path, web: str, finding: str) -> None:
     path = Path(written(tmp_path, web))
     with pytest.raises(ConfigError) as raised:
         load_web(path)
@@ -213,7 +213,7 @@ def test_a_file_that_is_wrong_is_told_and_no_secret(tmp_path: Path, web: str, fi
 
 
 @pytest.mark.parametrize("wrong", ["no such", "no certificate", "another's key", "encrypted"])
-def test_certificates_that_cannot_be_used_are_told(folder: Path, wrong: str) -> None:
+def test_unusable_certificates_are_named(folder: Path, wrong: str) -> None:
     if wrong == "no certificate":
         (folder / "ours.pem").write_text("x")
     elif wrong == "another's key":

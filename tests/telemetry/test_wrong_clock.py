@@ -1,4 +1,4 @@
-"""A host whose clock is years ahead does not make `/metrics` lie about the others."""
+"""A host with a clock years ahead does not distort `/metrics`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ YEARS = 10 * 365 * 86_400.0
 STREAMS, STEPS = 10, 30
 
 
-def test_it_moves_neither_event_time_nor_the_time_that_was_watched() -> None:
+def test_clock_ahead_moves_neither_event_time_nor_watched_time() -> None:
     pipeline, metrics = pipeline_of(max_streams=100), Metrics(new_registry())
     for step in range(STEPS):
         times = np.full(STREAMS, START + step * STEP_SECONDS)

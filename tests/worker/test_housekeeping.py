@@ -1,4 +1,4 @@
-"""How often a worker reports on its streams: counting them may not take a share of the time that grows with them."""
+"""Reports on streams take a bounded share of the time, however many streams there are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TURN_SECONDS = 0.5
 
 
 class Busy(ListSource):
-    """A report takes as long as this source's answer."""
+    """A source whose answer makes each report take this long."""
 
     def __init__(self, clock: ManualClock, seconds: float) -> None:
         super().__init__([])

@@ -1,4 +1,4 @@
-"""Portions: everything once and in order, of all partitions alike, and none that takes long."""
+"""Portions of a batch: every record once and in order, an equal share of each partition, none that takes long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def batch_of(partition: int, count: int) -> RawBatch:
 
 
 def cut(clock: ManualClock, batches: list[RawBatch], seconds: float = 0.0) -> list[dict[int, list[int]]]:
-    """Offsets of each portion by partition, where a record takes so many seconds."""
+    """Offsets of each portion by partition, if a record takes this many seconds."""
     found = []
     for portion in Portions(clock).of(batches):
         found.append({part.partition: part.offsets.tolist() for part in portion})
@@ -27,7 +27,7 @@ def cut(clock: ManualClock, batches: list[RawBatch], seconds: float = 0.0) -> li
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.003, 0.2, 3.0])
-def test_every_record_comes_once_and_in_the_order_of_its_partition(seconds: float) -> None:
+def test_every_record_is_processed_once_in_partition_order(seconds: float) -> None:
     lengths = {0: 400, 1: 3, 2: 0, 3: 77}
     found = cut(ManualClock(), [batch_of(number, length) for number, length in lengths.items()], seconds)
     for number, length in lengths.items():
@@ -35,17 +35,17 @@ def test_every_record_comes_once_and_in_the_order_of_its_partition(seconds: floa
     assert all(parts for portion in found for parts in portion.values())
 
 
-def test_a_portion_has_as_many_records_of_one_partition_as_of_the_other() -> None:
+def test_portion_takes_partitions_evenly() -> None:
     first = cut(ManualClock(), [batch_of(number, 1_000) for number in range(4)])[0]
     assert {number: len(offsets) for number, offsets in first.items()} == dict.fromkeys(range(4), FIRST_RECORDS // 4)
 
 
-def test_what_is_little_goes_through_at_once() -> None:
+def test_small_batch_is_one_portion() -> None:
     assert len(cut(ManualClock(), [batch_of(number, 3) for number in range(32)])) == 1
 
 
 @pytest.mark.parametrize("partitions", [1, 8, 200])
-def test_g12_a_portion_of_many_partitions_takes_no_longer_than_one_of_one(partitions: int) -> None:
+def test_g12_portion_of_many_partitions_takes_no_longer_than_of_one(partitions: int) -> None:
     seconds = 0.02
     found = cut(ManualClock(), [batch_of(number, 4_000 // partitions) for number in range(partitions)], seconds)
     spent = [seconds * sum(map(len, portion.values())) for portion in found]
@@ -54,7 +54,7 @@ def test_g12_a_portion_of_many_partitions_takes_no_longer_than_one_of_one(partit
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 60])
-def test_g12_after_small_records_a_portion_has_few_large_ones(partitions: int) -> None:
+def test_g12_portion_of_large_records_is_small_even_after_small_ones(partitions: int) -> None:
     clock, large = ManualClock(), MOST_BYTES // 5
     portions = Portions(clock)
     for _ in range(20):

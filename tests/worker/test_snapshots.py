@@ -1,4 +1,4 @@
-"""What a snapshot knows of a partition besides its blocks."""
+"""What a snapshot contains besides blocks, and how snapshots are replaced and deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detector.worker.snapshots import DELETED_A_STEP
 from tests.state.stocked import LINEAGE, PARTITIONS, START, Stock, directory_config, key
 
 
-def test_g1_a_snapshot_knows_how_streams_voted_on_event_time(tmp_path: Path) -> None:
+def test_g1_snapshot_contains_the_votes_on_event_time(tmp_path: Path) -> None:
     before, partition = Stock(directory_config(tmp_path)), PARTITIONS[0]
     before.feed(2)
     voted = EventTime(START + 60.0, wait=7, refused=2, since=START + 9e6, young=True)
@@ -32,8 +32,8 @@ def test_g1_a_snapshot_knows_how_streams_voted_on_event_time(tmp_path: Path) -> 
     assert after.pipeline.table.event_time(partition) == voted
 
 
-def test_g15_an_alert_that_subscribers_know_ends_although_the_state_is_forgotten(tmp_path: Path) -> None:
-    """As after a change of the model or of its profile."""
+def test_g15_sent_alert_resolves_although_the_state_is_dropped(tmp_path: Path) -> None:
+    """As after a change of the model or its profile."""
     Stock(directory_config(tmp_path)).two_snapshots()
     compact = Stock(directory_config(tmp_path, model={"profile": "compact"}))
     compact.snapshots.on_foreign = "rewarm"
@@ -64,7 +64,7 @@ def test_g15_an_alert_that_subscribers_know_ends_although_the_state_is_forgotten
 
 
 class StoreOfNames(MemoryStore):
-    """Refuses a name that was used before, as every name but that of weights is to come once."""
+    """Rejects a name that was used before: every name except that of weights must be new."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -77,13 +77,13 @@ class StoreOfNames(MemoryStore):
 
 
 def needed(stock: Stock, partition: Partition) -> set[str]:
-    """Names of what the snapshots consist of that are kept."""
+    """Names of the blobs that the kept snapshots consist of."""
     return set[str]().union(*(one.names for one in stock.snapshots._durable[partition].generations))
 
 
 @pytest.mark.parametrize("steps", range(1, 6))
-def test_g10_what_was_written_of_a_checkpoint_that_was_given_up_does_not_stay(tmp_path: Path, steps: int) -> None:
-    """As at every rebalance: a partition that stays here is not restored, so that nobody would ever find it."""
+def test_g10_blobs_of_an_abandoned_checkpoint_are_deleted(tmp_path: Path, steps: int) -> None:
+    """As at every rebalance: a partition that stays here is not restored, so nothing else would find the blobs."""
     store = StoreOfNames()
     stock = Stock(directory_config(tmp_path), store)
     stock.feed(2)
@@ -101,8 +101,8 @@ def test_g10_what_was_written_of_a_checkpoint_that_was_given_up_does_not_stay(tm
         assert len(stock.snapshots._durable[partition].generations) == 2
 
 
-def test_g5_a_log_that_was_created_anew_and_is_as_long_by_now_has_a_snapshot_of_its_own(tmp_path: Path) -> None:
-    """Otherwise the next worker would find the position of the old one, and call it lost once more."""
+def test_g5_recreated_log_of_the_same_length_gets_a_snapshot_of_its_own(tmp_path: Path) -> None:
+    """Otherwise the next worker would find the position of the old log, and report it lost once more."""
     store, anew = StoreOfNames(), replace(LINEAGE, topic_id="22222222-2222-3333-4444-555555555555")
     stock = Stock(directory_config(tmp_path), store)
     stock.feed(3)
@@ -121,7 +121,7 @@ def test_g5_a_log_that_was_created_anew_and_is_as_long_by_now_has_a_snapshot_of_
 
 
 class Compared(str):
-    """The name of a blob, which counts comparisons."""
+    """A blob's name that counts comparisons."""
 
     __slots__ = ()
     comparisons = 0
@@ -131,8 +131,8 @@ class Compared(str):
         return str.__lt__(self, other)
 
 
-def test_a_deletion_costs_the_same_however_many_blobs_are_due(tmp_path: Path) -> None:
-    """As after the checkpoint of a partition all of whose streams changed."""
+def test_cost_of_a_deletion_does_not_grow_with_the_blobs_due(tmp_path: Path) -> None:
+    """As after a checkpoint of a partition in which every stream changed."""
     stock, partition = Stock(directory_config(tmp_path), MemoryStore({})), PARTITIONS[0]
     complete(stock.snapshots.restore(partition))
 
@@ -146,8 +146,8 @@ def test_a_deletion_costs_the_same_however_many_blobs_are_due(tmp_path: Path) ->
     assert cost(8_000) < 3 * cost(80)
 
 
-def test_the_loop_need_not_wait_for_the_snapshots_of_all_partitions() -> None:
-    """A store takes only so many writes before it makes the worker wait."""
+def test_checkpoint_writes_partitions_in_steps() -> None:
+    """After a number of writes, a store makes the worker wait."""
     store = MemoryStore({})
     stock = Stock(Config(), store)
     stock.feed(2)

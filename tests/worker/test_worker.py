@@ -1,4 +1,4 @@
-"""The loop with fakes that ship: order of durability, what a rebalance keeps, what stops it."""
+"""The loop with the fakes of detector.testing: order of durability, rebalances, errors and stops."""
 
 import io
 import json
@@ -107,7 +107,7 @@ class Rig:
         return total == self.value("detector_samples_consumed_total") > 0
 
 
-def test_an_alert_is_acknowledged_before_its_offset_is_committed() -> None:
+def test_alert_is_acknowledged_before_its_offset_is_committed() -> None:
     rig = Rig(ListSource([[records(0, [*quiet(40), 900.0])]], frozenset({PARTITION})))
     rig.worker.run()
     assert [json.loads(m.value or b"")["status"] for m in rig.sink.acknowledged] == ["firing"]
@@ -115,7 +115,7 @@ def test_an_alert_is_acknowledged_before_its_offset_is_committed() -> None:
     assert rig.accounted()
 
 
-def test_g3_nothing_is_committed_while_an_alert_is_not_acknowledged() -> None:
+def test_g3_nothing_is_committed_while_an_alert_is_unacknowledged() -> None:
     rig = Rig(ListSource([[records(0, [*quiet(40), 900.0])]], frozenset({PARTITION})))
     rig.sink.fail = True
     with pytest.raises(DeliveryError):
@@ -139,7 +139,7 @@ def test_checkpoints_come_at_their_interval() -> None:
     assert source.commits == [{PARTITION: 10}]
 
 
-def test_the_slices_of_a_checkpoint_do_not_wait_for_records() -> None:
+def test_slices_of_a_checkpoint_do_not_wait_for_records() -> None:
     waits: list[float] = []
 
     class Waited(LogSource):
@@ -156,7 +156,7 @@ def test_the_slices_of_a_checkpoint_do_not_wait_for_records() -> None:
     assert waits == [POLL_SECONDS, POLL_BUSY_SECONDS, POLL_BUSY_SECONDS]
 
 
-def test_undecodable_records_become_dead_letters_and_stop_nothing() -> None:
+def test_undecodable_records_become_dead_letters_and_processing_continues() -> None:
     rig = Rig(ListSource([[records(0, quiet(3), raw=b"\xff{")], [records(3, quiet(3))]], frozenset({PARTITION})))
     rig.worker.run()
     headers = dict(rig.dead.acknowledged[0].headers)
@@ -167,7 +167,7 @@ def test_undecodable_records_become_dead_letters_and_stop_nothing() -> None:
     assert rig.accounted()
 
 
-def test_an_oversized_dead_letter_is_replaced_by_its_hash() -> None:
+def test_too_large_dead_letter_is_replaced_by_its_hash() -> None:
     rig = Rig(ListSource([[records(0, quiet(1), raw=b"x" * 100)]], frozenset({PARTITION})))
     rig.worker.run()
     letter = rig.dead.acknowledged[0]
@@ -175,7 +175,7 @@ def test_an_oversized_dead_letter_is_replaced_by_its_hash() -> None:
     assert dict(letter.headers)["detector_dead_letter_value_bytes"] == b"100"
 
 
-def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
+def test_retriable_errors_of_the_source_are_retried_and_others_end_the_worker() -> None:
     polls: list[list[RawBatch] | Exception] = [
         BrokerUnreachable("down"),
         BrokerUnreachable("down"),
@@ -191,7 +191,7 @@ def test_a_retriable_error_is_waited_out_and_another_is_not() -> None:
     assert rig.value("detector_source_errors_total", reason="broker_unreachable") == 2
 
 
-def test_pauses_grow_while_a_source_is_away_and_are_short_again_once_it_has_answered() -> None:
+def test_pauses_grow_while_the_source_is_down_and_reset_after_an_answer() -> None:
     down = BrokerUnreachable("down")
     polls: list[list[RawBatch] | Exception] = [down, down, down, [records(0, quiet(3))], down, [], down]
     rig = Rig(ListSource(polls, frozenset({PARTITION})))
@@ -200,12 +200,12 @@ def test_pauses_grow_while_a_source_is_away_and_are_short_again_once_it_has_answ
     assert pauses == [0.2, 0.4, 0.8, 0.2, 0.2]
 
 
-def test_g12_a_stop_is_heard_while_a_source_is_away() -> None:
+def test_g12_stop_is_obeyed_while_the_source_is_down() -> None:
     rig = Rig(ListSource([BrokerUnreachable("down")] * 100, frozenset({PARTITION})))
     asleep: list[float] = []
 
     class Signalled(ManualClock):
-        """SIGTERM comes after a minute, in the middle of a sleep, which it does not end."""
+        """SIGTERM comes after a minute, in the middle of a sleep, and does not interrupt it."""
 
         def sleep(self, seconds: float) -> None:
             assert not stopped, "asleep after it was asked to stop"
@@ -222,7 +222,7 @@ def test_g12_a_stop_is_heard_while_a_source_is_away() -> None:
     assert max(asleep) <= POLL_SECONDS
 
 
-def test_a_revoked_partition_takes_its_state_along_and_leaves_the_others_alone() -> None:
+def test_revoked_partition_drops_its_state_and_no_other() -> None:
     other = ("metrics", 1)
     polls = [[records(0, quiet(5)), records(0, quiet(5), partition=1)], []]
     source = ListSource(polls, frozenset({PARTITION, other}))
@@ -235,7 +235,7 @@ def test_a_revoked_partition_takes_its_state_along_and_leaves_the_others_alone()
     assert source.commits == [{other: 5}]
 
 
-def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
+def test_lost_partition_is_dropped_at_once_and_never_committed() -> None:
     source = ListSource([[records(0, quiet(5))], []], frozenset({PARTITION}))
     rig = Rig(source)
     rig.worker.turn()
@@ -248,8 +248,8 @@ def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
 
 
 @pytest.mark.parametrize("back", [False, True])
-def test_g4_what_was_read_of_a_partition_before_it_went_is_not_processed(back: bool) -> None:
-    """Also if it came back at once: another member may have read on meanwhile."""
+def test_g4_records_read_before_a_revocation_are_not_processed(back: bool) -> None:
+    """Also if the partition came back at once: another member may have read on in between."""
     source = ListSource([[records(0, quiet(5))], [records(5, quiet(5))], []], frozenset({PARTITION}))
     rig = Rig(source)
     rig.worker.turn()
@@ -262,7 +262,7 @@ def test_g4_what_was_read_of_a_partition_before_it_went_is_not_processed(back: b
 
 
 class RefusingSource(ListSource):
-    """A group that is being rebalanced for as long as `refusals` last."""
+    """A source whose commits are refused `refusals` times, as during a rebalance."""
 
     refusals = 1
 
@@ -273,7 +273,7 @@ class RefusingSource(ListSource):
         super().commit(offsets)
 
 
-def test_a_refused_commit_is_made_up_for_by_the_next_checkpoint() -> None:
+def test_refused_commit_is_repeated_by_the_next_checkpoint() -> None:
     source = RefusingSource([[records(0, quiet(5))], [records(5, quiet(5))], []], frozenset({PARTITION}))
     rig = Rig(source, interval=10.0)
     rig.worker.turn()
@@ -285,7 +285,7 @@ def test_a_refused_commit_is_made_up_for_by_the_next_checkpoint() -> None:
     assert source.commits == [{PARTITION: 10}]
 
 
-def test_the_delay_of_an_alert_is_counted_once_although_a_checkpoint_failed() -> None:
+def test_delay_of_an_alert_is_counted_once_although_a_checkpoint_failed() -> None:
     source = RefusingSource([[records(0, [*quiet(40), 900.0])], [records(41, [0.0])], []], frozenset({PARTITION}))
     rig = Rig(source, interval=10.0)
     rig.worker.turn()
@@ -311,14 +311,14 @@ def test_everything_is_made_durable_before_a_rebalance_is_joined() -> None:
     assert rig.value("detector_checkpoint_failures_total") == 1, "too late for the commit is no error"
 
 
-def test_g12_an_end_whose_last_commit_is_refused_is_no_orderly_end() -> None:
+def test_g12_stop_with_a_refused_last_commit_is_not_orderly() -> None:
     rig = Rig(RefusingSource([[records(0, quiet(5))]], frozenset({PARTITION})))
     with pytest.raises(CommitRefused):
         rig.worker.run()
     assert rig.value("detector_checkpoint_failures_total") == 1
 
 
-def test_a_spare_member_without_partitions_is_ready() -> None:
+def test_spare_member_without_partitions_is_ready() -> None:
     source = ListSource([[]])
     rig = Rig(source)
     assert not rig.worker.telemetry.health.ready
@@ -339,7 +339,7 @@ def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:
 
 
 class Slow(LastValueForecaster):
-    """Takes time for every sample it learns, and may be asked to stop the worker by the way."""
+    """Takes time for every sample it learns, and may stop the worker after some samples."""
 
     def __init__(self, seconds: float) -> None:
         self.clock, self.seconds = ManualClock(), seconds
@@ -356,7 +356,7 @@ class Slow(LastValueForecaster):
 
 
 class Noting(Health):
-    """Keeps the times of progress."""
+    """Records the times of progress."""
 
     def __init__(self, stall_seconds: float, monotonic: Callable[[], float]) -> None:
         super().__init__(stall_seconds, monotonic)
@@ -372,7 +372,7 @@ def longest_silence(rig: Rig) -> float:
     return float(np.diff(rig.health.noted).max())
 
 
-def test_g12_the_loop_comes_round_within_a_large_batch_of_one_stream_that_takes_long() -> None:
+def test_g12_loop_reports_progress_within_a_large_batch_of_one_slow_stream() -> None:
     slow = Slow(0.01)
     rig = Rig(ListSource([[records(0, quiet(2_500))]], frozenset({PARTITION})), forecaster=slow, health=Noting)
     slow.clock = rig.clock
@@ -381,7 +381,7 @@ def test_g12_the_loop_comes_round_within_a_large_batch_of_one_stream_that_takes_
     assert longest_silence(rig) < 3.0
 
 
-def test_g12_a_record_of_many_samples_of_one_stream_is_no_hang() -> None:
+def test_g12_record_with_many_samples_of_one_stream_is_not_a_hang() -> None:
     batch = records(0, quiet(800))
     array = b"[" + b",".join(value or b"" for value in batch.values) + b"]"
     slow = Slow(0.1)
@@ -392,8 +392,8 @@ def test_g12_a_record_of_many_samples_of_one_stream_is_no_hang() -> None:
     assert longest_silence(rig) < 3.0
 
 
-def test_g12_what_was_done_of_a_large_batch_is_durable_before_the_rest_is() -> None:
-    """A group does not wait for ever for the next poll; what a worker did until it is thrown out must count."""
+def test_g12_checkpoints_happen_within_a_large_batch() -> None:
+    """A group waits only so long for the next poll; work done until an eviction must count."""
     source = ListSource([[records(0, quiet(800))]], frozenset({PARTITION}))
     slow = Slow(0.1)
     rig = Rig(source, interval=5.0, forecaster=slow)
@@ -404,7 +404,7 @@ def test_g12_what_was_done_of_a_large_batch_is_durable_before_the_rest_is() -> N
     assert steps.max() <= 200
 
 
-def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> None:
+def test_g12_stop_is_obeyed_within_a_large_batch() -> None:
     source = ListSource([[records(0, quiet(2_500))]], frozenset({PARTITION}))
     slow = Slow(0.01)
     rig = Rig(source, forecaster=slow)
@@ -415,7 +415,7 @@ def test_g12_a_stop_is_obeyed_within_a_large_batch_and_the_rest_is_left() -> Non
     assert rig.accounted()
 
 
-def test_g12_a_stop_within_batches_of_many_partitions_leaves_each_where_its_records_end() -> None:
+def test_g12_stop_within_batches_of_many_partitions_commits_between_records() -> None:
     partitions = frozenset(("metrics", number) for number in range(3))
     lengths = (700, 50, 900)
     polled = [records(0, quiet(length), partition=number) for number, length in enumerate(lengths)]
@@ -429,7 +429,7 @@ def test_g12_a_stop_within_batches_of_many_partitions_leaves_each_where_its_reco
     assert rig.accounted()
 
 
-def test_partitions_that_are_read_together_share_their_rounds() -> None:
+def test_partitions_read_together_share_rounds() -> None:
     class Counting(LastValueForecaster):
         rounds: list[int]
 
@@ -448,7 +448,7 @@ def test_partitions_that_are_read_together_share_their_rounds() -> None:
 
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=25), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_g6_bytes_of_any_kind_at_half_of_the_load_stop_nothing_and_are_kept_as_they_were(
+def test_g6_arbitrary_bytes_in_half_of_the_records_become_dead_letters_unchanged(
     rubbish: list[bytes], good_first: bool
 ) -> None:
     good = records(0, quiet(len(rubbish))).values
@@ -459,7 +459,7 @@ def test_g6_bytes_of_any_kind_at_half_of_the_load_stop_nothing_and_are_kept_as_t
     rig.worker.run()
     assert rig.source.committed == {PARTITION: count}
     assert rig.accounted()
-    # What happens to be readable is no poison: an object of a sample may well be drawn.
+    # Bytes that happen to be a valid sample are no poison.
     letters = {int(dict(m.headers)["detector_dead_letter_offset"]): m for m in rig.dead.acknowledged}
     for offset, letter in letters.items():
         value = mixed[offset] or b""
@@ -470,7 +470,7 @@ def test_g6_bytes_of_any_kind_at_half_of_the_load_stop_nothing_and_are_kept_as_t
 
 
 def signs(manager: socket.socket) -> list[bytes]:
-    """What it heard, but for the line that tells people how the worker fares."""
+    """The messages, without the status lines."""
     heard = []
     with suppress(BlockingIOError):
         while True:
@@ -480,7 +480,7 @@ def signs(manager: socket.socket) -> list[bytes]:
 
 @contextmanager
 def managed(rig: Rig, folder: Path) -> Iterator[socket.socket]:
-    """The worker's service manager, as systemd would be."""
+    """A service manager for the worker, in place of systemd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
         manager.setblocking(False)
@@ -490,7 +490,7 @@ def managed(rig: Rig, folder: Path) -> Iterator[socket.socket]:
         yield manager
 
 
-def test_g12_the_service_manager_hears_of_progress_only(tmp_path: Path) -> None:
+def test_g12_service_manager_is_notified_only_of_progress(tmp_path: Path) -> None:
     source = ListSource([[records(0, quiet(5))], TopicMissing("gone")], frozenset({PARTITION}))
     rig = Rig(source)
     with managed(rig, tmp_path) as manager:
@@ -503,8 +503,8 @@ def test_g12_the_service_manager_hears_of_progress_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_the_service_manager_hears_of_the_process_s_end_only(tmp_path: Path, again: bool) -> None:
-    """A manager that hears of an end at a reload would kill the process that goes on."""
+def test_service_manager_is_notified_only_of_the_end_of_the_process(tmp_path: Path, again: bool) -> None:
+    """A manager that is notified of an end at a reload would kill the process, which continues."""
     rig = Rig(ListSource([[records(0, quiet(5))]], frozenset({PARTITION})))
     with managed(rig, tmp_path) as manager:
         rig.worker.turn()
