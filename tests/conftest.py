@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures and settings of all tests."""
 
 import logging
 import sys
@@ -13,19 +13,19 @@ from detector.telemetry import logs
 
 pytest_plugins = ["tests.kafka.plugin", "tests.identities"]
 
-# How long an example takes says more about the machine's other work than about the code.
+# The duration of an example depends on the machine's load more than on the code.
 settings.register_profile("detector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("detector")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test begins first: of several processes one would be at it alone in the end."""
+    """Run the longest test first: otherwise one process would still run it when the others are done."""
     items.sort(key=lambda item: item.path.name != "test_soak.py")
 
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What a test does to the logging of its process ends with it; a command sends all lines to where it writes."""
+    """Restore the logging of the process after each test: commands send all lines to their own output."""
     root, level, hooks = logging.getLogger(), logging.getLogger().level, (sys.excepthook, threading.excepthook)
     yield
     structlog.reset_defaults()
@@ -38,7 +38,7 @@ def _own_logging() -> Iterator[None]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """As in the learning process: threads of small networks wait for each other, on a busy machine for long."""
+    """One torch thread, as in the learning process: threads of small networks wait for each other on a busy machine."""
     import torch
 
     before = torch.get_num_threads()

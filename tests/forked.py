@@ -1,7 +1,7 @@
-"""The command line in a process forked from one that has imported it already.
+"""The command line in a process forked from one that has already imported it.
 
-An interpreter of its own first imports torch: two to three seconds of CPU time in which no test learns anything. The
-program is the same; what a test measures of the process's memory is not, for pages are shared.
+A new interpreter would first import torch, which takes two to three seconds of CPU time. The program is the same;
+memory measurements are not, because pages are shared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _context.set_forkserver_preload(["detector.app", "detector.cli.commands"])
 
 
 class Forked:
-    """`detector ARGUMENTS...` with the environment and folder of now; as much of `subprocess.Popen` as tests use."""
+    """`detector ARGUMENTS...` in the present environment and folder: the part of `subprocess.Popen` that is needed."""
 
     stdout = None
 
@@ -65,7 +65,7 @@ def _run(arguments: list[str], streams: tuple[Path, Path], folder: Path, environ
     for number, path in enumerate(streams, start=1):
         with path.open("ab") as file:
             os.dup2(file.fileno(), number)
-    # A process of multiprocessing reads from the null device only in name.
+    # multiprocessing replaces sys.stdin but not file descriptor 0.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -1,4 +1,4 @@
-"""A small HTTP server in threads of its own; what it answers is said by whoever derives from it."""
+"""A small HTTP server with its own threads; subclasses decide the answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
     server: type[HTTPServer] = ThreadingHTTPServer
 
     def __init__(self, identity: Path | None = None, port: int = 0) -> None:
-        """With a file that holds key and certificate it speaks TLS."""
+        """With a file that holds a key and a certificate, it serves TLS."""
         self.paths: list[str] = []
         self.authorizations: list[str | None] = []
         self._server = self.server(("127.0.0.1", port), self._handler())
@@ -39,7 +39,7 @@ class Server:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def respond(self, path: str, body: bytes) -> Said | None:
-        """What a request of this body, empty for a GET, is answered with; None hangs up without a word."""
+        """The answer to a request with this body (empty for a GET); None closes the connection without an answer."""
         raise NotImplementedError
 
     @property
@@ -68,12 +68,12 @@ class Server:
             def do_GET(self) -> None:
                 length = int(self.headers["Content-Length"] or 0)
                 body = self.rfile.read(length)
-                if len(body) < length:  # whoever sent it has gone
+                if len(body) < length:  # the client has gone
                     return
                 server.paths.append(self.path)
                 server.authorizations.append(self.headers["Authorization"])
                 said = server.respond(self.path, body)
-                with suppress(OSError):  # so may whoever asked
+                with suppress(OSError):  # the client may have gone, too
                     self.say(said)
 
             do_POST = do_GET

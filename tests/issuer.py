@@ -1,4 +1,4 @@
-"""An identity provider's token endpoint, as small as one can be: client credentials, HTTP's basic authentication."""
+"""A minimal token endpoint of an identity provider: client credentials with HTTP basic authentication."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Issuer(Server):
         self._issue = issue
 
     def respond(self, path: str, body: bytes) -> Said | None:
-        """A token for whoever knows the secret (RFC 6749, sections 5.1 and 5.2)."""
+        """A token for clients with the secret (RFC 6749, sections 5.1 and 5.2)."""
         if self.away:
             return None
         self.forms.append(dict(parse_qsl(body.decode("ascii"), strict_parsing=True)))

@@ -1,4 +1,4 @@
-"""Counts what code does, to show how its cost grows: unlike seconds, the count is the same on any machine."""
+"""Counts executed byte code instructions, to show how a cost grows: unlike seconds, equal on any machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def operations(module: ModuleType, act: Callable[[], object]) -> int:
-    """Byte code instructions of the module's functions while `act` runs, in this thread."""
+    """The number of byte code instructions of the module's functions that `act` executes in this thread."""
     counted = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:

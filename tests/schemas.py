@@ -17,8 +17,8 @@ _DOCS = Path(__file__).parents[1] / "docs"
 def validator(name: str) -> Draft202012Validator:
     """For `docs/NAME.schema.json`, formats included.
 
-    The package is imported where it is used: it builds dozens of grammars, in seconds that each process of a test run
-    would spend before its first test.
+    The package is imported here because it builds dozens of grammars, which would cost every process of a test run
+    seconds before its first test.
     """
     import jsonschema
 

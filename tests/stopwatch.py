@@ -1,4 +1,4 @@
-"""Time that is the program's, not the machine's."""
+"""Measure the program's time without stalls of the machine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ATTEMPTS = 10
 
 
 class Stopwatch:
-    """Seconds between entering and now in which this process was able to run: waits count, a machine's stalls do not.
+    """Seconds since entering in which this process could run: waits count, stalls of the machine do not.
 
-    It counts wake-ups of a thread of its own, which come late where the machine is busy with others.
+    It counts wake-ups of its own thread, which are late on a busy machine.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Stopwatch:
 
 
 def undisturbed(attempt: Callable[[], None]) -> None:
-    """Make an attempt that a machine that stands still spoils, by sessions that end: such a failure does not count."""
+    """Repeat an attempt that failed only because a stall of the machine ended group sessions."""
     for _ in range(_ATTEMPTS):
         with Stopwatch() as watch:
             try:

@@ -1,6 +1,6 @@
-"""An archive of the classes that a broker loads: Java starts one from it in two thirds of the CPU time.
+"""A class data archive of a broker, with which Java starts one in two thirds of the CPU time.
 
-It is made once, of a broker that is started for it, and lies beside the jars.
+It is made once, from a broker started for it, and stored beside the jars.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from tests.kafka.distribution import jars, java, locked
 
 
 def java_options() -> list[str]:
-    """For a cluster that is to start from the archive. Raises KafkaUnavailable."""
+    """Options of Java for a cluster that starts from the archive. Raises KafkaUnavailable."""
     launcher = Path(java()).resolve()
-    archive = jars().with_name(f"{jars().name}-{launcher.stat().st_mtime_ns}.jsa")  # Java takes no other Java's
+    archive = jars().with_name(
+        f"{jars().name}-{launcher.stat().st_mtime_ns}.jsa"
+    )  # an archive works only with the Java that wrote it
     if not archive.exists():
         with locked(archive.with_suffix(".lock")):
             if not archive.exists():
                 _make(archive)
-    # Empty where this Java cannot make one.
+    # Empty if this Java cannot write one.
     return [f"-XX:SharedArchiveFile={archive}"] if archive.stat().st_size else []
 
 

@@ -52,7 +52,7 @@ BASE_PROPERTIES: Mapping[str, str | int] = {
 
 
 class PortTaken(RuntimeError):
-    """Somebody else took a port between the choice and the bind; choose again."""
+    """Another process took a port between choice and bind; choose again."""
 
 
 class BrokerFailed(RuntimeError):
@@ -82,8 +82,8 @@ class Broker:
     def format(self, cluster_id: str, properties: Mapping[str, str | int], more: Sequence[str]) -> None:
         """Write the configuration, and the log folder as Kafka's storage tool does. Raises BrokerFailed.
 
-        The tool, half of a broker's start, runs once in a process for each `more`: all else that it writes is the same
-        for every broker.
+        The tool takes half of a broker's start. It runs once in a process for each `more`: everything else that it
+        writes is the same for every broker.
         """
         data = self.folder / "log"
         data.mkdir(parents=True)
@@ -119,7 +119,7 @@ class Broker:
         raise BrokerFailed(f"Kafka node {self.node_id} did not start, see {self.log}:\n{self._said()[-3_000:]}")
 
     def stop(self) -> None:
-        """SIGTERM, and wait: what it has written is then sound to it when it comes back, whatever is done to it."""
+        """SIGTERM, and wait: after a clean stop, the broker trusts its files at the next start, even changed ones."""
         if self.alive:
             self._signal(signal.SIGTERM)
             self._wait(_END_TIMEOUT_SECONDS)
@@ -165,7 +165,7 @@ class Broker:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                start_new_session=True,  # Ctrl-C reaches the tests, which then end it in order
+                start_new_session=True,  # Ctrl-C reaches the tests, which then stop it
             )
 
 
@@ -175,15 +175,15 @@ def random_id() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, below the range from which the system gives out ports for connections.
+    """Ports on which nothing listens now, below the system's range for outgoing connections.
 
-    Who asked may take a while before it listens: no port is soon given out again, and processes of one test run have
-    a part of the range each.
+    The caller may take a while before it listens: no port is soon returned again, and each process of a test run has
+    its own part of the range.
     """
     part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
     found: list[int] = []
     if len(_given) > _PART_PORTS // 2:
-        _given.clear()  # long ago
+        _given.clear()  # returned long ago
     while len(found) < count:
         port = random.randrange(_FIRST_PORT + part * _PART_PORTS, _FIRST_PORT + (part + 1) * _PART_PORTS)
         with socket.socket() as probe:

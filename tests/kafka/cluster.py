@@ -76,7 +76,7 @@ class Cluster:
         raise AssertionError("unreachable")
 
     def wait_joined(self) -> None:
-        """Until every broker is a member: one that was frozen for some seconds is not, for a moment."""
+        """Wait until every broker is a member: one that was frozen for some seconds is not, for a moment."""
         eventually(lambda: self.endpoint.brokers() == self._size, f"{self._size} brokers have joined")
 
     def close(self) -> None:

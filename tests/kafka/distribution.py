@@ -1,4 +1,4 @@
-"""The jars of the Apache Kafka that tests run: brought once by Maven into a cache outside the tree."""
+"""The jars of the Apache Kafka that tests run: downloaded once by Maven into a cache outside the tree."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def kafka_version() -> str:
 
 
 def jars() -> Path:
-    """Folder with every jar of the broker. Many processes may ask at once; one of them brings the jars.
+    """Folder with every jar of the broker. Many processes may ask at once; one of them downloads the jars.
 
-    The folder appears by a rename and so is complete or absent, whenever an earlier run was interrupted.
+    The folder appears by a rename, so it is complete or absent even after an interrupted run.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detector"
     folder = cache / f"kafka-{kafka_version()}"
@@ -82,7 +82,7 @@ def _bring(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """No other process is in here with the same path."""
+    """Exclude other processes with the same path."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

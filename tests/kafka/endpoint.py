@@ -1,4 +1,4 @@
-"""A Kafka that tests talk to, whoever runs it, through librdkafka: not the client under test."""
+"""A Kafka cluster as tests use it, through librdkafka rather than the client under test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_NOW = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.INVALID_REPLICATION_FACTOR,  # brokers that were frozen for some seconds do not count for a moment
+    KafkaError.INVALID_REPLICATION_FACTOR,  # brokers that were frozen for some seconds are missing for a moment
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.NOT_CONTROLLER,
@@ -32,12 +32,12 @@ _NOT_NOW = {
     KafkaError._WAIT_COORD,
 }
 """What a broker says that has just come back, or was busy for long; it says something else when asked again."""
-# librdkafka reports every refused connection of a broker that a test has stopped.
+# librdkafka logs every refused connection to a broker that a test has stopped.
 _QUIET = {"log_level": 0, "logger": logging.getLogger("tests.librdkafka")}
 
 
 class Endpoint:
-    """Topics and records of one cluster, through its address."""
+    """Topics and records of one cluster."""
 
     def __init__(self, bootstrap: str, options: Mapping[str, Any] | None = None) -> None:
         self.bootstrap = bootstrap
@@ -51,7 +51,7 @@ class Endpoint:
         return self._admin
 
     def name(self, prefix: str = "test") -> str:
-        """A topic or group name that nobody else has."""
+        """A unique name for a topic or group."""
         return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
     def create_topic(
@@ -59,7 +59,7 @@ class Endpoint:
     ) -> str:
         """A new topic whose every partition has a leader; `config` with `_` for `.`, as in `retention_ms=1`.
 
-        It keeps its records, whatever their times: the broker deletes expired ones at a moment of its own.
+        It keeps its records, whatever their times: otherwise the broker may delete expired ones at any moment.
         """
         name = name or self.name()
         settings = {key.replace("_", "."): str(value) for key, value in {"retention_ms": -1, **config}.items()}
@@ -76,12 +76,12 @@ class Endpoint:
         return sum(1 for partition in self._known_of(topic).values() if partition.leader >= 0)
 
     def _known_of(self, topic: str) -> dict[int, Any]:
-        """Number -> metadata of each partition; empty where brokers do not know the topic, or not yet."""
+        """Number -> metadata of each partition; empty while brokers do not know the topic."""
         known = patiently(lambda: self.admin.list_topics(topic, timeout=_TIMEOUT_SECONDS), f"{topic} is asked for")
         return dict(known.topics[topic].partitions)
 
     def topics(self) -> set[str]:
-        """The names of all that there are."""
+        """The names of all topics."""
         known = patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "the topics are told")
         return set(known.topics)
 
@@ -104,7 +104,7 @@ class Endpoint:
         )
 
     def delete_group(self, name: str) -> None:
-        """Once its last member has left."""
+        """Delete the group once its last member has left."""
         patiently(
             lambda: self.admin.delete_consumer_groups([name])[name],
             f"{name} is deleted",
@@ -125,7 +125,7 @@ class Endpoint:
         patiently(lambda: self.admin.delete_records([where])[where], f"{topic} begins at {offset}")
 
     def brokers(self) -> int:
-        """How many brokers are members of the cluster."""
+        """The number of brokers in the cluster."""
         return len(patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "brokers answer").brokers)
 
     def produce(
@@ -140,8 +140,8 @@ class Endpoint:
     ) -> None:
         """Write values, or (key, value) pairs, in order and acknowledged; `options` are the producer's.
 
-        What is small is one record batch, however slow this process is: the producer waits for the flush. A broker that
-        did not answer in time, because it was frozen, say, has no record twice.
+        Small input is one record batch, however slow this process is: the producer waits for the flush. A broker that
+        did not answer in time gets no record twice.
         """
         patient = {"linger.ms": 1_000, "queue.buffering.max.messages": 1_000_000, "enable.idempotence": True}
         producer = Producer({**self.options, **patient, **{k.replace("_", "."): v for k, v in options.items()}})
@@ -201,9 +201,9 @@ class Endpoint:
 
 
 def patiently(call: Callable[[], Any], what: str, *, done: int | None = None, later: int | None = None) -> Any:
-    """What `call` returns, or its future, once brokers are ready for it; `what` is the sentence that a time-out says.
+    """The result of `call`, or of its future, repeated until brokers are ready; `what` is the text of a timeout.
 
-    `done` is the error that says that an earlier try had done it, unheard. `later` is one more that passes.
+    `done` is the error that means that an earlier attempt had succeeded. `later` is one more temporary error.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     tries = 0
@@ -224,7 +224,7 @@ def patiently(call: Callable[[], Any], what: str, *, done: int | None = None, la
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until `condition` holds; `what` is the sentence that a time-out says."""
+    """Wait until `condition` holds; `what` is the text of a timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,8 +1,7 @@
 """Keeps one broker for a whole test run: `python -m tests.kafka.keeper FOLDER`.
 
-It belongs to no single test worker and so outlives each of them; it ends the broker when `FOLDER/owner.lock` becomes
-free, which the system sees to even if the run is ended by `kill -9`. It holds
-`FOLDER/keeper.lock` for as long as it runs.
+It is independent of the test workers and outlives each of them. It ends the broker when `FOLDER/owner.lock` becomes
+free, which the system ensures even if the run ends by `kill -9`. It holds `FOLDER/keeper.lock` while it runs.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from tests.kafka.cluster import Cluster
 from tests.kafka.distribution import KafkaUnavailable
 
 _ROOT = Path(__file__).parents[2]
-_START_TIMEOUT_SECONDS = 700  # the first run on a machine brings the jars
+_START_TIMEOUT_SECONDS = 700  # the first run on a machine downloads the jars
 
 
 def main(folder: Path) -> None:
@@ -70,7 +69,7 @@ def _start_keeper(folder: Path) -> None:
         keeper.kill()
         _publish(folder / "failed", f"no broker within {_START_TIMEOUT_SECONDS} s, see {folder}")
     if keeper.returncode is None:
-        keeper.returncode = 0  # it is left to itself on purpose, so it is nothing to warn of when forgotten
+        keeper.returncode = 0  # left running on purpose: no ResourceWarning
 
 
 def _publish(path: Path, text: str) -> None:

@@ -1,9 +1,9 @@
 """pytest: a real Kafka for `integration` tests.
 
-`kafka` is one broker for the whole run, all workers of pytest-xdist included, started when the first test asks;
-`DETECTOR_TEST_BOOTSTRAP=host:port` puts an existing one in its place. `make_cluster` starts clusters of a test's own,
-`own_cluster` is one broker of a module's own.
-A missing Java or Maven fails the tests and says what to install: a test that needs a broker is never skipped.
+`kafka` is one broker for the whole run and all workers of pytest-xdist, started when the first test asks for it;
+`DETECTOR_TEST_BOOTSTRAP=host:port` replaces it by an existing one. `make_cluster` starts clusters for one test,
+`own_cluster` is one broker for a module.
+Without Java or Maven, the tests fail and say what to install: a test that needs a broker is never skipped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIXTURES = {"kafka", "make_cluster", "own_cluster"}
 
 
 class _Run:
-    """The process that the person started: it owns the folder of logs and, by a lock, the life of the shared broker."""
+    """The first process of the run: it owns the folder of logs and, by a lock, the life of the shared broker."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="detector-kafka-"))
@@ -97,7 +97,7 @@ def _module_cluster() -> Iterator[Any]:
 
 @pytest.fixture
 def own_cluster(_module_cluster: Any) -> Iterator[Any]:
-    """A `Cluster` of one broker that the tests of a module may kill and freeze in turn; it runs when a test begins.
+    """A `Cluster` of one broker that the tests of a module may kill and freeze; it runs when a test begins.
 
     It has one link, for a proxy of the test's own.
     """

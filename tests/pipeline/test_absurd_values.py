@@ -35,7 +35,7 @@ def processed(values_TS: Float64, profile: str = "full") -> Iterator[ScoredBatch
 
 
 def played(values_TS: Float64, profile: str = "full") -> tuple[list[list[tuple[str, int]]], Float64]:
-    """(each stream's alerts: what, and with which sample; [T, S] what was expected)."""
+    """(for each stream the statuses and samples of its alerts; [T, S] the expected values)."""
     streams = values_TS.shape[1]
     told: list[list[tuple[str, int]]] = [[] for _ in range(streams)]
     expected = []

@@ -57,7 +57,7 @@ def began(played: Played) -> list[list[float]]:
 
 
 class Stage(NamedTuple):
-    """A stream's life before anything happens, and how it is sampled then."""
+    """The history of a stream, and its sampling interval afterwards."""
 
     history: int
     history_step: float
@@ -68,12 +68,12 @@ class Stage(NamedTuple):
     accepted_seconds: float
 
     def times(self, rounds: int) -> Float64:
-        """The history, and so many samples after it."""
+        """Times of the history and of this many samples after it."""
         before = START + self.history_step * np.arange(-self.history, 0, dtype=np.float64)
         return np.concatenate([before, START + self.step * np.arange(rounds, dtype=np.float64)])
 
 
-# Hours of history at one sample a second would take minutes to play; those before the last ones come every ten seconds.
+# Hours of history at one sample a second would take minutes; all but the last have a sample every ten seconds.
 STAGES = [
     pytest.param(Stage(2600, 10.0, SECOND, lasts=120, apart=480, accepted_seconds=900.0), id="second"),
     pytest.param(Stage(1200, MINUTE, MINUTE, lasts=15, apart=500, accepted_seconds=6 * HOUR), id="minute"),
@@ -86,7 +86,7 @@ OUTAGES, SHIFTED = slice(0, STREAMS), slice(STREAMS, 2 * STREAMS)
 
 @functools.cache
 def lived(stage: Stage) -> tuple[Float64, list[int], Played]:
-    """Times, the rounds at which outages begin, and what is told of streams with outages beside others that shift."""
+    """Times, the rounds at which outages begin, and the results for streams with outages and streams with shifts."""
     outages = [stage.history, stage.history + stage.lasts + stage.apart]
     rounds = max(2 * (stage.lasts + stage.apart), int(1.5 * stage.accepted_seconds / stage.step))
     values = np.tile(noise(stage.history + rounds), 2)
@@ -148,7 +148,7 @@ def test_daily_job_stops_alerting_after_some_days() -> None:
 
 
 def by_day_and_night(days: int) -> tuple[Float64, Float64]:
-    """Times, and values of some 90 at noon and 10 at midnight."""
+    """Times, and values of about 90 at noon and 10 at midnight."""
     times = START + 15 * MINUTE * np.arange(96 * days, dtype=np.float64)
     load = 50.0 - 40.0 * np.cos(2 * np.pi * times / DAY)
     noisy = np.random.default_rng(1).normal(1.0, 0.04, (len(times), STREAMS))

@@ -65,7 +65,7 @@ Log = list[tuple[SeriesKey, float, float]]
 
 
 def log_of(steps: int, seed: int = 0, event: slice | None = None, lift: float = 5.0) -> Log:
-    """Hosts by the minute, each sample a few seconds into it; in the event all metrics of host 1 rise a little."""
+    """A sample a minute of every metric of several hosts; during the event, all metrics of host 1 rise a little."""
     rng = np.random.default_rng(seed)
     values = rng.standard_normal((steps, HOSTS, METRICS))
     if event is not None:
@@ -170,7 +170,7 @@ def test_g1_groups_continue_after_a_restart(at: int) -> None:
 
 
 def members_of(pipeline: Pipeline, key: SeriesKey) -> list[SeriesKey]:
-    """The members of the stream's group."""
+    """The number of members of the stream's group."""
     table = pipeline.table
     row = table.rows(PARTITION, np.array([table.series(PARTITION).intern(key)]), np.empty(0))
     members, _ = table.members(PARTITION, table.group_rows(PARTITION, row))
@@ -318,7 +318,7 @@ def test_groups_continue_after_a_change_of_the_tick(before: float) -> None:
 
 
 def spell(first: int, last: int) -> Log:
-    """One member by the minute, far off until minute 230."""
+    """Samples of one member, a minute apart, anomalous until minute 230."""
     return [(key_of(0, 0), START + STEP * step, 90.0 if step < 230 else 0.0) for step in range(first, last)]
 
 

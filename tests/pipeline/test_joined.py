@@ -43,14 +43,14 @@ COLUMNS = ("outcomes", "expected", "lower", "upper", "scores", "statuses")
 
 
 class Halving(LastValueForecaster):
-    """Another forecaster with the same state: it expects half of what came last."""
+    """Another forecaster with the same state: it forecasts half of the last value."""
 
     def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, frozen: Bool | None = None) -> None:
         super().learn(state, rows, times, values / 2, frozen)
 
 
 class Log(NamedTuple):
-    """What a partition holds, in order."""
+    """The samples of a partition, in order."""
 
     keys: list[SeriesKey]
     times: Float64
@@ -59,7 +59,7 @@ class Log(NamedTuple):
 
 
 class World(NamedTuple):
-    """What all is configured to."""
+    """The settings that vary."""
 
     limit: int
     expiry: float
@@ -67,7 +67,7 @@ class World(NamedTuple):
 
 
 def pipeline_of(world: World, forecaster: LastValueForecaster | None = None) -> Pipeline:
-    """One that forecasts everything by `forecaster`; None for the two kinds of weights."""
+    """A pipeline that uses `forecaster` for all partitions; None for two kinds of weights."""
     lifecycle = Lifecycle(
         anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
     )
@@ -91,7 +91,7 @@ def pipeline_of(world: World, forecaster: LastValueForecaster | None = None) -> 
 
 
 def log_of(seed: int) -> Log:
-    """Streams that come, fall silent, come back, start anew, and jump, at their partition's own pace of event time."""
+    """Streams that appear, fall silent, return, restart and jump, at the partition's own pace of event time."""
     rng = np.random.default_rng(seed)
     pace = rng.choice([1.0, 4.0, 20.0])
     of = np.arange(SAMPLES) // 200 + rng.integers(0, 6, SAMPLES)
@@ -131,7 +131,7 @@ def state_of(pipeline: Pipeline, partition: Partition) -> tuple[object, ...]:
 def together(
     pipeline: Pipeline, logs: dict[Partition, Log], cuts: list[tuple[int, int, int]]
 ) -> list[list[ScoredBatch]]:
-    """Read on by as many samples of each partition as `cuts` says, all of them at once, until all is read."""
+    """Process, at each step, the number of samples of each partition in `cuts`, until everything is read."""
     at = dict.fromkeys(logs, 0)
     found: list[list[ScoredBatch]] = [[] for _ in logs]
     for counts in [*cuts, (SAMPLES,) * len(logs)]:
@@ -160,7 +160,7 @@ WORLDS = [World(limit, expiry, by) for limit in (6, 16) for expiry in (200.0, 1e
 
 
 def cuts_of(seed: int) -> list[tuple[int, int, int]]:
-    """How many samples of each partition are read at a time; often none."""
+    """The number of samples of each partition in each step; often none."""
     drawn = np.random.default_rng(seed).integers(-60, 200, (8, len(PARTITIONS))).clip(0)
     return [(a, b, c) for a, b, c in drawn.tolist()]
 
@@ -225,7 +225,7 @@ def test_g1_g8_restart_of_all_partitions_at_once_changes_nothing(world: World) -
 
 @pytest.mark.parametrize("expiry", [200.0, 1e6])
 def test_generated_logs_contain_the_cases_that_matter(expiry: float) -> None:
-    """Without alerts, held back ones, limits and counters that start, the tests above would prove little."""
+    """Without alerts, muted ones, limits and counters that start, the tests above would prove little."""
     pipeline = pipeline_of(World(limit=6, expiry=expiry, by=("host",)))
     logs = {partition: log_of(2 + 7 * n) for n, partition in enumerate(PARTITIONS)}
     found = [one for batches in together(pipeline, logs, []) for one in batches]

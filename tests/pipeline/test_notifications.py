@@ -129,7 +129,7 @@ def test_g1_muted_alert_survives_a_restart() -> None:
     before = pipeline_of(BACKUP)
     assert told(before, [0, 3], 8) == ([], ("backup",))
     assert told(restarted(before, pipeline_of(BACKUP), ("t", 0)), [3], 10) == ([("FIRING", 10, 9)], ())
-    # Taken out of the configuration, it holds nothing back any more.
+    # A rule removed from the configuration mutes nothing.
     before = pipeline_of(BACKUP)
     told(before, [0, 3], 4)
     assert told(restarted(before, pipeline_of({}), ("t", 0)), [3], 6) == ([("FIRING", 6, 5)], ())

@@ -102,7 +102,7 @@ def test_g8_results_do_not_depend_on_batch_boundaries(seed: int, cuts: list[int]
 
 
 def comers_and_goers(seed: int, streams: int, count: int = 700) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Streams that appear, fall silent (some while they fire) and come back, in slightly disordered event time."""
+    """Streams that appear, fall silent (some while firing) and return, in slightly disordered event time."""
     rng = np.random.default_rng(seed)
     names, times, values = [], np.empty(count), rng.normal(size=count)
     for i in range(count):
@@ -114,7 +114,7 @@ def comers_and_goers(seed: int, streams: int, count: int = 700) -> tuple[list[in
 
 
 def restarted(pipeline: Pipeline) -> Pipeline:
-    """Another process' pipeline, with the state of this one by way of bytes."""
+    """A new pipeline with the state of this one, through the bytes of a snapshot."""
     table = pipeline.table
     fresh = pipeline_of(table.max_streams, table.idle_expiry_seconds, table.evict_idle_seconds)
     return snapshot.restarted(pipeline, fresh, ("t", 0))

@@ -25,7 +25,7 @@ TRIED_AGAIN = "no worker can start with the old configuration either, trying aga
 
 
 def lines(daemon: Daemon) -> list[dict[str, Any]]:
-    """Those that are written to their end."""
+    """The complete lines."""
     return [json.loads(line) for line in daemon.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -34,7 +34,7 @@ def events(daemon: Daemon) -> list[str]:
 
 
 def nth_failure(daemon: Daemon, number: int) -> str:
-    """Why the `number`th reload of those that failed did, once it has and the worker is ready again."""
+    """The reason of the `number`th failed reload, once it has failed and the worker is ready again."""
 
     def told() -> list[dict[str, Any]]:
         return [line for line in lines(daemon) if line["event"] == FELL_BACK]
@@ -47,7 +47,7 @@ def nth_failure(daemon: Daemon, number: int) -> str:
 
 
 def following(path: Path) -> dict[str, Any]:
-    """Settings of a daemon that reads a file that grows."""
+    """Settings of a daemon that follows a growing file."""
     path.write_text('{"name": "a", "timestamp": 1700000000, "value": 1}\n')
     return {
         "source": {"type": "file", "file": {"paths": [str(path)], "follow": True}},
@@ -151,7 +151,7 @@ def test_g12_process_waiting_for_its_old_source_obeys_a_stop(tmp_path: Path) -> 
 
 
 class Workers:
-    """Lives of workers by their listening address: those in `able` get ready; whoever is not, or `dies`, raises."""
+    """Workers by their listening address: those in `able` get ready; others, and those in `dies`, raise."""
 
     def __init__(self, able: set[str], dies: set[str]) -> None:
         self.able = able
@@ -182,7 +182,7 @@ def test_error_of_a_started_worker_ends_the_process_even_after_a_reload() -> Non
 
 
 class Waiting(Workers):
-    """`a:1` starts once and `b:1` never; `then` is called with the seconds since, whenever a tenth of one went by."""
+    """`a:1` starts once and `b:1` never; `then` is called every tenth of a second with the seconds since."""
 
     def __init__(self, then: Callable[[float], None]) -> None:
         super().__init__({"a:1"}, dies=set())

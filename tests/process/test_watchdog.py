@@ -184,10 +184,10 @@ def test_g12_reader_of_standard_output_that_never_reads_ends_the_daemon_with_a_m
         "source": {"type": "file", "file": {"paths": [str(path)], "follow": True}},
         "sinks": {"kafka": {"enabled": False, "delivery_timeout_seconds": 1.0}, "stdout": {"enabled": True}},
         "state": {"flush_timeout_seconds": 1.0},
-        "watchdog": {"stall_seconds": 20.0},  # a busy machine needs some of them for what it reads
+        "watchdog": {"stall_seconds": 20.0},  # a busy machine needs some of them to read its input
     }
     with Daemon(tmp_path, config, stdout=subprocess.PIPE) as daemon:
-        daemon.wait_until_ready()  # a slow start is no stall
+        daemon.wait_until_ready()  # a slow start is not a stall
         with path.open("a") as file:
             file.write("\n".join(lines) + "\n")
         assert daemon.process.wait(300) == EXIT_STALLED

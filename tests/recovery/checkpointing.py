@@ -1,7 +1,7 @@
 """`python -m tests.recovery.checkpointing FOLDER`: restore, process some records, and make one checkpoint.
 
-A process of its own, so that its system calls can be made to fail. Exit code 0, or STATE_UNAVAILABLE where the store
-says so and nothing was committed.
+A separate process, so that its system calls can be made to fail. Exit code 0, or STATE_UNAVAILABLE if the store failed
+and nothing was committed.
 """
 
 from __future__ import annotations
@@ -40,4 +40,4 @@ def main(folder: Path) -> int:
 if __name__ == "__main__":
     code = main(Path(sys.argv[1]))
     sys.stderr.flush()
-    os._exit(code)  # as a crash would leave it: nothing is closed in order
+    os._exit(code)  # as after a crash: nothing is closed

@@ -1,4 +1,4 @@
-"""A world in which processes die: a log, what a broker and a disk keep of it, and one worker after another."""
+"""A world in which processes die: a log, what broker and disk keep, and successive workers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_log(seed: int, streams: int = 290, steps: int = 40, partitions: int = 2
 
 @dataclass
 class World:
-    """What outlives a process."""
+    """Everything that survives the death of a process."""
 
     log: Log
     committed: dict[Partition, int] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class World:
 
 
 class Sink(ListSink):
-    """Delivers into the world; a kill may or may not let through what was not acknowledged."""
+    """Delivers into the world; at a kill, unacknowledged messages may or may not arrive."""
 
     def __init__(self, world: World, tick: Callable[[], None]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Sink(ListSink):
 
 
 class Life:
-    """One process: a worker over the world. `tick` is called around every step that somebody else can see."""
+    """One process: a worker over the world. `tick` is called around every step with an external effect."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Life:
         )
 
     def turns(self, count: int) -> None:
-        """So many polls that may bring records; the first one ever only brings the assignment."""
+        """Make this many turns; the first one ever only gets the assignment."""
         for _ in range(count if self._joined else count + 1):
             self.worker.turn()
             self.clock.advance(1.0)
@@ -159,7 +159,7 @@ class Life:
         self.worker.checkpoints.finish(self.worker.positions)
 
     def die(self, rng: np.random.Generator) -> None:
-        """What was on its way arrives in part."""
+        """Kill the process: messages in flight arrive in part."""
         if self.webhook:
             self.webhook.close(0.0)
         if isinstance(self.store, MemoryStore):
@@ -167,7 +167,7 @@ class Life:
         self.world.delivered += [message for message in self.sink.sent if rng.random() < 0.5]
 
     def state(self) -> dict[Partition, list[bytes]]:
-        """Every block as bytes, and where in the log and in event time it is."""
+        """Every block as bytes, with the position in the log and in event time."""
         table, found = self.pipeline.table, {}
         for partition, offset in sorted(self.worker.positions.items()):
             table.cancel_cut(partition, range(table.blocks_of(partition)))
@@ -178,7 +178,7 @@ class Life:
 
 
 def alerts(messages: list[Message]) -> dict[bytes, set[bytes]]:
-    """CloudEvents id -> the different values that were delivered under it."""
+    """CloudEvents id -> the distinct values delivered with it."""
     found: dict[bytes, set[bytes]] = {}
     for message in messages:
         found.setdefault(dict(message.headers)["ce_id"], set()).add(message.value or b"")
@@ -188,7 +188,7 @@ def alerts(messages: list[Message]) -> dict[bytes, set[bytes]]:
 def oracle(
     log: Log, forecaster: Forecaster | None = None
 ) -> tuple[dict[Partition, list[bytes]], dict[bytes, set[bytes]]]:
-    """State and alerts of a process that nobody disturbs."""
+    """State and alerts of an undisturbed process."""
     life = Life(World(log), forecaster=forecaster)
     life.worker.run()
     return life.state(), alerts(life.world.delivered)

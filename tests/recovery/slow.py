@@ -1,4 +1,4 @@
-"""A store of which every blob takes its time."""
+"""A store with slow reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from detector.records import Partition
 
 
 class SlowBlobs(Mapping[str, bytes]):
-    """Calls `read` before each that is asked for."""
+    """Blobs that call `read` before each look-up."""
 
     def __init__(self, blobs: Mapping[str, bytes], read: Callable[[], None]) -> None:
         self._blobs = blobs
@@ -27,7 +27,7 @@ class SlowBlobs(Mapping[str, bytes]):
 
 
 def slow(store: StateStore, read: Callable[[], None]) -> StateStore:
-    """The store itself, of which every blob is slow from now on."""
+    """The store, changed so that every read of a blob is slow."""
     opening = store.opening
 
     def slowly(partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Lives whose weights change: what is used from which offset on is recorded, and an oracle repeats it."""
+"""Lives in which weights change: weights and their offsets are recorded, and an oracle repeats them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.recovery.rig import Life, Log, World, alerts
 
 
 class Scaled(LastValueForecaster):
-    """Persistence whose errors weigh differently with each version of its weights."""
+    """A last-value forecaster whose scale differs with each version of its weights."""
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -37,7 +37,7 @@ def version(number: int) -> LearntWeights:
 
 @dataclass
 class Plan:
-    """Partition -> offset -> what was in use from there on, as lives tell."""
+    """Partition -> offset -> the weights in use from there on, as recorded by lives."""
 
     used: dict[Partition, dict[int, LearntWeights | None]] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class Weights:
         self.chains[partition] = weights
         apply(self.life.pipeline, partition, weights[0] if weights else None)
         offset = self.life.worker.positions.get(partition)
-        if offset is None:  # restored: the manifest says where
+        if offset is None:  # restored: the manifest has the offset
             offset = self.life.snapshots._durable[partition].generations[-1].offset
         now = weights[0] if weights else None
         before = self.plan.used.setdefault(partition, {}).setdefault(offset, now)
@@ -89,7 +89,7 @@ def swapping_life(world: World, plan: Plan, **options: object) -> tuple[Life, We
 
 
 def oracle_of(log: Log, plan: Plan) -> tuple[dict[Partition, list[bytes]], dict[bytes, set[bytes]]]:
-    """State and alerts of a process that nobody disturbs, and that swaps weights where the plan says."""
+    """State and alerts of an undisturbed process that swaps weights according to the plan."""
     state: dict[Partition, list[bytes]] = {}
     expected: dict[bytes, set[bytes]] = {}
     for partition, records in log.items():

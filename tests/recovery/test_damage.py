@@ -242,7 +242,7 @@ def test_g4_partition_is_restored_before_its_records_and_dropped_when_revoked() 
     second.checkpoint()
     assert second.state()[PARTITION] == state[PARTITION]
 
-    # It comes back: what the other one did with it is taken over, what is left of the old is not.
+    # It returns: the other worker's state is restored, the old one is gone.
     first.source.pending_changes = [AssignmentChanges(assigned=frozenset({PARTITION}))]
     first.source.sizes = lambda: 10_000
     first.turns(3)

@@ -26,7 +26,7 @@ ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "ENOSPC"}
 
 
 def checkpoint(folder: Path, *strace: str) -> subprocess.CompletedProcess[str]:
-    """A checkpoint in a process of its own, beside the one before."""
+    """Make a checkpoint in a process of its own, under strace if options are given."""
     watched = ["strace", "-f", "-qq", "-o", str(folder.parent / "calls"), *strace] if strace else []
     return subprocess.run(
         [*watched, sys.executable, "-B", "-m", "tests.recovery.checkpointing", str(folder)],

@@ -121,7 +121,7 @@ def test_g4_partition_revoked_during_its_restore_is_dropped_and_the_others_are_r
     heir.source.positions = {FIRST: 0}
     heir.worker.run()
 
-    # It comes back: what the other one did with it is what is restored.
+    # It returns: the other worker's state is restored.
     life.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
     turns_until(life, lambda: not life.worker._restores.waiting)
     life.worker.run()

@@ -43,7 +43,7 @@ def test_g1_g2_kill_at_every_line_of_a_checkpoint_that_swaps_weights() -> None:
             pass
         finally:
             sys.settrace(None)
-        if ended:  # alerts that were made with the new weights are out when it dies
+        if ended:  # alerts made with the new weights were sent before the kill
             first.turns(1)
         first.die(rng)
         second, _ = swapping_life(world, plan)
@@ -70,7 +70,7 @@ def test_g1_g2_random_kills_while_weights_change(seed: int, tmp_path: Path) -> N
         with contextlib.suppress(Killed):
             for _ in range(int(rng.integers(1, 6))):
                 life.turns(2)
-                if rng.random() < 0.7:  # however slow the disk is, some of the snapshots are on it
+                if rng.random() < 0.7:  # some snapshots are on disk, however slow it is
                     life.store.flush(60.0)
                 weights.proposed = propose()
         life.die(rng)

@@ -1,4 +1,4 @@
-"""An input whose producers write without keys, and what an undisturbed reader of a single partition makes of it."""
+"""An input whose producers write without keys, and the results of an undisturbed reader of a single partition."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Topic:
 
 
 class TopicSink(ListSink):
-    """Records reach the topic with a flush; a crash lets a first part of each lane's through."""
+    """Records reach the topic at a flush; at a crash, a first part of each lane's records."""
 
     def __init__(self, topic: Topic) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class TopicSink(ListSink):
 
 
 class RouterLife:
-    """One process that routes."""
+    """One process with a router."""
 
     def __init__(
         self,
@@ -152,14 +152,14 @@ class RouterLife:
             self.clock.advance(0.1)
 
     def run(self) -> None:
-        """To the end of the input."""
+        """Run to the end of the input."""
         while any(self.source.lag().values()) or self.source.pending_changes:
             self.turns(1)
         self.router.checkpoint(1.0)
 
 
 def scored(pipeline: Pipeline, topic: Topic, cut: Callable[[], int] = lambda: 1_000) -> list[ScoredBatch]:
-    """What a worker makes of the internal topic."""
+    """The results of a worker that reads the internal topic."""
     decoder, found = DECODERS["routed"](DecoderSettings()), []
     for lane, values in enumerate(topic.lanes):
         first = 0
@@ -186,7 +186,7 @@ def undisturbed(
     settings: DecoderSettings | None = None,
     topic: str = "lanes",
 ) -> list[ScoredBatch]:
-    """What comes of the same records on a single partition, in the order of their times, without any router."""
+    """Results for the same records on a single partition, in order of their times, without a router."""
     config = settings or DecoderSettings()
     records = sorted(
         ((time, number, value) for (_, number), found in log.items() for time, value in found),
@@ -218,7 +218,7 @@ def undisturbed(
 
 
 def states(pipeline: Pipeline, topic: str = "lanes") -> dict[tuple[int, str], dict[str, bytes]]:
-    """(lane, series) -> everything that is known of it."""
+    """(lane, series) -> its state."""
     found = {}
     for lane in range(LANES):
         for row in pipeline.table.occupied((topic, lane)).tolist():

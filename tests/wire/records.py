@@ -1,4 +1,4 @@
-"""The captured records, and what they are said to mean."""
+"""The captured records and their metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Record:
 
 @cache
 def records(name: str) -> tuple[Record, ...]:
-    """In the order in which they were written to each partition, one partition after the other."""
+    """Records in the order written, one partition after the other."""
     lines = (FOLDER / f"{name}.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     return tuple(Record(each["timestamp_ms"], b64decode(each["value"])) for each in found)
