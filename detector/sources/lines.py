@@ -36,8 +36,15 @@ class Tape(Protocol):
         ...
 
 
+_AWAY = -1
+"""Descriptor of a file that is not open."""
+
+
 class FileTape:
-    """A file; with `follow`, also what is appended to it, and the file that replaces it when logs are rotated."""
+    """A file; with `follow`, also what is appended to it, and the file that replaces it when logs are rotated.
+
+    A followed file that is missing, as between the two steps of a rotation, is waited for. Raises SourceError.
+    """
 
     def __init__(self, path: Path, follow: bool) -> None:
         self._path = path
@@ -48,6 +55,10 @@ class FileTape:
         """The last line read so far may be incomplete."""
 
     def read(self) -> bytes | None:
+        if self._fd == _AWAY:
+            self._fd = self._open()
+            if self._fd == _AWAY:
+                return None
         try:
             chunk = os.read(self._fd, CHUNK_BYTES)
             if not chunk and self._follow:
@@ -62,12 +73,12 @@ class FileTape:
         return False
 
     def remaining_bytes(self) -> int:
-        return max(0, os.fstat(self._fd).st_size - self._position)
+        return 0 if self._fd == _AWAY else max(0, os.fstat(self._fd).st_size - self._position)
 
     def close(self) -> None:
-        if self._fd >= 0:
+        if self._fd != _AWAY:
             os.close(self._fd)
-        self._fd = -1
+        self._fd = _AWAY
 
     def _open(self) -> int:
         try:
@@ -76,6 +87,8 @@ class FileTape:
                 os.close(fd)
                 raise IsADirectoryError(21, "Is a directory")
         except OSError as exc:
+            if self._follow and isinstance(exc, FileNotFoundError):
+                return _AWAY
             raise _unreadable(self._path, exc) from exc
         return fd
 

@@ -122,6 +122,20 @@ def test_a_file_that_vanishes_before_it_is_opened(tmp_path: Path) -> None:
         files.poll(0)
 
 
+def test_a_followed_file_that_is_away_when_it_is_opened_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old\n")
+    files = source(path, follow=True)
+    os.replace(path, tmp_path / "a.csv.1")
+    assert lines(files) == []
+    files.seek(("a", 0), 1)
+    assert files.lag() == {("a", 0): 0}
+    assert not files.exhausted
+    path.write_bytes(b"new\n")
+    assert lines(files) == [("a", 1, b"new")]
+    files.close(1.0)
+
+
 def test_a_followed_file_grows_is_rotated_and_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"one\ntw")
