@@ -180,12 +180,9 @@ class MemoryStore:
         self.pending: list[tuple[Partition, str, bytes | None]] = []
         self.fail = False
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
-        return dict(self.durable.get(partition, {}))
-
     def opening(self, partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:
         yield
-        return self.open(partition)
+        return dict(self.durable.get(partition, {}))
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         self.pending.append((partition, name, blob))

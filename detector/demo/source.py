@@ -73,9 +73,6 @@ class FleetSource:
     def resume(self, partitions: frozenset[Partition]) -> None:
         self._other.resume(partitions)
 
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        self._other.pause(partitions)
-
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """Nothing to do: the demo does not keep its past."""
 

@@ -13,6 +13,7 @@ from detector.protocols import StateReader, StateStore, Stored
 from detector.records import Partition
 from detector.state import STORES
 from detector.state.archive import export, opened
+from detector.state.steps import complete
 from detector.state.survey import Snapshot, Survey, at_offset, survey
 from detector.state.transfer import earlier, put, revert_to
 
@@ -112,7 +113,7 @@ def _require_nobody(config: Config) -> None:
 
 def _require_room(store: StateStore, chosen: Sequence[Stored]) -> None:
     """Check before anything is written: import all partitions, or none."""
-    full = [f"{one.partition[0]}/{one.partition[1]}" for one in chosen if store.open(one.partition)]
+    full = [f"{one.partition[0]}/{one.partition[1]}" for one in chosen if complete(store.opening(one.partition))]
     if full:
         raise StateOccupied(f"there is state of {', '.join(full)} in the store; --force replaces it")
 

@@ -28,6 +28,7 @@ from detector.routing.lanes import lane_of
 from detector.series import SeriesIndex, SeriesKey
 from detector.sources.file import SUFFIXES, FileSource
 from detector.state.block import Fingerprint
+from detector.state.steps import complete
 from detector.worker.snapshots import Snapshots
 
 BATCH_SAMPLES = 100_000
@@ -66,7 +67,7 @@ def warm_from(
         store = stack.enter_context(store_of(target, while_running=while_running))
         found = places(target.kafka, target.source.kafka, topic)
         lane_of_series = _lanes(config, len(found), index)
-        before = {partition: set(store.open(partition)) for partition in found}
+        before = {partition: set(complete(store.opening(partition))) for partition in found}
         full = [f"{name}/{number}" for (name, number), blobs in before.items() if blobs]
         if full and not force:
             raise StateOccupied(f"there is state of {', '.join(full)} in the store; --force replaces it")

@@ -7,7 +7,7 @@ from detector.protocols.clock import Clock
 from detector.protocols.decoders import Decoder
 from detector.protocols.models import Forecast, Forecaster, Learnt, LearntWeights, Recorder, WeightsInUse
 from detector.protocols.sinks import AlertEncoder, Message, RejectEncoder, Sink
-from detector.protocols.sources import AssignmentChanges, SkippedRange, Source
+from detector.protocols.sources import AssignmentChanges, PausableSource, SkippedRange, Source
 from detector.protocols.state import StateReader, StateStore, Stored
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Learnt",
     "LearntWeights",
     "Message",
+    "PausableSource",
     "Recorder",
     "RejectEncoder",
     "Sink",

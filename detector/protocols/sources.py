@@ -54,10 +54,6 @@ class Source(Protocol):
         """Start or continue delivering; the position is the committed offset, unless `seek` set another."""
         ...
 
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        """Deliver nothing from these until `resume`d; positions stay."""
-        ...
-
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """Make the record at `offset`, or the first one after it, the next to be delivered from `partition`.
 
@@ -88,4 +84,12 @@ class Source(Protocol):
 
     def close(self, timeout_seconds: float) -> None:
         """Leave in order; idempotent."""
+        ...
+
+
+class PausableSource(Source, Protocol):
+    """A source that a router reads: it holds back partitions that are far ahead of others."""
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Deliver nothing from these until `resume`d; positions stay."""
         ...

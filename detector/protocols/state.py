@@ -15,14 +15,11 @@ class StateStore(Protocol):
     `write` and `delete` only hand over; `flush` returning is the only proof that what was handed over is durable.
     """
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
-        """Everything durable by now, whoever wrote it; values may be read lazily."""
-        ...
-
     def opening(self, partition: Partition) -> Generator[None, None, Mapping[str, bytes]]:
-        """What `open` returns, in steps of at most a second: run it to the end, or abandon it with `close`.
+        """Everything durable by now, whoever wrote it; values may be read lazily.
 
-        Only one at a time. Waiting for a store that does not answer is a step, too, until StateUnavailable is raised.
+        In steps of at most a second: run it to the end, or abandon it with `close`. Only one at a time. Waiting for a
+        store that does not answer is a step, too, until StateUnavailable is raised.
         """
         ...
 

@@ -15,7 +15,7 @@ from detector.decoders.schema_registry import OnWait
 from detector.protocols import Clock
 from detector.routing.lanes import Lanes
 from detector.routing.router import Router
-from detector.sources import SOURCES
+from detector.sources import kafka_source
 from detector.telemetry import Metrics
 from detector.worker.outlets import Outlets, RejectOutlet
 
@@ -68,7 +68,7 @@ def build_router(
         delivery_timeout_seconds=timeout_seconds,
     )
     stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
-    source = SOURCES["kafka"](before_router(config))
+    source = kafka_source(before_router(config))
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
     return Router(
         source,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError, DetectorError, SourceError
-from detector.protocols import AssignmentChanges, Clock, Decoder, Sink, SkippedRange, Source
+from detector.protocols import AssignmentChanges, Clock, Decoder, PausableSource, Sink, SkippedRange, Source
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch, SampleBatch
 from detector.routing.lanes import Lanes
 from detector.routing.merge import Merge
@@ -35,7 +35,7 @@ class Router:
 
     def __init__(
         self,
-        source: Source,
+        source: PausableSource,
         decoder: Decoder,
         sink: Sink,
         lanes: Lanes,
@@ -189,9 +189,6 @@ class RoutingSource:
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         self.routed.resume(partitions)
-
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        self.routed.pause(partitions)
 
     def lineage(self, partition: Partition) -> Lineage:
         return self.routed.lineage(partition)

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 
 from detector.config import Config
-from detector.protocols import Source
+from detector.protocols import PausableSource, Source
 
 
-def _kafka(config: Config) -> Source:
+def kafka_source(config: Config) -> PausableSource:
+    """The source for `source.type: kafka`; routers read it, too."""
     from detector.sources.kafka import KafkaSource
 
     return KafkaSource(config.kafka, config.source.kafka, config.watchdog.partition_seconds)
@@ -26,5 +27,5 @@ def _host(config: Config) -> Source:
     return HostSource(config.source.host.interval_seconds, time)
 
 
-SOURCES: dict[str, Callable[[Config], Source]] = {"kafka": _kafka, "file": _file, "host": _host}
+SOURCES: dict[str, Callable[[Config], Source]] = {"kafka": kafka_source, "file": _file, "host": _host}
 """`source.type` -> its maker."""

@@ -62,9 +62,6 @@ class HostSource:
     def resume(self, partitions: frozenset[Partition]) -> None:
         self._resumed = self._resumed or PARTITION in partitions
 
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        self._resumed = self._resumed and PARTITION not in partitions
-
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """Only the numbering follows: the past cannot be read again."""
         self._next_offset = max(0, offset)

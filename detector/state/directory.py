@@ -57,7 +57,8 @@ class DirectoryStore:
             ) from exc
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
+    def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
+        yield
         folder = self.folder(partition)
         files = _files(folder)
         for file in files:
@@ -65,10 +66,6 @@ class DirectoryStore:
                 if file.suffix == _SUFFIX and time.time() - file.stat().st_mtime > _STALE_SECONDS:
                     file.unlink()  # left by a writer that was killed
         return _Folder(folder, [file.name for file in files if is_name(file.name)])
-
-    def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
-        yield
-        return self.open(partition)
 
     def write(self, partition: Partition, name: str, blob: bytes) -> None:
         if len(self._in_flight) >= _MAX_IN_FLIGHT:

@@ -21,7 +21,7 @@ from detector.kafka.client import client_options, connect, milliseconds
 from detector.records import Partition
 from detector.state.kafka_read import Joined, KafkaReader, unavailable
 from detector.state.kafka_topic import require_topic
-from detector.state.steps import Steps, complete
+from detector.state.steps import Steps
 
 _MAX_IN_FLIGHT = 32
 _PIECE_BYTES = 512 << 10
@@ -55,9 +55,6 @@ class KafkaStore:
         except BaseException:
             self._reader.close(1.0)
             raise
-
-    def open(self, partition: Partition) -> Mapping[str, bytes]:
-        return complete(self.opening(partition))
 
     def opening(self, partition: Partition) -> Steps[Mapping[str, bytes]]:
         """Reads the topic's partition to its current end."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from detector.errors import StateMissing, StateOccupied
 from detector.protocols import StateStore, Stored
 from detector.state.manifest import manifest_offset
+from detector.state.steps import complete
 from detector.state.survey import Snapshot, Survey, at_offset, intact_names, survey
 
 
@@ -22,7 +23,7 @@ def put(stored: Stored, store: StateStore, *, at: int | None, force: bool, timeo
     found = survey(stored)
     chosen = at_offset(found, at)
     wanted = {name: stored.blobs[name] for name in intact_names(stored, found, up_to=chosen.offset)}
-    there = store.open(stored.partition)
+    there = complete(store.opening(stored.partition))
     if there and not force:
         offsets = sorted({offset for offset in map(manifest_offset, there) if offset is not None}, reverse=True)
         raise StateOccupied(
@@ -46,7 +47,7 @@ def revert_to(stored: Stored, store: StateStore, *, at: int | None, timeout_seco
     """
     found = survey(stored)
     chosen = earlier(found, at)
-    store.open(stored.partition)
+    complete(store.opening(stored.partition))
     wanted = intact_names(stored, found, up_to=chosen.offset)
     _delete(store, stored, set(stored.blobs) - wanted, timeout_seconds)
     return chosen

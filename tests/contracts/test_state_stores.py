@@ -87,8 +87,7 @@ def test_flushed_blobs_are_read_by_the_next_process(make: Make) -> None:
         store.write(A, name, blob)
     store.flush(600.0)
     assert store.in_flight == 0
-    assert dict(store.open(A)) == blobs
-    assert dict(make().open(A)) == blobs
+    assert dict(complete(store.opening(A))) == blobs
     assert dict(complete(make().opening(A))) == blobs
 
 
@@ -107,9 +106,9 @@ def test_partitions_are_separate(make: Make) -> None:
     store.write(A, manifest_name(1, "w"), b"a")
     store.write(B, manifest_name(1, "w"), b"b")
     store.flush(600.0)
-    assert dict(store.open(A)) == {manifest_name(1, "w"): b"a"}
-    assert dict(store.open(B)) == {manifest_name(1, "w"): b"b"}
-    assert dict(store.open((TOPIC + "-other", 0))) == {}
+    assert dict(complete(store.opening(A))) == {manifest_name(1, "w"): b"a"}
+    assert dict(complete(store.opening(B))) == {manifest_name(1, "w"): b"b"}
+    assert dict(complete(store.opening((TOPIC + "-other", 0)))) == {}
 
 
 def test_deletion_is_idempotent(make: Make) -> None:
@@ -121,7 +120,7 @@ def test_deletion_is_idempotent(make: Make) -> None:
     for _ in range(2):
         store.delete(A, [manifest_name(1, "w"), large])
         store.flush(600.0)
-    assert dict(make().open(A)) == {manifest_name(2, "w"): b"a"}
+    assert dict(complete(make().opening(A))) == {manifest_name(2, "w"): b"a"}
 
 
 def test_g10_blobs_deleted_by_another_worker_are_forgotten(make: Make) -> None:
@@ -130,7 +129,7 @@ def test_g10_blobs_deleted_by_another_worker_are_forgotten(make: Make) -> None:
         theirs.write(A, manifest_name(offset, "w"), b"a")
         theirs.delete(A, [manifest_name(offset - 1, "w")])
         theirs.flush(600.0)
-        assert dict(ours.open(A)) == {manifest_name(offset, "w"): b"a"}
+        assert dict(complete(ours.opening(A))) == {manifest_name(offset, "w"): b"a"}
     assert sum(len(kept) for kept in vars(ours).values() if isinstance(kept, dict)) <= 1
 
 
@@ -142,7 +141,7 @@ def test_deleting_many_blobs_does_not_block_and_is_not_in_flight(make: Make) -> 
     store.delete(A, names)
     assert store.in_flight == 0
     store.flush(600.0)
-    assert dict(make().open(A)) == {}
+    assert dict(complete(make().opening(A))) == {}
 
 
 def test_large_blob_of_another_worker_can_be_deleted(make: Make) -> None:
@@ -150,10 +149,10 @@ def test_large_blob_of_another_worker_can_be_deleted(make: Make) -> None:
     one.write(A, large, b"a" * (1 << 21))
     one.flush(600.0)
     two = make()
-    assert set(two.open(A)) == {large}
+    assert set(complete(two.opening(A))) == {large}
     two.delete(A, [large])
     two.flush(600.0)
-    assert dict(make().open(A)) == {}
+    assert dict(complete(make().opening(A))) == {}
 
 
 def test_two_workers_may_share_the_storage(make: Make) -> None:
@@ -162,7 +161,7 @@ def test_two_workers_may_share_the_storage(make: Make) -> None:
     two.write(A, manifest_name(1, "two"), b"b")
     one.flush(600.0)
     two.flush(600.0)
-    assert set(make().open(A)) == {manifest_name(1, "one"), manifest_name(1, "two")}
+    assert set(complete(make().opening(A))) == {manifest_name(1, "one"), manifest_name(1, "two")}
 
 
 def test_close_is_idempotent_and_an_empty_flush_returns(make: Make) -> None:

@@ -103,7 +103,7 @@ class Fleet:
         damage: list[str] = []
         ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
         try:
-            stored, fields = store.open(partition), pipeline.table.fields
+            stored, fields = complete(store.opening(partition)), pipeline.table.fields
             found = complete(newest(stored, partition, fields, ours, lambda *_: damage.append("!")))
         finally:
             store.close(5.0)

@@ -72,7 +72,7 @@ def stored(config: Config, pipeline: Pipeline, partition: Partition) -> tuple[in
     try:
         ours = fingerprint(pipeline.model, config.model.device, config.model.threads)
         damage: list[str] = []
-        stored, fields = store.open(partition), pipeline.table.fields
+        stored, fields = complete(store.opening(partition)), pipeline.table.fields
         found = complete(newest(stored, partition, fields, ours, lambda name, exc: damage.append(name)))
         assert found is not None
         assert not damage
@@ -210,9 +210,9 @@ def test_g5_state_topic_with_too_few_partitions_is_named(kafka: Endpoint) -> Non
     metrics, topic = kafka.create_topic(partitions=2), kafka.create_topic(partitions=2, cleanup_policy="compact")
     store = KafkaStore(connection, topic, [metrics], "group", timeout_seconds=30)
     try:
-        assert store.open((metrics, 1)) == {}
+        assert complete(store.opening((metrics, 1))) == {}
         with pytest.raises(StateUnavailable, match=rf"no partition 2: {metrics} has more .* --alter .* --partitions 3"):
-            store.open((metrics, 2))
+            complete(store.opening((metrics, 2)))
     finally:
         store.close(5.0)
 
@@ -230,7 +230,7 @@ def test_pitfall_5_state_behind_an_open_transaction_is_restored(kafka: Endpoint)
         stray.send(topic, b"?", b"nobody's").get(60)
         store.write(partition, name, b"state")
         store.flush(60.0)
-        assert store.open(partition) == {name: b"state"}
+        assert complete(store.opening(partition)) == {name: b"state"}
     finally:
         stray.abort_transaction()
         stray.close()

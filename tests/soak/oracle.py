@@ -207,7 +207,7 @@ def _partition_differences(config: Config, truth: Truth, partition: Partition, e
     where, table, damage = f"partition {partition[1]}", truth.pipeline.table, list[str]()
     ours = fingerprint(truth.pipeline.model, config.model.device, config.model.threads)
     try:
-        stored = store.open(partition)
+        stored = complete(store.opening(partition))
         kept = complete(newest(stored, partition, table.fields, ours, lambda name, _: damage.append(name)))
     except DetectorError as exc:
         return [f"{where}: {exc}"]

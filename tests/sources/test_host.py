@@ -71,10 +71,6 @@ def test_offsets_go_on_and_follow_a_seek() -> None:
     assert batch.offsets.tolist() == [2, 3]
     source.seek(PARTITION, 50)
     assert source.poll(1.0)[0].offsets.tolist() == [50, 51]
-    source.pause(PARTITIONS)
-    assert source.poll(1.0) == []
-    source.resume(PARTITIONS)
-    assert len(source.poll(1.0)) == 1
     source.commit({PARTITION: 52})
     assert (source.skipped(), source.lag(), source.exhausted) == ([], {}, False)
     source.close(1.0)
