@@ -41,12 +41,10 @@ class Watchdog:
         *,
         now: Callable[[], float] = monotonic,
         end: Callable[[], None] | None = None,
-        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.stall_seconds = stall_seconds
         self._now = now
         self._end = end or self._dump_and_exit
-        self._tick_seconds = tick_seconds
         self._health: Health | None = None
         self._ticked_at = now()
         self._woke_at = float("-inf")
@@ -92,7 +90,7 @@ class Watchdog:
         """Check once; the thread does this every second."""
         with self._lock:
             now = self._now()
-            if now - self._ticked_at > self._tick_seconds + SUSPENSION_SECONDS:
+            if now - self._ticked_at > TICK_SECONDS + SUSPENSION_SECONDS:
                 self._woke_at = now
             self._ticked_at = now
             frozen_until = self._woke_at
@@ -111,7 +109,7 @@ class Watchdog:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closed.wait(self._tick_seconds):
+        while not self._closed.wait(TICK_SECONDS):
             self.tick()
 
     def _dump_and_exit(self) -> None:

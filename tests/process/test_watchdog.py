@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from detector.errors import DeliveryError, StateUnavailable
-from detector.process.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, Watchdog
+from detector.process.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, TICK_SECONDS, Watchdog
 from detector.telemetry import Health
 from detector.testing import ManualClock
 from tests.integration.daemon import Daemon
@@ -27,7 +27,7 @@ from detector.process.watchdog import Watchdog
 def a_call_that_never_returns():
     threading.Event().wait()
 
-with Watchdog(2.0, tick_seconds=0.1) as watchdog:
+with Watchdog(2.0) as watchdog:
     watchdog.watch(Health(1, time.monotonic))
     a_call_that_never_returns()
 """
@@ -150,7 +150,7 @@ def test_g12_real_suspension_is_noticed() -> None:
     script = """
 import time
 from detector.process.watchdog import Watchdog
-with Watchdog(1e9, tick_seconds=0.1) as watchdog:
+with Watchdog(1e9) as watchdog:
     print("up", flush=True)
     input()
     print(watchdog.forgive(60.0), flush=True)
@@ -162,7 +162,7 @@ with Watchdog(1e9, tick_seconds=0.1) as watchdog:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(SUSPENSION_SECONDS + 1.0)
+        time.sleep(TICK_SECONDS + SUSPENSION_SECONDS + 1.0)
         process.send_signal(signal.SIGCONT)
         process.stdin.write("\n")
         process.stdin.flush()
