@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks import json_file
 from benchmarks.continual.figures import nothing, ratios, recovery
 from benchmarks.continual.life import Life
 from benchmarks.continual.scenarios import CHANGES, FLEETS, scenario
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=CHANGES)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     parser.add_argument("--rate", type=float, default=Learning().learning_rate, help="learning rate at its peak")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,8 +68,7 @@ def main() -> None:
             name = f"{fleet}, {change}"
             report[name] = [measure(weights, fleet, change, SEED + seed, options.rate) for seed in range(options.seeds)]
             print(name, summary(report[name]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    json_file.write(options.json, report)
 
 
 def measure(weights: Weights, fleet: str, change: str, seed: int, learning_rate: float) -> dict[str, float]:

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cramjam
@@ -22,6 +21,7 @@ import fastavro
 import msgspec
 import numpy as np
 
+from benchmarks import json_file
 from detector.config.decoder import Decoder as Settings
 from detector.decoders import DECODERS
 from detector.protocols import Decoder
@@ -315,15 +315,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     args = parser.parse_args()
 
     figures = {FLOOR: parser_alone([packed(sample(n)) for n in range(args.records)], args.repeat)}
     figures |= {case.name: measure(case, args.repeat) for case in cases(args.records)}
     for name, microseconds in figures.items():
         print(f"{name:34} {microseconds:7.2f} us a sample {microseconds / figures[FLOOR]:6.2f} times the parser")
-    if args.json:
-        args.json.write_text(json.dumps({"microseconds_a_sample": figures}, indent=2) + "\n")
+    json_file.write(args.json, {"microseconds_a_sample": figures})
 
 
 if __name__ == "__main__":

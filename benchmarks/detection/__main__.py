@@ -9,7 +9,6 @@ is reached on streams without a fault, and what the pooled tail in `detector/sco
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import json_file
 from benchmarks.detection import fleet, quiet, server, synthetic
 from benchmarks.detection.components import Forecasts, Persistence, play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, LABEL_FILES, load_collection, load_scores, warn
+from benchmarks.detection.layout import DEFAULT_DATA, folder_of, load_collection, load_scores, warn
 from benchmarks.detection.machine_files import Machine, kind_of, load_machines
 from benchmarks.detection.machines import play_groups
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
-from detector.errors import DetectorError, SourceError
+from detector.errors import DetectorError
 from detector.models.forecaster import Forecaster
 from detector.records import Float64
 
@@ -64,22 +64,13 @@ def _with_folds(
     return figures
 
 
-def _folder(data: Path, name: str, *marks: str) -> Path:
-    """`data/name`, or `data` itself where that is such a folder. Raises SourceError."""
-    if (data / name).is_dir():
-        return data / name
-    if any(path for mark in marks for path in data.glob(mark)):
-        return data
-    raise SourceError(f"{data}: has neither a folder {name}/ nor its content ({', '.join(marks)})")
-
-
 def run_nab(args: argparse.Namespace) -> Figures:
-    collection = load_collection(_folder(args.data, "nab", "data", *LABEL_FILES))
+    collection = load_collection(folder_of(args.data, "nab"))
     return _with_folds(nab.evaluate, collection, _scores(collection, args), "standard", "windows")
 
 
 def run_cloud(args: argparse.Namespace) -> Figures:
-    collection = load_collection(_folder(args.data, "cloud", "data", *LABEL_FILES))
+    collection = load_collection(folder_of(args.data, "cloud"))
     return _with_folds(daily.evaluate, collection, _scores(collection, args), "best_f1", "events")
 
 
@@ -87,7 +78,7 @@ def run_server(args: argparse.Namespace) -> Figures:
     """Each kind of machine has its own figures; the score's threshold is one for all."""
     figures: Figures = {}
     kinds: dict[str, list[Machine]] = {}
-    for machine in load_machines(_folder(args.data, "server-metrics", "*.npz", "test")):
+    for machine in load_machines(folder_of(args.data, "server-metrics")):
         kinds.setdefault(kind_of(machine), []).append(machine)
     for kind, chosen in kinds.items():
         groups = play_groups(chosen, FORECASTERS[args.forecaster]())
@@ -140,7 +131,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
     parser.add_argument("--scores", type=Path, help="folder that `detector replay --scores` wrote")
     parser.add_argument("--forecaster", choices=tuple(FORECASTERS), default="shipped")
-    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--json", type=json_file.destination, help="write all figures here")
     args = parser.parse_args()
     chosen = BENCHMARKS if "all" in args.benchmark else tuple(args.benchmark)
     if args.scores is not None and not set(chosen) <= WITH_SCORES:
@@ -156,17 +147,8 @@ def main() -> int:
         print(f"{name} ({time.perf_counter() - started:.0f} s)")
         for figure, value in report[name].items():
             print(f"  {figure:42s} " + (f"{value:10.3f}" if np.isfinite(value) else f"{'-':>10s}"), flush=True)
-    if args.json is not None:
-        args.json.write_text(json.dumps(_with_nulls(report), indent=1, allow_nan=False) + "\n")
+        json_file.write(args.json, report)
     return 0 if len(report) == len(chosen) else 1
-
-
-def _with_nulls(report: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
-    """JSON has no NaN."""
-    return {
-        name: {figure: value if np.isfinite(value) else None for figure, value in figures.items()}
-        for name, figures in report.items()
-    }
 
 
 if __name__ == "__main__":

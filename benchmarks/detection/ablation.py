@@ -10,7 +10,6 @@ and the average precision of both kinds of machine. With `--json` a run that was
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,16 +18,18 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from benchmarks import json_file
 from benchmarks.detection import fleet, server, synthetic
 from benchmarks.detection.components import Forecasts, Trace, play_collection
 from benchmarks.detection.estimate import Estimate, estimate, mean_of
 from benchmarks.detection.layout import DEFAULT_DATA, load_collection
-from benchmarks.detection.machine_files import Machine, load_machines
+from benchmarks.detection.machine_files import Machine, load_machines, of_kind
 from benchmarks.detection.machines import group_scores, metrics, of_test
 from benchmarks.detection.parts import FORECASTERS, PERSISTENCE, VARIANTS, WHOLE, Variant
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
 from detector.columns import Bool, Columns, Field, Rows
+from detector.errors import DetectorError
 from detector.protocols import Forecast
 from detector.records import Float64
 from detector.scoring import Scorer
@@ -87,7 +88,7 @@ class Benchmarks(NamedTuple):
     @classmethod
     def load(cls, folder: Path) -> Benchmarks:
         machines = load_machines(folder / "server-metrics")
-        smd, asd = ([one for one in machines if one.name.startswith(prefix)] for prefix in ("machine", "omi"))
+        smd, asd = (of_kind(machines, kind) for kind in ("smd", "asd"))
         suites = [synthetic.suite(seed) for seed in FRESH_SEEDS]
         hosts = [
             fleet.fleet(seed, fleet.EVENT_HOSTS, fleet.EVENT_DAYS, fleet.EVENT_STEP_SECONDS) for seed in FRESH_SEEDS
@@ -217,35 +218,37 @@ def _cell(value: float, error: float, of_a_hundred: bool, *, signed: bool) -> st
 
 def read(path: Path | None) -> dict[str, Estimates]:
     """Figures that an earlier run left."""
-    if path is None or not path.exists():
-        return {}
     return {
         variant: {name: Estimate(value, np.array(without)) for name, (value, without) in columns.items()}
-        for variant, columns in json.loads(path.read_text()).items()
+        for variant, columns in (json_file.read(path) or {}).items()
     }
 
 
 def write(path: Path | None, found: dict[str, Estimates]) -> None:
     """Leave them, if anywhere."""
-    if path is None:
-        return
     plain = {
         variant: {name: (one.value, one.without.tolist()) for name, one in columns.items()}
         for variant, columns in found.items()
     }
-    path.write_text(json.dumps(plain, indent=1) + "\n")
+    json_file.write(path, plain)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection.ablation", description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=tuple(VARIANTS), metavar="NAME")
-    parser.add_argument("--json", type=Path, help="keep figures here; variants that it has are not played again")
+    parser.add_argument(
+        "--json", type=json_file.destination, help="keep figures here; variants that it has are not played again"
+    )
     args = parser.parse_args()
-    found = read(args.json)
-    missing = [name for name in args.only if name not in found and name != WHOLE]
-    if missing or WHOLE not in found:
-        ablation = Ablation(Benchmarks.load(args.data))
+    try:
+        found = read(args.json)
+        missing = [name for name in args.only if name not in found and name != WHOLE]
+        benchmarks = Benchmarks.load(args.data) if missing or WHOLE not in found else None
+    except DetectorError as exc:
+        parser.error(str(exc))
+    if benchmarks is not None:
+        ablation = Ablation(benchmarks)
         found[WHOLE] = ablation.whole
         write(args.json, found)
     for name in missing:

@@ -27,6 +27,8 @@ from detector.series import SeriesIndex
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LABEL_FILES = ("windows.json", "labels/combined_windows.json")
+CONTENT = {"nab": ("data", *LABEL_FILES), "cloud": ("data", *LABEL_FILES), "server-metrics": ("*.npz", "test")}
+"""What the folder of a collection holds."""
 NAMES_SHOWN = 5
 Warn = Callable[[str], None]
 
@@ -34,6 +36,15 @@ Warn = Callable[[str], None]
 def warn(line: str) -> None:
     """What was left out and why, for whoever runs a benchmark."""
     print(line, file=sys.stderr, flush=True)
+
+
+def folder_of(data: Path, name: str) -> Path:
+    """`data/name`, or `data` itself where that is such a folder. Raises SourceError."""
+    if (data / name).is_dir():
+        return data / name
+    if any(path for content in CONTENT[name] for path in data.glob(content)):
+        return data
+    raise SourceError(f"{data}: has neither a folder {name}/ nor its content ({', '.join(CONTENT[name])})")
 
 
 def load_collection(folder: Path, warn: Warn = warn) -> list[Series]:

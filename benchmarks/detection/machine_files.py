@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,15 @@ KINDS = {"machine": "smd", "omi": "asd"}
 def kind_of(machine: Machine) -> str:
     """The collection that a machine is of, by its name."""
     return next((kind for prefix, kind in KINDS.items() if machine.name.startswith(prefix)), "other")
+
+
+def of_kind(machines: Sequence[Machine], kind: str) -> list[Machine]:
+    """The machines of a collection. Raises SourceError where there is none."""
+    chosen = [machine for machine in machines if kind_of(machine) == kind]
+    if not chosen:
+        prefix = next(prefix for prefix, known in KINDS.items() if known == kind)
+        raise SourceError(f"no machine of {kind}: none of the names begins with {prefix!r}")
+    return chosen
 
 
 def load_machines(folder: Path, warn: Warn = warn) -> list[Machine]:

@@ -132,8 +132,8 @@ def evaluate(
 def _caught_within(machines: Sequence[Machine], groups: Sequence[Float64], false_per_day: float) -> float:
     """Largest share of incidents at a threshold with at most so many false episodes a machine-day."""
     pooled = np.concatenate([g[~m.labels] for m, g in zip(machines, groups, strict=True)])
-    if not len(pooled):
+    if not len(pooled) or not any(machine.labels.any() for machine in machines):
         return float("nan")
-    ladder = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160)))
+    ladder = np.append(np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-6, 0.3, 160))), pooled.max())
     found = np.array([incidents_caught(machines, groups, float(threshold)) for threshold in ladder])
     return float(found[found[:, 2] <= false_per_day, 0].max(initial=0.0))

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import json_file
 from benchmarks.detection.ablation import Benchmarks, Estimates, mean_over, read, table, write
 from benchmarks.detection.components import Trace, play_collection
 from benchmarks.detection.layout import DEFAULT_DATA
@@ -28,6 +29,7 @@ from benchmarks.detection.parts import Variant
 from benchmarks.detection.teaching import CONTROL, OBJECTIVES, STEPS, STREAMS, TAUGHT, Lesson, lesson, missed, teach
 from detector.backtest import daily
 from detector.backtest.series import Series
+from detector.errors import DetectorError
 from detector.models.backbone import Backbone
 from detector.models.forecaster import Forecaster
 from detector.models.learner import evaluate
@@ -96,9 +98,13 @@ def main() -> int:
     parser.add_argument(
         "--weights", type=Path, help="keep the taught weights here; those that it has are not taught again"
     )
-    parser.add_argument("--json", type=Path, help="keep figures here; what it has is not judged again")
+    parser.add_argument("--json", type=json_file.destination, help="keep figures here; what it has is not judged again")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    try:
+        benchmarks, found = Benchmarks.load(args.data), read(args.json)
+    except DetectorError as exc:
+        parser.error(str(exc))
     networks = taught(args.weights, args.seed, args.updates)
     parts = held_out()
     for name, backbone in networks.items():
@@ -107,7 +113,6 @@ def main() -> int:
             ", ".join(f"{key} {value:.4f}" for key, value in losses(backbone, *parts).items()),
             flush=True,
         )
-    benchmarks, found = Benchmarks.load(args.data), read(args.json)
     for name, backbone in networks.items():
         if name not in found:
             began = time.perf_counter()

@@ -9,12 +9,12 @@ it does worse.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import json_file
 from benchmarks.detection.layout import DEFAULT_DATA, load_collection, warn
 from benchmarks.detection.machine_files import load_machines
 from benchmarks.forecast.naive import naive_forecasts
@@ -110,17 +110,17 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--alone", action="store_true", help="without the streams' own corrections")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     parser.add_argument("--verbose", action="store_true", help="every series")
     options = parser.parse_args()
-    forecaster = Forecaster(load(options.weights), readout=not options.alone)
-    report: dict[str, object] = {"model": forecaster.name}
     try:
+        forecaster = Forecaster(load(options.weights), readout=not options.alone)
         named = collections(options.data)
     except DetectorError as exc:
         parser.error(str(exc))
     if not named:
         parser.error(f"{options.data}: nab/, cloud/ and server-metrics/ contain no series")
+    report: dict[str, object] = {"model": forecaster.name}
     for name, series in named.items():
         judged = [judge(one, *made) for one, made in zip(series, run(forecaster, series), strict=True)]
         report[name] = {"network": summary(judged, "network"), "used": summary(judged, "used"), "series": judged}
@@ -130,8 +130,7 @@ def main() -> None:
         if options.verbose:
             for row in sorted(judged, key=lambda row: -float(str(row["used"]))):
                 print(f"  {row['series']!s:60} {row['best']!s:10} {row['network']:.3f} {row['used']:.3f}")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    json_file.write(options.json, report)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ of an untrained layer by the input so many steps back. One thread, about ten min
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from benchmarks import json_file
 from benchmarks.lag.draw import Results, draw
 from benchmarks.lag.learn import Learnt, gradient_norms, learn
 from benchmarks.lag.problems import PROBLEMS
@@ -37,7 +37,7 @@ def report(cells: dict[str, dict[int, Learnt]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.lag", description=__doc__)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     parser.add_argument("--image", type=Path, help="picture to draw, say docs/images/lag.png")
     parser.add_argument("--quick", action="store_true", help="small lags only")
     options = parser.parse_args()
@@ -55,13 +55,13 @@ def main() -> None:
         results[name][AS_IT_IS] = {lag: learn(problem, "lstm", lag, updates, SEED, opened=False) for lag in lags}
         print(f"{name}: updates until learnt, by lag {lags}; skill reached where it was not")
         print(report(results[name]), flush=True)
-    if options.json:
+    if options.json is not None:
         learnt = {
             name: {cell: {lag: asdict(one) for lag, one in found.items()} for cell, found in cells.items()}
             for name, cells in results.items()
         }
         found = {"lags": lags, "gradient_norms": norms, "gradient_norms_opened": opened, "learnt": learnt}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        json_file.write(options.json, found)
     if options.image:
         options.image.parent.mkdir(parents=True, exist_ok=True)
         draw(options.image, norms, opened, results)

@@ -10,7 +10,8 @@ where it was; remove there what a changed peer left.
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +21,18 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from benchmarks import json_file
 from benchmarks.detection import server, synthetic
 from benchmarks.detection.components import play_collection
-from benchmarks.detection.layout import DEFAULT_DATA, load_collection
-from benchmarks.detection.machine_files import Machine, load_machines
+from benchmarks.detection.layout import DEFAULT_DATA, folder_of, load_collection, warn
+from benchmarks.detection.machine_files import KINDS, Machine, load_machines, of_kind
 from benchmarks.detection.machines import play_groups
 from benchmarks.peers.cache import ScoreCache
 from benchmarks.peers.machine import MACHINE_PEERS
 from benchmarks.peers.stream import PEERS, Peer
 from detector.backtest import daily, nab
 from detector.backtest.series import Series
+from detector.errors import DetectorError
 from detector.models.forecaster import Forecaster
 from detector.records import Float64
 
@@ -40,8 +43,9 @@ OURS: dict[str, Callable[[], Forecaster]] = {
     "detector, compact profile": partial(Forecaster, compact=True),
 }
 SYNTHETIC_SEED = 11
-MACHINES = {"smd": "machine", "asd": "omi"}
-"""What the names of a benchmark's machines begin with."""
+LARGEST_SCORE = 1e30
+"""What stands for infinity."""
+MACHINES = set(KINDS.values())
 COLUMNS = {
     "nab": ("standard", "low_fp", "low_fn"),
     "cloud": ("best_f1", "caught_in_budget"),
@@ -63,8 +67,15 @@ def scored(series: Series, peer: Peer) -> Float64:
     """[T] scores; a gap is skipped and scores 0."""
     scores = np.zeros(len(series.values))
     present = np.isfinite(series.values)
-    scores[present] = np.nan_to_num(peer(series.values[present]), posinf=1e30)
+    if present.any():
+        scores[present] = peer(series.values[present])
     return scores
+
+
+def key(place: int, one: Series | Machine) -> str:
+    """What its scores are kept under: of the same name, other values have other scores."""
+    digest = hashlib.blake2b(one.values.tobytes(), digest_size=4).hexdigest()
+    return f"{place}-{one.name}-{digest}"
 
 
 def on_synthetic(collection: Sequence[Series], scores: Sequence[Float64]) -> Figures:
@@ -91,10 +102,10 @@ def compare(
             scores = ours(OURS[name]())
             seconds = time.perf_counter() - began
         else:
-            keys = [(name, f"{place}-{one.name}") for place, one in enumerate(played)]
-            score, pairs = selection.cache.scored, zip(keys, played, strict=True)
-            parts = [score(key, partial(peers[name], one)) for key, one in pairs]
-            scores, seconds = [part.scores for part in parts], sum(part.seconds for part in parts)
+            kept, peer = selection.cache, peers[name]
+            parts = [kept.scored((name, key(place, one)), partial(peer, one)) for place, one in enumerate(played)]
+            scores = [np.nan_to_num(part.scores, posinf=LARGEST_SCORE) for part in parts]
+            seconds = sum(part.seconds for part in parts)
         found[name] = evaluate(played, scores) | {"seconds": seconds}
         print(f"  {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return found
@@ -122,12 +133,11 @@ def on_machines(machines: Sequence[Machine], selection: Selection) -> dict[str, 
 def run(name: str, data: Path, selection: Selection) -> dict[str, Figures]:
     """Detector -> figures, on one benchmark."""
     if name in MACHINES:
-        machines = load_machines(data / "server-metrics")
-        return on_machines([machine for machine in machines if machine.name.startswith(MACHINES[name])], selection)
+        return on_machines(of_kind(load_machines(folder_of(data, "server-metrics")), name), selection)
     if name == "synthetic":
         return on_collection(synthetic.suite(SYNTHETIC_SEED), on_synthetic, selection)
     evaluate = nab.evaluate if name == "nab" else daily.evaluate
-    return on_collection(load_collection(data / name), evaluate, selection)
+    return on_collection(load_collection(folder_of(data, name)), evaluate, selection)
 
 
 def detectors(name: str) -> list[str]:
@@ -147,11 +157,12 @@ def complaint(names: Sequence[str], only: Sequence[str]) -> str | None:
 
 
 def table(name: str, found: dict[str, Figures]) -> str:
-    """Markdown."""
-    columns = [column for column in COLUMNS[name] if column in next(iter(found.values()))]
+    """Markdown; `-` is a figure without a meaning, or one that a detector does not have."""
+    columns = [column for column in COLUMNS[name] if any(column in figures for figures in found.values())]
     lines = [f"| {name} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for detector, figures in found.items():
-        lines.append(f"| {detector} | {' | '.join(f'{figures[column]:.3g}' for column in columns)} |")
+        cells = (figures.get(column, math.nan) for column in columns)
+        lines.append(f"| {detector} | {' | '.join(f'{cell:.3g}' if math.isfinite(cell) else '-' for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -160,22 +171,28 @@ def main() -> int:
     parser.add_argument("benchmark", choices=tuple(COLUMNS), nargs="*")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with nab/, cloud/ and server-metrics/")
     parser.add_argument("--only", nargs="*", default=[], help="names of detectors, as the table has them")
-    parser.add_argument("--json", type=Path, help="add all figures to this file")
+    parser.add_argument("--json", type=json_file.destination, help="add all figures to this file")
     args = parser.parse_args()
-    report: dict[str, dict[str, Figures]] = {}
     names = args.benchmark or list(COLUMNS)
     if wrong := complaint(names, args.only):
         parser.error(wrong)
+    try:
+        report: dict[str, dict[str, Figures]] = json_file.read(args.json) or {}
+    except DetectorError as exc:
+        parser.error(str(exc))
+    failed = False
     for name in names:
         cache = ScoreCache(args.json.with_suffix(".scores") / name if args.json else None)
-        found = run(name, args.data, Selection(args.only, cache))
-        if args.json and args.json.exists():
-            report = json.loads(args.json.read_text())
+        try:
+            found = run(name, args.data, Selection(args.only, cache))
+        except DetectorError as exc:
+            warn(f"{name}: {exc}")
+            failed = True
+            continue
         report.setdefault(name, {}).update(found)
         print(table(name, report[name]), flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+        json_file.write(args.json, report)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,19 @@ LEAST_SHARE = 0.03
 """Least deviation of a metric for z-scores, where all metrics come scaled to [0, 1]: idle ones would explode."""
 
 
+def without_gaps(machine: Machine) -> Float64:
+    """[T, M] values; a gap repeats the value before it, as these peers know none. Before the first value it is that."""
+    values = machine.values.astype(np.float64)
+    there = np.isfinite(values)
+    latest = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], there.argmax(axis=0)), axis=0)
+    return np.where(there.any(axis=0), np.take_along_axis(values, latest, axis=0), 0.0)
+
+
 def by_metric(peer: Callable[[Float64], Float64]) -> MachinePeer:
     """The mean of the three largest of the metrics' scores; `peer` takes [T, M] to [T, M]."""
 
     def score(machine: Machine) -> Float64:
-        return group_score(peer(machine.values.astype(np.float64))[machine.first_test_row :])
+        return group_score(peer(without_gaps(machine))[machine.first_test_row :])
 
     return score
 
@@ -53,7 +61,7 @@ def by_row(peer: Callable[[Float64], Float64], memory_rows: int | None = None) -
 
     def score(machine: Machine) -> Float64:
         first = 0 if memory_rows is None else max(machine.first_test_row - memory_rows, 0)
-        return peer(machine.values[first:].astype(np.float64))[machine.first_test_row - first :]
+        return peer(without_gaps(machine)[first:])[machine.first_test_row - first :]
 
     return score
 
@@ -128,10 +136,10 @@ def learnt(peer: Callable[[Float64, Float64], Float64]) -> MachinePeer:
 
     def score(machine: Machine) -> Float64:
         torch.manual_seed(SEED)
-        values = machine.values.astype(np.float64)
+        values = without_gaps(machine)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             scores = peer(values[: machine.first_test_row], values[machine.first_test_row :])
-        return np.nan_to_num(scores.astype(np.float64).ravel())
+        return scores.astype(np.float64).ravel()
 
     return score
 

@@ -174,6 +174,8 @@ def random_cut_forest(rows: Float64) -> Float64:
     """
     import rrcf
 
+    if len(rows) < FOREST_SHINGLE:
+        return np.zeros(len(rows))
     points = np.lib.stride_tricks.sliding_window_view(np.atleast_2d(rows.T).T, FOREST_SHINGLE, axis=0)
     points = points.reshape(len(points), -1)
     forest = [rrcf.RCTree(random_state=seed) for seed in range(FOREST_TREES)]

@@ -8,13 +8,13 @@ improved, worst.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks import json_file
 from benchmarks.readout.correct import Float64, daemon, least_squares
 from detector.models.backbone import Backbone
 from detector.models.features import OFFSETS
@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.readout", description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     options = parser.parse_args()
     torch.set_num_threads(1)
     backbone = load(options.weights).backbone
@@ -96,8 +96,7 @@ def main() -> None:
         print(where)
         for kind, one in found.items():
             print(f"  {kind:26} {one['ratio']:.3f} ({one['improved']:.0%}, worst {one['worst']:.2f})", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    json_file.write(options.json, report)
 
 
 if __name__ == "__main__":

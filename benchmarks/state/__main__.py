@@ -9,7 +9,6 @@ million streams take 7 GB.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import numpy as np
 import psutil
 import structlog
 
+from benchmarks import json_file
 from detector.app import build_pipeline
 from detector.clock import SystemClock
 from detector.columns import BlockState
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--kafka", action="store_true")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
 
@@ -233,8 +233,7 @@ def main() -> None:
                 connection = Kafka(bootstrap_servers=[cluster.bootstrap])
                 make = partial(KafkaStore, connection, topic, [], "benchmark", timeout_seconds=120.0)
                 report({"store": "kafka", **measure(streams, options.partitions, make)})
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    json_file.write(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ streams, and young memories cost more.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import json_file
 from benchmarks.throughput.load import PARTITIONS, fill
 from detector.app import build_pipeline, build_worker
 from detector.columns import BLOCK_ROWS
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=600_000, help="records of each row of the table, at least")
     parser.add_argument("--history", type=int, default=0, help="samples of each stream that are read before them")
     parser.add_argument("--profile", choices=("full", "compact"), default="full")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=json_file.destination)
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
@@ -177,10 +177,7 @@ def main() -> None:
                 f"{row['streams']:>8} {row['client_us']:>7.2f} {row['decode_us']:>7.2f} {row['kernel_us']:>7.2f} "
                 f"{row['end_to_end_us']:>11.2f} {row['ratio_to_floor']:>6.2f}   {stages}"
             )
-    if options.json:
-        options.json.write_text(
-            json.dumps({"rows": rows, "torch": torch.__version__, "numpy": np.__version__}, indent=2)
-        )
+    json_file.write(options.json, {"rows": rows, "torch": torch.__version__, "numpy": np.__version__})
 
 
 if __name__ == "__main__":

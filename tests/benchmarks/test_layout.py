@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.detection.layout import load_collection
-from benchmarks.detection.machine_files import kind_of, load_machines
+from benchmarks.detection.layout import folder_of, load_collection
+from benchmarks.detection.machine_files import kind_of, load_machines, of_kind
 from detector.backtest.series import Series
 from detector.errors import LabelError, SourceError
 
@@ -101,6 +101,13 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         load_machines(tmp_path)
 
 
+def test_a_folder_of_collections_or_a_collection_itself(tmp_path: Path) -> None:
+    collection(tmp_path / "nab", {"a.csv": lines((START, 1))}, {"a.csv": []})
+    assert folder_of(tmp_path, "nab") == folder_of(tmp_path / "nab", "nab") == tmp_path / "nab"
+    with pytest.raises(SourceError, match=r"has neither a folder server-metrics/ nor its content \(\*\.npz, test\)"):
+        folder_of(tmp_path / "nab", "server-metrics")
+
+
 def write_machine(path: Path, **arrays: np.ndarray) -> None:
     np.savez(path, allow_pickle=False, **arrays)
 
@@ -121,6 +128,9 @@ def test_machines_of_all_shapes_and_which_are_left_out(tmp_path: Path) -> None:
         ("omi-9", "asd", (5, 2), 300.0, 0),
         ("single", "other", (8, 1), 60.0, 3),
     ]
+    assert of_kind(found, "asd") == found[1:2]
+    with pytest.raises(SourceError, match="no machine of asd: none of the names begins with 'omi'"):
+        of_kind(found[:1], "asd")
     assert all(one.labels.tolist() == [False, True, True, False, False] for one in found)
     assert [line.removeprefix(f"{tmp_path}/x-")[:50] for line in told[1:]] == [
         "labels.npz: left out: 4 labels for 5 rows of test",

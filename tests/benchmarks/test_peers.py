@@ -1,11 +1,13 @@
 """Peers are worth comparing with only if they are causal, and find what is plain to see."""
 
+import json
+
 import numpy as np
 import pytest
 
 from benchmarks.detection.machine_files import Machine
 from benchmarks.peers import machine, stream
-from benchmarks.peers.__main__ import Selection, compare, complaint, on_synthetic
+from benchmarks.peers.__main__ import COLUMNS, Selection, compare, complaint, key, main, on_synthetic, scored, table
 from benchmarks.peers.cache import ScoreCache
 from detector.backtest.series import Series
 
@@ -74,6 +76,57 @@ def test_a_forgetful_peer_is_shown_only_what_it_can_remember():
     host = Machine("a", np.arange(10.0), values, np.zeros(4, bool), 60.0)
     assert machine.by_row(peer)(host).tolist() == machine.by_row(peer, 3)(host).tolist() == [12.0, 14.0, 16.0, 18.0]
     assert shown == [10, 7]
+
+
+def test_a_gap_costs_no_peer_its_scores(values):
+    both = np.stack((values, values[::-1]), axis=1).astype(np.float32)
+    host = Machine("a", np.arange(400.0), both, np.zeros(200, bool), 60.0)
+    both[20:23, 0] = both[350, 1] = np.nan
+    both[0, 1] = np.inf
+    for name, peer in machine.MACHINE_PEERS.items():
+        if "TSB" not in name and not name.startswith(("river", "rrcf", "stumpy")):
+            scores = peer(host)
+            assert np.isfinite(scores).all()
+            assert 95 < scores.argmax() < 103, name  # the spike of the first metric, at row 300 of 400
+    both[:, 1] = np.nan
+    assert machine.without_gaps(host)[:, 1].tolist() == [0.0] * 400
+    assert machine.without_gaps(host)[19:24, 0].tolist() == [both[19, 0]] * 4 + [both[23, 0]]
+
+
+def test_a_series_without_a_value_has_scores():
+    nothing = Series("a", np.arange(5.0), np.full(5, np.nan), np.zeros((0, 2), np.int64))
+    for peer in WITHOUT_PACKAGES:
+        assert scored(nothing, peer).tolist() == [0.0] * 5
+
+
+def test_scores_of_other_values_are_not_taken_from_the_cache():
+    one, other = (Series("a", np.arange(3.0), np.full(3, level), np.zeros((0, 2), np.int64)) for level in (1.0, 2.0))
+    assert key(0, one) == key(0, one) != key(0, other)
+
+
+def test_a_column_that_some_detectors_lack_is_shown():
+    lines = table("smd", {"a": {"roc": float("nan")}, "b": dict.fromkeys(COLUMNS["smd"], 0.5)}).splitlines()
+    assert lines[2:] == ["| a | - | - | - | - |", "| b | 0.5 | 0.5 | 0.5 | 0.5 |"]
+
+
+def test_a_folder_without_the_benchmark_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    for prefix in ("machine", "web"):
+        train, test, label = np.zeros((9, 1)), np.arange(60.0)[:, None], np.arange(60) == 50
+        np.savez(tmp_path / f"{prefix}-1.npz", train=train, test=test, label=label)
+    arguments = [
+        "--data",
+        str(tmp_path),
+        "--only",
+        "persistence residual, by metric",
+        "--json",
+        str(tmp_path / "o.json"),
+    ]
+    monkeypatch.setattr("sys.argv", ["peers", "asd", "smd", *arguments])
+    assert main() == 1
+    shown = capsys.readouterr()
+    assert "asd: no machine of asd" in shown.err
+    assert shown.out.startswith("| smd |")
+    assert list(json.loads((tmp_path / "o.json").read_text())) == ["smd"]
 
 
 def test_faults_caught_at_the_best_threshold_count():

@@ -129,6 +129,15 @@ def test_server_incidents_and_episodes() -> None:
     assert server.group_score(np.array([[0.0, 3.0, 6.0, 9.0]])).tolist() == [6.0]
 
 
+def test_a_threshold_without_a_false_episode_is_within_every_budget() -> None:
+    labels = np.zeros(60, dtype=bool)
+    labels[30:40] = True
+    machine = Machine("machine-x", np.arange(60.0), np.zeros((60, 1), np.float32), labels, 60.0)
+    group = np.zeros(60)
+    group[[5, 35]] = 1.0, 9.0  # an hour with one false episode is far above one a day
+    assert server.evaluate([machine], [group])["caught_in_budget"] == 1.0
+
+
 def test_sweep_is_a_step_function() -> None:
     curve = cumulate(np.array([1.0, 2.0, 2.0]), np.array([5.0, 1.0, 1.0]))
     assert at_least(curve, np.array([3.0, 2.0, 1.5, 1.0])).tolist() == [0.0, 2.0, 2.0, 7.0]
@@ -170,6 +179,7 @@ def test_a_machine_all_well_or_all_ill_tells_little_and_is_no_error(labels: Arra
     alone = server.evaluate([one], [np.ones(200)])
     assert np.isnan(alone["average_precision"])
     assert np.isnan(alone["caught_in_budget"])
+    assert np.isnan(server.evaluate([one], [np.linspace(0.0, 1.0, 200)])["caught_in_budget"])
     score = both.labels.astype(float)
     beside = server.evaluate([one, both], [np.zeros(200), score])
     assert (beside["average_precision"], beside["roc"]) == (1.0, 1.0)
