@@ -2,8 +2,9 @@ r"""InfluxDB line protocol, one or more lines per record: `name,tag=value field=
 
 A series is named `name_field` and labelled with the tags. Floats, integers (`i`, `u`) and booleans (0 and 1) are
 samples; texts are not. Times are nanoseconds, coarser units are told by magnitude, and a line without a time has its
-record's. Follows InfluxDB's line protocol reference: a backslash escapes comma, equals sign and space in names, tags
-and field keys, quote and backslash in texts, and stands for itself elsewhere; a text may hold line breaks.
+record's. Follows InfluxDB's line protocol reference: a backslash escapes comma and space in measurements, these and the
+equals sign in tags and field keys, quote and backslash in texts, and stands for itself elsewhere, also before another
+backslash; a text may hold line breaks.
 
 The format carries no types: see `telegraf.py` for what counts as a counter.
 
@@ -31,18 +32,19 @@ from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex, SeriesKey
 
 # Possessive: no line, however broken, costs more than one look at each byte.
-_KEY = rb"(?:[^\\,= \n]|\\[^\n]?)++"
+_KEY = rb"(?:[^\\,= \n]|\\[,= ]?)++"
 _VALUE = rb'(?:"(?:[^"\\]|\\.)*+"|[^," \n\r]++)'
 _FIELD = re.compile(b"(%s)=(%s)(?:,|$)" % (_KEY, _VALUE), re.DOTALL)
 _LINE = re.compile(
-    rb"((?:[^\\ \n]|\\[^\n]?)++) ++(%s=%s(?:,%s=%s)*+)(?: ++(-?[0-9]{1,19})?)? *+\r?(?:\n|\Z)"
+    rb"((?:[^\\ \n]|\\ ?)++) ++(%s=%s(?:,%s=%s)*+)(?: ++(-?[0-9]{1,19})?)? *+\r?(?:\n|\Z)"
     % (_KEY, _VALUE, _KEY, _VALUE),
     re.DOTALL,
 )
 _NOTHING = re.compile(rb"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_PART = re.compile(rb",((?:[^\\,]|\\.)*+)", re.DOTALL)
-_TAG = re.compile(rb"((?:[^\\=]|\\.)++)=(.++)", re.DOTALL)
+_PART = re.compile(rb",((?:[^\\,]|\\,?)*+)")
+_TAG = re.compile(rb"((?:[^\\=]|\\=?)++)=(.++)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([,= ])")
+_ESCAPED_IN_MEASUREMENT = re.compile(r"\\([, ])")
 _BOOLEANS = {
     **dict.fromkeys((b"t", b"T", b"true", b"True", b"TRUE"), 1.0),
     **dict.fromkeys((b"f", b"F", b"false", b"False", b"FALSE"), 0.0),
@@ -103,7 +105,7 @@ def _parts(head: bytes) -> tuple[str, dict[str, str]]:
         if pair is None:
             raise DecodeError("labels", f"{tag[:60]!r} is not a tag")
         labels[_text(pair[1])] = _text(pair[2])
-    return _text(measurement), labels
+    return _text(measurement, _ESCAPED_IN_MEASUREMENT), labels
 
 
 def _lines(payload: bytes) -> Iterator[re.Match[bytes]]:
@@ -138,9 +140,9 @@ def _number(text: bytes) -> float:
     raise DecodeError("value", f"{text[:60]!r} is not a number")
 
 
-def _text(raw: bytes) -> str:
+def _text(raw: bytes, escaped: re.Pattern[str] = _ESCAPED) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError as exc:
         raise DecodeError("encoding", f"byte {exc.start} is not UTF-8") from exc
-    return _ESCAPED.sub(r"\1", text) if "\\" in text else text
+    return escaped.sub(r"\1", text) if "\\" in text else text

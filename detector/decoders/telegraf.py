@@ -2,7 +2,8 @@
 
 Also its batches (`{"metrics": [...]}`, an array, or one metric per line) and its CloudEvents (`{"data": {...}}`). A
 series is named `name_field` and labelled with the tags; metrics of Telegraf's Prometheus inputs are named by the field
-alone. Booleans are 0 and 1; texts are not samples. Times are read by magnitude: any `json_timestamp_units` will do.
+alone. Booleans are 0 and 1; texts are not samples. Times are read by magnitude: `json_timestamp_units` may be 1s,
+1ms, 1us or 1ns.
 
 The format carries no types. Only names that end in `_total` are counters and, in metrics of the Prometheus inputs,
 those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` names others.

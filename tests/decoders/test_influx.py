@@ -114,8 +114,11 @@ def test_kinds_come_from_names() -> None:
     ]
 
 
-names = st.text(st.characters(exclude_characters="\n\r\\\x00", codec="utf-8"), min_size=1, max_size=8).filter(
-    lambda text: not text.startswith("#") and text.strip(" \t") == text
+letters = st.characters(exclude_characters="\n\r\x00", codec="utf-8")
+names = (
+    st.lists(st.sampled_from(" ,=\\") | letters, min_size=1, max_size=8)
+    .map("".join)
+    .filter(lambda text: not text.startswith("#") and text.strip(" \t") == text and not text.endswith("\\"))
 )
 
 
@@ -134,6 +137,12 @@ def test_every_escaped_name_comes_back(name: str, tags: dict[str, str], field: s
     assert not samples.rejects
     expected = field if name == "prometheus" else f"{name}_{field}"
     assert series.key(int(samples.series[0])) == SeriesKey.of(expected, tags)
+
+
+def test_a_backslash_before_what_is_escaped_stands_for_itself() -> None:
+    record = rb"a\=b,drives=C:\\,D:,mount=E:\\ (data) used\\=x=1"
+    expected = SeriesKey.of(r"a\=b_used\=x", {"drives": r"C:\,D:", "mount": r"E:\ (data)"})
+    assert [line[0] for line in decoded(record)] == [str(expected)]
 
 
 @pytest.mark.parametrize("record", [b"a\\" * 400_000, b"a=" * 400_000, b"a a=1," * 150_000, b'a a="' + b"\\" * 800_000])
