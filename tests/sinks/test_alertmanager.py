@@ -311,7 +311,7 @@ def test_g19_suspended_process_posts_nothing_before_the_worker_polled() -> None:
         sender.update([noticed(firing())], 0.0)
         eventually(lambda: len(client.bodies) == 1, "it is told")
         eventually(lambda: sender.waiting == 0, "it is settled")
-        time.sleep(0.1)  # until it waits
+        eventually(lambda: bool(sender._changed._waiters), "it waits for its next turn")  # type: ignore[attr-defined]
         clock.advance(1_000.0)
         time.sleep(2 * TICK_SECONDS)
         assert len(client.bodies) == 1, "it may be another worker's alert by now"

@@ -283,11 +283,11 @@ def test_delivery_timeout_restarts_with_every_accepted_request(sink: Make, hook:
     """A long queue for a working receiver is not an outage."""
 
     def slowly(body: bytes) -> tuple[int, bytes]:
-        time.sleep(0.2)
+        time.sleep(0.4)
         return 200, b""
 
     hook.answer = slowly
-    made = sink(hook.url, delivery_timeout_seconds=1.0, max_alerts_per_request=1)
+    made = sink(hook.url, delivery_timeout_seconds=3.0, max_alerts_per_request=1)
     send(made, *map(str, range(10)))
     made.flush(PATIENCE_SECONDS)
     assert len(hook.bodies) == 10
