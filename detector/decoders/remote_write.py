@@ -40,6 +40,8 @@ from detector.records import RawBatch, SampleBatch
 from detector.series import SeriesIndex
 
 MAX_INFLATED_BYTES = 1 << 24
+_MOST_BYTES_PER_BYTE = 22
+"""At best, three bytes of snappy stand for 64."""
 
 _SERIES, _METADATA = 1, 3
 _SYMBOLS, _SERIES_OF_2 = 4, 5
@@ -97,6 +99,8 @@ def _inflated(payload: bytes) -> bytes:
     try:
         size, _ = varint(payload, 0)
         if size <= MAX_INFLATED_BYTES:
+            if size > _MOST_BYTES_PER_BYTE * len(payload):  # memory is taken for as many as it claims
+                raise ValueError(f"{len(payload)} bytes cannot be {size} when decompressed")
             return bytes(cramjam.snappy.decompress_raw(payload))
     except (cramjam.DecompressionError, ValueError) as exc:
         raise DecodeError("compression", str(exc)) from exc

@@ -151,3 +151,12 @@ def test_any_bytes_are_fields_or_a_value_error(message: bytes) -> None:
 def test_a_number_without_an_end_is_an_error(end: int) -> None:
     with pytest.raises(ValueError, match="unterminated varint"):
         list(fields(b"\x08" + b"\xff" * end))
+
+
+def test_a_record_that_claims_more_than_snappy_can_hold_takes_no_memory_for_it() -> None:
+    claimed = number(1 << 24) + b"x"
+    best = snappy(series(sample(1.5), part(3, bytes(1 << 20))))
+    samples = RemoteWriteDecoder(Kinds()).decode(raw(claimed, best), SeriesIndex())
+    assert [reject.detail for reject in samples.rejects] == ["5 bytes cannot be 16777216 when decompressed"]
+    assert len(best) < (1 << 20) / 20
+    assert samples.values.tolist() == [1.5]
