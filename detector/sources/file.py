@@ -87,9 +87,6 @@ class FileSource:
     def resume(self, partitions: frozenset[Partition]) -> None:
         self._resumed |= partitions & self.files.keys()
 
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        self._resumed -= partitions
-
     def seek(self, partition: Partition, offset: int, lineage: Lineage = UNKNOWN_LINEAGE) -> None:
         """Continue with line `offset`. Standard input can only move forward."""
         lines = self._open.get(partition)
