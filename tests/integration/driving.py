@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from detector.errors import BrokerUnreachable
-from detector.protocols import AssignmentChanges
+from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import RawBatch
 from detector.sinks.kafka import KafkaSink
 from detector.sources.kafka import KafkaSource
@@ -82,6 +82,17 @@ def nothing_comes(source: KafkaSource, seconds: float = 0.5) -> bool:
         if poll(source):
             return False
     return True
+
+
+def drive_until_skipped(source: KafkaSource) -> tuple[list[RawBatch], list[SkippedRange]]:
+    """Poll and resume until the source reports skipped ranges: the batches so far, and the ranges."""
+    skipped: list[SkippedRange] = []
+
+    def has_skipped() -> bool:
+        skipped.extend(source.skipped())
+        return bool(skipped)
+
+    return drive(source, until=has_skipped), skipped
 
 
 def wait_for_change(source: KafkaSource, seconds: float = PATIENCE_SECONDS) -> AssignmentChanges:

@@ -11,7 +11,7 @@ from detector.errors import BrokerUnreachable, LogTruncated, OffsetLost, TopicRe
 from detector.protocols import SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage
 from detector.sources.kafka import KafkaSource
-from tests.integration.driving import MakeSource, drive, nothing_comes, read, values
+from tests.integration.driving import MakeSource, drive, drive_until_skipped, nothing_comes, read, values
 from tests.kafka.cluster import Cluster
 from tests.kafka.endpoint import Endpoint, eventually
 
@@ -71,13 +71,7 @@ def test_g5_on_offset_lost_decides_the_position_in_a_recreated_topic(
         assert values(read(source, 12)) == [b"new %d" % i for i in range(12)]
         assert source.skipped() == []
     else:
-        skipped: list[SkippedRange] = []
-
-        def has_skipped() -> bool:
-            skipped.extend(source.skipped())
-            return bool(skipped)
-
-        drive(source, until=has_skipped)
+        _, skipped = drive_until_skipped(source)
         assert skipped == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
         kafka.produce(topic, [b"later"])
         assert values(read(source, 1)) == [b"later"]

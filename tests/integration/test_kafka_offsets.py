@@ -12,7 +12,7 @@ from detector.errors import LogTruncated, PartitionsChanged, TopicRecreated
 from detector.protocols import SkippedRange
 from detector.records import RawBatch
 from detector.sources.kafka import KafkaSource
-from tests.integration.driving import MakeSource, drive, read, values, wait_for_change
+from tests.integration.driving import MakeSource, drive, drive_until_skipped, read, values, wait_for_change
 from tests.integration.test_kafka_lineage import cut_log, recreate
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint, patiently
 
@@ -42,18 +42,6 @@ def add_partition(kafka: Endpoint, source: KafkaSource, topic: str) -> None:
     kafka.set_partitions(topic, 2)
     kafka.produce(topic, [b"new"], partition=1)
     source._consumer._cluster.request_update()  # else within a minute
-
-
-def skips_of(source: KafkaSource) -> list[SkippedRange]:
-    """What it steps past next."""
-    skipped: list[SkippedRange] = []
-
-    def has_skipped() -> bool:
-        skipped.extend(source.skipped())
-        return bool(skipped)
-
-    drive(source, until=has_skipped)
-    return skipped
 
 
 def test_g5_recreated_topic_is_detected_from_committed_offsets_alone(kafka: Endpoint, make_source: MakeSource):
@@ -95,7 +83,7 @@ def test_g5_topic_recreated_while_it_is_read_is_not_a_first_start(
             batches += source.poll(0.1)
             source.resume(source.changes().assigned)
     else:
-        assert skips_of(source) == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
+        assert drive_until_skipped(source)[1] == [SkippedRange(topic, 0, 0, 11, "topic_recreated")]
 
 
 def test_g5_topic_deleted_and_created_later_is_read_from_its_start(kafka: Endpoint, make_source: MakeSource):
@@ -144,7 +132,7 @@ def test_g5_skipped_records_of_a_new_partition_are_recorded(kafka: Endpoint, mak
     drive(source, until=lambda: source.lag() == {(topic, 0): 0})
     add_partition(kafka, source, topic)
 
-    assert skips_of(source) == [SkippedRange(topic, 1, 0, 0, "partitions_changed")]
+    assert drive_until_skipped(source)[1] == [SkippedRange(topic, 1, 0, 0, "partitions_changed")]
 
 
 def test_g5_first_start_applies_to_every_member(kafka: Endpoint, make_source: MakeSource):

@@ -10,10 +10,18 @@ from kafka import KafkaProducer
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
 
 from detector.errors import BrokerUnreachable, MemberFenced, OffsetLost, SourceError, TopicMissing
-from detector.protocols import AssignmentChanges, SkippedRange
+from detector.protocols import AssignmentChanges
 from detector.records import Partition
 from detector.sources.kafka import KafkaSource
-from tests.integration.driving import MakeSource, drive, nothing_comes, read, values, wait_for_change
+from tests.integration.driving import (
+    MakeSource,
+    drive,
+    drive_until_skipped,
+    nothing_comes,
+    read,
+    values,
+    wait_for_change,
+)
 from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
 from tests.stopwatch import undisturbed
 
@@ -278,14 +286,7 @@ def test_g5_deleted_position_is_skipped_if_configured(
 ):
     source = _source_behind_the_log(kafka, make_source, on_offset_lost=policy)
 
-    skipped: list[SkippedRange] = []
-
-    def has_skipped() -> bool:
-        skipped.extend(source.skipped())
-        return bool(skipped)
-
-    batches = drive(source, until=has_skipped)
-    (lost,) = skipped
+    batches, (lost,) = drive_until_skipped(source)
     assert (lost.first, lost.last, lost.reason) == (1, last_skipped, "offset_lost")
     assert values(batches + read(source, len(rest))) == rest
 

@@ -17,14 +17,6 @@ from detector.inspect import look
 from tests.state.stocked import LINEAGE, Stock, directory_config, key
 
 
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of state that tests do not change."""
-    folder = tmp_path_factory.mktemp("state")
-    Stock(directory_config(folder)).two_snapshots()
-    return folder
-
-
 def inspect(folder: Path, *arguments: str) -> Result:
     file = folder.parent / f"{folder.name}.yaml"
     file.write_text(yaml.safe_dump({"state": {"type": "directory", "directory": {"path": str(folder)}}}))

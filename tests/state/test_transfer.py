@@ -25,14 +25,6 @@ from tests.state.stocked import PARTITIONS, Stock, directory_config
 A, B = PARTITIONS
 
 
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of state that tests do not change."""
-    folder = tmp_path_factory.mktemp("state")
-    Stock(directory_config(folder)).two_snapshots()
-    return folder
-
-
 @pytest.fixture
 def archive(stocked: Path, tmp_path: Path) -> Path:
     move.export_to(directory_config(stocked), tmp_path / "archive.tar", None, force=False)
