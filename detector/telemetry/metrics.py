@@ -129,7 +129,9 @@ class WorkerMetrics:
             "checkpoint_duration_seconds", "Duration of checkpoints.", CHECKPOINT_BOUNDS
         )
         self.checkpoint_failures = make.counter("checkpoint_failures", "Checkpoints that failed.")
-        self.checkpoint_time = make.gauge("checkpoint_timestamp_seconds", "When the last checkpoint succeeded.")
+        self.checkpoint_time = make.gauge(
+            "checkpoint_timestamp_seconds", "When the last checkpoint succeeded, or the worker started."
+        )
         self.sink_messages = make.counter("sink_messages", "Messages handed to a sink.", "sink")
         self.sink_failures = make.counter("sink_failures", "Messages and flushes of a sink that failed.", "sink")
         self.sink_waiting = make.gauge("sink_alerts_waiting", "Alerts that a sink has not delivered yet.", "sink")

@@ -112,6 +112,7 @@ class Checkpoints:
         """Times of the samples whose alerts were handed over since the last checkpoint began."""
         self._due_at = clock.monotonic() + interval_seconds
         self._running: _Running | None = None
+        metrics.worker.checkpoint_time.set(clock.time())  # its age is shown: before the first, the worker's
 
     @property
     def under_way(self) -> bool:

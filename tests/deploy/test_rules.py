@@ -188,6 +188,26 @@ def test_alert_annotations(tmp_path: Path) -> None:
     check("promtool", "test", "rules", path)
 
 
+def test_alerts_a_week_are_no_thousandths(tmp_path: Path) -> None:
+    """`humanize` writes 0.62 as `620m`, which reads as millions."""
+    case = CASES["DetectorAlertBudgetExceeded"]
+    annotations = {
+        "runbook_url": "docs/runbook.md#detectoralertbudgetexceeded",
+        "summary": "More alerts than the budget allows",
+        "description": "0.62 alerts per stream and week; scoring.alerts_per_stream_week is less than a third of it.",
+    }
+    alert = {
+        "eval_time": "300m",
+        "alertname": "DetectorAlertBudgetExceeded",
+        "exp_alerts": [{"exp_labels": {"severity": "warning", "job": "detector"}, "exp_annotations": annotations}],
+    }
+    watched = {**case.fires, "detector_stream_watched_seconds_total": rising(970_000)}
+    test = {"interval": "1m", "input_series": _series(watched), "alert_rule_test": [alert]}
+    path = tmp_path / "rules_test.yaml"
+    path.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
+    check("promtool", "test", "rules", path)
+
+
 def _test(alert: str, series: dict[str, str], minute: int, fires: bool) -> dict[str, object]:
     expected = [{"labels": "{}", "value": 1}] if fires else []
     firing = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'

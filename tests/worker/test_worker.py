@@ -115,6 +115,15 @@ def test_alert_is_acknowledged_before_its_offset_is_committed() -> None:
     assert rig.accounted()
 
 
+def test_the_age_of_the_last_checkpoint_begins_with_the_worker() -> None:
+    rig = Rig(ListSource([[records(0, quiet(40))]], frozenset({PARTITION})))
+    started = rig.clock.time()
+    assert rig.value("detector_checkpoint_timestamp_seconds") == started > 0
+    rig.clock.advance(30.0)
+    rig.worker.run()
+    assert rig.value("detector_checkpoint_timestamp_seconds") >= started + 30.0
+
+
 def test_g3_nothing_is_committed_while_an_alert_is_unacknowledged() -> None:
     rig = Rig(ListSource([[records(0, [*quiet(40), 900.0])]], frozenset({PARTITION})))
     rig.sink.fail = True
