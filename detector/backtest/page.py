@@ -21,7 +21,7 @@ from detector.replay import plural
 CLOSE_UP_WIDTH = 346
 _HEADINGS = (
     "series", "caught of events", "missed", "alerts", "false", "false per week", "precision", "recall", "F1",
-    "median delay", "best F1", "NAB",
+    "median delay (samples)", "best F1", "NAB",
 )  # fmt: skip
 _KEY = (
     ("var(--value)", "value"),
@@ -29,6 +29,7 @@ _KEY = (
     ("var(--label); opacity: .27", "labelled"),
     ("var(--green)", "event caught"),
     ("var(--paper); outline: 1.5px solid var(--red)", "event missed"),
+    ("var(--faint)", "event not judged"),
     ("var(--blue)", "alert that touches an event"),
     ("var(--red)", "false alert; anomaly_score above 1"),
     ("var(--score)", "anomaly_score"),
@@ -183,8 +184,8 @@ def _unlabelled(run: Run) -> Iterator[str]:
     weeks = sum(one.history.scored_seconds for one in run.unlabelled) / (7 * 86_400.0)
     rate = f", {alerts / weeks:.2f} per stream and week" if weeks else ""
     yield (
-        f"<p>{len(run.unlabelled)} more series have no labels and are not in these figures; they had {alerts} alerts"
-        f"{rate}. Series with the most: "
+        f"<p>Not in these figures: {len(run.unlabelled)} more series without labels, with {plural(alerts, 'alert')} "
+        f"in all{rate}. Series with the most: "
     )
     most = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))[:10]
     yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + ".</p>"
@@ -212,8 +213,9 @@ def _caption(judged: Judgement, found: Figures) -> str:
     parts = [f"{found.caught} of {found.events} events caught" if found.events else "no event"]
     if found.not_judged:
         parts.append(f"{found.not_judged} not judged")
-    if found.median_delay_samples is not None:
-        parts.append(f"median delay {delay(found)}")
+    if found.median_delay_samples is not None and found.median_delay_seconds is not None:
+        delayed = duration(found.median_delay_seconds)
+        parts.append(f"median delay {delayed}, {plural(found.median_delay_samples, 'sample')}")
     parts.append(f"{plural(found.alerts, 'alert')}, {found.false_alerts} false")
     parts.append(extent(judged.history))
     return " · ".join(parts)

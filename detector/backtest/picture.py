@@ -51,7 +51,7 @@ class _Picture:
         highest = float(score.greatest.max(initial=0.0))
         score_scale = Scale(0.0, max(1.25, 1.05 * highest), SCORE_TOP, SCORE_BOTTOM)
 
-        yield from self._axes(scale, score_scale)
+        yield from self._axes(scale, score_scale, highest)
         yield from self._windows()
         yield f'<svg x="{LEFT}" y="{VALUE_TOP}" width="{self.plot}" height="{VALUE_BOTTOM - VALUE_TOP}" '
         yield f'viewBox="0 {TENTHS * VALUE_TOP} {TENTHS * self.plot} {TENTHS * (VALUE_BOTTOM - VALUE_TOP)}">'
@@ -77,7 +77,7 @@ class _Picture:
     def _x(self, time: float) -> float:
         return LEFT + self.plot * (min(max(time, self.start), self.end) - self.start) / max(self.end - self.start, 1e-9)
 
-    def _axes(self, scale: Scale, score_scale: Scale) -> Iterator[str]:
+    def _axes(self, scale: Scale, score_scale: Scale, highest: float) -> Iterator[str]:
         for value, text in value_ticks(scale.low, scale.high, 5):
             y = scale(np.array([value]))[0] / TENTHS
             yield f'<path class="grid" d="M{LEFT} {y}h{self.plot}"/>'
@@ -92,7 +92,7 @@ class _Picture:
         y = score_scale(np.array([1.0]))[0] / TENTHS
         yield f'<text class="y" x="{LEFT - 5}" y="{y + 3.5}">score 1</text>'
         if score_scale.high > 1.6:
-            yield f'<text class="y" x="{LEFT - 5}" y="{SCORE_TOP + 7}">{short(score_scale.high)}</text>'
+            yield f'<text class="y" x="{LEFT - 5}" y="{SCORE_TOP + 7}">{short(highest, 3)}</text>'
         yield f'<path class="grid" d="M{LEFT} {SCORE_BOTTOM}h{self.plot}"/>'
 
     def _span(self, start: float, end: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.backtest.count import judge
 from detector.backtest.history import Recorder
 from detector.backtest.labels import read_labels
 from detector.backtest.page import page
@@ -21,7 +22,7 @@ from detector.errors import SourceError
 from detector.pipeline import Pipeline
 from detector.replay import find_files, replay
 from detector.scoring import Scorer, ScorerSettings
-from tests.backtest.histories import judged
+from tests.backtest.histories import history, judged
 from tests.replay.test_replay import pipeline
 from tests.schemas import validator
 
@@ -220,6 +221,18 @@ def test_short_series_have_their_picture_too(rows: int) -> None:
     assert _Page(text).open == []
     assert text.count('<svg class="series"') == 1
     assert (", one every " in text) == (rows > 1)
+
+
+def test_figures_on_the_page_say_what_they_count() -> None:
+    run = Run.of(
+        0.1, [judged(100, [(52, 60)], [(50, 55), (0, 3)])], [judge(history(100, [(40, 45)], name="x.csv"), None)]
+    )
+    words = "".join(_Page(page(Report("series", "windows.json", "last-value", 200, 0, (run,)))).words)
+    assert "1 of 1 events caught · 1 not judged · median delay 2 min, 2 samples · 1 alert, 0 false" in words
+    assert "1 more series without labels, with 1 alert in all" in words
+    assert "event not judged" in words
+    drawn = picture(run.judged[0])
+    assert re.findall(r"<text[^>]*>(2|2\.1)</text>", drawn) == ["2"], "the highest score, not the end of its axis"
 
 
 def test_the_summary_says_the_main_figures(report: Report) -> None:
