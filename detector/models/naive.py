@@ -52,7 +52,8 @@ PROFILE_OF = np.array([0, 1, 2, 1])
 """The profile of each expert that has one; `steady_day` also uses the day's."""
 RECENT_RATES = np.array([[0.2], [0.5], [0.5], [0.02]], np.float32)
 """Rates at which these experts follow the recent level above the profile, which they add to their forecast."""
-OLDEST = 1e6
+OLDEST = np.float32(1_000_000)
+"""Ages are counted up to this; from then on, the last `PEAK_EVERY` of them recur. A multiple of it."""
 
 
 class Slot:
@@ -78,7 +79,7 @@ class Slot:
     GAP = 41
     """Logarithm of the last interval over the usual one."""
     AGE = 42
-    """Samples seen."""
+    """Samples seen, up to `OLDEST`."""
     FLOOR = 43
     """Size of a negligible difference at this stream's magnitude."""
     GATE = 44
@@ -145,7 +146,7 @@ class Bank:
             clock[:, Clock.ORIGIN] = np.where(fresh, values_B, clock[:, Clock.ORIGIN])
             value = (values_B - clock[:, Clock.ORIGIN]).astype(np.float32)
             missed = np.where(fresh, 0, (value - bank[Slot.GATE]) / np.where(fresh, 1, unit(bank)))
-            bank[Slot.AGE] = np.minimum(bank[Slot.AGE] + 1, OLDEST)
+            bank[Slot.AGE] = np.where(bank[Slot.AGE] >= OLDEST, OLDEST - PEAK_EVERY + 1, bank[Slot.AGE] + 1)
             bank[Slot.FLOOR] = (1e-6 * np.abs(values_B) + 1e-12).astype(np.float32)
             _tick(bank, clock, fresh, times_B)
             _judge(bank, value)

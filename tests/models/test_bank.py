@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.columns import Columns, allocate
 from detector.models.features import FEATURE_NAMES, FEATURES, features, squash
-from detector.models.naive import EXPERT_NAMES, EXPERTS, FIELDS, Bank, Clock, Slot, next_interval, unpack
+from detector.models.naive import EXPERT_NAMES, EXPERTS, FIELDS, OLDEST, Bank, Clock, Slot, next_interval, unpack
 
 START = 1.7e9
 Array = npt.NDArray[Any]
@@ -87,6 +88,17 @@ def test_a_spike_barely_moves_the_normaliser_and_a_shift_does():
     assert abs(slot(after_spike, Slot.MEAN) - slot(after_calm, Slot.MEAN)) < 0.02
     after_shift = play(regular(len(shifted)), shifted)
     assert slot(after_shift, Slot.MEAN) + shifted[0] > 40
+
+
+@pytest.mark.parametrize("age", [2000, OLDEST])
+def test_a_spike_and_its_return_barely_move_the_last_values_error_however_old_the_stream(age: float):
+    rng = np.random.default_rng(0)
+    state = play(regular(1001), rng.normal(size=1001))
+    state["bank"][0, Slot.AGE] = age
+    before = float(slot(state, Slot.ERRORS)[0])
+    for step, value in enumerate(np.r_[1e4, rng.normal(size=10)]):
+        Bank().learn(state, np.array([0]), regular(1002 + step)[-1:], np.array([value]))
+    assert slot(state, Slot.ERRORS)[0] < 2.0 * before
 
 
 def test_ripple_on_a_huge_level_is_resolved():
