@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from detector.alerts.annotations import filled
+from detector.alerts.summary import summary
 from detector.protocols import Message
-from detector.records import Alert, AlertStatus, Direction, rfc3339
+from detector.records import Alert, AlertStatus, rfc3339
 from detector.series import GROUP_LABEL, NAME_LABEL, SeriesKey
 
 SCHEMA_VERSION = 1
@@ -22,9 +23,6 @@ OPEN_END = "0001-01-01T00:00:00Z"
 """What Alertmanager writes as the end of an alert that has not ended."""
 RESERVED_LABELS = frozenset({"alertname", "severity", "metric"})
 """Labels that we set on every alert."""
-LONGEST_NAME = 1_000
-"""Characters to which the name of a stream or group is cut in the summary: labels may be 16 times as long, and the
-record must fit Kafka's limit of 1 MiB. Under `labels` and `contributors` they are complete."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -80,7 +78,7 @@ class AlertRecord:
             "id": alert.id,
             "status": _status(alert),
             "labels": labels,
-            "annotations": {"summary": _summary(alert), **added},
+            "annotations": {"summary": summary(alert), **added},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": OPEN_END if alert.ends_at is None else rfc3339(alert.ends_at),
             "fingerprint": alert.series.fingerprint,
@@ -133,25 +131,3 @@ def _own_labels(series: SeriesKey) -> dict[str, str]:
             shown = f"exported_{shown}"
         labels[shown] = value
     return labels
-
-
-def _summary(alert: Alert) -> str:
-    if alert.series.is_group:
-        named = ", ".join(f"{_cut(str(one.series))} ({one.anomaly_score:.2f})" for one in alert.contributors)
-        shared = _cut(", ".join(f'{name}="{value}"' for name, value in alert.series.labels if name != GROUP_LABEL))
-        return (
-            f"{{{shared}}}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
-            f"{alert.anomaly_score:.2f}; most unusual: {named or 'no single stream'}"
-        )
-    band = f"{alert.lower:.6g} to {alert.upper:.6g}"
-    if alert.lower <= alert.value <= alert.upper:
-        what = f"within the expected {band}, but unusual for this stream: stuck, or away from its daily habit"
-    else:
-        side = "above" if alert.direction == Direction.ABOVE else "below"
-        what = f"{side} the expected {alert.expected:.6g} ({band})"
-    found = f"rises by {alert.value:.6g} a second" if alert.per_second else f"is {alert.value:.6g}"
-    return f"{_cut(str(alert.series))} {found}, {what}; anomaly_score {alert.anomaly_score:.2f}"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."

@@ -121,6 +121,8 @@ def test_summary_says_what_is_unusual() -> None:
     assert summary(FIRING) == 'cpu{host="web-1"} is 99, above the expected 20 (15 to 25); anomaly_score 1.80'
     below = replace(FIRING, value=1.0, direction=Direction.BELOW)
     assert "is 1, below the expected 20" in summary(below)
+    rate = replace(RATE, value=3_827_100.0, expected=1.2e6, lower=0.9e6, upper=1.5e6)
+    assert 'cpu{host="web-1"} rises by 3.83M a second, above the expected 1.2M (0.9M to 1.5M);' in summary(rate)
     assert "within the expected 15 to 25, but unusual for this stream" in summary(replace(FIRING, value=20.0))
 
 
