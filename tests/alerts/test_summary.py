@@ -31,6 +31,7 @@ UNITS = {"M": 1e6, "G": 1e9, "T": 1e12}
         ),
         ((1.234e-05, 1.1e-06, 0.0, 2.2e-06), "1.234e-05 1.1e-06 0 2.2e-06"),
         ((5.0, 5.0, 5.0, 5.0), "5 5 5 5"),
+        ((1_234_567.0,) * 4, "1.235M 1.235M 1.235M 1.235M"),
         ((0.0, 0.0, 0.0, 0.0), "0 0 0 0"),
     ],
 )
@@ -44,9 +45,10 @@ def test_what_differs_looks_different(one: float, other: float) -> None:
     assert all(len(text) < 40 for text in texts)
     read = [float(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else float(text) for text in texts]
     largest = max(abs(one), abs(other))
+    apart = abs(one - other) or 0.01 * largest
     for number, back in zip((one, other), read, strict=True):
         assert abs(number - back) <= max(
-            0.006 * abs(one - other), 1e-3 * largest if largest >= 1e15 or largest < 1e-4 else 0.0, 1e-12 * largest
+            0.006 * apart, 1e-3 * largest if largest >= 1e15 or largest < 1e-4 else 0.0, 1e-12 * largest
         )
 
 

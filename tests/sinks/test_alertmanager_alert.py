@@ -82,7 +82,7 @@ def test_times_are_not_in_the_future_and_the_end_is_not_before_the_start(
 
 def test_annotations_have_the_documented_fields() -> None:
     annotations = posted(noticed(firing(value=431.25, expected=128.5, anomaly_score=1.909)))["annotations"]
-    assert annotations.pop("summary").startswith('cpu{host="a"} is 431.25')
+    assert annotations.pop("summary").startswith('cpu{host="a"} is 431, above the expected 128 ')
     assert annotations == {"value": "431.25", "expected": "128.5", "anomaly_score": "1.91", "direction": "above"}
 
 
