@@ -45,7 +45,7 @@ def shown(*numbers: float) -> list[str]:
     largest = max(map(abs, numbers))
     if not SMALLEST <= largest < LARGEST:
         return [f"{number:.4g}" for number in numbers]
-    resolved = (max(numbers) - min(numbers) or largest / 100.0) / 100.0
+    resolved = (max(numbers) - min(numbers) or largest / 10.0) / 100.0
     unit, name = next((one for one in UNITS if largest >= one[0]), (1.0, ""))
     digits = _digits(resolved / unit)
     if name and digits > MOST_DIGITS:

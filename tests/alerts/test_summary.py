@@ -45,7 +45,7 @@ def test_what_differs_looks_different(one: float, other: float) -> None:
     assert all(len(text) < 40 for text in texts)
     read = [float(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else float(text) for text in texts]
     largest = max(abs(one), abs(other))
-    apart = abs(one - other) or 0.01 * largest
+    apart = abs(one - other) or 0.1 * largest
     for number, back in zip((one, other), read, strict=True):
         assert abs(number - back) <= max(
             0.006 * apart, 1e-3 * largest if largest >= 1e15 or largest < 1e-4 else 0.0, 1e-12 * largest
