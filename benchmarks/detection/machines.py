@@ -18,6 +18,9 @@ from detector.scoring import GroupScorer
 from detector.scoring.budget import Budget
 from detector.scoring.group import Members, Seen
 
+METRICS_AT_ONCE = 256
+"""As many as the network takes in one call."""
+
 
 def metrics(machines: Sequence[Machine]) -> list[Series]:
     """[F] every metric as a series of its own, without windows: labels judge the machine."""
@@ -29,10 +32,28 @@ def metrics(machines: Sequence[Machine]) -> list[Series]:
     ]
 
 
-def play_groups(machines: Sequence[Machine], forecaster: Forecasts) -> list[Float64]:
-    """[T of test] the group's anomaly score of every machine."""
-    traces = play_collection(metrics(machines), forecaster)
-    return of_test(machines, group_scores(machines, traces, GroupScorer(compact=is_compact(forecaster))))
+def play_groups(machines: Sequence[Machine], forecaster: Forecasts, at_once: int = METRICS_AT_ONCE) -> list[Float64]:
+    """[T of test] the group's anomaly score of every machine.
+
+    Machines are played side by side up to `at_once` metrics, which bounds memory; their scores do not depend on it.
+    """
+    scores = []
+    for lot in _lots(machines, at_once):
+        traces = play_collection(metrics(lot), forecaster)
+        scores += of_test(lot, group_scores(lot, traces, GroupScorer(compact=is_compact(forecaster))))
+    return scores
+
+
+def _lots(machines: Sequence[Machine], at_once: int) -> Iterator[list[Machine]]:
+    """Machines in their order, as many together as have no more than so many metrics, and at least one."""
+    lot: list[Machine] = []
+    for machine in machines:
+        if lot and sum(one.values.shape[1] for one in (*lot, machine)) > at_once:
+            yield lot
+            lot = []
+        lot.append(machine)
+    if lot:
+        yield lot
 
 
 def of_test(machines: Sequence[Machine], scores: Sequence[Float64]) -> list[Float64]:

@@ -46,6 +46,15 @@ def test_labels_judge_the_rows_of_the_second_half() -> None:
     assert [len(score) for score in scores] == [75]
 
 
+def test_many_machines_are_played_in_lots_with_the_same_scores() -> None:
+    machines = fleet.fleet(5, 3, 1.0, 300.0, events=3)
+    together, in_lots = (play_groups(machines, Persistence(), at_once=most) for most in (1_000, 1))
+    assert len(in_lots) == 3
+    for one, other in zip(together, in_lots, strict=True):
+        assert one.max() > 0.0
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_metric_is_a_series() -> None:
     one = machine("a", 10, 2)
     one.values[:, 1] = np.arange(10)
