@@ -8,15 +8,23 @@ from html import escape
 from detector import __version__
 from detector.backtest.count import Judgement
 from detector.backtest.listing import alert_list
-from detector.backtest.page import breakable, cards, close_up_pictures, extent, frame, heading, number
+from detector.backtest.page import (
+    MOST_PICTURES,
+    breakable,
+    cards,
+    close_up_pictures,
+    extent,
+    frame,
+    heading,
+    number,
+    without_picture,
+)
 from detector.backtest.picture import picture
 from detector.backtest.report import Report, Run
 from detector.backtest.ticks import duration
 from detector.replay import plural
 
 WEEK_SECONDS = 7 * 86_400.0
-MOST_PICTURES = 100
-"""Only the series with the most alerts have a picture."""
 _HEADINGS = ("series", "alerts", "per week", "firing in all", "longest", "highest score", "rows")
 _KEY = (
     ("var(--value)", "value"),
@@ -102,5 +110,4 @@ def _pictures(order: list[Judgement]) -> Iterator[str]:
             f'<figure id="series-{at}"><h3>{breakable(one.history.name)}</h3><figcaption>{caption}</figcaption>'
             f"{picture(one)}{close_up_pictures(one)}{alert_list(one)}</figure>"
         )
-    if len(order) > MOST_PICTURES:
-        yield f"<p>{len(order) - MOST_PICTURES} more series have no picture here.</p>"
+    yield without_picture(order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from detector.backtest.ticks import duration
 from detector.replay import plural
 
 CLOSE_UP_WIDTH = 346
+MOST_PICTURES = 100
+"""Only the first series of the page's order have a picture: a browser is slow with thousands."""
 _HEADINGS = (
     "series", "caught of events", "missed", "alerts", "false", "false per week", "precision", "recall", "F1",
     "median delay (samples)", "best F1", "NAB",
@@ -61,7 +63,9 @@ def page(report: Report) -> str:
         *_table(run, order),
         *_unlabelled(run),
     )
-    return frame(report, body, _KEY, _WORDS, (_figure(run, at) for at in order))
+    return frame(
+        report, body, _KEY, _WORDS, (*(_figure(run, at) for at in order[:MOST_PICTURES]), without_picture(order))
+    )
 
 
 def frame(
@@ -137,9 +141,10 @@ def _budgets(report: Report) -> Iterator[str]:
 def _table(run: Run, order: list[int]) -> Iterator[str]:
     yield from heading(_HEADINGS)
     yield f'<tr class="total"><td>all</td>{_cells(run.in_all)}</tr>'
-    for at in order:
+    for rank, at in enumerate(order):
         name = breakable(run.judged[at].history.name)
-        yield f'<tr><td><a href="#series-{at}">{name}</a></td>{_cells(run.each[at])}</tr>'
+        shown = f'<a href="#series-{at}">{name}</a>' if rank < MOST_PICTURES else name
+        yield f"<tr><td>{shown}</td>{_cells(run.each[at])}</tr>"
     yield "</tbody></table>"
 
 
@@ -198,6 +203,11 @@ def _figure(run: Run, at: int) -> str:
         f"<figcaption>{_caption(judged, found)}</figcaption>{picture(judged)}{close_up_pictures(judged)}"
         f"{alert_list(judged)}</figure>"
     )
+
+
+def without_picture(order: Sequence[object]) -> str:
+    """What is said below the pictures of these series; nothing if each has one."""
+    return f"<p>Without a picture: {len(order) - MOST_PICTURES} more series.</p>" if len(order) > MOST_PICTURES else ""
 
 
 def close_up_pictures(judged: Judgement) -> str:

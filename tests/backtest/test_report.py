@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.backtest.alerts import alert_page
 from detector.backtest.count import judge
 from detector.backtest.history import Recorder
 from detector.backtest.labels import read_labels
@@ -233,6 +234,21 @@ def test_figures_on_the_page_say_what_they_count() -> None:
     assert "event not judged" in words
     drawn = picture(run.judged[0])
     assert re.findall(r"<text[^>]*>(2|2\.1)</text>", drawn) == ["2"], "the highest score, not the end of its axis"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_page_of_many_series_has_pictures_of_the_first(labelled: bool) -> None:
+    quiet = [judge(history(30, [], name=f"{place}.csv"), [] if labelled else None) for place in range(101)]
+    quiet[50] = judge(history(30, [(15, 20)], name="worst.csv"), [] if labelled else None)
+    run = Run.of(0.1, quiet, []) if labelled else Run.of(0.1, [], quiet)
+    text = (page if labelled else alert_page)(Report("s", "l" if labelled else None, "m", 3030, 0, (run,)))
+    read = _Page(text)
+    pictures = [attributes["aria-label"] for _, attributes in read.tags if attributes.get("class") == "series"]
+    assert len(pictures) == 100
+    assert pictures[0] == "worst.csv"
+    targets = {str(attributes["href"]) for tag, attributes in read.tags if tag == "a"}
+    assert targets == {f"#{attributes['id']}" for tag, attributes in read.tags if tag == "figure"}
+    assert "Without a picture: 1 more series." in text
 
 
 def test_the_summary_says_the_main_figures(report: Report) -> None:
