@@ -19,10 +19,13 @@ from detector.state.survey import Snapshot, streams
 from detector.streams.silence import heard
 from detector.streams.table import LATEST
 
+VALUE, EXPECTED, SCORE = 1, 2, 5
+"""Places in the column `alert.worst`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListedStream:
-    """A stream in a list; fields are None if another version wrote its columns."""
+    """A stream or group in a list; fields are None if another version wrote its columns, or if a group has none."""
 
     topic: str
     partition: int
@@ -38,6 +41,10 @@ class ListedStream:
     skill: float | None = None
     alert: str | None = None
     alert_since: str | None = None
+    alert_value: float | None = None
+    """Of the open alert's worst sample, like the two below; None for a group, whose numbers mean nothing to people."""
+    alert_expected: float | None = None
+    alert_score: float | None = None
 
 
 def matching(
@@ -89,6 +96,7 @@ def _listed(
     state, forecaster = read.block.columns, pipeline.forecaster
     columns = zip(
         names,
+        [key.is_group for key in keys],
         state[LATEST.name][rows].tolist(),
         state["flat_last"][rows].tolist(),
         state["value_count"][rows].tolist(),
@@ -97,18 +105,23 @@ def _listed(
         forecaster.skill(state, rows).tolist(),
         state["alert.status"][rows].tolist(),
         state["alert.starts_at"][rows].tolist(),
+        state["alert.worst"][rows].tolist(),
         strict=True,
     )
-    for name, latest, value, samples, young, fallback, skill, status, since in columns:
+    for name, is_group, latest, value, samples, young, fallback, skill, status, since, worst in columns:
         alert = AlertStatus(int(status))
-        yield replace(
-            name,
-            last_time=time_text(latest),
-            last_value=float(value),
-            samples=int(samples),
-            warming_up=bool(young),
-            forecaster=forecaster.names[int(fallback)],
-            skill=float(skill),
-            alert=alert.name.lower(),
-            alert_since=time_text(since) if alert in (AlertStatus.PENDING, AlertStatus.FIRING) else None,
-        )
+        found = replace(name, last_time=time_text(latest), alert=alert.name.lower())
+        if not is_group:
+            found = replace(
+                found,
+                last_value=float(value),
+                samples=int(samples),
+                warming_up=bool(young),
+                forecaster=forecaster.names[int(fallback)],
+                skill=float(skill),
+            )
+        if alert in (AlertStatus.PENDING, AlertStatus.FIRING):
+            found = replace(found, alert_since=time_text(since), alert_score=worst[SCORE])
+            if not is_group:
+                found = replace(found, alert_value=worst[VALUE], alert_expected=worst[EXPECTED])
+        yield found

@@ -76,7 +76,10 @@ def streams(
 def listed(
     config: Config, partition: Partition | None, pattern: str, pipeline: Pipeline, *, firing: bool, silent: bool
 ) -> list[ListedStream]:
-    """List streams that match a pattern, in all partitions or one. Raises StateMissing if nothing is stored."""
+    """List streams that match a pattern, in all partitions or one; if `firing`, those with the highest score first.
+
+    Raises StateMissing if nothing is stored.
+    """
     found: list[ListedStream] = []
     snapshots = 0
     with reader_of(config) as reader:
@@ -86,6 +89,8 @@ def listed(
             found += matching(stored, snapshot, pattern, pipeline, firing=firing, silent=silent)
     if not snapshots:
         raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}")
+    if firing:
+        found.sort(key=lambda one: -(one.alert_score or 0.0))
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from detector.alerts.summary import shown
 from detector.inspect.listing import ListedStream
 from detector.inspect.stream import StoredStream
 from detector.records import rfc3339
@@ -63,10 +64,11 @@ def listing(found: Iterable[ListedStream]) -> Iterator[str]:
     for one in found:
         status = "warming up" if one.warming_up else (one.alert or "another version's columns")
         if one.alert_since:
-            status = f"{one.alert} since {one.alert_since[:19]}Z"
+            status = f"{one.alert} since {one.alert_since[:19]}Z{_worst(one)}"
         newest = f"{one.last_time[:19]}Z" if one.last_time else "none"
         skill = "" if one.skill is None or not math.isfinite(one.skill) else f"{one.skill:.2f}"
-        figures = (_value(one.last_value), _value(one.samples), one.forecaster or "", skill, status)
+        known = ["" if number is None else _value(number) for number in (one.last_value, one.samples)]
+        figures = (*known, one.forecaster or "", skill, status)
         rows.append((one.series, f"{one.topic}/{one.partition}", newest, *figures))
     yield from _table(rows)
 
@@ -85,6 +87,17 @@ def stream(found: StoredStream) -> Iterator[str]:
         note = SKILL_NOTE if name == "skill" else ""
         lines += [(f"{name} {inner}".strip().replace("_", " "), _value(part) + note) for inner, part in entries]
     yield from _table(lines)
+
+
+def _worst(one: ListedStream) -> str:
+    """The worst sample of an open alert."""
+    if one.alert_score is None:
+        return ""
+    score = f", score {one.alert_score:.2f}"
+    if one.alert_value is None or one.alert_expected is None:
+        return score
+    value, expected = shown(one.alert_value, one.alert_expected)
+    return f"{score}: {value} instead of {expected}"
 
 
 def _snapshot_row(snapshot: Snapshot, now: float) -> tuple[str, ...]:

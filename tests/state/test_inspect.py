@@ -91,7 +91,13 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
     head, first, *_ = inspect(stocked, "--firing").stdout.splitlines()
     assert head.split()[0] == "SERIES"
     assert first.startswith(firing[0]["series"])
-    assert f"firing since {firing[0]['alert_since'][:19]}Z" in first
+    assert f"firing since {firing[0]['alert_since'][:19]}Z, score {firing[0]['alert_score']:.2f}: 100" in first
+    scores = [one["alert_score"] for one in firing]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 1.0
+    (worst,) = as_json(stocked, "--stream", firing[0]["series"], "--partition", f"metrics/{firing[0]['partition']}")
+    for name in ("value", "expected"):
+        assert firing[0][f"alert_{name}"] == worst["meaning"]["alert_worst"][name]
     assert inspect(stocked, "--firing", "--stream", "x").exit_code == 2
     nothing = inspect(stocked, "--match", "disk*")
     assert (nothing.exit_code, nothing.stdout.splitlines()[1:]) == (0, [])
@@ -100,6 +106,22 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
         "no stream with a firing alert matches disk "
     )
     assert json.loads(inspect(stocked, "--match", "disk*", "--json").stdout) == []
+
+
+def test_a_group_is_listed_without_the_figures_of_a_stream(tmp_path: Path) -> None:
+    config = directory_config(tmp_path, groups={"by": ["host"]})
+    stock = Stock(config)
+    stock.feed(5)
+    stock.checkpoint()
+    stock.store.close(5.0)
+    found = look.listed(config, ("metrics", 1), "*", stock.pipeline, firing=False, silent=False)
+    groups = [one for one in found if "__group__" in one.series]
+    assert (len(found), len(groups)) == (6, 3)
+    assert {(one.last_value, one.samples, one.forecaster, one.skill, one.alert) for one in groups} == {
+        (None, None, None, None, "none")
+    }
+    line = next(line for line in look.lines_of(groups, as_json=False) if groups[0].series in line)
+    assert line.split()[1:] == ["metrics/1", f"{(groups[0].last_time or '')[:19]}Z", "none"]
 
 
 def test_silent_streams_are_listed(stocked: Path, tmp_path: Path) -> None:
