@@ -111,7 +111,7 @@ class Sender:
             self._post(notices)
         while self._clock.monotonic() < self._closed_at and (last := self._due(news_only=True)) and self._post(last):
             """Stop at the first failure."""
-        if waiting := self.waiting:
+        if waiting := len(self._due(self.schedule.most, news_only=True)):
             log.warning("stopped with alerts that were not accepted", url=self._client.url, alerts=waiting)
 
     def _next(self) -> list[Notice]:
@@ -132,9 +132,10 @@ class Sender:
         if now > began + meant_seconds + SUSPENSION_SECONDS:
             self._not_before = max(self._not_before, now + SETTLING * self.schedule.resend_seconds)
 
-    def _due(self, *, news_only: bool = False) -> list[Notice]:
+    def _due(self, most: int = BATCH, *, news_only: bool = False) -> list[Notice]:
+        """Without alerts of restored state that are held back: the next owner of their partition repeats them."""
         with self._changed:
-            return self.schedule.due(self._clock.monotonic(), BATCH, news_only=news_only)
+            return self.schedule.due(self._clock.monotonic(), most, news_only=news_only)
 
     def _post(self, notices: list[Notice]) -> bool:
         """True once all are settled. A refused batch is split, so that one bad alert does not block the others."""

@@ -242,6 +242,25 @@ def test_g19_close_tries_waiting_changes_once_more_and_resolves_nothing(board: M
     assert [fires(one) for post in server.posts for one in post] == [True] * 3
 
 
+def test_only_alerts_that_were_due_are_missed_at_the_end(
+    board: Make, server: FakeAlertmanager, lines: io.StringIO
+) -> None:
+    """Those of restored state that are still held back say nothing about the Alertmanager."""
+    server.answer = lambda body: (503, b"")
+    made = board(server.url, resend_seconds=60)
+    made.update([firing("a"), firing("b"), firing("c")], restored=True)
+    made.close(30.0)
+    assert events(lines) == []
+    assert server.posts == []
+    made = board(server.url, resend_seconds=60)
+    made.update([firing("a"), firing("b")], restored=True)
+    made.update([firing("c")])
+    eventually(lambda: len(server.posts) > 0, "the news is refused")
+    made.close(30.0)
+    (last,) = [line for line in events(lines) if line["event"] == "stopped with alerts that were not accepted"]
+    assert last["alerts"] == 1
+
+
 def test_request_that_hangs_until_close_is_not_repeated(board: Make, server: FakeAlertmanager) -> None:
     server.hold.clear()
     made = board(server.url, timeout_seconds=1.0)
