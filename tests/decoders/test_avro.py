@@ -1,4 +1,4 @@
-"""Avro records: what the parts of a sample may be, the framing, and records and schemas that are wrong."""
+"""Avro records: types of the parts of a sample, framing, invalid records and invalid schemas."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def metric(**types: Any) -> dict[str, Any]:
     return {**METRIC, "fields": [{key: part for key, part in field.items() if key != "default"} for field in fields]}
 
 
-def test_confluents_avro_by_what_was_serialised(tmp_path: Path) -> None:
+def test_records_of_confluents_serializer_decode_to_what_was_serialised(tmp_path: Path) -> None:
     schema = json.loads((FOLDER / "confluent.schemas.json").read_text())["avro"]
     path = tmp_path / "schema.avsc"
     path.write_text(json.dumps(schema))
@@ -129,7 +129,7 @@ def test_times(tmp_path: Path, kind: Any, stamp: Any, moment: float) -> None:
 
 
 @pytest.mark.parametrize("unit", ["auto", "s", "ms", "us", "ns"])
-def test_a_timestamp_has_its_schemas_unit_and_a_plain_number_the_configured_one(tmp_path: Path, unit: str) -> None:
+def test_timestamp_unit_is_that_of_the_logical_type_or_the_configured_one(tmp_path: Path, unit: str) -> None:
     [(_, moment, *_)] = read(tmp_path, METRIC, SAMPLE, timestamp_unit=unit)
     assert moment == pytest.approx(1.7e9, abs=1e-6)
     per_second = {"auto": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
@@ -138,7 +138,7 @@ def test_a_timestamp_has_its_schemas_unit_and_a_plain_number_the_configured_one(
     assert moment == 5.0
 
 
-def test_a_timestamp_that_is_too_late_to_be_one_is_not_taken_for_another_unit(tmp_path: Path) -> None:
+def test_timestamp_out_of_range_is_not_read_in_another_unit(tmp_path: Path) -> None:
     late = {**SAMPLE, "timestamp": 2**62}
     [(*_, outcome, _)] = read(tmp_path, METRIC, late)
     assert outcome == "BAD_TIMESTAMP"
@@ -192,19 +192,19 @@ def test_labels(tmp_path: Path, kind: Any, labels: Any, key: str) -> None:
     assert found == key
 
 
-def test_labels_that_are_a_uuid(tmp_path: Path) -> None:
+def test_uuid_labels(tmp_path: Path) -> None:
     one = uuid.uuid4()
     kind = {"type": "map", "values": {"type": "fixed", "size": 16, "name": "U", "logicalType": "uuid"}}
     [(found, *_)] = read(tmp_path, metric(labels=kind), {**SAMPLE, "labels": {"id": one.bytes}})
     assert found == f'cpu{{id="{one}"}}'
 
 
-def test_a_counter_is_known_by_its_name(tmp_path: Path) -> None:
+def test_counters_are_recognised_by_name(tmp_path: Path) -> None:
     samples, _ = decoded(tmp_path, METRIC, record(value={**SAMPLE, "name": "requests_total"}), record())
     assert samples.kinds.tolist() == [Kind.COUNTER, Kind.GAUGE]
 
 
-def test_parts_lie_where_the_paths_say(tmp_path: Path) -> None:
+def test_configured_paths_find_the_parts_of_a_sample(tmp_path: Path) -> None:
     tags = {"type": "record", "name": "Tags", "fields": [{"name": "host", "type": "string"}]}
     inner = [{"name": "tags", "type": tags}, {"name": "name", "type": "string"}, {"name": "more", "type": "bytes"}]
     schema = {
@@ -230,7 +230,7 @@ def test_parts_lie_where_the_paths_say(tmp_path: Path) -> None:
         )
 
 
-def test_a_path_that_leads_nowhere_is_told_when_the_schema_is_met(
+def test_path_without_a_field_is_reported_when_the_schema_is_first_seen(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without labels many series would be one, and nothing refused."""
@@ -244,7 +244,7 @@ def test_a_path_that_leads_nowhere_is_told_when_the_schema_is_met(
     assert [(reject.reason, reject.detail) for reject in samples.rejects] == [("value", detail)] * 2
 
 
-def test_a_schema_of_which_no_sample_can_come_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_schema_that_cannot_hold_a_sample_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Also where every path is the usual one: all of its records are refused."""
     other = {"type": "record", "name": "Other", "fields": [{"name": "a", "type": "long"}]}
     for schema in (other, "long"):
@@ -257,7 +257,7 @@ def test_a_schema_of_which_no_sample_can_come_is_told_of(tmp_path: Path, caplog:
         assert len(samples.rejects) == 1
 
 
-def test_paths_may_lie_in_each_other(tmp_path: Path) -> None:
+def test_paths_may_be_nested(tmp_path: Path) -> None:
     labels = {
         "type": "record",
         "name": "L",
@@ -279,7 +279,7 @@ def test_an_array_of_records_is_many_samples(tmp_path: Path) -> None:
     assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(2, "empty")]
 
 
-def test_blocks_that_say_their_size(tmp_path: Path) -> None:
+def test_blocks_with_a_byte_size(tmp_path: Path) -> None:
     """A count below 0 is followed by the block's bytes; several blocks may follow each other."""
     one = datum(METRIC, SAMPLE)
     data = number(-1) + number(len(one)) + one + number(2) + one + one + number(0)
@@ -291,7 +291,7 @@ def test_blocks_that_say_their_size(tmp_path: Path) -> None:
     assert found == [READ]
 
 
-def test_schemas_of_one_name_do_not_meet(tmp_path: Path) -> None:
+def test_schemas_of_equal_name_are_kept_apart(tmp_path: Path) -> None:
     """Both are called acme.Metric, and the bytes of a label in the one mean another label in the other."""
     first = metric(labels={"type": "record", "name": "L", "fields": [{"name": "level", "type": LEVEL}]})
     upside_down = {**LEVEL, "symbols": ["HIGH", "LOW"]}
@@ -309,7 +309,7 @@ def test_schemas_of_one_name_do_not_meet(tmp_path: Path) -> None:
     ]
 
 
-def test_branches_of_one_union_do_not_meet(tmp_path: Path) -> None:
+def test_branches_of_a_union_are_kept_apart(tmp_path: Path) -> None:
     """The same bytes of a name mean one thing in the one record, another in the other."""
 
     def inner(name: str, symbols: list[str]) -> dict[str, Any]:
@@ -323,7 +323,7 @@ def test_branches_of_one_union_do_not_meet(tmp_path: Path) -> None:
     assert [name for name, *_ in found] == ["x", "y", "y", "x"]
 
 
-def test_records_that_name_no_schema() -> None:
+def test_records_without_a_schema_id() -> None:
     settings = Settings.model_validate({"type": "avro", "avro": {"schema_file": str(SCHEMA_FILE)}})
     series = SeriesIndex()
     samples = make_decoder(settings).decode(raw(datum(METRIC, SAMPLE), record()), series)
@@ -362,7 +362,7 @@ POISON: list[tuple[bytes | None, str]] = [
 ]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded(tmp_path: Path) -> None:
     values = [value for poison, _ in POISON for value in (poison, GOOD)]
     samples, found = decoded(tmp_path, METRIC, *values)
     assert [reject.reason for reject in samples.rejects] == [reason for _, reason in POISON]
@@ -389,12 +389,12 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on(tmp_path: Path) 
         ({"labels": {"type": "array", "items": "string"}}, {"labels": ["a"]}, "labels"),
     ],
 )
-def test_g6_parts_that_are_no_such_thing(tmp_path: Path, types: Any, value: Any, reason: str) -> None:
+def test_g6_parts_of_a_wrong_type_are_rejected(tmp_path: Path, types: Any, value: Any, reason: str) -> None:
     schema = metric(**types)
     assert refused(tmp_path, schema, record(schema, {**SAMPLE, **value})) == [reason]
 
 
-def test_g6_what_holds_no_sample_is_refused(tmp_path: Path) -> None:
+def test_g6_record_without_a_sample_is_rejected(tmp_path: Path) -> None:
     union = ["null", METRIC]
     assert refused(tmp_path, "string", record("string", "cpu")) == ["shape"]
     assert refused(tmp_path, union, framed(datum(union, None)), record(union)) == ["shape"]
@@ -404,7 +404,7 @@ def test_g6_what_holds_no_sample_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, without, record(without, SAMPLE)) == ["value"]
 
 
-def test_g6_a_record_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_g6_record_is_decoded_completely_or_not_at_all(tmp_path: Path) -> None:
     schema = {"type": "array", "items": metric(value="string")}
     values = [{**SAMPLE, "value": "1"}, {**SAMPLE, "value": "x"}]
     samples, found = decoded(tmp_path, schema, record(schema, values), record(schema, values[:1]))
@@ -437,7 +437,7 @@ WRONG_SCHEMAS = [
 
 
 @pytest.mark.parametrize("schema", WRONG_SCHEMAS, ids=range(len(WRONG_SCHEMAS)))
-def test_g6_a_schema_that_cannot_be_read_says_so(tmp_path: Path, schema: str) -> None:
+def test_g6_unusable_schema_is_the_reason_of_the_reject(tmp_path: Path, schema: str) -> None:
     with pytest.raises(DecodeError) as refusal:
         parse(schema)
     assert refusal.value.reason == "schema"
@@ -448,7 +448,7 @@ def test_g6_a_schema_that_cannot_be_read_says_so(tmp_path: Path, schema: str) ->
         make_decoder(Settings.model_validate({"type": "avro", "avro": {"schemas": {7: str(path)}}}))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_schema_file_is_named(tmp_path: Path) -> None:
     for avro in ({"schema_file": str(tmp_path / "no.avsc")}, {"schemas": {7: str(tmp_path / "no.avsc")}}):
         with pytest.raises(SchemaUnavailable, match=r"decoder\.avro\.schema.*no\.avsc cannot be read"):
             make_decoder(Settings.model_validate({"type": "avro", "avro": avro}))
@@ -457,7 +457,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 ITSELF = {"type": "record", "name": "Link", "fields": [{"name": "next", "type": ["null", "Link"]}]}
 
 
-def test_g6_data_that_are_nested_too_deeply_end_nothing(tmp_path: Path) -> None:
+def test_g6_too_deep_nesting_is_rejected(tmp_path: Path) -> None:
     """A reader in C that follows them overflows its stack."""
     schema = metric(name=ITSELF)
     deep = framed(b"\x02" * 900_000)
@@ -469,7 +469,7 @@ def test_g6_data_that_are_nested_too_deeply_end_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, schema, {**SAMPLE, "more": more}) == [READ]
 
 
-def test_g6_what_a_record_costs_is_bounded_by_its_bytes(tmp_path: Path) -> None:
+def test_g6_cost_of_a_record_is_bounded_by_its_bytes(tmp_path: Path) -> None:
     """Few bytes promise much: arrays of arrays, records of records that name each type twice."""
     chain: Any = "double"
     for depth in range(60):
@@ -517,7 +517,7 @@ CHAIN = [ones("R0", ["boolean"]), *(ones(f"R{depth}", [f"R{depth - 1}"]) for dep
 
 
 @pytest.mark.parametrize("kinds", [[NULLS, "R"], [*CHAIN, "R299"]], ids=["fields without bytes", "records of a record"])
-def test_g6_what_a_byte_costs_does_not_grow_with_the_schema(kinds: list[Any]) -> None:
+def test_g6_cost_of_a_byte_does_not_grow_with_the_schema(kinds: list[Any]) -> None:
     """Each item is one byte."""
     *known, item = kinds
     kind = parse(json.dumps({"type": "array", "items": item}), [json.dumps(one) for one in known])
@@ -528,7 +528,7 @@ def test_g6_what_a_byte_costs_does_not_grow_with_the_schema(kinds: list[Any]) ->
     assert steps(lambda: plan(data, 0, lambda parts: None)) < 20 * len(data)
 
 
-def test_g6_nulls_among_the_labels_are_not_read(tmp_path: Path) -> None:
+def test_g6_null_labels_are_skipped(tmp_path: Path) -> None:
     many = ones("L", ["string", *["null"] * 1_000])
     kind = parse(json.dumps(many))
     read_labels = Reads(Skips()).mapping(kind)
@@ -539,7 +539,7 @@ def test_g6_nulls_among_the_labels_are_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["", "labels"])
-def test_g6_what_many_branches_name_is_planned_once(place: str) -> None:
+def test_g6_type_named_by_many_branches_is_planned_once(place: str) -> None:
     """Else a schema of 100 kB makes a plan of gigabytes."""
     branches = [ones("R", ["int"] * 1_000), *["R"] * 1_000]
     kind = parse(
@@ -551,7 +551,7 @@ def test_g6_what_many_branches_name_is_planned_once(place: str) -> None:
 
 
 @given(schemas_and_values(), st.binary(max_size=3))
-def test_any_data_are_stepped_over_to_their_end(typed: tuple[Any, Any], behind: bytes) -> None:
+def test_skipping_any_value_ends_at_its_last_byte(typed: tuple[Any, Any], behind: bytes) -> None:
     schema, value = typed
     kind, data = parse(json.dumps(schema)), datum(schema, value)
     skip = Skips().of(kind)
@@ -563,14 +563,14 @@ def test_any_data_are_stepped_over_to_their_end(typed: tuple[Any, Any], behind: 
 
 
 @given(schemas_and_values(depth=0))
-def test_any_leaf_is_read_as_it_was_written(typed: tuple[Any, Any]) -> None:
+def test_any_leaf_round_trips(typed: tuple[Any, Any]) -> None:
     schema, value = typed
     found, end = Reads(Skips()).of(parse(json.dumps(schema)))(datum(schema, value), 0)
     assert (found, end) == (value, len(datum(schema, value)))
 
 
 @given(st.lists(schemas_and_values(), min_size=5, max_size=5), st.floats(allow_nan=False, allow_infinity=False))
-def test_a_sample_among_fields_of_any_type(others: list[tuple[Any, Any]], value: float) -> None:
+def test_sample_is_found_among_fields_of_any_type(others: list[tuple[Any, Any]], value: float) -> None:
     fields: list[Any] = []
     sample: dict[str, Any] = {}
     for position, (schema, other) in enumerate(others):
@@ -589,7 +589,7 @@ def test_a_sample_among_fields_of_any_type(others: list[tuple[Any, Any]], value:
 
 
 @given(schemas_and_values(), st.binary(max_size=300))
-def test_random_bytes_are_stepped_over_or_refused(typed: tuple[Any, Any], data: bytes) -> None:
+def test_random_bytes_are_skipped_or_rejected(typed: tuple[Any, Any], data: bytes) -> None:
     kind = parse(json.dumps(typed[0]))
     for step in (Skips().of(kind), Reads(Skips()).of(kind), Reads(Skips(), 1e9).mapping(kind)):
         with suppress(*BROKEN):
@@ -606,14 +606,14 @@ def test_random_bytes_are_stepped_over_or_refused(typed: tuple[Any, Any], data: 
     ),
     max_leaves=30,
 ))  # fmt: skip
-def test_any_json_is_a_schema_or_refused(document: Any) -> None:
+def test_any_json_is_a_schema_or_an_error(document: Any) -> None:
     with suppress(DecodeError):
         kind = parse(json.dumps(document))
         Skips().of(kind)
         Reads(Skips(), 1.0).mapping(kind)
 
 
-def test_the_library_that_writes_these_records_has_no_way_of_its_own() -> None:
+def test_encoder_of_these_tests_agrees_with_bytes_by_hand() -> None:
     moment = int(str(SAMPLE["timestamp"]))
     labels = number(1) + text("host") + text("a") + number(0)
     assert datum(METRIC, SAMPLE) == text("cpu") + labels + number(moment) + number(1) + struct.pack("<d", 1.5)

@@ -1,4 +1,4 @@
-"""Schemas from a registry: asked once, asked again where it does not answer, and what it does not know."""
+"""Schemas from a registry: one request per schema, retries, unknown ids, invalid answers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Reading:
         return [reject.reason for reject in self.decode(*values).rejects]
 
 
-def test_a_schema_is_asked_for_once(registry: Registry) -> None:
+def test_schema_is_requested_once(registry: Registry) -> None:
     reading = Reading(registry.url)
     for _ in range(3):
         samples = reading.decode(record(), record())
@@ -82,7 +82,7 @@ def test_a_schema_is_asked_for_once(registry: Registry) -> None:
     assert reading.waits.problems == [None]
 
 
-def test_an_id_that_nobody_knows_is_refused_and_asked_for_again_later(registry: Registry) -> None:
+def test_unknown_id_is_rejected_and_requested_again_later(registry: Registry) -> None:
     reading = Reading(registry.url)
     assert reading.reasons(record(number=7), record(), record(number=7)) == ["schema_unknown"] * 2
     assert registry.asked("/schemas/ids/7") == 2
@@ -92,7 +92,7 @@ def test_an_id_that_nobody_knows_is_refused_and_asked_for_again_later(registry: 
     assert reading.reasons(record(number=7)) == []
 
 
-def test_a_schema_that_a_registry_hears_of_a_moment_later_is_waited_for(registry: Registry) -> None:
+def test_schema_registered_a_moment_later_is_waited_for(registry: Registry) -> None:
     reading = Reading(registry.url)
     reading.during_a_pause = lambda: registry.register(METRIC, 7)
     assert reading.reasons(record(number=7), record()) == []
@@ -100,13 +100,13 @@ def test_a_schema_that_a_registry_hears_of_a_moment_later_is_waited_for(registry
 
 
 @pytest.mark.parametrize("number", [1 << 31, (1 << 32) - 1])
-def test_g6_an_id_that_no_registry_gives_is_not_asked_for(registry: Registry, number: int) -> None:
+def test_g6_impossible_id_is_not_requested(registry: Registry, number: int) -> None:
     reading = Reading(registry.url)
     assert reading.reasons(record(number=number), record()) == ["schema_unknown"]
     assert registry.asked() == 1
 
 
-def test_g6_a_flood_of_ids_takes_no_memory(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_g6_flood_of_ids_takes_bounded_memory(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(avro, "KNOWN_UNKNOWN", 20)
     monkeypatch.setattr(avro, "KNOWN_SCHEMAS", 10)
     for number in range(2, 60):
@@ -120,7 +120,7 @@ def test_g6_a_flood_of_ids_takes_no_memory(registry: Registry, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 401, 403, 301, 404])
-def test_g6_no_record_is_refused_because_a_registry_does_not_answer(registry: Registry, status: int) -> None:
+def test_g6_no_record_is_rejected_because_the_registry_is_down(registry: Registry, status: int) -> None:
     reading = Reading(registry.url, lookup_timeout_seconds=60)
     registry.status, registry.said = status, b"<html>"
     with pytest.raises(SchemaUnavailable, match="given up after 60 s") as error:
@@ -137,14 +137,14 @@ def test_g6_no_record_is_refused_because_a_registry_does_not_answer(registry: Re
 
 
 @pytest.mark.parametrize("said", [b"<html>sign in</html>", b"{}", b"[]", b'{"schema": 7}', b"[" * 100_000])
-def test_what_is_no_answer_of_a_registry_is_no_schema(registry: Registry, said: bytes) -> None:
+def test_invalid_answer_is_not_a_schema(registry: Registry, said: bytes) -> None:
     reading = Reading(registry.url)
     registry.said = said
     with pytest.raises(SchemaUnavailable, match=r"the answer is not a schema; check decoder\.avro\.registry\.urls"):
         reading.decode(record())
 
 
-def test_a_registry_that_comes_back_is_waited_for(registry: Registry) -> None:
+def test_registry_is_retried_until_it_answers(registry: Registry) -> None:
     reading = Reading(registry.url)
     registry.fails = 4
     assert readable(reading.decode(record()), reading.series) == [READ]
@@ -155,7 +155,7 @@ def test_a_registry_that_comes_back_is_waited_for(registry: Registry) -> None:
     ]
 
 
-def test_a_wait_can_be_ended(registry: Registry) -> None:
+def test_wait_can_be_interrupted(registry: Registry) -> None:
     reading = Reading(registry.url)
     registry.status = 503
     reading.waits.raises = Interrupted("stop")
@@ -164,7 +164,7 @@ def test_a_wait_can_be_ended(registry: Registry) -> None:
     assert reading.pauses == []
 
 
-def test_a_start_without_a_registry_says_what_is_wrong_and_does_not_wait(registry: Registry) -> None:
+def test_start_without_a_registry_is_a_named_error_at_once(registry: Registry) -> None:
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     settings = {"type": "avro", "avro": {"registry": {"urls": [nobody]}}}
     waits = Waits()
@@ -183,7 +183,7 @@ def test_a_start_without_a_registry_says_what_is_wrong_and_does_not_wait(registr
         make_decoder(Decoder.model_validate(settings), waits)
 
 
-def test_the_next_registry_is_asked_where_the_first_does_not_answer(registry: Registry) -> None:
+def test_next_registry_is_asked_when_the_first_does_not_answer(registry: Registry) -> None:
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     reading = Reading(nobody, registry.url)
     assert reading.reasons(record()) == []
@@ -202,7 +202,7 @@ def test_the_next_registry_is_asked_where_the_first_does_not_answer(registry: Re
         ({"username": "ali", "password_file": "secret"}, "Basic YWxpOm9wZW5zZXNhbWU="),
     ],
 )
-def test_s3_credentials_come_from_files_and_are_not_told(
+def test_s3_credentials_come_from_files_and_are_not_quoted(
     registry: Registry, tmp_path: Path, access: dict[str, str], header: str
 ) -> None:
     (tmp_path / "secret").write_text("opensesame\n")
@@ -219,7 +219,7 @@ def test_s3_credentials_come_from_files_and_are_not_told(
     assert "YWxp" not in str(error.value)
 
 
-def test_what_a_schema_refers_to_is_resolved(registry: Registry) -> None:
+def test_schema_references_are_resolved(registry: Registry) -> None:
     host = {"type": "record", "name": "Host", "namespace": "acme.infra", "fields": [{"name": "host", "type": "string"}]}
     moment = {"name": "ms", "type": {"type": "long", "logicalType": "timestamp-millis"}}
     inner = [moment, {"name": "by", "type": "acme.infra.Host"}]
@@ -254,7 +254,7 @@ def test_what_a_schema_refers_to_is_resolved(registry: Registry) -> None:
         {"references": [{"name": "x", "subject": "itself", "version": 1}]},
     ],
 )
-def test_a_schema_that_cannot_be_used_is_asked_for_once(registry: Registry, more: dict[str, Any]) -> None:
+def test_unusable_schema_is_requested_once(registry: Registry, more: dict[str, Any]) -> None:
     registry.register("no.such.Type" if "references" in more else METRIC, 5, "itself", 1, **more)
     reading = Reading(registry.url)
     samples = reading.decode(record(number=5), record(), record(number=5))
@@ -263,12 +263,12 @@ def test_a_schema_that_cannot_be_used_is_asked_for_once(registry: Registry, more
     assert registry.asked("/schemas/ids/5") == 1
 
 
-def test_g6_a_schema_that_is_too_large_is_refused(registry: Registry) -> None:
+def test_g6_too_large_schema_is_rejected(registry: Registry) -> None:
     registry.register(json.dumps({**METRIC, "doc": "x" * (1 << 20)}), 5)
     assert Reading(registry.url).reasons(record(number=5)) == ["schema"]
 
 
-def test_g6_a_chain_of_references_without_an_end_is_refused(registry: Registry) -> None:
+def test_g6_endless_chain_of_references_is_rejected(registry: Registry) -> None:
     for version in range(1, 300):
         refers = [{"name": "x", "subject": "chain", "version": version + 1}]
         registry.register("string", 100 + version, "chain", version, references=refers)
@@ -300,7 +300,7 @@ class Patience:
         self.during_a_pause()
 
 
-def test_g3_a_worker_whose_registry_stays_away_ends_with_nothing_committed(registry: Registry) -> None:
+def test_g3_worker_without_a_registry_ends_without_a_commit(registry: Registry) -> None:
     reading = Patience(registry)
     registry.status = 503
     with pytest.raises(SchemaUnavailable, match="given up after 30 s"):
@@ -310,7 +310,7 @@ def test_g3_a_worker_whose_registry_stays_away_ends_with_nothing_committed(regis
     assert reading.rig.value("detector_source_errors_total", reason="schema_unavailable") == reading.slept > 3
 
 
-def test_a_worker_waits_for_its_registry(registry: Registry) -> None:
+def test_worker_waits_for_its_registry(registry: Registry) -> None:
     reading = Patience(registry)
     registry.fails = 3
     reading.rig.worker.run()
@@ -320,7 +320,7 @@ def test_a_worker_waits_for_its_registry(registry: Registry) -> None:
     assert reading.slept == 3 + 1, "the schema that nobody knows is asked for twice"
 
 
-def test_g12_a_worker_that_waits_for_its_registry_ends_in_order(registry: Registry) -> None:
+def test_g12_worker_waiting_for_its_registry_stops_in_order(registry: Registry) -> None:
     reading = Patience(registry)
     registry.status = 503
     reading.during_a_pause = reading.rig.worker.stop

@@ -78,22 +78,22 @@ def test_names_labels_and_times() -> None:
 
 
 @pytest.mark.parametrize(("store_rates", "kinds"), [(True, ["GAUGE", "GAUGE"]), (False, ["COUNTER", "GAUGE"])])
-def test_what_a_derive_is_depends_on_collectds_setting(store_rates: bool, kinds: list[str]) -> None:
+def test_kind_of_a_derive_depends_on_collectds_setting(store_rates: bool, kinds: list[str]) -> None:
     assert [line[-1] for line in decoded(GOOD, store_rates=store_rates)] == kinds
 
 
-def test_an_absolute_value_is_divided_by_its_interval() -> None:
+def test_absolute_value_is_divided_by_its_interval() -> None:
     record = changed(dstypes=["absolute", "counter"])
     assert [(line[2], line[-1]) for line in decoded(record, store_rates=False)] == [(0.15, "GAUGE"), (2.0, "COUNTER")]
     assert [line[2] for line in decoded(record)] == [1.5, 2.0]
     assert decoded(changed(dstypes=["absolute", "gauge"], interval=0), store_rates=False)[0][3] == "NOT_FINITE"
 
 
-def test_null_is_a_gap_beside_good_values() -> None:
+def test_null_is_a_gap_and_other_values_count() -> None:
     assert [line[2:4] for line in decoded(changed(values=[None, 2]))] == [(None, "GAP"), (2.0, "SCORED")]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = CollectdDecoder(Settings()).decode(raw(*values), series)

@@ -9,7 +9,7 @@ from detector.series import SeriesIndex
 from tests.decoders.batches import raw, readable
 
 
-def test_a_file_is_a_stream() -> None:
+def test_file_is_a_stream() -> None:
     series = SeriesIndex()
     samples = CsvDecoder().decode(
         raw(
@@ -55,7 +55,7 @@ def test_a_file_is_a_stream() -> None:
         (b"1," + b"1" * 70_000, "oversize"),
     ],
 )
-def test_what_is_no_sample_is_refused_with_its_line(line: bytes | None, reason: str) -> None:
+def test_malformed_line_is_rejected_with_its_number(line: bytes | None, reason: str) -> None:
     good = b"2014-02-14 14:30:00,1"
     samples = CsvDecoder().decode(raw(good, line, good, first=7), SeriesIndex())
     assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(8, reason)]
@@ -65,13 +65,13 @@ def test_what_is_no_sample_is_refused_with_its_line(line: bytes | None, reason: 
 @pytest.mark.parametrize(
     "header", [b"Time,Reading", b",value", b'"when","web-1"', b"\xef\xbb\xbf_time,_value", b"sep=,"]
 )
-def test_a_header_of_any_words_is_one_only_at_the_top(header: bytes) -> None:
+def test_any_words_are_a_header_only_in_the_first_line(header: bytes) -> None:
     samples = CsvDecoder().decode(raw(header, b"1392388500,7"), SeriesIndex())
     assert (samples.offsets.tolist(), samples.rejects) == ([2], ())
     assert CsvDecoder().decode(raw(header, first=2), SeriesIndex()).rejects
 
 
-def test_a_header_that_comes_again_is_one() -> None:
+def test_repeated_header_is_skipped() -> None:
     """A followed file goes on counting its lines when another takes its place, and files are joined end to end."""
     decoder, series = CsvDecoder(), SeriesIndex()
     assert not decoder.decode(raw(b"Time,Reading", b"1392388500,7"), series).rejects
@@ -90,7 +90,7 @@ def test_a_header_that_comes_again_is_one() -> None:
         (b"time\thost\tcpu\tValue", "'Value' is column 4, but must be the second"),
     ],
 )
-def test_a_file_whose_header_has_other_columns_is_refused_as_a_whole(header: bytes, told: str) -> None:
+def test_file_with_a_wrong_header_is_rejected_as_a_whole(header: bytes, told: str) -> None:
     decoder, series = CsvDecoder(), SeriesIndex()
     first, second = decoder.decode(raw(header, b"1392388500,7"), series).rejects
     assert (first.offset, first.reason, second.offset, second.reason) == (1, "columns", 2, "columns")
@@ -100,7 +100,7 @@ def test_a_file_whose_header_has_other_columns_is_refused_as_a_whole(header: byt
     assert decoder.decode(raw(b"timestamp,value", b"1392388500,7"), series).rejects == ()
 
 
-def test_semicolons_and_tabs_separate_too_and_leave_the_comma_to_decimals() -> None:
+def test_semicolons_and_tabs_separate_columns_with_decimal_commas() -> None:
     series = SeriesIndex()
     lines = (b"Zeit;Wert", b'2014-02-14 14:30:00;"0,132"', b"1392388500\t7,5\tweb;1,x", b"1392388800;;1")
     assert readable(CsvDecoder().decode(raw(*lines, topic="a"), series), series) == [
@@ -110,7 +110,7 @@ def test_semicolons_and_tabs_separate_too_and_leave_the_comma_to_decimals() -> N
     ]
 
 
-def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
+def test_utf_16_is_a_named_error() -> None:
     lines = "timestamp,value\n1392388500,7".encode("utf-16").split(b"\n")
     first, *_ = CsvDecoder().decode(raw(*lines), SeriesIndex()).rejects
     assert (first.offset, first.reason, first.detail) == (1, "encoding", "the file is UTF-16; save it as UTF-8")
@@ -128,7 +128,7 @@ def test_utf_16_is_named_instead_of_taken_for_a_header() -> None:
         (b"1392388500,much", "'much' is not a number"),
     ],
 )
-def test_what_is_wrong_with_a_line_is_told(line: bytes, told: str) -> None:
+def test_fault_of_a_line_is_named(line: bytes, told: str) -> None:
     [reject] = CsvDecoder().decode(raw(line), SeriesIndex()).rejects
     assert reject.detail.startswith(told)
     assert ("unit" in reject.detail) == ("unit" in told)

@@ -100,11 +100,11 @@ def test_values(text: bytes, value: float) -> None:
     assert [line[2] for line in decoded(b"cpu idle=" + text)] == [value]
 
 
-def test_a_line_without_a_time_has_the_records() -> None:
+def test_line_without_a_time_gets_the_record_time() -> None:
     assert [line[1] for line in decoded(b"cpu idle=1\ncpu idle=1 0")] == [RECORD_TIME, 0.0]
 
 
-def test_kinds_come_from_names() -> None:
+def test_kind_follows_from_the_name() -> None:
     lines = decoded(b"net rx=1,drops_total=2,calls_count=3\nprometheus calls_count=1", counters=["net_rx"])
     assert [(line[0], line[-1]) for line in lines] == [
         ("net_rx", "COUNTER"),
@@ -123,7 +123,7 @@ names = (
 
 
 @given(names, st.dictionaries(names, names, max_size=3), names)
-def test_every_escaped_name_comes_back(name: str, tags: dict[str, str], field: str) -> None:
+def test_any_escaped_name_round_trips(name: str, tags: dict[str, str], field: str) -> None:
     def escaped(text: str, *special: str) -> str:
         for character in special:
             text = text.replace(character, "\\" + character)
@@ -139,21 +139,21 @@ def test_every_escaped_name_comes_back(name: str, tags: dict[str, str], field: s
     assert series.key(int(samples.series[0])) == SeriesKey.of(expected, tags)
 
 
-def test_a_backslash_before_what_is_escaped_stands_for_itself() -> None:
+def test_backslash_before_an_escape_is_literal() -> None:
     record = rb"a\=b,drives=C:\\,D:,mount=E:\\ (data) used\\=x=1"
     expected = SeriesKey.of(r"a\=b_used\=x", {"drives": r"C:\,D:", "mount": r"E:\ (data)"})
     assert [line[0] for line in decoded(record)] == [str(expected)]
 
 
 @pytest.mark.parametrize("record", [b"a\\" * 400_000, b"a=" * 400_000, b"a a=1," * 150_000, b'a a="' + b"\\" * 800_000])
-def test_no_line_takes_long(record: bytes) -> None:
+def test_time_to_decode_a_line_is_bounded(record: bytes) -> None:
     began = time.process_time()
     samples = InfluxDecoder([], []).decode(raw(record), SeriesIndex())
     assert [reject.reason for reject in samples.rejects] == ["syntax"]
     assert time.process_time() - began < 1.0
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = InfluxDecoder([], []).decode(raw(*values), series)
@@ -170,6 +170,6 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
         (b"cpu idle", "line 3: b'cpu idle' is not line protocol"),
     ],
 )
-def test_the_line_that_is_wrong_is_told(broken: bytes, what: str) -> None:
+def test_faulty_line_is_named(broken: bytes, what: str) -> None:
     samples = InfluxDecoder([], []).decode(raw(GOOD + b'\n# state="on"\n' + broken), SeriesIndex())
     assert [reject.detail for reject in samples.rejects] == [what]

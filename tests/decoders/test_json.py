@@ -80,19 +80,19 @@ def test_spellings_of_one_time(stamp: float | str) -> None:
     assert time == pytest.approx(1_700_000_000.25, abs=1e-6)
 
 
-def test_a_leap_second_is_the_next_second() -> None:
+def test_leap_second_is_read_as_the_next_second() -> None:
     [(_, time, *_)] = decoded(packed({**SAMPLE, "timestamp": "2016-12-31T23:59:60Z"}))
     assert time == 1_483_228_800.0
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1_000), ("us", 10**6), ("ns", 10**9)])
-def test_a_configured_unit_wins_over_the_magnitude(unit: str, factor: int) -> None:
+def test_configured_unit_overrides_the_magnitude(unit: str, factor: int) -> None:
     small = packed({**SAMPLE, "timestamp": 50 * factor})
     text = packed({**SAMPLE, "timestamp": "1970-01-01T00:00:50Z"})
     assert [time for _, time, *_ in decoded(small, text, settings={"timestamp_unit": unit})] == [50.0, 50.0]
 
 
-def test_without_a_timestamp_the_record_has_one() -> None:
+def test_sample_without_a_timestamp_gets_the_record_time() -> None:
     without = {"name": "cpu", "value": 1}
     assert [time for _, time, *_ in decoded(packed(without), packed({**without, "timestamp": None}))] == [
         RECORD_TIME,
@@ -103,7 +103,7 @@ def test_without_a_timestamp_the_record_has_one() -> None:
 
 
 @pytest.mark.parametrize("stamp", [-1, 1e30, 10**400, -(10**400), "9000-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "-5"])
-def test_absurd_times_are_discarded_and_not_guessed(stamp: float | str) -> None:
+def test_absurd_times_are_discarded(stamp: float | str) -> None:
     [(*_, outcome, _)] = decoded(packed({**SAMPLE, "timestamp": stamp}))
     assert outcome == "BAD_TIMESTAMP"
 
@@ -140,7 +140,7 @@ def test_values(written: bytes, value: float | None, outcome: str) -> None:
         assert (found, became) == (value, outcome)
 
 
-def test_one_label_set_in_many_spellings_is_one_series() -> None:
+def test_spellings_of_one_label_set_are_one_series() -> None:
     spellings = [
         b'{"a":"1","b":"true"}',
         b'{"b":true,"a":1}',
@@ -155,14 +155,14 @@ def test_one_label_set_in_many_spellings_is_one_series() -> None:
     assert other.series[0] not in samples.series
 
 
-def test_running_totals_are_told_by_their_suffix() -> None:
+def test_counters_are_recognised_by_suffix() -> None:
     series = SeriesIndex()
     records = [packed({"name": name, "value": 1}) for name in ("requests_total", "queue_length", "latency_count")]
     samples = JsonDecoder(Settings()).decode(raw(*records), series)
     assert samples.kinds.tolist() == [Kind.COUNTER, Kind.GAUGE, Kind.COUNTER]
 
 
-def test_fields_can_lie_elsewhere() -> None:
+def test_fields_can_be_configured() -> None:
     record = packed({"m": {"id": "cpu", "tags": {"host": "a"}}, "at": 1_700_000_000, "v": {"x": "1.5"}, "value": 9})
     nested = {"fields": {"name": "m.id", "labels": "m.tags", "timestamp": "at", "value": "v.x"}}
     assert decoded(record, settings=nested) == [READ]
@@ -176,7 +176,7 @@ def test_fields_can_lie_elsewhere() -> None:
     ]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = JsonDecoder(Settings()).decode(raw(*values), series)
@@ -194,7 +194,7 @@ def test_poison_alone(record: bytes | None, reason: str) -> None:
     assert (len(samples), [reject.reason for reject in samples.rejects]) == (0, [reason])
 
 
-def test_ever_new_spellings_do_not_fill_the_memory() -> None:
+def test_memory_for_new_spellings_is_bounded() -> None:
     series, decoder = SeriesIndex(), JsonDecoder(Settings())
     for first in range(0, 100_000, 10_000):
         records = [b'{"name":"cpu","labels":{"x%d":null},"value":1}' % n for n in range(first, first + 10_000)]
@@ -206,7 +206,7 @@ def test_ever_new_spellings_do_not_fill_the_memory() -> None:
 @pytest.mark.parametrize(
     "record", [b'{"name":"a","labels":{%s},"value":1}', b'{"name":"a","timestamp":"%s1.5","value":1}']
 )
-def test_g10_ever_longer_spellings_do_not_fill_the_memory(record: bytes) -> None:
+def test_g10_memory_for_long_spellings_is_bounded(record: bytes) -> None:
     series, decoder = SeriesIndex(), JsonDecoder(Settings())
     tracemalloc.start()
     try:
@@ -237,7 +237,7 @@ objects = st.fixed_dictionaries(
 
 
 @given(st.lists(objects.map(packed) | st.lists(objects, max_size=3).map(packed), max_size=8))
-def test_g8_a_record_means_the_same_in_every_batch(records: list[bytes]) -> None:
+def test_g8_record_decodes_the_same_in_every_batch(records: list[bytes]) -> None:
     together, apart = SeriesIndex(), SeriesIndex()
     decoder = JsonDecoder(Settings())
     samples = decoder.decode(raw(*records, *records), together)
@@ -247,7 +247,7 @@ def test_g8_a_record_means_the_same_in_every_batch(records: list[bytes]) -> None
 
 
 @given(st.lists(objects, min_size=1, max_size=3))
-def test_the_general_way_reads_what_the_quick_way_reads(found: list[dict[str, Any]]) -> None:
+def test_general_and_fast_path_decode_the_same(found: list[dict[str, Any]]) -> None:
     nested = {"fields": {name: f"in.{name}" for name in ("name", "labels", "stream", "timestamp", "value")}}
     quick, general = SeriesIndex(), SeriesIndex()
     one = JsonDecoder(Settings()).decode(raw(packed(found)), quick)

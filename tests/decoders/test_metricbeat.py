@@ -97,7 +97,7 @@ POISON: list[tuple[bytes | None, str]] = [
 ]
 
 
-def test_an_event_is_a_sample_a_number() -> None:
+def test_event_has_a_sample_for_each_number() -> None:
     assert decoded(NETWORK) == [
         (READ.replace("in.bytes", path), NOW, value, "SCORED", 1, "COUNTER")
         for path, value in (("in.bytes", 2595.0), ("in.errors", 0.0), ("out.bytes", 1184.0), ("out.errors", 1.0))
@@ -110,7 +110,7 @@ def test_series_of_a_module(dataset: str) -> None:
     assert meaning(document) == expected(dataset, *told)
 
 
-def test_what_no_label_comes_from_changes_no_series() -> None:
+def test_fields_that_are_no_labels_do_not_change_the_series() -> None:
     """Every start of an agent, and every new container of the same name."""
     document, told = MODULES["docker.network"]
     again = {
@@ -126,7 +126,7 @@ def test_what_no_label_comes_from_changes_no_series() -> None:
     assert meaning(document, again) == expected("docker.network", *told)
 
 
-def test_without_its_name_a_thing_is_known_by_its_id() -> None:
+def test_id_is_the_label_if_the_name_is_missing() -> None:
     document = {**NETWORK, "container": {"id": "b9f9"}, "host": {}}
     assert decoded(document)[0][0] == (
         'system.network.in.bytes{agent.name="web-1",container.id="b9f9",event.dataset="system.network",'
@@ -147,7 +147,7 @@ def test_fields_may_be_named_as_labels_and_left_out() -> None:
     assert process == expected("system.process", {"process.name": "dockerd"}, {"process.cpu.pct": 0.01}, {})
 
 
-def test_counters_are_those_known_and_those_named() -> None:
+def test_counters_are_the_known_and_the_configured_ones() -> None:
     document = event("my.module", my={"module": {"jobs_total": 1, "jobs_count": 2, "done": 3}})
 
     def kinds(*documents: Any, **settings: Any) -> dict[str, str]:
@@ -185,7 +185,7 @@ def test_a_path_may_be_written_with_dots() -> None:
     assert meaning(document) == {(key, 5.0, Kind.COUNTER)}
 
 
-def test_an_event_without_a_time_has_its_records() -> None:
+def test_event_without_a_time_gets_the_record_time() -> None:
     document = {name: content for name, content in NETWORK.items() if name != "@timestamp"}
     assert {line[1] for line in decoded(document)} == {RECORD_TIME}
 
@@ -201,7 +201,7 @@ def size(known: dict[str, Any]) -> int:
     return len(known) + sum(size(field.inner) for field in known.values())
 
 
-def test_what_is_nested_too_deeply_is_refused_wherever_it_ends() -> None:
+def test_too_deep_nesting_is_rejected() -> None:
     """Up to 512 characters a path is a series; from somewhere on, which depends on Python, no parser goes."""
     reasons = []
     for depth in (400, *range(840, 1_010), 20_000):
@@ -211,7 +211,7 @@ def test_what_is_nested_too_deeply_is_refused_wherever_it_ends() -> None:
     assert [reason for reason, _ in itertools.groupby(reasons)] == ["read", "labels", "nesting"]
 
 
-def test_ever_new_names_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_new_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metricbeat_fields, "_MOST_FIELDS", 100)
     monkeypatch.setattr(metricbeat, "_MOST_CONSTANT_BYTES", 10_000)
     decoder = MetricbeatDecoder(Settings(), [], [])
@@ -232,7 +232,7 @@ fields = st.text(st.characters(codec="utf-8", exclude_characters="."), max_size=
     numbers=st.dictionaries(fields, st.floats(-1e30, 1e30) | st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=6),
     labels=st.dictionaries(texts, texts, max_size=4),
 )
-def test_any_numbers_and_labels_are_read(numbers: dict[str, float], labels: dict[str, str]) -> None:
+def test_any_numbers_and_labels_are_decoded(numbers: dict[str, float], labels: dict[str, str]) -> None:
     document = {"metricset": {}, "host": {"name": "h"}, "labels": labels, "my": {"value": numbers}}
     identity = {"host.name": "h", **{f"labels.{name}": text for name, text in labels.items()}}
     expected = {SeriesKey.of(f"my.value.{name}", identity): float(value) for name, value in numbers.items()}
@@ -243,7 +243,7 @@ def test_any_numbers_and_labels_are_read(numbers: dict[str, float], labels: dict
         assert dict(zip(keys, samples.values.tolist(), strict=True)) == expected
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = MetricbeatDecoder(Settings(), [], []).decode(raw(*values), series)

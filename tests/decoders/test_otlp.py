@@ -83,7 +83,7 @@ def test_a_gauge_of_a_resource() -> None:
     assert decoded(record(metric(GAUGE, point(-3)), host_name="a")) == [(READ[0], -3.0, *READ[2:])]
 
 
-def test_labels_are_those_of_resource_point_and_scope() -> None:
+def test_labels_come_from_resource_scope_and_point() -> None:
     payload = record(
         metric(GAUGE, point(route="/a", code=200, ok=True, share=0.5, parts=["x", 1], raw=b"\x00", deep={"b": [True]})),
         scope="http",
@@ -95,7 +95,7 @@ def test_labels_are_those_of_resource_point_and_scope() -> None:
     assert 'telemetry.sdk.version="1.45"' in decoded(payload, ignore_resource_attributes=[])[0][0]
 
 
-def test_running_totals_are_counters_and_deltas_are_divided_by_their_interval() -> None:
+def test_cumulative_sums_are_counters_and_deltas_are_divided_by_their_interval() -> None:
     found = decoded(
         record(metric(SUM, point(40), temporality=CUMULATIVE, monotonic=True)),
         record(metric(SUM, point(40), temporality=CUMULATIVE)),
@@ -111,7 +111,7 @@ def test_running_totals_are_counters_and_deltas_are_divided_by_their_interval() 
     assert len({series for series, *_ in found}) == 1
 
 
-def test_a_delta_that_does_not_say_since_when_counts_as_it_is() -> None:
+def test_delta_without_a_start_time_is_not_divided() -> None:
     unsaid = part(1, fixed(3, NOW) + fixed(6, 7))
     assert decoded(record(metric(SUM, unsaid, temporality=DELTA)))[0][1] == 7.0
 
@@ -132,7 +132,7 @@ def test_histograms_are_a_count_and_a_sum(kind: int, attributes: int) -> None:
     ]
 
 
-def test_a_summary_has_quantiles_too() -> None:
+def test_summary_has_quantiles() -> None:
     quantile = part(6, double(1, 0.99) + double(2, 0.25))
     one = part(1, times() + fixed(4, 30) + double(5, 60.0) + quantile)
     assert decoded(record(metric(SUMMARY, one))) == [
@@ -146,12 +146,12 @@ def test_no_recorded_value_is_a_gap() -> None:
     assert [line[1:3] for line in decoded(record(metric(GAUGE, point(flags=1), point(None))))] == [(None, "GAP")] * 2
 
 
-def test_what_is_not_known_is_passed_over() -> None:
+def test_unknown_fields_are_skipped() -> None:
     odd = part(99, b"later") + varint(98, 7)
     assert decoded(odd + record(odd + metric(GAUGE, point(1.5)) + odd, host_name="a") + odd) == [READ]
 
 
-def test_a_field_of_another_wire_type_is_one_that_is_not_known() -> None:
+def test_field_of_a_wrong_wire_type_is_skipped() -> None:
     attribute = part(7, part(1, b"share") + part(2, part(4, b"abc")))
     odd_point = part(1, times() + double(4, 1.5) + part(4, b"abc") + number(7 << 3 | 5) + bytes(4) + attribute)
     assert decoded(record(metric(GAUGE, odd_point), host_name="a")) == [READ]
@@ -208,7 +208,7 @@ ATTRIBUTES: dict[str, Any] = {
         ),
     ],
 )
-def test_json_means_the_same(spelled: dict[str, Any], binary: bytes) -> None:
+def test_json_decodes_as_protobuf(spelled: dict[str, Any], binary: bytes) -> None:
     found = decoded(packed(json_of(**spelled)))
     assert found == decoded(record(binary, scope="http", host_name="a"))
     assert len(found) == 1
@@ -237,7 +237,7 @@ def test_a_sum_that_is_not_written_is_0_in_a_summary_and_unknown_in_a_histogram(
         assert [value for _, value, _, _ in decoded(histogram)] == [30.0]
 
 
-def test_the_record_s_time_counts_where_a_point_has_none() -> None:
+def test_point_without_a_time_gets_the_record_time() -> None:
     index = SeriesIndex()
     samples = OtlpDecoder(Settings()).decode(
         raw(record(metric(GAUGE, part(1, double(4, 1.5)))), record_time=77.0), index
@@ -272,7 +272,7 @@ POISON: list[tuple[bytes | None, str]] = [
 ]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     index = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = OtlpDecoder(Settings()).decode(raw(*values), index)
@@ -280,7 +280,7 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
     assert samples.offsets.tolist() == list(range(2, len(values) + 1, 2))
 
 
-def test_an_attribute_nested_too_deeply_is_refused() -> None:
+def test_too_deeply_nested_attribute_is_rejected() -> None:
     value = b""
     for _ in range(2_000):
         value = part(5, part(1, value))
@@ -290,7 +290,7 @@ def test_an_attribute_nested_too_deeply_is_refused() -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, len(GOOD)), st.integers(0, 60))
-def test_any_bytes_are_samples_or_a_reject(noise: bytes, at: int, cut: int) -> None:
+def test_arbitrary_bytes_give_samples_or_a_reject(noise: bytes, at: int, cut: int) -> None:
     damaged = GOOD[:at] + noise + GOOD[at + cut :]
     samples = OtlpDecoder(Settings()).decode(raw(noise, damaged, GOOD), SeriesIndex())
     assert set(samples.offsets.tolist()) | {reject.offset for reject in samples.rejects} == {1, 2, 3}

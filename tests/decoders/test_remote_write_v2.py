@@ -114,12 +114,12 @@ def test_samples_of_one_series() -> None:
     ]
 
 
-def test_a_stale_marker_is_a_gap_and_another_nan_is_none() -> None:
+def test_stale_marker_is_a_gap_and_other_nan_is_discarded() -> None:
     found = decoded(one(sample(STALE)), one(sample(float("nan"))))
     assert [line[2:4] for line in found] == [(None, "GAP"), (None, "NOT_FINITE")]
 
 
-def test_what_is_not_known_is_passed_over() -> None:
+def test_unknown_fields_are_skipped() -> None:
     histogram, exemplar, created = part(3, b"\x08\x05"), part(4, part(1, b"\x63\x64")), varint(6, NOW)
     odd = histogram + exemplar + created + b"\x48\x07" + b"\x55\x00\x00\x00\x00"
     message = one(odd, sample(1.5), odd) + part(9, b"more") + varint(5, 7)
@@ -128,7 +128,7 @@ def test_what_is_not_known_is_passed_over() -> None:
     assert decoded(one(started)) == [(*READ, "GAUGE")]
 
 
-def test_metadata_may_refer_to_anything() -> None:
+def test_metadata_references_may_be_invalid() -> None:
     """Help and unit are not read."""
     assert decoded(one(sample(1.5), part(5, varint(1, 2) + varint(3, 900) + varint(4, 901)))) == [(*READ, "GAUGE")]
 
@@ -150,7 +150,7 @@ def test_metadata_may_refer_to_anything() -> None:
         ("named", "GAUGE", "COUNTER"),
     ],
 )
-def test_the_configuration_then_metadata_then_the_name_tell_counters(name: str, type_: str, kind: str) -> None:
+def test_counters_follow_from_configuration_then_metadata_then_name(name: str, type_: str, kind: str) -> None:
     kinds = Kinds(counters=["named"], gauges=["listed"])
     request = Request()
     request.add(sample(1.5), request.metadata(type_), labels={"__name__": name})
@@ -158,14 +158,14 @@ def test_the_configuration_then_metadata_then_the_name_tell_counters(name: str, 
     assert [line[4] for line in decoded(request.message(), kinds=kinds)] == [kind] * 2
 
 
-def test_a_type_of_one_series_is_not_that_of_another() -> None:
+def test_metric_type_applies_to_its_series_only() -> None:
     request = Request()
     for type_ in ("COUNTER", "GAUGE", "COUNTER"):
         request.add(sample(1.5), request.metadata(type_), labels=CPU)
     assert [line[4] for line in decoded(request.message())] == ["COUNTER", "GAUGE", "COUNTER"]
 
 
-def test_a_series_is_the_same_wherever_its_texts_stand() -> None:
+def test_series_does_not_depend_on_the_order_of_symbols() -> None:
     index, decoder = SeriesIndex(), RemoteWriteDecoder(Kinds())
     others = Request().add(sample(0.5), labels={f"x{n}": f"y{n}" for n in range(200)})
     others.add(sample(1.5), labels=CPU)
@@ -180,7 +180,7 @@ def test_a_series_is_the_same_wherever_its_texts_stand() -> None:
     assert kept == ['cpu{host="a"}'] * 4
 
 
-def test_texts_that_join_to_the_same_are_different_labels() -> None:
+def test_labels_whose_texts_join_to_the_same_are_kept_apart() -> None:
     pairs = [{"a": "bc"}, {"ab": "c"}, {"a": "b", "c": "d"}, {"abc": "d"}]
     request = Request()
     for labels in pairs * 2:
@@ -188,7 +188,7 @@ def test_texts_that_join_to_the_same_are_different_labels() -> None:
     assert [line[0] for line in decoded(request.message())] == [str(SeriesKey.of("", labels)) for labels in pairs * 2]
 
 
-def test_both_versions_may_be_on_one_topic() -> None:
+def test_both_versions_can_be_on_one_topic() -> None:
     index = SeriesIndex()
     samples = RemoteWriteDecoder(Kinds()).decode(raw(GOOD_OF_1, GOOD, GOOD_OF_1, GOOD), index)
     assert [line[:4] for line in readable(samples, index)] == [READ] * 4
@@ -208,7 +208,7 @@ def test_both_versions_may_be_on_one_topic() -> None:
     ),
     st.lists(names, max_size=200),
 )
-def test_any_series_come_back(
+def test_any_series_round_trip(
     written: list[tuple[dict[str, str], list[tuple[float, int]], str]], before: list[str]
 ) -> None:
     index, decoder = SeriesIndex(), RemoteWriteDecoder(Kinds())
@@ -225,7 +225,7 @@ def test_any_series_come_back(
         assert repr(found.values.tolist()) == repr([value or 0.0 for _, value, _ in expected])
 
 
-def test_prometheus_own_records_mean_the_same_in_both_versions() -> None:
+def test_prometheus_records_decode_the_same_in_both_versions() -> None:
     found = records("prometheus-remote-write-v1")
     of_1, of_2 = SeriesIndex(), SeriesIndex()
     first = RemoteWriteDecoder(Kinds()).decode(batch(found), of_1)
@@ -254,7 +254,7 @@ def rewritten(record: bytes) -> bytes:
     return snappy(request.message())
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     index = SeriesIndex()
     values = [value for record, *_ in POISON for value in (record, GOOD)]
     samples = RemoteWriteDecoder(Kinds()).decode(raw(*values), index)
@@ -266,7 +266,7 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
 
 
 @pytest.mark.parametrize(("size", "references"), [(1 << 16, 100), (1 << 23, 1 << 20)])
-def test_g6_references_to_a_long_text_do_not_take_any_memory(size: int, references: int) -> None:
+def test_g6_references_to_a_long_text_take_bounded_memory(size: int, references: int) -> None:
     """442,698 bytes could ask for 8 TiB."""
     table = part(4, b"") + part(4, size * b"x")
     record = snappy(table + part(5, part(1, references * b"\x01") + sample(1.0)))

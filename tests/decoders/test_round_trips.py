@@ -1,4 +1,4 @@
-"""Whatever samples are written, by an encoder that knows nothing of the decoder, come back as they were."""
+"""Samples written by an independent encoder are decoded unchanged."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def otlp_json(samples: list[Written]) -> bytes:
     ],
 )
 @given(samples=SAMPLES)
-def test_samples_come_back(decoder: str, encode: Callable[[list[Written]], bytes], samples: list[Written]) -> None:
+def test_samples_round_trip(decoder: str, encode: Callable[[list[Written]], bytes], samples: list[Written]) -> None:
     index = SeriesIndex()
     found = DECODERS[decoder](Settings()).decode(raw(encode(samples), encode(samples[:1])), index)
     expected = [*samples, samples[0]]

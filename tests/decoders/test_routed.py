@@ -1,4 +1,4 @@
-"""Records of the internal topic: what goes in comes out, and nothing that is broken gets through."""
+"""Records of the internal topic: samples round-trip, and broken records are rejected."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ POISON: list[tuple[bytes | None, str]] = [
 ]
 
 
-def test_what_goes_in_comes_out() -> None:
+def test_samples_round_trip() -> None:
     series = SeriesIndex()
     record = packed([2, 0, 2, 1], [1.5, float("nan"), float("inf"), 1e31], gaps=(1,))
     samples = RoutedDecoder().decode(raw(record, GOOD), series)
@@ -83,7 +83,7 @@ def test_what_goes_in_comes_out() -> None:
     st.lists(st.tuples(st.integers(0, 2), st.floats()), min_size=1, max_size=30),
     st.sets(st.integers(0, 29)),
 )
-def test_any_values_come_through(samples: list[tuple[int, float]], gaps: set[int]) -> None:
+def test_any_values_round_trip(samples: list[tuple[int, float]], gaps: set[int]) -> None:
     kept = tuple(sorted(gap for gap in gaps if gap < len(samples)))
     which, values = [one for one, _ in samples], [value for _, value in samples]
     series = SeriesIndex()
@@ -93,7 +93,7 @@ def test_any_values_come_through(samples: list[tuple[int, float]], gaps: set[int
     assert set(np.flatnonzero(found.outcomes == Outcome.GAP).tolist()) == set(kept)
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = RoutedDecoder().decode(raw(*values), series)

@@ -1,4 +1,4 @@
-"""Samples that share their labels: what a record means in all is bounded, however few bytes say it."""
+"""Samples that share their labels: the labels of a record in total are bounded by its bytes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def long_remote_write(count: int) -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )
-def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_labels(decoder: str, record: bytes) -> None:
+def test_g6_labels_of_a_record_are_bounded_by_its_bytes(decoder: str, record: bytes) -> None:
     """A million of labels takes some 70 MB."""
     found = DECODERS[decoder](parse(f"decoder: {{type: {decoder}}}", "test").decoder).decode(raw(record), SeriesIndex())
     (reject,) = found.rejects
@@ -104,7 +104,7 @@ def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_labels(decoder: st
     assert reject.detail.endswith(f"its samples have more than {most} labels in total")
 
 
-def test_records_of_many_labels_and_samples_are_read() -> None:
+def test_records_of_many_labels_and_samples_are_decoded() -> None:
     """60 tags on 60 fields with names of usual length, in hundreds of lines."""
     tags = ",".join(f"label_number_{at}=value" for at in range(60))
     fields = ",".join(f"field_number_{at}=12345i" for at in range(60))
@@ -127,7 +127,7 @@ def test_records_of_many_labels_and_samples_are_read() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "record",
 )
-def test_a_long_label_is_kept_once_for_all_series_of_a_record(decoder: str, record: bytes) -> None:
+def test_long_label_is_stored_once_for_all_series_of_a_record(decoder: str, record: bytes) -> None:
     series = SeriesIndex()
     found = DECODERS[decoder](parse(f"decoder: {{type: {decoder}}}", "test").decoder).decode(raw(record), series)
     assert not found.rejects
@@ -137,7 +137,7 @@ def test_a_long_label_is_kept_once_for_all_series_of_a_record(decoder: str, reco
     assert len({id(value) for value in values}) == 1
 
 
-def test_g6_series_of_a_request_do_not_have_any_number_of_bytes_in_labels() -> None:
+def test_g6_label_bytes_of_a_request_are_bounded() -> None:
     """A reference to a text is a byte or two, and the texts of a series are its spelling."""
     decoder = DECODERS["remote_write"](parse("decoder: {type: remote_write}", "test").decoder)
     (reject,) = decoder.decode(raw(long_remote_write(5_000)), SeriesIndex()).rejects

@@ -79,7 +79,7 @@ def test_shapes_of_one_metric(record: bytes) -> None:
     assert [line[:5] for line in decoded(record)] == READ
 
 
-def test_many_metrics_a_record() -> None:
+def test_record_with_many_metrics() -> None:
     for record in (packed([METRIC, METRIC]), packed({"metrics": [METRIC, METRIC]}), GOOD + b"\n" + GOOD + b"\n"):
         assert [line[:5] for line in decoded(record)] == READ + READ
 
@@ -89,7 +89,7 @@ def test_booleans_are_numbers_and_null_is_a_gap() -> None:
     assert (time, one, none, outcome) == (RECORD_TIME, 1.0, None, "GAP")
 
 
-def test_kinds_come_from_names() -> None:
+def test_kind_follows_from_the_name() -> None:
     fields = {"bytes_recv": 1, "drops_total": 1, "calls_count": 1}
     record = packed({**METRIC, "name": "net", "fields": fields})
     assert [line[-1] for line in decoded(record)] == ["GAUGE", "COUNTER", "GAUGE"]
@@ -100,7 +100,7 @@ def test_kinds_come_from_names() -> None:
     ]
 
 
-def test_metrics_of_prometheus_inputs_bear_their_own_names() -> None:
+def test_metrics_of_prometheus_inputs_keep_their_names() -> None:
     record = packed({**METRIC, "name": "prometheus", "fields": {"http_requests_count": 1, "up": 1}})
     assert [(line[0], line[-1]) for line in decoded(record)] == [
         ('http_requests_count{host="a"}', "COUNTER"),
@@ -108,7 +108,7 @@ def test_metrics_of_prometheus_inputs_bear_their_own_names() -> None:
     ]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = TelegrafDecoder([], []).decode(raw(*values), series)

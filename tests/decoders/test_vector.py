@@ -137,11 +137,11 @@ def test_incremental_values_count_over_their_interval(type_: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"interval_ms": None}, {"interval_ms": 0}])
-def test_an_incremental_value_without_an_interval_is_taken_as_it_is(fields: dict[str, Any]) -> None:
+def test_incremental_value_without_an_interval_is_not_divided(fields: dict[str, Any]) -> None:
     assert [line[2:] for line in decoded(changed(kind="incremental", **fields))] == [(12.5, "SCORED", 1, "GAUGE")]
 
 
-def test_an_interval_does_not_touch_what_is_absolute() -> None:
+def test_interval_does_not_change_absolute_values() -> None:
     assert decoded(changed(interval_ms=4_000)) == [(*READ, "COUNTER")]
 
 
@@ -161,7 +161,7 @@ def test_null_is_a_gap(type_: str) -> None:
         assert {line[2:4] for line in (others or [first])} == {(None, "GAP")}
 
 
-def test_nothing_observed_is_a_count_of_zero() -> None:
+def test_empty_distribution_is_a_count_of_zero() -> None:
     nothing = packed({**EVENT, "distribution": {"samples": [], "statistic": "summary"}})
     assert [line[2:4] for line in decoded(nothing)] == [(0.0, "SCORED"), (0.0, "SCORED")]
 
@@ -184,7 +184,7 @@ def test_names_tags_and_times_may_be_missing() -> None:
         ([], ""),
     ],
 )
-def test_a_tags_last_value_is_the_label(value: Any, label: str) -> None:
+def test_last_value_of_a_tag_is_the_label(value: Any, label: str) -> None:
     series = SeriesIndex()
     samples = VectorDecoder().decode(raw(changed(tags={"host": value, "zone": "z"})), series)
     expected = SeriesKey.of("api_requests_total", {"host": label, "zone": "z"})
@@ -202,7 +202,7 @@ def test_both_codecs_one_event_an_array_or_lines() -> None:
         assert decoded(event) == [(*READ, "COUNTER")]
 
 
-def test_a_series_is_the_same_however_its_event_came() -> None:
+def test_series_is_the_same_for_every_form_of_event() -> None:
     series = SeriesIndex()
     other = changed(tags={"zone": None, "host": ["b", "a"]}, kind="incremental")
     samples = VectorDecoder().decode(raw(GOOD, b'{"metric":' + GOOD + b"}", other), series)
@@ -216,7 +216,7 @@ def test_a_series_is_the_same_however_its_event_came() -> None:
     rate=st.integers(0, 2**32 - 1),
     interval=st.integers(1, 2**32 - 1),
 )
-def test_any_numbers_of_vectors_types_are_read(name: str, value: float, rate: int, interval: int) -> None:
+def test_any_numbers_of_vectors_types_are_decoded(name: str, value: float, rate: int, interval: int) -> None:
     samples = {"samples": [{"value": value, "rate": rate}], "statistic": "summary"}
     event = {"name": name, "kind": "incremental", "interval_ms": interval, "distribution": samples}
     found = [(series, number) for series, _, number, *_ in decoded(packed(event))]
@@ -227,7 +227,7 @@ def test_any_numbers_of_vectors_types_are_read(name: str, value: float, rate: in
     ]
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     series = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = VectorDecoder().decode(raw(*values), series)

@@ -1,4 +1,4 @@
-"""Records of real producers mean what the producers themselves say, by another way, that they mean."""
+"""Captured records of real producers decode to what the producers themselves reported by other means."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def telegraf_key(each: dict[str, Any]) -> SeriesKey:
 
 
 @pytest.mark.parametrize("name", TELEGRAF)
-def test_telegraf_by_its_own_file_output(name: str) -> None:
+def test_telegraf_records_equal_its_file_output(name: str) -> None:
     samples, series = decoded(name, type=TELEGRAF[name])
     found = Counter(
         (series.key(handle), time, value)
@@ -67,7 +67,7 @@ def collectd_key(each: dict[str, Any]) -> tuple[SeriesKey, float]:
 
 
 @pytest.mark.parametrize("rates", [True, False])
-def test_collectd_by_its_own_csv_output(rates: bool) -> None:
+def test_collectd_records_equal_its_csv_output(rates: bool) -> None:
     name = f"collectd-json-rates-{str(rates).lower()}"
     samples, series = decoded(name, type="collectd", collectd={"store_rates": rates})
     told = {collectd_key(each): float(each["value"]) for each in expected(name)}
@@ -81,21 +81,21 @@ def test_collectd_by_its_own_csv_output(rates: bool) -> None:
     assert len(samples) == 404
 
 
-def test_a_gap_is_where_collectd_knows_no_rate_yet() -> None:
+def test_gap_where_collectd_has_no_rate_yet() -> None:
     samples, _ = decoded("collectd-json-rates-true", type="collectd")
     gaps = samples.outcomes == Outcome.GAP
     assert int(gaps.sum()) == sum(math.isnan(float(each["value"])) for each in expected("collectd-json-rates-true")) > 0
     assert set(samples.kinds.tolist()) == {Kind.GAUGE}
 
 
-def test_collectd_tells_counters_from_gauges() -> None:
+def test_collectd_counters_and_gauges_are_distinguished() -> None:
     samples, series = decoded("collectd-json-rates-false", type="collectd", collectd={"store_rates": False})
     kinds = {series.key(handle).name: kind for handle, kind in zip(samples.series, samples.kinds, strict=True)}
     assert kinds["interface_if_octets_rx"] == kinds["cpu"] == Kind.COUNTER
     assert kinds["load_shortterm"] == kinds["memory"] == kinds["df_df_complex"] == Kind.GAUGE
 
 
-def test_confluents_json_by_what_was_serialised() -> None:
+def test_confluents_json_decodes_to_what_was_serialised() -> None:
     samples, series = decoded("confluent-json", type="json", json={"fields": {"timestamp": "ts"}})
     found = zip(samples.series.tolist(), samples.times.tolist(), samples.values.tolist(), strict=True)
     assert [(series.key(handle), time, None if value != value else value) for handle, time, value in found] == [
@@ -112,7 +112,7 @@ def in_record_order(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [places[each["labels"]["region"], each["ts"] * 1_000_000] for each in written]
 
 
-def test_remote_write_by_prometheus_own_answers() -> None:
+def test_remote_write_equals_prometheus_query_results() -> None:
     samples, series = decoded("prometheus-remote-write-v1", type="remote_write")
     found = {
         (series.key(handle), time): (value, outcome)
@@ -137,7 +137,7 @@ def test_remote_write_by_prometheus_own_answers() -> None:
     assert kinds["app_temp"] == kinds["up"] == Kind.GAUGE
 
 
-def test_telegrafs_remote_write_by_its_own_file_output() -> None:
+def test_telegrafs_remote_write_equals_its_file_output() -> None:
     samples, series = decoded("telegraf-prometheusremotewrite", type="remote_write")
 
     def prometheus(name: str) -> str:
@@ -158,7 +158,7 @@ def test_telegrafs_remote_write_by_its_own_file_output() -> None:
     )
 
 
-def test_otlp_by_the_sdks_own_points() -> None:
+def test_otlp_equals_the_points_of_the_sdk() -> None:
     samples, series = decoded("otlp-proto", type="otlp")
     found = {
         (series.key(handle), time): (value, kind)

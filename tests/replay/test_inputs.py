@@ -1,4 +1,4 @@
-"""What is read: CSV with a column a series, Prometheus' JSON, and either compressed."""
+"""Inputs of a replay: CSV with a column per series, Prometheus' JSON, and both compressed."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def answer(path: Path, *series: tuple[dict[str, str], list[Any]]) -> Path:
     return path
 
 
-def test_a_column_of_numbers_is_a_series(tmp_path: Path) -> None:
+def test_column_of_numbers_is_a_series(tmp_path: Path) -> None:
     told: list[str] = []
     path = csv_file(
         tmp_path / "cpu.csv",
@@ -82,7 +82,7 @@ def test_semicolons_separate_columns_of_decimal_commas(tmp_path: Path) -> None:
         (("time,cpu,disk", "0,x,y"), None),
     ],
 )
-def test_other_files_are_a_series_in_their_first_two_columns(
+def test_other_csv_files_are_one_series_in_the_first_two_columns(
     tmp_path: Path, rows: tuple[str, ...], complaint: str | None
 ) -> None:
     told: list[str] = []
@@ -91,7 +91,7 @@ def test_other_files_are_a_series_in_their_first_two_columns(
     assert told == ([f"{path}: {complaint}"] if complaint else [])
 
 
-def test_an_answer_of_prometheus_is_a_series_each(tmp_path: Path) -> None:
+def test_prometheus_answer_has_several_series(tmp_path: Path) -> None:
     values = [[START, "1.5"], [START + 60.25, "NaN"], [START + 120, "+Inf"]]
     path = answer(
         tmp_path / "load.json",
@@ -107,7 +107,7 @@ def test_an_answer_of_prometheus_is_a_series_each(tmp_path: Path) -> None:
     assert [lines(one) for one in found(listed)] == [lines(one) for one in found(path)]
 
 
-def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
+def test_error_names_what_an_answer_lacks(tmp_path: Path) -> None:
     told: list[str] = []
     path = answer(tmp_path / "a.json", ({"__name__": "requests_total"}, [[START, "1"]]))
     data = json.loads(path.read_text())
@@ -140,14 +140,14 @@ def test_what_an_answer_lacks_is_said(tmp_path: Path) -> None:
         ('[{"metric": {}, "values": 7}]', "its values are not a list"),
     ],
 )
-def test_json_that_is_no_range_is_an_error(tmp_path: Path, content: str, error: str) -> None:
+def test_json_other_than_a_range_result_is_an_error(tmp_path: Path, content: str, error: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)
     with pytest.raises(SourceError, match=f"^{path}: .*{error}"):
         found(path)
 
 
-def test_other_json_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+def test_other_json_in_a_folder_is_ignored(tmp_path: Path) -> None:
     csv_file(tmp_path / "cpu.csv", "0,1")
     (tmp_path / "windows.json").write_text('{"cpu.csv": []}')
     answer(tmp_path / "load.json", ({"__name__": "load"}, [[START, "1"]]))
@@ -176,7 +176,7 @@ def read_through(path: Path) -> None:
             pass
 
 
-def test_a_name_that_is_not_utf_8_is_written_as_text(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf_8_is_written_as_text(tmp_path: Path) -> None:
     for byte in (b"\xff", b"\xe4"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf" + byte + b".csv")).write_text("0,1\n")
     assert [(one.name, one.stream) for one in found(tmp_path)] == [
@@ -186,7 +186,7 @@ def test_a_name_that_is_not_utf_8_is_written_as_text(tmp_path: Path) -> None:
     assert os.fsencode(found(tmp_path)[0].relative) == b"caf\xe4.csv"
 
 
-def test_long_names_of_series_have_files_of_their_own(tmp_path: Path) -> None:
+def test_long_series_names_get_distinct_files(tmp_path: Path) -> None:
     labels = [{"__name__": "x", "id": "ä" * 400 + end} for end in "ab"]
     files = found(answer(tmp_path / "a.json", *((one, [[START, "1"]]) for one in labels)))
     assert len({one.relative for one in files}) == 2
@@ -202,7 +202,7 @@ def test_files_that_differ_in_their_suffix_are_not_mixed(tmp_path: Path) -> None
     assert [one.stream for one in find_files([paths[0], paths[0]])] == ["cpu"]
 
 
-def test_series_whose_names_differ_in_a_slash_have_files_of_their_own(tmp_path: Path) -> None:
+def test_series_names_that_differ_in_a_slash_get_distinct_files(tmp_path: Path) -> None:
     path = answer(tmp_path / "a.json", *(({"path": one}, [[START, "1"]]) for one in ("/a/b", "/a_b", "/a\\b")))
     files = found(path)
     assert len({one.relative for one in files}) == len({one.stream for one in files}) == 3
@@ -211,13 +211,13 @@ def test_series_whose_names_differ_in_a_slash_have_files_of_their_own(tmp_path: 
     assert find_files([path, path]) == files
 
 
-def test_a_series_that_an_answer_holds_twice_is_an_error(tmp_path: Path) -> None:
+def test_duplicate_series_in_an_answer_is_an_error(tmp_path: Path) -> None:
     path = answer(tmp_path / "a.json", *(({"job": "api"}, [[START + at, "1"]]) for at in (0, 60)))
     with pytest.raises(SourceError, match=f"^{path}: {{job=.api.}} appears twice; save the answers"):
         found(path)
 
 
-def test_a_header_may_be_of_any_length(tmp_path: Path) -> None:
+def test_header_may_have_any_length(tmp_path: Path) -> None:
     names = [f"cpu{{instance='web-{at:060}'}}" for at in range(1_000)]
     path = csv_file(tmp_path / "cpu.csv", ",".join(["Time", *names]), "0" + ",1" * 1_000, "60" + ",2" * 1_000)
     files = found(path)
@@ -225,7 +225,7 @@ def test_a_header_may_be_of_any_length(tmp_path: Path) -> None:
     assert lines(files[-1]) == ["timestamp,value", "0,1", "60,2"]
 
 
-def test_files_in_a_folder_that_are_called_json_are_no_error(tmp_path: Path) -> None:
+def test_files_named_json_in_a_folder_are_no_error(tmp_path: Path) -> None:
     csv_file(tmp_path / "cpu.csv", "0,1")
     (tmp_path / "empty.json").touch()
     (tmp_path / "text.json.gz").write_bytes(gzip.compress(b'"text, but no object"'))
@@ -235,7 +235,7 @@ def test_files_in_a_folder_that_are_called_json_are_no_error(tmp_path: Path) -> 
     assert [line.partition(": JSON")[0] for line in told] == [f"{tmp_path / 'events.json'}: left out: is not JSON"]
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     csv_file(tmp_path / "cpu.csv", "0,1")
     (tmp_path / "secret").mkdir()
     listed = os.scandir

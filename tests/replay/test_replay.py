@@ -1,4 +1,4 @@
-"""Replay: a row out for every row in, whatever is in it."""
+"""Replay: one output row for every input row."""
 
 import csv
 import os
@@ -57,7 +57,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def test_every_row_has_its_verdict_in_order(tmp_path: Path) -> None:
+def test_every_row_has_a_verdict_in_order(tmp_path: Path) -> None:
     lines = series(1, 600, 1_600_000_000)
     lines[500] = lines[500].split(",")[0] + ",900"
     write(tmp_path / "in" / "a" / "x.csv", lines)
@@ -99,7 +99,7 @@ def test_files_of_any_length_and_age_do_not_influence_each_other(tmp_path: Path)
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
-def test_rows_keep_their_text_where_semicolons_separate_them(tmp_path: Path) -> None:
+def test_rows_separated_by_semicolons_keep_their_text(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("Zeit;Wert\n1600000000;1,5\n1600000300;1,6\n")
     done, complaints = run([tmp_path / "x.csv"], tmp_path / "out")
     rows = rows_of(tmp_path / "out" / "x.csv")
@@ -118,7 +118,7 @@ def test_repeated_and_late_rows_get_no_score(tmp_path: Path) -> None:
     assert float(rows[83]["anomaly_score"]) > 0
 
 
-def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+def test_input_is_never_overwritten(tmp_path: Path) -> None:
     path = write(tmp_path / "in" / "x.csv", series(6, 10, 1_600_000_000))
     before = path.read_bytes()
     for scores, alerts in ((tmp_path / "in", None), (tmp_path / "out", path)):
@@ -130,7 +130,7 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_of_many_malformed_rows_the_first_are_told_and_the_rest_counted(tmp_path: Path) -> None:
+def test_first_malformed_rows_are_reported_and_the_rest_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", ["yesterday,1"] * (ROWS_PER_SLICE + 100))
     done, complaints = run([path], tmp_path / "out")
     assert len(complaints) == 6
@@ -138,13 +138,13 @@ def test_of_many_malformed_rows_the_first_are_told_and_the_rest_counted(tmp_path
     assert done.malformed_rows == ROWS_PER_SLICE + 100
 
 
-def test_the_summary_says_what_became_of_rows_without_a_score(tmp_path: Path) -> None:
+def test_summary_explains_rows_without_a_score(tmp_path: Path) -> None:
     lines = series(7, 70, 1_600_000_000)
     done, _ = run([write(tmp_path / "x.csv", [*lines, lines[3], lines[69], "no comma"])], tmp_path / "out")
     assert done.line() == "1 file, 73 rows (10 scored, 60 warmup, 1 late, 1 duplicate, 1 malformed), 0 alerts"
 
 
-def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) -> None:
+def test_files_out_of_order_or_too_short_are_named(tmp_path: Path) -> None:
     good = series(8, 70, 1_600_000_000)
     back = write(tmp_path / "in" / "back.csv", good[::-1])
     twice = write(tmp_path / "in" / "twice.csv", [*good, good[3], good[69]])
@@ -162,7 +162,7 @@ def test_rows_out_of_order_and_files_too_short_are_told_by_name(tmp_path: Path) 
     ]
 
 
-def test_series_whose_rows_are_discarded_are_told_by_name(tmp_path: Path) -> None:
+def test_series_with_discarded_rows_are_named(tmp_path: Path) -> None:
     good = series(9, 70, 1_600_000_000)
     early = write(tmp_path / "in" / "early.csv", ["-60,1", "-120,1", *good[:68]])
     huge = write(tmp_path / "in" / "huge.csv", [*good[:68], *(line.split(",")[0] + ",1e31" for line in good[68:])])
@@ -176,7 +176,7 @@ def test_series_whose_rows_are_discarded_are_told_by_name(tmp_path: Path) -> Non
     ]
 
 
-def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
+def test_invalid_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere: no such file"):
         find_files([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
@@ -190,19 +190,19 @@ def test_inputs_that_cannot_be_are_said_by_name(tmp_path: Path) -> None:
         find_files([a, b])
 
 
-def test_a_suffix_in_capitals_is_one_and_a_folder_with_it_is_none(tmp_path: Path) -> None:
+def test_uppercase_suffix_counts_but_not_of_a_folder(tmp_path: Path) -> None:
     write(tmp_path / "old.csv" / "A.CSV", [])
     assert [file.stream for file in find_files([tmp_path])] == ["old.csv/A"]
 
 
-def test_an_empty_file_has_an_empty_answer(tmp_path: Path) -> None:
+def test_empty_file_gives_an_empty_output(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("")
     done, _ = run([tmp_path / "x.csv"], tmp_path / "out")
     assert rows_of(tmp_path / "out" / "x.csv") == []
     assert done.rows == 0
 
 
-def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path) -> None:
+def test_number_of_open_files_is_bounded(tmp_path: Path) -> None:
     for number in range(60):
         write(tmp_path / "in" / f"{number}.csv", series(number, 3, 1_600_000_000))
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -215,7 +215,7 @@ def test_no_more_files_are_open_than_the_system_allows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["scores", "alerts"])
-def test_what_finds_no_room_leaves_nothing_behind(tmp_path: Path, output: str) -> None:
+def test_full_disk_leaves_no_partial_file(tmp_path: Path, output: str) -> None:
     lines = series(1, 600, 1_600_000_000)
     lines[500] = lines[500].split(",")[0] + ",900"
     path = write(tmp_path / "x.csv", lines)
@@ -236,7 +236,7 @@ def test_what_finds_no_room_leaves_nothing_behind(tmp_path: Path, output: str) -
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_alerts_go_to_a_pipe_as_they_are(tmp_path: Path) -> None:
+def test_alerts_may_be_written_to_a_pipe(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", series(1, 70, 1_600_000_000))
     os.mkfifo(tmp_path / "pipe")
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)

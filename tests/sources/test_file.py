@@ -42,7 +42,7 @@ def everything(polled: FileSource) -> list[Line]:
     return found
 
 
-def test_a_folder_is_walked_in_order_and_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
+def test_folder_is_walked_in_order_and_lines_are_numbered_from_1(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "one.csv").write_bytes(b"timestamp,value\n\n1,2\r\n3,4")
     (tmp_path / "a.CSV").write_bytes(b"5,6\n")
@@ -58,7 +58,7 @@ def test_a_folder_is_walked_in_order_and_lines_are_numbered_as_an_editor_does(tm
     assert files.lag() == {}
 
 
-def test_many_files_advance_together(tmp_path: Path) -> None:
+def test_files_advance_together(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.csv").write_bytes(b"".join(b"%d,0\n" % n for n in range(10)))
     files = source(tmp_path, lines_per_poll=6)
@@ -97,7 +97,7 @@ def test_seek_goes_to_a_line(tmp_path: Path, start: int, read_before: int) -> No
     assert [offset for _, offset, _ in everything(files)] == list(range(max(1, start), 11))
 
 
-def test_what_is_wrong_with_the_inputs_is_said_at_once(tmp_path: Path) -> None:
+def test_invalid_inputs_are_reported_at_once(tmp_path: Path) -> None:
     for folder in ("x", "y", "empty"):
         (tmp_path / folder).mkdir()
     (tmp_path / "x" / "a.csv").touch()
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_the_inputs_is_said_at_once(tmp_path: Path) -> None:
     assert "would both be called a" in str(caught.value)
 
 
-def test_a_file_that_vanishes_before_it_is_opened(tmp_path: Path) -> None:
+def test_file_that_vanishes_before_it_is_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     files = source(tmp_path)
     (tmp_path / "a.csv").unlink()
@@ -117,7 +117,7 @@ def test_a_file_that_vanishes_before_it_is_opened(tmp_path: Path) -> None:
         files.poll(0)
 
 
-def test_a_followed_file_that_is_away_when_it_is_opened_is_waited_for(tmp_path: Path) -> None:
+def test_followed_file_missing_when_it_is_opened_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"old\n")
     files = source(path, follow=True)
@@ -131,7 +131,7 @@ def test_a_followed_file_that_is_away_when_it_is_opened_is_waited_for(tmp_path: 
     files.close(1.0)
 
 
-def test_a_followed_file_grows_is_rotated_and_is_cut(tmp_path: Path) -> None:
+def test_followed_file_may_grow_rotate_and_be_truncated(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"one\ntw")
     files = source(path, follow=True)
@@ -153,9 +153,7 @@ def test_a_followed_file_grows_is_rotated_and_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["rotated", "cut"])
-def test_a_line_that_a_followed_file_never_ended_is_not_joined_to_the_next_file_s_first(
-    tmp_path: Path, how: str
-) -> None:
+def test_unfinished_line_of_a_rotated_file_is_not_joined_to_the_next_file(tmp_path: Path, how: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"one\nunfinished business")
     files = source(path, follow=True)
@@ -167,7 +165,7 @@ def test_a_line_that_a_followed_file_never_ended_is_not_joined_to_the_next_file_
     files.close(1.0)
 
 
-def test_a_line_without_end_is_bounded(tmp_path: Path) -> None:
+def test_endless_line_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a" * (3 * MAX_LINE_BYTES) + b"\n1,1\n" + b"b" * (2 * MAX_LINE_BYTES))
     found = everything(source(tmp_path))
     assert [(number, len(line or b"")) for _, number, line in found] == [
@@ -193,7 +191,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(readable)
 
 
-def test_g5_partitions_that_are_not_ours_are_ignored(tmp_path: Path) -> None:
+def test_g5_unassigned_partitions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"1,1\n")
     files = source(tmp_path)
     other: Partition = ("elsewhere", 0)
@@ -208,7 +206,7 @@ def test_g5_partitions_that_are_not_ours_are_ignored(tmp_path: Path) -> None:
     st.booleans(),
     st.integers(1, 7),
 )
-def test_lines_are_those_of_the_file(
+def test_lines_equal_those_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, content: list[bytes], newline: bool, limit: int
 ) -> None:
     path = tmp_path_factory.mktemp("lines") / "file"

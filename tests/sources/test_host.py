@@ -54,7 +54,7 @@ def test_running_totals_become_rates() -> None:
     assert polled(source, 2.0)[0] == ("work_per_second", 1_006.0, 2.0)
 
 
-def test_after_a_pause_one_reading_stands_for_all_of_it() -> None:
+def test_one_reading_covers_a_pause() -> None:
     clock, counter = ManualClock(0.0), Counter()
     source = host(clock, counter)
     clock.advance(10.5)
@@ -64,7 +64,7 @@ def test_after_a_pause_one_reading_stands_for_all_of_it() -> None:
     assert polled(source)[0] == ("work_per_second", 11.0, 10.0), "back on the beat"
 
 
-def test_offsets_go_on_and_follow_a_seek() -> None:
+def test_offsets_continue_and_follow_a_seek() -> None:
     source = host(ManualClock(), Counter())
     source.poll(1.0)
     [batch] = source.poll(1.0)
@@ -76,7 +76,7 @@ def test_offsets_go_on_and_follow_a_seek() -> None:
     source.close(1.0)
 
 
-def test_what_cannot_be_read_is_left_out() -> None:
+def test_unreadable_groups_are_left_out() -> None:
     def denied() -> Iterator[Reading]:
         yield Reading("level", (), 1.0)
         raise PermissionError
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_is_left_out() -> None:
         host(ManualClock(), denied)
 
 
-def test_devices_that_the_system_does_not_list_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlisted_devices_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def hidden(**_: bool) -> None:
         raise NotImplementedError("neither /proc/diskstats nor /sys/block")
 

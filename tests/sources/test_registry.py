@@ -14,7 +14,7 @@ from detector.errors import SourceError
 from detector.sources import SOURCES
 
 
-def test_file_takes_the_files_of_its_decoder(tmp_path: Path) -> None:
+def test_file_source_reads_the_suffixes_of_its_decoder(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "b.jsonl").touch()
     for decoder, name in (("csv", "a"), ("json", "b")):
@@ -23,7 +23,7 @@ def test_file_takes_the_files_of_its_decoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
-def test_file_knows_every_decoder(decoder: str, tmp_path: Path) -> None:
+def test_file_source_has_suffixes_for_every_decoder(decoder: str, tmp_path: Path) -> None:
     file = tmp_path / "records"
     file.touch()
     needed = {"avro": ", avro: {schema_file: metric.avsc}"}.get(decoder, "")
@@ -40,7 +40,7 @@ def test_host() -> None:
     source.close(1.0)
 
 
-def test_no_client_library_until_it_is_needed() -> None:
+def test_client_library_is_imported_only_when_needed() -> None:
     code = "import sys, detector.sources; print(*sorted({'kafka', 'psutil', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -1,4 +1,4 @@
-"""S1: whom we talk to is always verified, and a password is not sent readably unawares."""
+"""S1: brokers are always verified, and a password is sent unencrypted only if allowed."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def refusal(server: Path, trusted: Path | None) -> tuple[type[Exception], str]:
     return type(raised.value), str(raised.value)
 
 
-def test_s1_a_broker_that_proves_to_be_it_is_talked_to(identity: Identity) -> None:
+def test_s1_broker_with_a_valid_certificate_is_accepted(identity: Identity) -> None:
     server = identity()
     kind, _ = refusal(server, trusted=server)
     assert kind is BrokerUnreachable, "it proves to be it, but is no broker"
 
 
 @pytest.mark.parametrize("case", ["unknown authority", "another host's name", "expired"])
-def test_s1_a_broker_that_does_not_prove_to_be_it_is_refused(identity: Identity, case: str) -> None:
+def test_s1_broker_without_a_valid_certificate_is_rejected(identity: Identity, case: str) -> None:
     server = identity(
         name="elsewhere" if case == "another host's name" else "localhost", days=1 if case == "expired" else 30
     )
@@ -88,14 +88,14 @@ def test_s1_a_broker_that_does_not_prove_to_be_it_is_refused(identity: Identity,
     undisturbed(ask)
 
 
-def test_s1_a_password_is_not_sent_readably_unless_that_is_allowed() -> None:
+def test_s1_password_over_an_unencrypted_connection_needs_explicit_permission() -> None:
     sasl = "sasl: {mechanism: PLAIN, username: u, password_env: P}"
     with pytest.raises(ConfigError, match="sasl without tls sends the password or token unencrypted"):
         parse(f"kafka: {{{sasl}}}", "test.yaml")
     assert parse(f"kafka: {{{sasl}, allow_plaintext_credentials: true}}", "test.yaml").kafka.sasl.username == "u"
 
 
-def test_a_port_that_takes_no_login_is_not_called_a_wrong_password() -> None:
+def test_port_without_login_is_not_reported_as_a_wrong_password() -> None:
     told = translate(kafka_errors.IllegalSaslStateError(), "reading", Kafka(bootstrap_servers=["broker:9092"]))
     assert isinstance(told, AccessDenied)
     assert "broker:9092 has no login on that port" in str(told)

@@ -1,4 +1,4 @@
-"""Pitfall 7 and G7: what a hostile batch inflates to is bounded, in a process that has little memory."""
+"""Pitfall 7 and G7: the decompressed size of a hostile batch is bounded, tested under a memory limit."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_g7_pitfall_7_a_bomb_is_stepped_past_under_a_memory_limit(name: str) -> None:
+def test_g7_pitfall_7_decompression_bomb_is_skipped_under_a_memory_limit(name: str) -> None:
     codec, make = BOMBS[name]
     behind = gzip.compress(b"\x0e\x00\x00\x00\x01\x02b\x00")
     data = batch(codec, make(), 7, 3) + batch(GZIP, behind, 10, 1)

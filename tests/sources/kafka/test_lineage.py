@@ -35,7 +35,7 @@ def lineages(brokers: Brokers) -> Lineages:
     return Lineages(brokers.topic_id, brokers.refresh)
 
 
-def test_g5_a_topic_that_changes_its_id_is_another_one() -> None:
+def test_g5_changed_topic_id_is_detected() -> None:
     brokers = Brokers()
     found = lineages(brokers)
     assert found.recreated([A, B]) == set()
@@ -51,7 +51,7 @@ def test_g5_a_topic_that_changes_its_id_is_another_one() -> None:
     assert found.behind(A) == Lineage(str(NEW), 0)
 
 
-def test_g5_a_restored_position_of_another_topic_is_found_at_once() -> None:
+def test_g5_restored_position_of_another_topic_is_detected_at_once() -> None:
     found = lineages(Brokers())
     found.sought(A, Lineage(str(NEW), 1))
     assert found.recreated([A, B]) == {A}
@@ -60,7 +60,7 @@ def test_g5_a_restored_position_of_another_topic_is_found_at_once() -> None:
     assert found.behind(A) == UNKNOWN_LINEAGE
 
 
-def test_what_is_known_of_the_brokers_may_be_older_than_the_snapshot() -> None:
+def test_metadata_may_be_older_than_the_snapshot() -> None:
     brokers = Brokers()
     found = lineages(brokers)
     brokers.true = NEW
@@ -70,7 +70,7 @@ def test_what_is_known_of_the_brokers_may_be_older_than_the_snapshot() -> None:
 
 
 @pytest.mark.parametrize("unknown", [None, UUID(int=0)])
-def test_brokers_and_snapshots_that_know_no_ids_raise_no_alarm(unknown: UUID | None) -> None:
+def test_missing_topic_ids_are_not_a_recreation(unknown: UUID | None) -> None:
     brokers = Brokers(unknown)
     found = lineages(brokers)
     found.sought(A, Lineage(str(OLD), 1))
@@ -93,7 +93,7 @@ PLACE = ("metrics", 0, 100, 20, 80)
         (PositionCutOff(*PLACE, 0), LogTruncated, 20, (20, 79)),
     ],
 )
-def test_g5_where_a_lost_position_goes_on(
+def test_g5_lost_position_continues_as_configured(
     lost: LostPosition, error: type[OffsetLost], earliest: int, skipped_for_latest: tuple[int, int] | None
 ) -> None:
     with pytest.raises(OffsetLost, match="on_offset_lost") as caught:

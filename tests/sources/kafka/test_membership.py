@@ -1,4 +1,4 @@
-"""When a member may join a rebalance, over a coordinator that only has what the library's has."""
+"""When a member joins a rebalance, with a fake of the library's coordinator."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fenced(membership: Membership) -> bool:
     return membership.fenced
 
 
-def test_a_rebalance_is_announced_by_one_poll_and_joined_by_the_next() -> None:
+def test_rebalance_is_announced_by_one_poll_and_joined_by_the_next() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     assert not poll(coordinator, membership)
@@ -62,7 +62,7 @@ def test_a_rebalance_is_announced_by_one_poll_and_joined_by_the_next() -> None:
     assert not poll(coordinator, membership), "and the next one is announced again"
 
 
-def test_a_rebalance_that_falls_due_in_the_poll_that_joined_one_is_announced_too() -> None:
+def test_rebalance_due_in_the_poll_that_joined_one_is_announced() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     poll(coordinator, membership)
@@ -74,7 +74,7 @@ def test_a_rebalance_that_falls_due_in_the_poll_that_joined_one_is_announced_too
     assert not announced(membership)
 
 
-def test_a_join_that_a_poll_had_no_time_for_is_announced_again_and_not_put_off() -> None:
+def test_join_that_a_poll_had_no_time_for_is_not_postponed() -> None:
     """While the coordinator is looked for."""
     coordinator = Coordinator()
     membership = Membership(coordinator)
@@ -87,7 +87,7 @@ def test_a_join_that_a_poll_had_no_time_for_is_announced_again_and_not_put_off()
     assert poll(coordinator, membership)
 
 
-def test_who_has_nothing_to_make_durable_joins_at_once() -> None:
+def test_member_without_partitions_joins_at_once() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     poll(coordinator, membership, owns=False)
@@ -97,7 +97,7 @@ def test_who_has_nothing_to_make_durable_joins_at_once() -> None:
     assert poll(coordinator, membership, owns=False)
 
 
-def test_who_was_thrown_out_joins_at_once() -> None:
+def test_evicted_member_joins_at_once() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     poll(coordinator, membership)
@@ -107,7 +107,7 @@ def test_who_was_thrown_out_joins_at_once() -> None:
     assert poll(coordinator, membership)
 
 
-def test_g12_a_join_that_the_library_forgot_is_asked_for_again() -> None:
+def test_g12_join_that_the_library_forgot_is_requested_again() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     coordinator.rejoining, coordinator.is_stable = True, False
@@ -115,7 +115,7 @@ def test_g12_a_join_that_the_library_forgot_is_asked_for_again() -> None:
     assert coordinator.need_rejoin()
 
 
-def test_pitfall_9_heartbeats_that_stopped_for_good_are_noticed() -> None:
+def test_pitfall_9_stopped_heartbeats_are_an_error() -> None:
     coordinator = Coordinator()
     membership = Membership(coordinator)
     assert not fenced(membership)

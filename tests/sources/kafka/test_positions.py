@@ -1,4 +1,4 @@
-"""Positions and ends are those that the client last heard of: nobody is asked, and no error is taken from a poll."""
+"""Positions and ends are the client's last known ones: no request is made, no error is swallowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def positions() -> Positions:
     return Positions(consumer)
 
 
-def test_what_is_known_is_told_without_a_call_that_may_wait_or_raise() -> None:
+def test_known_positions_need_no_call_that_may_wait_or_raise() -> None:
     found = positions()
     assert [found.at(tp) for tp in (READ, NEW, FRESH, GONE)] == [7, None, 5, None]
     assert found.epoch(READ) == 3
@@ -35,11 +35,11 @@ def test_what_is_known_is_told_without_a_call_that_may_wait_or_raise() -> None:
     assert found.ends() == {("metrics", 0): 12, ("metrics", 1): 9}
 
 
-def test_a_log_that_was_cut_below_the_position_leaves_no_negative_lag() -> None:
+def test_truncated_log_gives_no_negative_lag() -> None:
     found = positions()
     found._consumer._subscription.assignment[READ].highwater = 4
     assert found.lags() == {("metrics", 0): 0}
 
 
-def test_only_what_is_assigned_is_named() -> None:
+def test_only_assigned_partitions_are_reported() -> None:
     assert positions().assigned([("metrics", 0), ("metrics", 3), ("other", 0)]) == [READ]

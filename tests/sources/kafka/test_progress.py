@@ -25,7 +25,7 @@ class Looks:
         self.progress.judge(dict.fromkeys(standing, end))
 
 
-def test_pitfall_8_a_partition_that_stands_while_its_log_grows_is_reported_and_then_fatal() -> None:
+def test_pitfall_8_stalled_partition_with_a_growing_log_is_reported_and_then_fatal() -> None:
     looks = Looks()
     for seconds in range(0, 60, 10):
         looks.look(7, 100 + seconds)
@@ -41,19 +41,19 @@ def test_pitfall_8_a_partition_that_stands_while_its_log_grows_is_reported_and_t
 
 
 @pytest.mark.parametrize("position", [7, None], ids=["read to its end", "not placed yet"])
-def test_pitfall_8_a_partition_without_records_to_read_never_stalls(position: int | None) -> None:
+def test_pitfall_8_partition_without_records_never_stalls(position: int | None) -> None:
     looks = Looks()
     for _ in range(50):
         looks.look(position, 7)
 
 
-def test_pitfall_8_a_partition_that_moves_ever_so_slowly_never_stalls() -> None:
+def test_pitfall_8_slow_partition_never_stalls() -> None:
     looks = Looks()
     for position in range(50):
         looks.look(position // 4, 1_000_000)
 
 
-def test_time_in_which_nobody_polled_is_not_held_against_a_partition() -> None:
+def test_time_without_polls_does_not_count_as_a_stall() -> None:
     looks = Looks()
     for _ in range(5):
         looks.look(7, 100)
@@ -62,14 +62,14 @@ def test_time_in_which_nobody_polled_is_not_held_against_a_partition() -> None:
         looks.look(7, 100)
 
 
-def test_looks_are_rare() -> None:
+def test_checks_are_rare() -> None:
     looks = Looks()
     looks.look(7, 7)
     looks.clock.advance(9.0)
     assert not looks.progress.due()
 
 
-def test_pitfall_8_brokers_that_have_not_answered_for_long_are_named() -> None:
+def test_pitfall_8_silent_brokers_are_named() -> None:
     require_answers(60.0 + SILENCE_SECONDS, 60.0, "broker:9092")
     with pytest.raises(BrokerUnreachable, match="no broker at broker:9092 has answered for 121 s") as caught:
         require_answers(61.0 + SILENCE_SECONDS, 60.0, "broker:9092")

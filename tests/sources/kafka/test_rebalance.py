@@ -1,4 +1,4 @@
-"""What a member is told of the generations of its group, of which it may miss one."""
+"""The changes that a member reports for each generation of its group, including missed ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Member:
         return self._rebalances.changes()
 
 
-def test_what_stays_from_one_generation_to_the_next_is_no_change() -> None:
+def test_kept_partition_is_no_change() -> None:
     member = Member()
     member.takes(7, 0, 1)
     assert member.changes() == AssignmentChanges(assigned=partitions(0, 1), settled=True)
@@ -41,7 +41,7 @@ def test_what_stays_from_one_generation_to_the_next_is_no_change() -> None:
     assert member.paused == [partitions(0, 1), partitions(2)]
 
 
-def test_the_same_generation_taken_again_is_no_change() -> None:
+def test_repeated_generation_is_no_change() -> None:
     member = Member()
     member.takes(7, 0, 1)
     member.changes()
@@ -49,7 +49,7 @@ def test_the_same_generation_taken_again_is_no_change() -> None:
     assert member.changes() == AssignmentChanges(settled=True)
 
 
-def test_g4_a_generation_that_was_missed_is_a_loss_of_everything() -> None:
+def test_g4_missed_generation_loses_every_partition() -> None:
     """Another member may have owned a partition in it, and read on."""
     member = Member()
     member.takes(7, 0, 1)
@@ -59,7 +59,7 @@ def test_g4_a_generation_that_was_missed_is_a_loss_of_everything() -> None:
     assert member.paused[-1] == partitions(1, 2), "nothing is read before it is known where to go on"
 
 
-def test_g4_what_was_revoked_before_a_generation_was_missed_is_told_once() -> None:
+def test_g4_partition_revoked_before_a_missed_generation_is_reported_once() -> None:
     member = Member()
     member.takes(7, 0, 1)
     member.changes()

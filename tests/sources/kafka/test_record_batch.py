@@ -1,4 +1,4 @@
-"""Our reader of record batches against the client library's own, and against bytes that nobody wrote."""
+"""Our reader of record batches compared with the client library's, and given arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def part(data: bytes, quarantine: Quarantine | None = None, offset: int = 0, **o
 
 
 @given(st.lists(records, min_size=1, max_size=20), st.sampled_from(CODECS))
-def test_it_reads_what_the_library_reads(rows, codec):
+def test_reader_agrees_with_the_library(rows, codec):
     batch = bytes(build(rows, codec, first_offset=1 << 40))
     theirs: list[Row] = [(r.offset, r.timestamp, r.key, r.value) for r in DefaultRecordBatch(batch)]
 
@@ -78,7 +78,7 @@ def test_it_reads_what_the_library_reads(rows, codec):
 
 
 @given(st.binary(max_size=300), st.integers(-5, 1 << 31))
-def test_any_bytes_are_read_or_refused(payload, count):
+def test_arbitrary_bytes_are_read_or_rejected(payload, count):
     try:
         rows = decode_rows(payload, count, 0, 0, None)
     except UnreadableBatch:
@@ -87,7 +87,7 @@ def test_any_bytes_are_read_or_refused(payload, count):
 
 
 @given(st.lists(records, min_size=1, max_size=5), st.data())
-def test_any_damage_is_read_or_refused(rows, data):
+def test_damaged_batches_are_read_or_rejected(rows, data):
     payload = bytearray(build(rows)[61:])
     payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     with suppress(UnreadableBatch):
@@ -95,7 +95,7 @@ def test_any_damage_is_read_or_refused(rows, data):
 
 
 @given(st.binary(max_size=300), st.sampled_from(CODECS[1:] + [7]))
-def test_any_compressed_bytes_are_inflated_or_refused(payload, codec):
+def test_arbitrary_compressed_bytes_are_inflated_or_rejected(payload, codec):
     with suppress(UnreadableBatch):
         assert len(inflate(codec, payload, limit=1_000)) <= 1_000
 
@@ -110,20 +110,20 @@ def test_inflation_is_bounded(codec: int):
     assert caught.value.reason == "inflates_too_far"
 
 
-def test_a_truncated_stream_is_refused():
+def test_truncated_compression_is_rejected():
     for codec, whole in [(GZIP, gzip.compress(b"x" * 1_000)), (ZSTD, zstandard.compress(b"xyz" * 1_000))]:
         with pytest.raises(UnreadableBatch):
             decode_rows(inflate(codec, whole[:-6]), 3, 0, 0, None)
 
 
-def test_a_header_name_that_is_no_utf8_is_no_obstacle():
+def test_header_name_that_is_not_utf_8_is_read():
     batch = build([(5, None, b"value", [("name", b"x")])])
     payload = bytes(batch[61:]).replace(b"name", b"n\xff\xfee")
 
     assert decode_rows(payload, 1, 7, 5, None) == [(7, 5, None, b"value")]
 
 
-def test_taking_is_bounded_and_starts_in_the_middle_of_a_batch():
+def test_read_is_bounded_and_can_start_within_a_batch():
     data = build([(0, None, b"%d" % i, []) for i in range(10)]) + build([(0, None, b"x", [])], first_offset=15)
     reader = part(bytes(data), offset=4)
 
@@ -137,7 +137,7 @@ def test_taking_is_bounded_and_starts_in_the_middle_of_a_batch():
     assert not reader
 
 
-def test_a_batch_with_a_wrong_checksum_is_fetched_again_and_then_stepped_past():
+def test_batch_with_a_wrong_checksum_is_fetched_again_and_then_skipped():
     damaged = build([(0, None, b"damaged", []), (0, None, b"too", [])], first_offset=3)
     damaged[-3] ^= 1
     data = bytes(build([(0, None, b"a", [])], first_offset=2) + damaged + build([(0, None, b"b", [])], first_offset=5))
@@ -151,7 +151,7 @@ def test_a_batch_with_a_wrong_checksum_is_fetched_again_and_then_stepped_past():
     assert quarantine.ranges == [SkippedRange("t", 3, 3, 4, "bad_checksum")]
 
 
-def test_g10_batches_whose_second_fetch_was_sound_leave_nothing_behind():
+def test_g10_batches_with_a_sound_second_fetch_leave_no_memory():
     quarantine = Quarantine()
 
     assert all(quarantine.deserves_retry(("t", 3), offset) for offset in range(1_000))
@@ -167,7 +167,7 @@ def test_a_record_without_a_time_has_none():
     assert times[1] == 1_700_000_000.0
 
 
-def test_the_leader_epoch_is_that_of_the_last_batch_and_of_the_position_where_there_is_none():
+def test_leader_epoch_is_that_of_the_last_batch_or_of_the_position():
     batch = build([(0, None, b"value", [])])
     batch[12:16] = (5).to_bytes(4, "big")  # the broker's doing, too
     found, nothing = (part(bytes(fetched), epoch_at=lambda _: 3) for fetched in (batch, b""))
@@ -176,7 +176,7 @@ def test_the_leader_epoch_is_that_of_the_last_batch_and_of_the_position_where_th
     assert (len(nothing.take(10)), nothing.leader_epoch) == (0, 3)
 
 
-def test_an_unreadable_batch_at_the_end_moves_the_position():
+def test_unreadable_last_batch_moves_the_position():
     batch = build([(0, None, b"a", [])], ZSTD, first_offset=9)
     batch[61:65] = b"\x00\x00\x00\x00"
     quarantine = Quarantine()
@@ -187,7 +187,7 @@ def test_an_unreadable_batch_at_the_end_moves_the_position():
     assert quarantine.ranges == [SkippedRange("t", 3, 9, 9, "unreadable_batch")]
 
 
-def test_aborted_transactions_are_left_out_when_only_committed_records_count():
+def test_aborted_transactions_are_skipped_with_read_committed():
     kept: list[Any] = [(0, None, b"kept", [])]
     aborted: list[Any] = [(0, None, b"aborted", [])]
     data = bytes(
@@ -207,9 +207,7 @@ def test_aborted_transactions_are_left_out_when_only_committed_records_count():
 @pytest.mark.parametrize(
     ("module", "package"), [("cramjam", "cramjam"), ("lz4.frame", "lz4"), ("zstandard", "zstandard")]
 )
-def test_a_codec_that_is_not_installed_is_an_error_at_start(
-    monkeypatch: pytest.MonkeyPatch, module: str, package: str
-) -> None:
+def test_missing_codec_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch, module: str, package: str) -> None:
     require_codecs()
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CodecMissing, match=f"install the packages {package}$"):
@@ -218,7 +216,7 @@ def test_a_codec_that_is_not_installed_is_an_error_at_start(
 
 @pytest.mark.parametrize("codec", [0, GZIP])
 @pytest.mark.parametrize("offsets", [(0, 50, 2), (0, 0, 2), (0, -1, 2), (0, 1 << 40, 2)])
-def test_g5_a_batch_whose_offsets_do_not_rise_is_stepped_past(offsets: tuple[int, ...], codec: int) -> None:
+def test_g5_batch_whose_offsets_do_not_rise_is_skipped(offsets: tuple[int, ...], codec: int) -> None:
     """Brokers look at the last one only. A position behind one of the others would skip records, or repeat them."""
     builder = DefaultRecordBatchBuilder(
         magic=2,

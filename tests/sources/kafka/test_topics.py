@@ -1,4 +1,4 @@
-"""A topic that is gone: the client takes it for one without partitions, and says nothing."""
+"""A deleted topic, which the client silently treats as one without partitions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Known:
         self.topics.check()
 
 
-def test_g5_a_topic_that_is_gone_is_reported_and_then_fatal() -> None:
+def test_g5_missing_topic_is_reported_and_then_fatal() -> None:
     known = Known("metrics", "more")
     known.check()
     del known.partitions["more"]
@@ -42,7 +42,7 @@ def test_g5_a_topic_that_is_gone_is_reported_and_then_fatal() -> None:
     assert not caught.value.retriable
 
 
-def test_a_topic_that_was_created_anew_in_time_is_no_error() -> None:
+def test_topic_recreated_in_time_is_no_error() -> None:
     known = Known("metrics")
     for _ in range(3):
         partitions = known.partitions.pop("metrics")
@@ -53,7 +53,7 @@ def test_a_topic_that_was_created_anew_in_time_is_no_error() -> None:
         known.check()
 
 
-def test_an_internal_topic_that_is_gone_is_told_under_its_own_key() -> None:
+def test_missing_internal_topic_is_named_by_its_key() -> None:
     section = KafkaSource(topics=["samples"], repartition_topic="samples", partitioning="repartition")
     told = without("samples", Kafka(), section)
     assert told.startswith("source.kafka.repartition_topic: samples does not exist at localhost:9092, or ")
