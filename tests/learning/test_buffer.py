@@ -21,7 +21,7 @@ def fill(buffer: Buffer, values_ST: np.ndarray, rows: np.ndarray, size: int) -> 
     return state
 
 
-def test_what_is_remembered_is_what_training_would_see_of_the_same_streams() -> None:
+def test_buffer_equals_what_training_sees_of_the_same_streams() -> None:
     wave_ST, rows = values(5, 300), np.array([3, 7, 20, 33, 40])
     buffer = Buffer(8, 64)
     buffer.choose(rows)
@@ -35,7 +35,7 @@ def test_what_is_remembered_is_what_training_would_see_of_the_same_streams() -> 
     np.testing.assert_array_equal(seen.mask_TS.numpy(), wanted.mask_TS[-64:].numpy())
 
 
-def test_memory_is_what_streams_and_samples_say_however_many_there_are() -> None:
+def test_memory_follows_from_the_settings_not_from_the_fleet() -> None:
     buffer = Buffer(16, 32)
     rows = np.arange(2_000)
     buffer.choose(rows)
@@ -45,7 +45,7 @@ def test_memory_is_what_streams_and_samples_say_however_many_there_are() -> None
     assert (buffer.row_S != NONE).all()
 
 
-def test_the_choice_is_a_matter_of_the_rows_alone_and_changes_little_when_the_fleet_grows() -> None:
+def test_choice_of_streams_depends_on_rows_only_and_is_stable() -> None:
     one, other = Buffer(32, 4), Buffer(32, 4)
     one.choose(np.arange(1_000))
     for count in (10, 400, 1_000):
@@ -57,7 +57,7 @@ def test_the_choice_is_a_matter_of_the_rows_alone_and_changes_little_when_the_fl
     assert max(before) > 500 > min(before), "of the whole fleet, not of its beginning"
 
 
-def test_a_stream_that_goes_leaves_nothing_to_the_one_that_gets_its_row() -> None:
+def test_reused_row_has_no_samples_of_its_former_stream() -> None:
     buffer, rows = Buffer(4, 16), np.arange(3)
     buffer.choose(rows)
     fill(buffer, values(3, 10), rows, 4)
@@ -69,7 +69,7 @@ def test_a_stream_that_goes_leaves_nothing_to_the_one_that_gets_its_row() -> Non
     assert buffer.row_S.tolist().count(NONE) == 3
 
 
-def test_the_oldest_samples_make_room_and_fresh_ones_are_counted() -> None:
+def test_oldest_samples_are_replaced_and_new_ones_counted() -> None:
     buffer, rows = Buffer(1, 8), np.array([0])
     buffer.choose(rows)
     state = fill(buffer, np.arange(20.0)[None, :], rows, 1)
@@ -81,7 +81,7 @@ def test_the_oldest_samples_make_room_and_fresh_ones_are_counted() -> None:
 
 
 @pytest.mark.parametrize("rows", [np.array([], np.int64), np.array([5])])
-def test_rows_that_nobody_chose_cost_nothing_and_leave_nothing(rows: np.ndarray) -> None:
+def test_rows_that_were_not_chosen_are_not_stored(rows: np.ndarray) -> None:
     buffer, state = Buffer(2, 4), allocate(FIELDS, 8)
     buffer.choose(np.array([1]))
     buffer.take(state, rows)

@@ -1,4 +1,4 @@
-"""Learning in a worker's loop, with a process that answers what it is told to."""
+"""Learning in a worker's loop, with a fake learning process."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def world() -> World:
     return World(log_of(values(10, 400)))
 
 
-def test_a_candidate_takes_over_with_a_snapshot_and_a_restart_goes_on_with_it() -> None:
+def test_candidate_takes_over_with_a_snapshot_and_survives_a_restart() -> None:
     here, start = world(), Starter()
     life, learning = learning_life(here, start)
     live(life, 17)
@@ -111,7 +111,7 @@ def test_a_candidate_takes_over_with_a_snapshot_and_a_restart_goes_on_with_it() 
     assert weights.sha256[:12] in again.pipeline.model_of(PARTITION).name
 
 
-def test_a_rejected_candidate_changes_nothing_and_the_next_round_waits_for_as_much_that_is_new() -> None:
+def test_rejected_candidate_changes_nothing_and_the_next_round_waits_for_new_samples() -> None:
     start = Starter()
     start.chosen = None
     life, learning = learning_life(world(), start)
@@ -131,7 +131,7 @@ def test_a_rejected_candidate_changes_nothing_and_the_next_round_waits_for_as_mu
     assert life.pipeline.models == {}
 
 
-def test_the_weights_of_before_come_back() -> None:
+def test_previous_weights_can_return() -> None:
     start = Starter()
     life, learning = learning_life(world(), start)
     live(life, 16)
@@ -143,7 +143,7 @@ def test_the_weights_of_before_come_back() -> None:
 
 
 @pytest.mark.parametrize("what", ["status", "start", "answer", "weights"])
-def test_a_round_that_fails_is_counted_and_said_and_changes_nothing(what: str) -> None:
+def test_failed_round_is_counted_and_logged_and_changes_nothing(what: str) -> None:
     class Failing(Starter):
         def __call__(self, folder: Path) -> Told:
             if what == "start":
@@ -167,7 +167,7 @@ def test_a_round_that_fails_is_counted_and_said_and_changes_nothing(what: str) -
         assert start.started[0].killed
 
 
-def test_weights_that_went_with_their_partition_meanwhile_are_not_taken() -> None:
+def test_weights_of_a_partition_revoked_during_the_round_are_not_used() -> None:
     start = Starter()
     start.chosen = "f" * 64
     life, learning = learning_life(world(), start)
@@ -176,7 +176,7 @@ def test_weights_that_went_with_their_partition_meanwhile_are_not_taken() -> Non
     assert learning.versions.current(PARTITION) == ()
 
 
-def test_a_full_disk_fails_the_round_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_fails_the_round_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found out before anything is written: a page of a file without a place on the disk ends the process."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -190,13 +190,13 @@ def test_a_full_disk_fails_the_round_and_keeps_nothing(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_samples_of_a_round_have_their_place_on_the_disk(tmp_path: Path) -> None:
+def test_disk_space_for_the_samples_of_a_round_is_reserved(tmp_path: Path) -> None:
     space_STW = files.stretches(tmp_path, 3, 1_000, "w+")
     assert space_STW.shape[:2] == (3, 1_000)
     assert (tmp_path / "stretches").stat().st_blocks * 512 >= space_STW.nbytes
 
 
-def test_nothing_is_left_on_the_disk() -> None:
+def test_round_leaves_no_file() -> None:
     start = Starter()
     life, learning = learning_life(world(), start)
     live(life, 19)
@@ -212,7 +212,7 @@ def test_without_a_store_weights_take_over_at_once() -> None:
     assert len(learning.versions.current(PARTITION)) == 1
 
 
-def test_a_partition_that_goes_takes_its_samples_and_weights_along() -> None:
+def test_revoked_partition_drops_its_samples_and_weights() -> None:
     from detector.protocols import AssignmentChanges
 
     life, learning = learning_life(world(), Starter())
@@ -225,7 +225,7 @@ def test_a_partition_that_goes_takes_its_samples_and_weights_along() -> None:
     assert not learning.buffer.taken_S.any()
 
 
-def test_streams_that_fell_silent_give_up_their_slots() -> None:
+def test_silent_streams_free_their_slots() -> None:
     wave_ST = values(30, 400)
     records = log_of(np.concatenate((wave_ST[:, :100], wave_ST[:, 100:]), axis=1))[PARTITION]
     # After a hundred minutes only the last ten streams go on.

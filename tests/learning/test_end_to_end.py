@@ -1,4 +1,4 @@
-"""A worker that learns with a real process, dies, and goes on with what it learnt."""
+"""A worker that learns with a real process, is killed, and continues with the learned weights."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def until(life: Life, done: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() -> None:
+def test_g1_g2_learned_weights_and_alerts_survive_a_kill() -> None:
     base, world = untrained(log_scale=2.0), World(log_of(values(10, 500)))
     life, versions = worker(world, base, RATE)
     life.turns(1)
@@ -89,7 +89,7 @@ def test_g1_g2_a_better_network_is_learnt_and_a_kill_changes_nothing_about_it() 
     assert alerts(world.delivered) == alerts(undisturbed.world.delivered)
 
 
-def test_what_is_no_better_is_not_taken() -> None:
+def test_candidate_that_is_no_better_is_rejected() -> None:
     before = children_seconds()
     life, versions = worker(World(log_of(values(10, 500))), untrained(), 0.0)
     life.turns(1)
@@ -102,7 +102,7 @@ def test_what_is_no_better_is_not_taken() -> None:
     assert 0.1 < counted <= children_seconds() - before
 
 
-def test_a_process_that_is_killed_is_a_failed_round() -> None:
+def test_killed_process_is_a_failed_round() -> None:
     life, versions = worker(World(log_of(values(10, 500))), untrained(), RATE)
     life.turns(1)
     life.clock.advance(CHOOSE_SECONDS)

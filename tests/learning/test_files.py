@@ -20,7 +20,7 @@ def _platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("_platform")
-def test_the_disk_keeps_room_for_all_that_will_be_mapped(tmp_path: Path) -> None:
+def test_disk_space_is_reserved_for_the_whole_map(tmp_path: Path) -> None:
     space_STW = files.stretches(tmp_path, *SHAPE[:2], "w+")
     assert space_STW.shape == SHAPE
     kept = os.stat(tmp_path / "stretches")
@@ -31,7 +31,7 @@ def test_the_disk_keeps_room_for_all_that_will_be_mapped(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("_platform")
-def test_a_disk_without_room_is_an_error(tmp_path: Path) -> None:
+def test_full_disk_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "stretches").symlink_to("/dev/full")
     with pytest.raises(OSError, match=f"{os.strerror(errno.ENOSPC)}|{os.strerror(errno.ENODEV)}"):
         files.stretches(tmp_path, *SHAPE[:2], "w+")

@@ -52,13 +52,13 @@ def test_a_round_is_answered(tmp_path: Path) -> None:
     assert files.network_path(tmp_path, CANDIDATE).stat().st_size > 1_000
 
 
-def test_a_round_that_cannot_be_read_ends_with_a_status_and_a_word(tmp_path: Path) -> None:
+def test_unreadable_round_ends_the_process_with_a_status_and_a_message(tmp_path: Path) -> None:
     child = ChildProcess(tmp_path, nice=0)
     assert wait(child) != 0
     assert "request.json" in child.complaint()
 
 
-def test_it_has_the_lowest_priority(tmp_path: Path) -> None:
+def test_process_has_the_lowest_priority(tmp_path: Path) -> None:
     ask(tmp_path, cpu_share=0.01)
     child = ChildProcess(tmp_path)
     until = time.monotonic() + PATIENCE_SECONDS
@@ -80,7 +80,7 @@ sys.exit("torch._dynamo" in sys.modules)
 """
 
 
-def test_a_round_does_without_the_memory_of_torch_s_compiler() -> None:
+def test_round_does_not_load_torchs_compiler() -> None:
     assert subprocess.run([sys.executable, "-c", LEARN], check=False).returncode == 0
 
 
@@ -94,7 +94,7 @@ time.sleep(600)
 """
 
 
-def test_it_does_not_outlive_a_worker_that_is_killed(tmp_path: Path) -> None:
+def test_process_ends_with_a_killed_worker(tmp_path: Path) -> None:
     folder = tmp_path / "round"
     folder.mkdir()
     ask(folder, cpu_share=0.01)
@@ -117,7 +117,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def test_it_keeps_to_its_share_of_a_core() -> None:
+def test_process_keeps_to_its_share_of_a_core() -> None:
     began = time.monotonic()
     pace = Pace(0.25, not_counted=time.process_time())
     for _ in range(4):

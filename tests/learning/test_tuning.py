@@ -31,14 +31,14 @@ def windows(streams: int = 12, steps: int = 160, seed: int = 0) -> Windows:
 KNOWN = rehearsal(1, 8, 160)
 
 
-def test_a_bad_network_is_beaten_by_what_it_learns_and_a_copy_of_itself_is_not() -> None:
+def test_tuning_beats_a_bad_network_but_a_copy_does_not() -> None:
     bad = untrained(log_scale=2.0).backbone
     verdict = consider({"bad": bad, "twin": bad}, ["bad"] * 12, windows(), KNOWN, RATE)
     assert verdict.chosen == CANDIDATE
     assert verdict.loss[CANDIDATE] < verdict.loss["running"] == verdict.loss["bad"] == verdict.loss["twin"]
 
 
-def test_a_candidate_that_learnt_something_else_is_rejected() -> None:
+def test_candidate_that_learned_other_data_is_rejected() -> None:
     trained, seen = untrained().backbone, windows()
     for _ in range(3):
         trained = tune(trained, seen, KNOWN, 3 * RATE, lambda: None)
@@ -49,7 +49,7 @@ def test_a_candidate_that_learnt_something_else_is_rejected() -> None:
     assert verdict.loss[CANDIDATE] > verdict.loss["running"]
 
 
-def test_what_is_rehearsed_is_not_forgotten() -> None:
+def test_rehearsed_streams_are_not_forgotten() -> None:
     knowing, seen = untrained().backbone, windows()
     for _ in range(3):
         knowing = tune(knowing, KNOWN, KNOWN, RATE, lambda: None)
@@ -59,7 +59,7 @@ def test_what_is_rehearsed_is_not_forgotten() -> None:
     assert known[1] < known[0] + 0.01
 
 
-def test_every_round_rehearses_other_streams_as_many_as_are_learnt_from() -> None:
+def test_every_round_rehearses_other_streams_in_equal_number() -> None:
     one, same, other = (rehearsal(seed, 5, 40) for seed in (1, 1, 2))
     assert one.target_TS.shape == (40, 5)
     assert torch.equal(one.inputs_TSF, same.inputs_TSF)
@@ -67,7 +67,7 @@ def test_every_round_rehearses_other_streams_as_many_as_are_learnt_from() -> Non
     assert rehearsal(1, 10_000, 2).target_TS.shape[1] == MOST_REHEARSED
 
 
-def test_weights_of_before_come_back_where_the_running_ones_do_worse() -> None:
+def test_previous_weights_return_if_the_current_ones_do_worse() -> None:
     before, seen = untrained().backbone, windows()
     for _ in range(2):
         before = tune(before, seen, KNOWN, RATE, lambda: None)
@@ -77,7 +77,7 @@ def test_weights_of_before_come_back_where_the_running_ones_do_worse() -> None:
     assert verdict.chosen == "before"
 
 
-def test_the_judged_samples_are_not_learnt_from() -> None:
+def test_judged_samples_are_not_learned_from() -> None:
     seen = windows()
     other = Windows(seen.inputs_TSF.clone(), seen.target_TS.clone(), seen.mask_TS, seen.unit_TS)
     other.inputs_TSF[-judged(160) :] = 0
@@ -88,7 +88,7 @@ def test_the_judged_samples_are_not_learnt_from() -> None:
     assert not np.array_equal(record_of(one, seen).loss_S, record_of(one, other).loss_S)
 
 
-def test_learning_is_the_same_every_time_and_leaves_its_origin_alone() -> None:
+def test_learning_is_deterministic_and_does_not_change_its_origin() -> None:
     origin = untrained().backbone
     before = {name: tensor.clone() for name, tensor in origin.state_dict().items()}
     one, two = (tune(origin, windows(), KNOWN, RATE, lambda: None).state_dict() for _ in range(2))
@@ -106,7 +106,7 @@ def test_streams_with_other_weights_are_compared_with_their_own() -> None:
     assert verdict.loss["running"] == mine.mean()
 
 
-def test_chance_does_not_change_weights() -> None:
+def test_chance_differences_do_not_change_weights() -> None:
     rng = np.random.default_rng(0)
     loss_S, same_S = rng.normal(size=200), np.zeros(200)
     running = Record(loss_S, same_S)
@@ -116,13 +116,13 @@ def test_chance_does_not_change_weights() -> None:
     assert not beats(Record(np.full(3, np.nan), np.zeros(3)), Record(np.ones(3), np.zeros(3)))
 
 
-def test_a_scale_that_fits_better_does_not_pay_for_worse_forecasts() -> None:
+def test_better_scale_does_not_compensate_worse_forecasts() -> None:
     running = Record(np.zeros(9), np.zeros(9))
     assert beats(Record(np.full(9, -1.0), np.full(9, -0.01)), running)
     assert not beats(Record(np.full(9, -1.0), np.full(9, 0.01)), running)
 
 
-def test_what_a_network_did_is_the_same_in_parts_and_as_a_whole() -> None:
+def test_losses_are_the_same_in_parts_and_as_a_whole() -> None:
     backbone, seen = untrained().backbone, windows(40)
     whole = record_of(backbone, seen)
     one = Windows(*(part[:, 37:38] for part in (seen.inputs_TSF, seen.target_TS, seen.mask_TS, seen.unit_TS)))
@@ -134,7 +134,7 @@ def test_what_a_network_did_is_the_same_in_parts_and_as_a_whole() -> None:
     np.testing.assert_allclose(whole.loss_S, wanted.numpy(), rtol=1e-4)
 
 
-def test_short_streams_are_masked_where_they_have_nothing() -> None:
+def test_short_streams_are_masked() -> None:
     long, short = np.ones((40, WIDTH), np.float32), np.ones((10, WIDTH), np.float32)
     seen = windows_of([long, short], 40)
     assert seen.mask_TS.sum(0).tolist() == [39, 9]

@@ -28,7 +28,7 @@ def changed(by: float) -> LearntWeights:
     return learnt(tensors_of(backbone))
 
 
-def test_a_version_takes_over_partition_by_partition_and_the_one_before_is_kept() -> None:
+def test_version_takes_over_partition_by_partition_and_the_previous_one_is_kept() -> None:
     these = versions()
     one, two, three = changed(0.1), changed(0.2), changed(0.3)
     for weights in (one, two):
@@ -42,7 +42,7 @@ def test_a_version_takes_over_partition_by_partition_and_the_one_before_is_kept(
     assert these.upcoming(B) == (three,)
 
 
-def test_going_back_drops_what_came_after_and_the_configured_weights_are_always_there() -> None:
+def test_going_back_drops_later_versions_and_configured_weights_stay() -> None:
     these = versions()
     one, two = changed(0.1), changed(0.2)
     these.use(A, (two, one))
@@ -55,7 +55,7 @@ def test_going_back_drops_what_came_after_and_the_configured_weights_are_always_
     assert these.rivals([A]).keys() == {these.base.sha256}
 
 
-def test_kernels_that_nobody_uses_are_let_go() -> None:
+def test_unused_kernels_are_dropped() -> None:
     these = versions()
     for by in (0.1, 0.2, 0.3):
         these.propose(changed(by))
@@ -66,7 +66,7 @@ def test_kernels_that_nobody_uses_are_let_go() -> None:
     assert these.pipeline.models == {}
 
 
-def test_a_partition_is_forecast_with_its_own_weights_and_its_streams_state_goes_on() -> None:
+def test_partition_is_forecast_with_its_own_weights_and_keeps_its_state() -> None:
     these = versions()
     table = these.pipeline.table
     table.series(A).intern(SeriesKey.of("cpu"))
@@ -85,7 +85,7 @@ def test_a_partition_is_forecast_with_its_own_weights_and_its_streams_state_goes
 
 
 @pytest.mark.parametrize("what", ["bytes", "shape", "nan"])
-def test_weights_that_do_not_fit_are_refused(what: str) -> None:
+def test_weights_of_another_shape_are_rejected(what: str) -> None:
     like = load().backbone
     wild = network(tensors_of(like), like)
     with torch.no_grad():

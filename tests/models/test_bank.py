@@ -42,18 +42,18 @@ def test_layout_has_room_for_every_expert():
     assert len(FEATURE_NAMES) == FEATURES
 
 
-def test_last_value_and_means_follow_a_level():
+def test_last_value_and_means_follow_a_new_level():
     state = play(regular(2000), np.r_[np.zeros(1000), np.full(1000, 5.0)])
     np.testing.assert_allclose(slot(state, Slot.EXPERTS)[:7], 5.0, atol=0.01)
 
 
-def test_the_day_profile_learns_a_daily_job():
+def test_day_profile_learns_a_daily_job():
     hours = np.arange(24 * 7 * 3)
     errors = slot(play(START + 3600.0 * hours, np.where(hours % 24 == 9, 10.0, 0.0)), Slot.ERRORS)
     assert errors[EXPERT_NAMES.index("day_profile")] < 0.3 * errors[0]
 
 
-def test_the_week_profile_learns_what_days_do_not_share():
+def test_week_profile_learns_differences_between_days():
     hours = np.arange(24 * 7 * 5)
     values = 5 * np.cos(hours / 12 * np.pi) * np.where(hours // 24 % 7 >= 5, -1.0, 1.0)
     errors = slot(play(START + 3600.0 * hours, values), Slot.ERRORS)
@@ -62,7 +62,7 @@ def test_the_week_profile_learns_what_days_do_not_share():
     assert week < 0.5 * errors[EXPERT_NAMES.index("day_profile")]
 
 
-def test_a_day_with_edges_and_noise_is_known_better_than_by_the_day_before():
+def test_day_profile_beats_the_day_before_with_edges_and_noise():
     times = 1.7e9 - 1.7e9 % 86400 + 900.0 * np.arange(96 * 14)
     hours = times % 86400 / 3600
     values = np.where((hours >= 9) & (hours < 18), 80.0, 20.0) + np.random.default_rng(0).uniform(-4, 4, len(times))
@@ -79,7 +79,7 @@ def test_hour_profile_learns_jobs_on_the_clock():
     assert errors[EXPERT_NAMES.index("hour_profile")] < 0.3 * errors[0]
 
 
-def test_a_spike_barely_moves_the_normaliser_and_a_shift_does():
+def test_spike_hardly_moves_the_normaliser_and_a_shift_does():
     rng = np.random.default_rng(0)
     calm = rng.normal(size=1000)
     spiked, shifted = np.r_[calm, 1e6], np.r_[calm, 50 + rng.normal(size=3000)]
@@ -91,7 +91,7 @@ def test_a_spike_barely_moves_the_normaliser_and_a_shift_does():
 
 
 @pytest.mark.parametrize("age", [2000, OLDEST])
-def test_a_spike_and_its_return_barely_move_the_last_values_error_however_old_the_stream(age: float):
+def test_spike_hardly_moves_the_error_of_the_last_value_at_any_age(age: float):
     rng = np.random.default_rng(0)
     state = play(regular(1001), rng.normal(size=1001))
     state["bank"][0, Slot.AGE] = age
@@ -101,7 +101,7 @@ def test_a_spike_and_its_return_barely_move_the_last_values_error_however_old_th
     assert slot(state, Slot.ERRORS)[0] < 2.0 * before
 
 
-def test_ripple_on_a_huge_level_is_resolved():
+def test_small_ripple_on_a_huge_level_is_resolved():
     rng = np.random.default_rng(0)
     ripple = rng.normal(size=500)
     near, far = play(regular(500), ripple), play(regular(500), 1e9 + ripple)
@@ -135,7 +135,7 @@ def test_everything_stays_finite(samples):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 70), st.integers(0, 2**31), st.integers(1, 69))
-def test_a_row_does_not_depend_on_its_company(count, seed, cut):
+def test_row_does_not_depend_on_the_others(count, seed, cut):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(count, 12)) * 10.0 ** rng.integers(-6, 12, (count, 1))
     together = play(regular(12), values)
@@ -157,7 +157,7 @@ def test_squash_is_asinh():
     np.testing.assert_allclose(squash(x), np.arcsinh(x), rtol=1e-4, atol=1e-6)
 
 
-def test_profiles_know_streams_that_skip_their_nodes():
+def test_profiles_learn_streams_that_skip_nodes():
     """Every five minutes, 53 s past the minute: only every fifth node is ever nearest to a sample."""
     steps = np.arange(12 * 40)
     values = np.where(steps % 12 == 3, 10.0, 0.0)

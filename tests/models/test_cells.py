@@ -1,4 +1,4 @@
-"""Cells against their equations in numpy float64, against torch's own modules, and by gradcheck."""
+"""Cells compared with their equations in numpy float64 and with torch's modules, and by gradcheck."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_every_cell_has_equations_here():
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_step_is_the_equations(name):
+def test_step_equals_the_equations(name):
     cell = a_cell(name)
     x, h, c = some_input()
     hidden, kept = cell(x, (h, c))
@@ -93,7 +93,7 @@ def test_a_step_is_the_equations(name):
 @pytest.mark.parametrize(
     ("name", "module"), [("rnn", torch.nn.RNNCell), ("lstm", torch.nn.LSTMCell), ("gru", torch.nn.GRUCell)]
 )
-def test_a_step_is_torchs_own(name, module):
+def test_step_equals_torchs_module(name, module):
     cell = a_cell(name)
     x, h, c = some_input()
     theirs = module(INPUTS, HIDDEN).double()
@@ -126,7 +126,7 @@ def test_gradients(name):
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_unroll_is_steps(name, layers):
+def test_unroll_equals_single_steps(name, layers):
     torch.manual_seed(1)
     backbone = Backbone(Shape(name, 8, layers)).double()
     inputs = torch.randn(6, ROWS, FEATURES, dtype=torch.float64)

@@ -16,7 +16,7 @@ def test_last_value_and_day_ago():
     np.testing.assert_allclose(made["day_ago"][24:], values[:-24])
 
 
-def test_nothing_looks_ahead():
+def test_naive_forecasts_use_only_the_past():
     values = np.random.default_rng(0).normal(size=len(HOURS))
     changed = np.r_[values[:50], values[50:] + 100]
     for name, made in naive_forecasts(TIMES, values).items():

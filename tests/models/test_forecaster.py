@@ -1,4 +1,4 @@
-"""The forecaster's contract: read-only forecasts, company-independent bits, finiteness, skill and standing back."""
+"""The forecaster's contract: reading changes nothing, bits independent of batches, finiteness, skill and fallback."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def play(forecaster: Forecaster, values: Array, interval: float = 60.0) -> tuple
     return state, made
 
 
-def test_there_is_no_forecast_before_the_first_sample_and_one_after_it(forecaster):
+def test_first_forecast_comes_after_the_first_sample(forecaster):
     state = allocate(forecaster.fields, 3)
     assert np.isnan(forecaster.stored(state, np.arange(3)).loc).all()
     step(forecaster, state, np.array([1]), START, [7.0])
@@ -70,7 +70,7 @@ def test_reading_changes_nothing(forecaster):
 
 @settings(max_examples=6, deadline=None)
 @given(st.integers(1, 2 * BLOCK_ROWS + 40), st.integers(0, 2**31), st.integers(1, 300))
-def test_bits_do_not_depend_on_company_order_or_batches(forecaster, count, seed, cut):
+def test_bits_do_not_depend_on_other_streams_order_or_batches(forecaster, count, seed, cut):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(count, 6)) * 10.0 ** rng.integers(-6, 12, (count, 1))
     together, _ = play(forecaster, values)
@@ -102,7 +102,7 @@ def test_everything_stays_finite(forecaster, samples):
     assert np.isfinite(forecaster.skill(state, rows)).all()
 
 
-def test_beats_the_last_value_on_seasonal_streams(forecaster):
+def test_forecaster_beats_the_last_value_on_seasonal_streams(forecaster):
     drawn = streams(3, 12, 4000, 300.0, families=["daily"], events=False)
     _, made = play(forecaster, drawn.values_ST, 300.0)
     values = drawn.values_ST.T
@@ -119,7 +119,7 @@ def test_skill_says_whether_the_network_helps(forecaster):
     assert (forecaster.fallback(state, np.arange(3)) < len(FORECASTERS)).all()
 
 
-def test_stands_back_for_a_better_naive_forecast_and_returns():
+def test_falls_back_to_a_better_naive_forecast_and_returns():
     bank = np.zeros((Slot.SIZE, 4), np.float32)
     bank[Slot.AGE] = [1000, 1000, 1000, 10]
     #                     worse  close  better  young
@@ -137,7 +137,7 @@ def biased(correction: float) -> Weights:
     return Weights(backbone, weights.card, "bad")
 
 
-def test_a_stream_corrects_a_network_that_errs():
+def test_readout_corrects_a_network_that_errs():
     values, rows = np.random.default_rng(0).normal(size=(4, 400)), np.arange(4)
     alone, corrected = (Forecaster(biased(1.0), readout=readout) for readout in (False, True))
     skill_alone, skill = (one.skill(play(one, values)[0], rows) for one in (alone, corrected))
@@ -145,7 +145,7 @@ def test_a_stream_corrects_a_network_that_errs():
     assert (skill < 0.85).all()
 
 
-def test_a_network_that_errs_is_not_used():
+def test_network_that_errs_is_not_used():
     forecaster = Forecaster(biased(50.0), readout=False)
     values = np.random.default_rng(0).normal(size=(2, 400))
     state, made = play(forecaster, values)
@@ -154,7 +154,7 @@ def test_a_network_that_errs_is_not_used():
     assert np.abs(made[-100:]).max() < 5
 
 
-def test_the_fused_step_is_the_equations():
+def test_fused_step_equals_the_equations():
     cell = load().backbone.layers[0]
     assert isinstance(cell, Lstm)
     x, h, c = torch.randn(AT_ONCE, cell.inputs), torch.rand(AT_ONCE, cell.hidden), torch.randn(AT_ONCE, cell.hidden)
@@ -167,7 +167,7 @@ def test_the_fused_step_is_the_equations():
 
 @pytest.mark.parametrize("halved", [False, True])
 @pytest.mark.parametrize("shape", [Shape("lstm", 8, 1), Shape("lstm", 8, 2), Shape("gru", 8, 2), Shape("rnn", 4, 1)])
-def test_a_step_is_the_same_whoever_shares_the_call(shape, halved):
+def test_step_does_not_depend_on_other_rows_of_the_call(shape, halved):
     torch.manual_seed(0)
     rng, count = np.random.default_rng(0), 2 * AT_ONCE + 300
     step = Kernel(Backbone(shape), torch.device("cpu"), 1, halved=halved)
@@ -192,14 +192,14 @@ def test_a_step_is_the_same_whoever_shares_the_call(shape, halved):
 @pytest.mark.parametrize(
     "shape", [Shape("gru", 8, 1), Shape("lstm", 8, 2), Shape("rnn", 4, 2), Shape("cifg"), Shape("lstm_peephole", 16)]
 )
-def test_every_shape_runs(shape):
+def test_every_network_shape_runs(shape):
     torch.manual_seed(0)
     forecaster = Forecaster(Weights(Backbone(shape), {}, "untrained"))
     _, made = play(forecaster, np.random.default_rng(0).normal(size=(3, 50)))
     assert np.isfinite(made[1:]).all()
 
 
-def test_the_daemon_forecasts_as_the_network_was_trained():
+def test_daemon_and_training_forecast_the_same():
     forecaster = Forecaster(readout=False)
     values = np.random.default_rng(0).normal(size=(3, 40))
     times = np.broadcast_to(START + 60.0 * np.arange(40), values.shape)
@@ -216,5 +216,5 @@ def test_the_daemon_forecasts_as_the_network_was_trained():
             np.testing.assert_allclose(ours, error[at].numpy(), rtol=1e-3, atol=1e-3)
 
 
-def test_a_stream_costs_what_the_design_allows(forecaster):
+def test_state_of_a_stream_has_the_designed_size(forecaster):
     assert sum(field.nbytes for field in forecaster.fields) <= 2048

@@ -1,4 +1,4 @@
-"""Recording streams, learning from them, and the command that ties both together."""
+"""Recording streams, learning from them, and the command that does both."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_targets_are_the_next_values():
     assert (unit > 0).all()
 
 
-def test_a_stream_without_samples_counts_nothing():
+def test_stream_without_samples_has_no_weight():
     values = np.full((2, 10), np.nan)
     values[0] = 1.0
     windows = record(times(values), values)
@@ -48,7 +48,7 @@ def test_a_stream_without_samples_counts_nothing():
     assert torch.isfinite(windows.inputs_TSF).all()
 
 
-def test_learning_lowers_the_loss_and_repeats_itself():
+def test_learning_lowers_the_loss_and_is_deterministic():
     windows = curriculum([5], 32, 256)
 
     def learnt() -> tuple[list[float], dict[str, float]]:
@@ -66,7 +66,7 @@ def test_learning_lowers_the_loss_and_repeats_itself():
     assert all(np.isfinite(value) for value in found.values())
 
 
-def test_masked_steps_do_not_teach():
+def test_masked_steps_are_not_learned_from():
     torch.manual_seed(0)
     windows = curriculum([6], 16, 64)
     windows.mask_TS.zero_()
@@ -76,7 +76,7 @@ def test_masked_steps_do_not_teach():
     assert torch.equal(before, backbone.head.weight)
 
 
-def test_likelihood_is_least_where_the_scale_is_the_error():
+def test_loss_is_least_if_the_scale_equals_the_error():
     inputs = torch.zeros(1, len(FEATURE_NAMES))
     outputs = torch.zeros(41, EXPERTS + 2)
     outputs[:, -1] = torch.linspace(-2, 2, 41)
@@ -85,7 +85,7 @@ def test_likelihood_is_least_where_the_scale_is_the_error():
     assert outputs[loss.argmin(), -1] == pytest.approx(1.0, abs=0.11)
 
 
-def test_train_writes_the_same_weights_twice(tmp_path):
+def test_training_is_deterministic(tmp_path):
     seen = []
     sizes = TrainOptions(tmp_path / "a.safetensors", seed=3, updates=4, streams=16, steps=400, hidden_size=8)
     cards = [

@@ -1,4 +1,4 @@
-"""A stream's own correction: what it learns, what it does not, and when it stands still."""
+"""A stream's own correction of the network: what it learns, what it ignores, and when it is frozen."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,28 +40,28 @@ def biased(rng: np.random.Generator, top: Array, step: int) -> Array:
     return top[:, 0] + 0.5 + noise(rng, top, step)
 
 
-def test_what_the_top_layer_and_a_constant_explain_is_corrected():
+def test_error_explained_by_the_top_layer_is_corrected():
     _, left = run(biased)
     assert left[:5].mean() > 0.7
     assert left[-300:].mean() < 0.35
 
 
-def test_noise_is_left_alone():
+def test_noise_is_not_corrected():
     _, left = run(noise)
     assert left[-400:].mean() == pytest.approx(0.2, rel=0.08)
 
 
-def test_a_spike_teaches_no_more_than_a_usual_error():
+def test_spike_teaches_no_more_than_a_usual_error():
     _, left = run(lambda rng, top, step: biased(rng, top, step) + 1e30 * (rng.random(len(top)) < 0.01))
     assert np.median(left[-300:]) < 0.35
 
 
-def test_what_is_not_needed_any_more_is_unlearnt():
+def test_unneeded_correction_is_unlearned():
     _, left = run(lambda rng, top, step: (biased if step < 300 else noise)(rng, top, step))
     assert left[-100:].mean() == pytest.approx(0.2, rel=0.15)
 
 
-def test_frozen_rows_stay_as_they_are():
+def test_frozen_rows_do_not_change():
     frozen = np.array([True, False, False, True])
     before, _ = run(biased, steps=400)
     state, _ = run(biased, frozen)
@@ -70,7 +70,7 @@ def test_frozen_rows_stay_as_they_are():
         assert (state[name][~frozen] != before[name][~frozen]).any(axis=1).all()
 
 
-def test_the_bits_of_a_row_do_not_depend_on_its_company():
+def test_bits_of_a_row_do_not_depend_on_other_rows():
     rng, readout = np.random.default_rng(0), Readout(32)
     together, apart = (allocate((Field("hidden", (32,)), *readout.fields), STREAMS) for _ in range(2))
     for step in range(50):

@@ -1,4 +1,4 @@
-"""Weights and their card: what ships, and what is refused."""
+"""Weights and their card: the shipped ones, and which ones are rejected."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def refused(path: Path, words: str) -> None:
         load(path)
 
 
-def test_what_ships_loads_and_is_small():
+def test_shipped_weights_load_and_are_small():
     weights = load()
     assert weights.card["sha256"] == weights.sha256
     assert weights.card["features"] == list(FEATURE_NAMES)
@@ -49,34 +49,34 @@ def test_what_ships_loads_and_is_small():
     assert default_path().stat().st_size + card_path(default_path()).stat().st_size < 300_000
 
 
-def test_round_trip(path):
+def test_weights_round_trip(path):
     torch.manual_seed(0)
     saved = Backbone(Shape(hidden_size=8)).state_dict()
     for name, tensor in load(path).backbone.state_dict().items():
         assert torch.equal(tensor, saved[name])
 
 
-def test_missing_files(path):
+def test_missing_files_are_named(path):
     refused(path.with_name("none.safetensors"), "No such file")
     path.with_suffix(".json").unlink()
     refused(path, "needs its card beside it")
 
 
-def test_flipped_bit(path):
+def test_flipped_bit_is_detected(path):
     blob = bytearray(path.read_bytes())
     blob[-1] ^= 1
     path.write_bytes(blob)
     refused(path, "one of them is damaged")
 
 
-def test_not_a_safetensors_file(path):
+def test_file_that_is_not_safetensors_is_rejected(path):
     path.write_bytes(b"hello")
     edit_card(path, sha256=hashlib.sha256(b"hello").hexdigest())
     refused(path, "not a safetensors file")
 
 
 @pytest.mark.parametrize("text", ["{", 100_000 * "["])
-def test_card_that_is_no_json(path, text):
+def test_card_that_is_not_json_is_rejected(path, text):
     card_path(path).write_text(text)
     refused(path, "not JSON")
 
@@ -97,16 +97,16 @@ def test_card_that_is_no_json(path, text):
         ({"shape": {"cell": "lstm", "hidden_size": 16}}, "expected torch.float32 [64"),
     ],
 )
-def test_cards_that_do_not_fit(path, changes, words):
+def test_card_that_does_not_match_is_rejected(path, changes, words):
     edit_card(path, **changes)
     refused(path, words)
 
 
-def test_values_that_are_not_finite(path):
+def test_non_finite_values_are_rejected(path):
     resave(path, lambda tensors: tensors["head.bias"].fill_(float("nan")))
     refused(path, "head.bias holds NaN or infinity")
 
 
-def test_another_dtype(path):
+def test_other_dtype_is_rejected(path):
     resave(path, lambda tensors: tensors.update({"head.bias": tensors["head.bias"].double()}))
     refused(path, "head.bias is torch.float64")

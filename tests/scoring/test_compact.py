@@ -1,4 +1,4 @@
-"""The compact profile: few remembered numbers, a recurrence that is worth less, and tails of its own."""
+"""The compact profile: small memories, lower scores for recurrences, and tails of its own."""
 
 from __future__ import annotations
 
@@ -32,22 +32,20 @@ def meet(memory: CoarseMemory, state: Columns, time: float, number: float) -> No
 
 
 @pytest.mark.parametrize(("number", "distance"), [(12.0, 0.0), (25.0, 0.0), (-1.0, 1.0), (63.0, 3.0)])
-def test_a_distance_counts_in_full_beyond_the_extremes_and_not_within_a_gap_between_them(
-    number: float, distance: float
-) -> None:
+def test_distance_counts_in_full_only_beyond_the_extremes(number: float, distance: float) -> None:
     memory, state = remembered(np.array([0.0, 10.0, 30.0, 60.0]))
     found = memory.distance(state, ONE, np.zeros(1), np.full(1, number))
     assert found.any[0] == pytest.approx(distance)
 
 
-def test_an_extreme_is_remembered_however_little_it_exceeds_the_one_before() -> None:
+def test_new_extreme_is_remembered_however_small_its_lead() -> None:
     memory, state = remembered(np.array([0.0, 10.0, 30.0, 60.0]))
     for now, number in enumerate((61.0, *np.full(5, 30.0))):
         meet(memory, state, 1e3 + 60.0 * now, number)
     assert state["value_memory"][0, -1] == 61.0
 
 
-def test_a_new_level_is_told_when_it_comes_and_not_with_each_sample_of_the_day_after() -> None:
+def test_new_level_alerts_once_and_not_for_a_day() -> None:
     rng = np.random.default_rng(0)
     values = rng.standard_normal((4_000, 12))
     values[3_700:] += 12.0
@@ -63,7 +61,7 @@ def test_a_new_level_is_told_when_it_comes_and_not_with_each_sample_of_the_day_a
     assert np.stack(alarms)[3_720:3_840].mean() < 0.05
 
 
-def test_a_group_of_compact_members_has_a_tail_of_its_own() -> None:
+def test_group_of_compact_members_has_its_own_tail() -> None:
     scores = []
     for compact in (False, True):
         scorer = GroupScorer(0.5, warmup_ticks=10, compact=compact)
@@ -81,7 +79,7 @@ def test_a_group_of_compact_members_has_a_tail_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
-def test_the_groups_of_a_worker_have_the_tail_of_its_profile(profile: str) -> None:
+def test_groups_of_a_worker_have_the_tail_of_its_profile(profile: str) -> None:
     pipeline = build_pipeline(Config.model_validate({"model": {"profile": profile}, "groups": {"by": ["host"]}}))
     assert pipeline.groups is not None
     limits = []

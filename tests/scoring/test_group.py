@@ -1,4 +1,4 @@
-"""The group's score: what many members show a little, or a few show much, whoever shares the call."""
+"""The score of a group: many members a little anomalous, or a few strongly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def after(ticks: int, seed: int = 0) -> tuple[GroupScorer, Columns, np.random.Ge
 
 
 @pytest.mark.parametrize("kind", ["many are new", "many surprise", "a few jump", "many are away"])
-def test_each_part_shows(kind: str) -> None:
+def test_each_part_of_the_score_has_an_effect(kind: str) -> None:
     scorer, state, rng = after(600)
     for now in range(600, 630):
         seen = quiet(rng)
@@ -64,7 +64,7 @@ def test_each_part_shows(kind: str) -> None:
     assert (said.anomaly_score[:2] < 1.0).all()
 
 
-def test_of_size_and_reach_the_larger_counts() -> None:
+def test_larger_of_size_and_reach_counts() -> None:
     rows = slice(STARTS[2], MEMBERS)
     said = {}
     for parts in (("size",), ("reach",), ("size", "reach")):
@@ -77,14 +77,14 @@ def test_of_size_and_reach_the_larger_counts() -> None:
     assert said[("size",)] != pytest.approx(said[("reach",)])
 
 
-def test_one_tick_of_noise_in_one_member_is_smoothed_away() -> None:
+def test_one_tick_of_noise_in_one_member_is_smoothed() -> None:
     scorer, state, rng = after(600)
     seen = quiet(rng)
     seen.novelty[STARTS[2]] += 3.0
     assert tick(scorer, state, 600, seen).anomaly_score[2] < 1.0
 
 
-def test_a_jump_counts_at_once_and_is_let_go_slowly() -> None:
+def test_jump_counts_at_once_and_decays_slowly() -> None:
     scorer, state, rng = after(600)
     calm, jump = quiet(rng), quiet(rng)
     jump.size[STARTS[2] : STARTS[2] + 3] = 1e3
@@ -95,7 +95,7 @@ def test_a_jump_counts_at_once_and_is_let_go_slowly() -> None:
     assert let_go == pytest.approx([at_once * 7 / 8, at_once * 49 / 64])
 
 
-def test_warm_up_scores_nothing_and_a_new_group_floods_nobody() -> None:
+def test_group_is_not_scored_in_warm_up_and_causes_no_flood_of_alerts_after() -> None:
     scorer, state = new()
     rng = np.random.default_rng(1)
     loud = (Seen(*(20.0 * part for part in quiet(rng))) for _ in range(30))
@@ -104,7 +104,7 @@ def test_warm_up_scores_nothing_and_a_new_group_floods_nobody() -> None:
     assert (np.stack(said) < 1.0).all()
 
 
-def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
+def test_members_silent_in_a_tick_do_not_count() -> None:
     scorer, state, _ = after(50)
     before = {name: column.copy() for name, column in state.items()}
     rows = np.arange(STARTS[2], MEMBERS)
@@ -116,7 +116,7 @@ def test_members_that_are_silent_in_a_tick_do_not_count() -> None:
     assert said.parts.novelty[0] == pytest.approx(smoothed + (2.0 - smoothed) / 8.0, rel=1e-6)
 
 
-def test_of_several_samples_of_a_tick_the_largest_counts() -> None:
+def test_largest_of_several_samples_in_a_tick_counts() -> None:
     scorer, state = new()
     rows = np.array([0, 0, 0])
     several = Seen(np.array([1.0, 3.0, 2.0]), np.array([9.0, 1.0, 1.0]), np.array([1.0, 1.0, 4.0]), np.zeros(3))
@@ -127,7 +127,7 @@ def test_of_several_samples_of_a_tick_the_largest_counts() -> None:
     assert [state[f"group.{name}"][0] for name in ("novelty", "size", "reach")] == [0.5, 0.25, 0.125]
 
 
-def test_score_changes_nothing_and_does_not_depend_on_who_shares_the_call() -> None:
+def test_score_changes_nothing_and_does_not_depend_on_other_groups() -> None:
     together, apart = new(), new()
     rng = np.random.default_rng(2)
     for now in range(200):
@@ -145,7 +145,7 @@ def test_score_changes_nothing_and_does_not_depend_on_who_shares_the_call() -> N
         np.testing.assert_array_equal(column, before[name])
 
 
-def test_finite_whatever_members_show() -> None:
+def test_score_is_finite_for_any_members() -> None:
     scorer, state = new()
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         for now in range(30):

@@ -1,4 +1,4 @@
-"""Samples that are missing, for hours or over a weekend: the first one behind them is no alarm for that."""
+"""Missing samples, for hours or over a weekend: the first one afterwards does not alert because of the pause."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def scores(times: Array, values: Array, *, compact: bool = False) -> Array:
     ("kind", "hours", "compact"),
     [(season, 6.0, False), (season, 62.0, False), (walk, 6.0, False), (walk, 6.0, True)],
 )
-def test_a_pause_alone_is_no_alarm(kind: Callable[[Array], Array], hours: float, compact: bool) -> None:
+def test_pause_alone_does_not_alert(kind: Callable[[Array], Array], hours: float, compact: bool) -> None:
     times, back = times_with_a_pause(hours)
     found = scores(times, kind(times), compact=compact)
     assert (found[back : back + 8] > 1.0).any(axis=0).sum() <= 1
 
 
-def test_what_came_of_a_pause_is_told() -> None:
+def test_outage_after_a_pause_alerts() -> None:
     times, back = times_with_a_pause(6.0)
     values = season(times)
     values[back:] += 40.0
@@ -69,7 +69,7 @@ def test_what_came_of_a_pause_is_told() -> None:
     assert (scores(times, values)[back] > 1.0).all()
 
 
-def test_one_missing_sample_is_no_pause() -> None:
+def test_one_missing_sample_is_not_a_pause() -> None:
     times, back = times_with_a_pause(STEP_SECONDS / HOUR)
     values = season(times)
     values[back] += 15.0

@@ -1,4 +1,4 @@
-"""An outage that comes again, at samples of a minute: too improbable to be forgiven, worth no more than an alarm."""
+"""A recurring outage, with samples a minute apart: improbable enough to alert again, but with a low score."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def scores() -> dict[str, Array]:
     return dict(zip(BEGINNINGS, np.hsplit(said, len(BEGINNINGS)), strict=True))
 
 
-def test_the_same_spike_thrice_on_one_day_is_three_alarms(scores: dict[str, Array]) -> None:
+def test_same_spike_three_times_a_day_is_three_alerts(scores: dict[str, Array]) -> None:
     thrice = scores["thrice on a day"]
     for start in BEGINNINGS["thrice on a day"]:
         assert (thrice[start : start + 3] > 1.0).any(axis=0).all(), start
@@ -43,32 +43,32 @@ def test_the_same_spike_thrice_on_one_day_is_three_alarms(scores: dict[str, Arra
     assert quiet.any(axis=0).sum() <= 1
 
 
-def test_a_spike_that_comes_again_ranks_below_the_first(scores: dict[str, Array]) -> None:
+def test_recurring_spike_scores_below_the_first(scores: dict[str, Array]) -> None:
     first, second = BEGINNINGS["twice"]
     again = scores["twice"][second : second + 3].max(axis=0)
     assert (again > 1.0).all()
     assert (again < scores["twice"][first : first + 3].max(axis=0)).all()
 
 
-def test_what_comes_day_after_day_is_usual(scores: dict[str, Array]) -> None:
+def test_daily_spike_becomes_usual(scores: dict[str, Array]) -> None:
     last = BEGINNINGS["day after day"][-1]
     assert not (scores["day after day"][last : last + 3] > 1.0).any()
 
 
-def test_a_stream_that_has_overspent_its_budget_says_no_more_of_what_comes_again(scores: dict[str, Array]) -> None:
+def test_stream_over_its_budget_does_not_alert_on_recurrences(scores: dict[str, Array]) -> None:
     spent = scores["all day"]
     alarms = np.stack([(spent[start : start + 3] > 1.0).any(axis=0) for start in BEGINNINGS["all day"]])
     assert alarms[:3].all()
     assert alarms[-3:].mean() < 0.1
 
 
-def test_a_young_stream_is_not_asked() -> None:
+def test_recurrences_of_a_young_stream_do_not_alert() -> None:
     far = np.array([1e6, 1e6, 2.0 * OUTAGE, 2.0 * OUTAGE * 1.01, OUTAGE])
     history = np.array([0.0, FIRST_SECONDS, HALF_TRUST_SECONDS, HALF_TRUST_SECONDS, 1e9])
     assert Recurrence().is_outage(far, history).tolist() == [False, False, False, True, False]
 
 
 @pytest.mark.parametrize(("asked", "least"), [(0.5, OUTAGE), (ASKED, OUTAGE), (ASKED / np.e, OUTAGE + 1.0)])
-def test_who_asks_for_fewer_alerts_hears_of_larger_outages_only(asked: float, least: float) -> None:
+def test_smaller_budget_alerts_only_on_larger_recurring_outages(asked: float, least: float) -> None:
     far = least * np.array([0.99, 1.01])
     assert Recurrence(asked).is_outage(far, np.full(2, 1e12)).tolist() == [False, True]

@@ -1,4 +1,4 @@
-"""Small running statistics: against numpy, and against what they promise in the long run."""
+"""Running statistics compared with numpy, and with their promised long-run properties."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_moments_equal_numpy() -> None:
     np.testing.assert_allclose(moments.deviation(state, rows), values.std(axis=0), rtol=1e-12)
 
 
-def test_sides_are_those_of_the_running_mean() -> None:
+def test_deviations_of_both_sides_use_the_running_mean() -> None:
     values = np.random.default_rng(1).lognormal(3.0, 1.0, (3000, 5))
     moments = SidedMoments("m")
     state = allocate(moments.fields, 5)
@@ -36,7 +36,7 @@ def test_sides_are_those_of_the_running_mean() -> None:
     np.testing.assert_allclose(moments.floored_deviation(state, rows, 0.0), values.std(axis=0), rtol=1e-12)
 
 
-def test_a_constant_has_the_floor_as_its_deviation() -> None:
+def test_deviation_of_a_constant_is_the_floor() -> None:
     moments = SidedMoments("m")
     state = allocate(moments.fields, 2)
     for _ in range(10):
@@ -49,7 +49,7 @@ def test_a_constant_has_the_floor_as_its_deviation() -> None:
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize("draw", ["normal", "cauchy", "integers"])
-def test_band_reaches_its_coverage(coverage: float, draw: str) -> None:
+def test_band_converges_to_its_coverage(coverage: float, draw: str) -> None:
     rng = np.random.default_rng(5)
     rounds, streams = 4000, 50
     errors = {
@@ -67,7 +67,7 @@ def test_band_reaches_its_coverage(coverage: float, draw: str) -> None:
     assert inside_TB[500:].mean() == pytest.approx(coverage, abs=0.01)
 
 
-def test_tail_is_increasing_and_inverts() -> None:
+def test_tail_is_increasing_and_invertible() -> None:
     tail = PooledTail(threshold=0.1, rate=0.005, mean_excess=0.2)
     scores = np.array([0.0, 0.05, 0.1, 0.3, 2.0, 1e30])
     surprise = tail.surprise(scores)

@@ -1,4 +1,4 @@
-"""The novelty memory against a plain reference, and what its docstring promises."""
+"""The novelty memory compared with a plain reference, and the properties its docstring promises."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _numbers(kind: str, shape: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [SIZE, 9, 20, 64])
 @pytest.mark.parametrize("step", [3 * MINUTES, HOURS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
+def test_memory_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
     numbers = _numbers(kind, (600, 6))
     memory = NoveltyMemory("n", size)
     any_TB, established_TB = _play(memory, allocate(memory.fields, 6), numbers, step)
@@ -106,7 +106,7 @@ def test_equals_the_plain_reference(kind: str, step: float, size: int) -> None:
 
 @pytest.mark.parametrize("size", [2, SIZE, 9])
 @pytest.mark.parametrize("kind", KINDS)
-def test_few_numbers_are_remembered_as_many_are(kind: str, size: int) -> None:
+def test_small_memory_agrees_with_the_reference(kind: str, size: int) -> None:
     numbers, states = _numbers(kind, (600, 60)), []
     for memory in (NoveltyMemory("n", size), FewNumbers("n", size)):
         states.append(allocate(memory.fields, 60))
@@ -118,7 +118,7 @@ def test_few_numbers_are_remembered_as_many_are(kind: str, size: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [NoveltyMemory, FewNumbers])
-def test_that_stamps_go_round_changes_nothing(make: type[NoveltyMemory], kind: str) -> None:
+def test_wrap_around_of_stored_times_changes_nothing(make: type[NoveltyMemory], kind: str) -> None:
     numbers, memory = _numbers(kind, (600, 60)), make("n", SIZE)
     around = STAMPS * VISIT_SECONDS * 10
     found = [
@@ -129,7 +129,7 @@ def test_that_stamps_go_round_changes_nothing(make: type[NoveltyMemory], kind: s
         np.testing.assert_array_equal(shifted, found[0])
 
 
-def test_extremes_stay() -> None:
+def test_extremes_are_kept() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((2000, 1))
     memory = NoveltyMemory("n", SIZE)
@@ -142,7 +142,7 @@ def test_extremes_stay() -> None:
     assert kept.max() >= seen.max() - state["n_gap"][0]
 
 
-def test_a_spike_does_not_excuse_its_own_next_samples() -> None:
+def test_spike_does_not_make_its_next_samples_usual() -> None:
     memory = NoveltyMemory("n")
     state = allocate(memory.fields, 1)
     any_TB, _ = _play(memory, state, np.concatenate([np.zeros((50, 1)), np.full((8, 1), 9.0)]))
@@ -150,7 +150,7 @@ def test_a_spike_does_not_excuse_its_own_next_samples() -> None:
     assert (any_TB[50 + DELAY + 1 :] == 0.0).all()
 
 
-def test_a_recurrence_is_far_from_the_established() -> None:
+def test_recurrence_is_far_from_established_values() -> None:
     rng = np.random.default_rng(1)
     numbers = rng.standard_normal((1500, 1))
     numbers[700:703] = 20.0
@@ -163,7 +163,7 @@ def test_a_recurrence_is_far_from_the_established() -> None:
 
 
 @pytest.mark.parametrize("step", [1.0, MINUTES, HOURS])
-def test_what_is_established_is_a_matter_of_event_time(step: float) -> None:
+def test_values_are_established_by_event_time(step: float) -> None:
     rng = np.random.default_rng(1)
     memory = NoveltyMemory("n")
     state, rows, now = allocate(memory.fields, 1), np.zeros(1, dtype=np.int64), START
@@ -190,7 +190,7 @@ def test_what_is_established_is_a_matter_of_event_time(step: float) -> None:
     assert see([20.0], step).established[0] == 0.0
 
 
-def test_distance_reads_only_and_knows_an_empty_memory() -> None:
+def test_distance_changes_nothing_and_handles_an_empty_memory() -> None:
     memory = NoveltyMemory("n")
     state = allocate(memory.fields, 4)
     before = {name: column.copy() for name, column in state.items()}
