@@ -22,11 +22,11 @@ def test_missed_false_and_caught_in_turn() -> None:
     assert close_ups(judged(3000, [], [])) == []
 
 
-def test_a_short_series_has_none() -> None:
+def test_short_series_has_no_close_up() -> None:
     assert close_ups(judged(1000, [(105, 130)], [(100, 120)])) == []
 
 
-def test_a_cut_keeps_what_reaches_into_it() -> None:
+def test_close_up_keeps_what_overlaps_it() -> None:
     one = judged(3000, long(), [(100, 120), (1000, 1010), (1050, 1060), (1500, 1502)])
     part = cut(one, (at(1000), at(1010)))
     assert part.history.times.tolist() == [at(row) for row in range(1000 - ROWS_AROUND, 1010 + ROWS_AROUND + 1)]
@@ -38,14 +38,14 @@ def test_a_cut_keeps_what_reaches_into_it() -> None:
     assert len(wide.history.times) == 601 + 2 * 200
 
 
-def test_an_alert_that_began_before_has_no_mark_where_it_fired() -> None:
+def test_alert_that_began_before_the_close_up_has_no_start_mark() -> None:
     one = judged(3000, long(), [])
     assert 'class="fired' in picture(one, 300)
     assert 'class="fired' not in picture(cut(one, (at(2990), at(2999))), 300)
     assert 'class="alert false"' in picture(cut(one, (at(2990), at(2999))), 300)
 
 
-def test_they_stand_below_the_picture_of_their_series() -> None:
+def test_close_ups_are_below_the_picture_of_their_series() -> None:
     run = Run.of(0.1, [judged(3000, long(), [(100, 120), (1000, 1010)])], [])
     text = page(Report("series", "windows.json", "last-value", 3000, 0, (run,)))
     assert re.findall(r'<svg class="([\w-]+)"', text) == ["series", "close-up", "close-up", "close-up"]

@@ -13,7 +13,7 @@ def columns(values: np.ndarray, pixels: int) -> Columns:
     return in_columns(np.arange(float(len(values))), values, 0.0, len(values) - 1.0, pixels)
 
 
-def test_a_single_extreme_row_of_many_stays() -> None:
+def test_down_sampling_keeps_a_single_extreme_row() -> None:
     values = np.random.default_rng(1).normal(size=1_000_000)
     values[123_456], values[765_432] = 900.0, -800.0
     found = columns(values, 500)
@@ -23,13 +23,13 @@ def test_a_single_extreme_row_of_many_stays() -> None:
     assert (found.first[0], found.last[-1]) == (values[0], values[-1])
 
 
-def test_a_short_series_keeps_every_row() -> None:
+def test_short_series_keeps_every_row() -> None:
     found = columns(np.array([3.0, 1.0, np.nan, 2.0]), 300)
     assert found.x.tolist() == [0, 100, 299]
     assert found.greatest.tolist() == [3.0, 1.0, 2.0]
 
 
-def test_a_line_breaks_at_a_hole_and_not_at_a_missing_row() -> None:
+def test_line_breaks_at_a_gap_and_not_at_a_missing_row() -> None:
     values = np.ones(200)
     values[20] = np.nan
     values[100:150] = np.nan
@@ -37,7 +37,7 @@ def test_a_line_breaks_at_a_hole_and_not_at_a_missing_row() -> None:
     assert line(columns(values, 200), Scale(0.0, 2.0, 0.0, 10.0)).count("M") == 2
 
 
-def test_nothing_is_nothing() -> None:
+def test_empty_series_has_an_empty_path() -> None:
     scale = Scale(0.0, 1.0, 0.0, 10.0)
     empty = columns(np.full(5, np.nan), 100)
     assert len(empty) == 0
@@ -52,7 +52,7 @@ def test_paths_are_drawn_in_tenths_of_a_pixel() -> None:
     assert bars(found, scale, 1.0) == "M20 100V0"
 
 
-def test_a_value_far_outside_does_not_make_the_path_a_long_number() -> None:
+def test_value_far_outside_has_short_coordinates() -> None:
     found = columns(np.array([0.0, 1e30, -1e30]), 3)
     assert max(map(len, re.findall(r"\d+", line(found, Scale(0.0, 1.0, 0.0, 10.0))))) <= 6
 
@@ -66,7 +66,7 @@ def test_value_ticks_lie_inside_and_are_few(span: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize("span", [(1.7501e9, 1.7503e9), (1_000_000.0, 1_000_300.0), (99.99, 100.01), (-0.1, 0.2)])
-def test_value_ticks_are_told_apart_in_few_characters(span: tuple[float, float]) -> None:
+def test_value_tick_labels_differ_and_are_short(span: tuple[float, float]) -> None:
     texts = [text for _, text in value_ticks(*span, 4)]
     assert len(set(texts)) == len(texts) >= 2
     assert max(map(len, texts)) <= 9

@@ -1,4 +1,4 @@
-"""The command as a person gives it, with the shipped model."""
+"""`detector backtest` with the shipped model."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_reports_at_each_budget(folder: Path) -> None:
+def test_report_covers_each_budget(folder: Path) -> None:
     labels = folder / "windows.json"
     labels.write_text(json.dumps({"cpu.csv": [[START + 300 * 299, START + 300 * 305]]}))
     arguments = ["backtest", str(folder), "--labels", str(labels), "--report", str(folder / "report")]
@@ -39,7 +39,7 @@ def test_it_reports_at_each_budget(folder: Path) -> None:
     assert (folder / "report" / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_it_needs_no_labels(folder: Path) -> None:
+def test_labels_are_optional(folder: Path) -> None:
     ran = CliRunner().invoke(app, ["backtest", str(folder), "--report", str(folder / "report")])
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.startswith("budget 0.1 per stream and week: 1 alert in 1 of 1 series (")
@@ -47,7 +47,7 @@ def test_it_needs_no_labels(folder: Path) -> None:
     assert json.loads((folder / "report" / "report.json").read_text())["labels"] is None
 
 
-def test_wrong_labels_end_it_before_anything_is_replayed(folder: Path) -> None:
+def test_wrong_labels_are_an_error_before_the_replay(folder: Path) -> None:
     labels = folder / "windows.json"
     labels.write_text('{"disk.csv": []}')
     ran = CliRunner().invoke(app, ["backtest", str(folder), "--labels", str(labels), "--report", str(folder / "r")])
@@ -55,7 +55,7 @@ def test_wrong_labels_end_it_before_anything_is_replayed(folder: Path) -> None:
     assert not (folder / "r").exists()
 
 
-def test_a_report_that_cannot_be_written_is_told_before_the_replay(folder: Path) -> None:
+def test_unwritable_report_is_an_error_before_the_replay(folder: Path) -> None:
     (folder / "bad.csv").write_text("timestamp,value\nnever,1\n")
     ran = CliRunner().invoke(app, ["backtest", str(folder), "--report", str(folder / "cpu.csv")])
     assert isinstance(ran.exception, SourceError)

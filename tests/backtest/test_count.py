@@ -1,4 +1,4 @@
-"""What counts as caught and as false, on cases that can be counted by hand."""
+"""Which alerts count as caught or false, on cases counted by hand."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ def of(episodes: list[tuple[float, float | None]], windows: list[tuple[float, fl
     return figures([judged(rows, episodes, windows)])
 
 
-def test_an_alert_inside_a_window_catches_it() -> None:
+def test_alert_inside_a_window_catches_it() -> None:
     found = of([(105, 130)], [(100, 120)])
     assert (found.events, found.caught, found.missed, found.alerts, found.false_alerts) == (1, 1, 0, 1, 0)
     assert (found.precision, found.recall, found.f1) == (1.0, 1.0, 1.0)
@@ -23,12 +23,12 @@ def test_an_alert_inside_a_window_catches_it() -> None:
 
 
 @pytest.mark.parametrize(("fired", "caught"), [(99, True), (100, True), (120, True), (123, True), (124, False)])
-def test_three_rows_of_grace_behind_a_window(fired: int, caught: bool) -> None:
+def test_alert_within_three_rows_after_a_window_catches_it(fired: int, caught: bool) -> None:
     found = of([(fired, fired + 6)], [(100, 120)])
     assert (found.caught, found.false_alerts) == ((1, 0) if caught else (0, 1))
 
 
-def test_an_alert_that_was_open_has_no_delay_and_is_said_to_have_been_open() -> None:
+def test_alert_open_before_the_window_has_no_delay() -> None:
     found = of([(80, 110)], [(100, 120)])
     assert (found.caught, found.caught_by_open_alert, found.median_delay_samples) == (1, 1, 0.0)
     assert of([(80, 101)], [(100, 120)]).caught == 1
@@ -36,7 +36,7 @@ def test_an_alert_that_was_open_has_no_delay_and_is_said_to_have_been_open() -> 
     assert of([(80, 100)], [(100, 120)]).caught == 0
 
 
-def test_an_alert_that_still_fires_at_the_end_reaches_to_the_end() -> None:
+def test_unresolved_alert_lasts_to_the_end_of_the_series() -> None:
     assert of([(500, None)], [(900, 950)]).caught == 1
 
 
@@ -54,7 +54,7 @@ def test_two_alerts_in_one_event_count_once_and_the_first_gives_the_delay() -> N
     assert found.f1 == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
 
 
-def test_rates_are_over_the_time_that_was_judged() -> None:
+def test_rates_use_the_judged_time() -> None:
     # 10 rows of warm-up, so 1,440 steps of a minute between the first judged and the last row: one day.
     found = of([(100, 110), (300, 310)], [], rows=1451)
     assert found.stream_days == pytest.approx(1.0)
@@ -63,7 +63,7 @@ def test_rates_are_over_the_time_that_was_judged() -> None:
     assert (found.precision, found.recall, found.f1, found.best_f1, found.nab) == (0.0, None, None, None, None)
 
 
-def test_events_that_nobody_could_catch_are_left_out() -> None:
+def test_events_without_judged_rows_are_left_out() -> None:
     one = history(1000)
     kept = np.delete(np.arange(1000), np.arange(400, 500))
     columns = ("times", "values", "expected", "lower", "upper", "scores", "scored")
@@ -75,7 +75,7 @@ def test_events_that_nobody_could_catch_are_left_out() -> None:
     assert (total.events, total.not_judged) == (1, 2)
 
 
-def test_nothing_at_all_is_not_a_division_by_zero() -> None:
+def test_empty_series_does_not_divide_by_zero() -> None:
     found = figures([judge(history(0), [])])
     assert (found.events, found.alerts, found.stream_days) == (0, 0, 0.0)
     assert found.false_alerts_per_stream_week is None
@@ -83,7 +83,7 @@ def test_nothing_at_all_is_not_a_division_by_zero() -> None:
     assert judge(history(5, warmup=10), [(START, START)]).events[0].verdict == Verdict.NOT_JUDGED
 
 
-def test_silence_has_no_precision_and_an_f1_of_zero() -> None:
+def test_without_alerts_precision_is_undefined_and_f1_is_zero() -> None:
     found = of([], [(500, 520)])
     assert (found.precision, found.recall, found.f1, found.median_delay_seconds) == (None, 0.0, 0.0, None)
 
@@ -98,7 +98,7 @@ def test_the_scorers_see_the_same_series() -> None:
     }
 
 
-def test_many_series_add_up() -> None:
+def test_counts_of_several_series_add_up() -> None:
     total = figures([judged(1000, [(105, 130)], [(100, 120)]), judged(1000, [(700, 710)], [(100, 120)])])
     assert (total.series, total.events, total.caught, total.missed, total.false_alerts) == (2, 2, 1, 1, 1)
     assert (total.precision, total.recall, total.f1) == (0.5, 0.5, 0.5)

@@ -1,4 +1,4 @@
-"""Labels: what is accepted, and that everything wrong is said at once."""
+"""Labels: accepted formats, and every error at once."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def findings(folder: Path, content: Any) -> list[str]:
     return caught.value.findings
 
 
-def test_times_in_any_usual_spelling_and_in_order(folder: Path) -> None:
+def test_times_in_usual_formats_are_read_and_sorted(folder: Path) -> None:
     found = labels(
         folder,
         {
@@ -48,7 +48,7 @@ def test_times_in_any_usual_spelling_and_in_order(folder: Path) -> None:
     assert found == {"cpu/a.csv": [(START, START + 60.5), (START + 200, START + 260)], "cpu/b.csv": []}
 
 
-def test_everything_wrong_is_said_at_once(folder: Path) -> None:
+def test_every_error_is_reported_at_once(folder: Path) -> None:
     found = findings(
         folder,
         {
@@ -87,7 +87,7 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
     assert found[-2].endswith("which spans 2020-09-13 12:26:40 to 2020-09-13 12:35:40")
 
 
-def test_what_fits_no_series_is_left_out_and_told(folder: Path) -> None:
+def test_labels_without_a_series_are_skipped_and_named(folder: Path) -> None:
     told: list[str] = []
     given = {
         "cpu/a.csv": [[START, START + 60], [START - 100, START - 1]],
@@ -106,15 +106,15 @@ def test_what_fits_no_series_is_left_out_and_told(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [{"gone.csv": []}, {"cpu/a.csv": [[0, 1]]}, {"empty.csv": [[START, START]]}])
-def test_labels_of_which_nothing_fits_are_wrong(folder: Path, given: dict[str, Any]) -> None:
+def test_labels_without_any_match_are_an_error(folder: Path, given: dict[str, Any]) -> None:
     assert len(findings(folder, given)) == 1
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_the_labels(folder: Path) -> None:
+def test_byte_order_mark_is_ignored(folder: Path) -> None:
     assert labels(folder, '\ufeff{"cpu/a.csv": []}') == {"cpu/a.csv": []}
 
 
-def test_a_wrong_folder_does_not_flood(folder: Path) -> None:
+def test_number_of_reported_errors_is_bounded(folder: Path) -> None:
     found = findings(folder, {f"x/{number}.csv": [] for number in range(100)})
     assert (len(found), found[-1]) == (21, "and 80 more")
 
@@ -129,16 +129,16 @@ def test_a_wrong_folder_does_not_flood(folder: Path) -> None:
         ('{"cpu/a.csv": [], "cpu/a.csv": []}', "'cpu/a.csv' appears twice"),
     ],
 )
-def test_a_file_that_holds_no_labels(folder: Path, content: str, expected: str) -> None:
+def test_file_without_labels_is_an_error(folder: Path, content: str, expected: str) -> None:
     assert expected in findings(folder, content)[0]
 
 
-def test_a_file_of_labels_that_is_missing(folder: Path) -> None:
+def test_missing_file_of_labels_is_an_error(folder: Path) -> None:
     with pytest.raises(LabelError, match="cannot be read"):
         read_labels(folder / "nothing.json", [], print)
 
 
-def test_the_span_of_a_long_file_is_read_at_its_ends(folder: Path) -> None:
+def test_span_of_a_long_file_is_read_from_its_ends(folder: Path) -> None:
     by_name = {file.relative.as_posix(): file for file in find_files([folder])}
     assert by_name["cpu/b.csv"].path.stat().st_size > 3 * 65_536
     assert file_span(by_name["cpu/b.csv"]) == (START, START + 60 * 19_999)

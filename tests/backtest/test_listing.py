@@ -8,7 +8,7 @@ from detector.backtest.listing import MOST, alert_list
 from tests.backtest.histories import history, judged
 
 
-def test_each_alert_has_its_time_and_what_became_of_it() -> None:
+def test_each_alert_has_its_time_and_outcome() -> None:
     text = alert_list(judged(100, [(20, 30), (90, None)], [(25, 26)]))
     assert re.findall(r"<li.*?</li>", text) == [
         '<li class="true">2020-09-13 12:46:40 for 10 min, above, warning, score 1.5</li>',
@@ -18,7 +18,7 @@ def test_each_alert_has_its_time_and_what_became_of_it() -> None:
     assert alert_list(judged(100, [], [])) == ""
 
 
-def test_of_many_alerts_the_highest_are_listed_in_order_of_time() -> None:
+def test_highest_of_many_alerts_are_listed_in_order_of_time() -> None:
     many = history(1000, [(20 + 10 * n, 25 + 10 * n) for n in range(MOST + 3)])
     episodes = [dataclasses.replace(one, anomaly_score=float(n)) for n, one in enumerate(many.episodes)]
     text = alert_list(judge(dataclasses.replace(many, episodes=tuple(episodes)), None))

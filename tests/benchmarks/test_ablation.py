@@ -1,4 +1,4 @@
-"""An ablation compares what it says: the same forecasts, one part less, paired differences."""
+"""The ablation: the same forecasts, one part removed, paired differences."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_recorded_forecasts_score_as_the_forecaster_does(collection: list[Series
 @pytest.mark.parametrize(
     "name", [name for name, variant in VARIANTS.items() if variant.scorer is not VARIANTS[WHOLE].scorer]
 )
-def test_a_part_that_is_out_is_missed(name: str, collection: list[Series], played: Played) -> None:
+def test_removed_part_changes_the_score(name: str, collection: list[Series], played: Played) -> None:
     without = scores(play_collection(collection, Recording(played.recorder.rounds), VARIANTS[name].scorer()))
     assert np.isfinite(without).all()
     assert (without != scores(played.traces)).any()
 
 
 @pytest.mark.parametrize("name", [f"group without {part}" for part in Parts._fields if part != "largest"])
-def test_a_part_of_the_group_that_is_out_lowers_its_score(name: str) -> None:
+def test_removed_part_of_the_group_lowers_its_score(name: str) -> None:
     rng = np.random.default_rng(1)
     one = Machine("a", 60.0 * np.arange(300.0), np.zeros((300, 4), np.float32), np.zeros(150, bool), 60.0)
     shown = rng.random((4, len(Trace.__slots__), 300))
@@ -91,7 +91,7 @@ def host(seed: int) -> Machine:
     return Machine(f"host-{seed}", np.arange(0.0, 18_000.0, 60.0), values, labels, 60.0)
 
 
-def test_every_column_is_of_its_own_series(collection: list[Series]) -> None:
+def test_every_column_belongs_to_its_series(collection: list[Series]) -> None:
     hosts = [host(seed) for seed in range(9)]
     small = Benchmarks(collection[:2], collection[1:], hosts[:2], hosts[2:5], [collection[:1]] * 2, [hosts[5:7]] * 2)
     played = Ablation(small)
@@ -114,19 +114,19 @@ def test_every_forecaster_forecasts(name: str, collection: list[Series]) -> None
     assert np.abs(expected - 50.0).max() < 5.0
 
 
-def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+def test_jackknife_of_a_mean_is_its_standard_error() -> None:
     parts = np.array([1.0, 2.0, 4.0, 8.0])
     mean = estimate(4, 4, lambda places: float(parts[list(places)].mean()))
     assert mean.value == parts.mean()
     assert mean.standard_error == pytest.approx(parts.std(ddof=1) / 2.0)
 
 
-def test_folds_leave_out_every_so_manieth_series() -> None:
+def test_folds_leave_out_every_nth_series() -> None:
     left = estimate(5, 2, lambda places: float(sum(10**place for place in places)))
     assert (left.value, left.without.tolist()) == (11111.0, [1010.0, 10101.0])
 
 
-def test_a_paired_difference_forgets_what_both_have() -> None:
+def test_paired_difference_cancels_common_parts() -> None:
     one = Estimate(3.0, np.array([2.0, 4.0]))
     assert one.less(Estimate(2.5, np.array([1.5, 3.5]))).standard_error == 0.0
     mean, error = mean_of([one, one])
@@ -134,7 +134,7 @@ def test_a_paired_difference_forgets_what_both_have() -> None:
     assert error == pytest.approx(one.standard_error / np.sqrt(2))
 
 
-def test_the_table_shows_the_whole_and_what_others_lack() -> None:
+def test_table_shows_the_whole_and_the_removed_parts() -> None:
     def columns(value: float) -> dict[str, Estimate]:
         return {name: Estimate(value, np.array([value, value])) for name in ablation.MEAN_OF}
 
@@ -144,7 +144,7 @@ def test_the_table_shows_the_whole_and_what_others_lack() -> None:
     assert lines[3] == "| without calm | -0.2 +- 0.0 |" + " -0.250 +- 0.000 |" * 4 + " -0.200 +- 0.000 |"
 
 
-def test_figures_are_read_back(tmp_path: Path) -> None:
+def test_figures_round_trip(tmp_path: Path) -> None:
     found = {WHOLE: {"NAB": Estimate(1.0, np.array([1.0, 2.0]))}}
     ablation.write(tmp_path / "a.json", found)
     again = ablation.read(tmp_path / "a.json")[WHOLE]["NAB"]

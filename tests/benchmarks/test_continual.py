@@ -49,7 +49,7 @@ def test_only_a_better_candidate_takes_over() -> None:
     assert not np.array_equal(other, same)
 
 
-def test_weights_that_do_worse_than_those_before_are_taken_back() -> None:
+def test_worse_weights_are_rolled_back() -> None:
     life = Life(untrained(), STREAMS, Buffer(STREAMS, REMEMBERED), 1e-7)
     worse = copy.deepcopy(untrained().backbone)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_weights_that_do_worse_than_those_before_are_taken_back() -> None:
     assert (life.reverted, life.running[0]) == (1, CONFIGURED)
 
 
-def test_states_carry_over_to_other_weights_and_missing_samples_are_not_judged() -> None:
+def test_state_is_kept_with_other_weights_and_missing_samples_are_not_judged() -> None:
     times_ST, values_ST = scenario("cycles", "none", 1, STREAMS, 80)
     values_ST[0, 30:40] = np.nan
     weights = untrained()
@@ -75,7 +75,7 @@ def test_states_carry_over_to_other_weights_and_missing_samples_are_not_judged()
     assert not np.array_equal(other.live(times_ST, values_ST), error_ST)
 
 
-def test_recovery_is_when_the_running_error_is_back() -> None:
+def test_recovery_time_is_when_the_running_error_is_back() -> None:
     error_ST = np.full((2, 600), 3.0)
     error_ST[:, 200:300] = 9.0
     error_ST[0, 500] = np.nan

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.forecast.__main__ import collections
 
 
-def test_what_holds_too_few_values_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_series_with_too_few_values_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "nab" / "data").mkdir(parents=True)
     for name, values in (("long", "123"), ("short", "1")):
         rows = "".join(f"{1_600_000_000 + 60 * row},{value}\n" for row, value in enumerate(values))

@@ -1,4 +1,4 @@
-"""What the lag benchmark is about, at a lag that takes a second."""
+"""The lag benchmark, at a lag that takes a second."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from benchmarks.lag.problems import PROBLEMS, adding, recall
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_answers_are_in_the_sequences():
+def test_answers_are_in_the_input_sequences():
     generator = torch.Generator().manual_seed(0)
     inputs, total = adding(generator, 30, 64)
     assert inputs.shape == (31, 64, 2)
@@ -22,7 +22,7 @@ def test_answers_are_in_the_sequences():
     assert not inputs[1:, :, -1].any()
 
 
-def test_no_skill_without_memory_and_all_of_it_with_the_answer():
+def test_skill_is_zero_without_memory_and_one_with_the_answer():
     generator = torch.Generator().manual_seed(0)
     total, symbol = adding(generator, 20, 4096)[1], recall(generator, 20, 4096)[1]
     assert PROBLEMS["adding"].skill(torch.ones(4096, 1), total) == pytest.approx(0, abs=0.05)
@@ -32,18 +32,18 @@ def test_no_skill_without_memory_and_all_of_it_with_the_answer():
 
 
 @pytest.mark.parametrize("problem", ["adding", "recall"])
-def test_the_lstm_learns_where_the_plain_network_does_not(problem):
+def test_lstm_learns_a_lag_that_the_plain_network_does_not(problem):
     assert learn(PROBLEMS[problem], "lstm", 30, 500, 1).solved
     assert learn(PROBLEMS[problem], "rnn", 30, 500, 1).skill < 0.5
 
 
-def test_the_gradient_of_the_plain_network_fades_fastest():
+def test_gradient_of_the_plain_network_fades_fastest():
     at_100 = {cell: gradient_norms(cell, 100, 1, opened=False)[100] for cell in ("rnn", "lstm", "gru", "cifg")}
     assert at_100["rnn"] < 1e-6 * min(at_100["lstm"], at_100["gru"], at_100["cifg"])
     assert gradient_norms("lstm", 100, 1, opened=True)[100] > 1e-2
 
 
-def test_the_picture_is_drawn(tmp_path):
+def test_picture_is_drawn(tmp_path):
     norms = {"rnn": [1.0, 0.1], "lstm": [1.0, 0.9]}
     found = {cell: {2: learn(PROBLEMS["recall"], cell, 2, 25, 1)} for cell in norms}
     draw(tmp_path / "lag.png", norms, norms, {"recall": found})

@@ -18,7 +18,7 @@ def stream(name: str, step: float) -> Series:
     return Series(name, times, np.zeros(len(times)), np.zeros((0, 2), dtype=np.int64))
 
 
-def test_streams_are_of_all_kinds_at_all_intervals_and_fresh_for_every_seed() -> None:
+def test_streams_have_all_kinds_and_intervals_and_differ_by_seed() -> None:
     kinds, steps = list(synthetic.QUIET_STREAMS), synthetic.QUIET_STEPS
     streams = synthetic.quiet(1, len(kinds) * len(steps), 2.0)
     seen = {(one.name.split("/")[0], one.times[1] - one.times[0]) for one in streams}
@@ -28,7 +28,7 @@ def test_streams_are_of_all_kinds_at_all_intervals_and_fresh_for_every_seed() ->
     assert (streams[0].values != others).any()
 
 
-def test_runs_of_alarms_are_counted_once_and_not_on_the_first_day() -> None:
+def test_runs_of_anomalous_samples_count_once_and_not_on_the_first_day() -> None:
     one = stream("level/quiet", 3600.0)
     scores = np.zeros(len(one.times))
     scores[[3, 23, 48, 49, 55, 100]] = 2.0
@@ -53,7 +53,7 @@ def test_coverage_is_the_share_inside_the_band_after_the_first_day() -> None:
 
 
 @pytest.mark.parametrize("compact", [False, True], ids=["full", "compact"])
-def test_each_profile_is_played_with_its_own_scorer_at_the_asked_budget(compact: bool) -> None:
+def test_each_profile_uses_its_own_scorer_and_the_given_budget(compact: bool) -> None:
     times, values = 3600.0 * np.arange(200.0), np.random.default_rng(2).standard_normal(200)
     one = Series("level/quiet", times, values, np.zeros((0, 2), dtype=np.int64))
     shipped = play_collection([one], Forecaster(compact=compact))[0].anomaly_score

@@ -1,4 +1,4 @@
-"""Every correction of the benchmark learns what is there to learn, and nothing from a spike or from what is missing."""
+"""Every correction of the benchmark learns predictable errors, and nothing from spikes or missing steps."""
 
 import numpy as np
 import pytest
@@ -26,18 +26,18 @@ def left(kind: str, predictable: float, spike: float = 0.0) -> float:
 
 
 @pytest.mark.parametrize("kind", LINEAR)
-def test_a_predictable_error_is_corrected(kind):
+def test_predictable_error_is_corrected(kind):
     assert left(kind, predictable=0.7) < 0.9
 
 
 @pytest.mark.parametrize("kind", LINEAR)
-def test_noise_is_left_alone_and_a_spike_teaches_nothing(kind):
+def test_noise_and_spikes_are_not_learned(kind):
     assert left(kind, predictable=0.0) < 1.01
     assert left(kind, predictable=0.0, spike=1e9) == pytest.approx(left(kind, predictable=0.0), abs=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_missing_steps_teach_nothing(kind):
+def test_missing_steps_are_not_learned_from(kind):
     rng = np.random.default_rng(0)
     z, error = rng.normal(size=(50, STREAMS, SIZE)), rng.normal(size=(50, STREAMS))
     correct, rate = KINDS[kind]

@@ -1,4 +1,4 @@
-"""Lessons say which values are faults, the ranking falls as faults stand out, pupils learn it, columns are right."""
+"""Lessons mark the faults, the ranking loss falls as faults stand out, students learn it, columns are right."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def faulty() -> Lesson:
     return lesson([1, 2], STREAMS, STEPS)
 
 
-def test_a_lesson_marks_the_values_that_were_changed(faulty: Lesson) -> None:
+def test_lesson_marks_the_changed_values(faulty: Lesson) -> None:
     clean = record(*draw_streams([1, 2], STREAMS, STEPS))
     step_TS, clean_TS = (windows.target_TS * windows.unit_TS for windows in (faulty.windows, clean))
     size_S = clean_TS.abs().amax(0) + 1e-9
@@ -57,7 +57,7 @@ def test_a_lesson_marks_the_values_that_were_changed(faulty: Lesson) -> None:
     assert all((faulty.ordinary_TS[end : end + RECOVERY_STEPS + 1, one] == 0).all() for one, end in enumerate(ends_S))
 
 
-def test_kinds_of_every_sort_are_left_for_the_judging() -> None:
+def test_every_sort_has_kinds_held_out_for_evaluation() -> None:
     assert set(TAUGHT) < set(FAULTS)
     assert set(FAULTS) - set(TAUGHT) >= {"drift", "missing season", "phase shift", "frequency change"}
 
@@ -71,7 +71,7 @@ def sizes(*faults: float, unit: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
     return size_TS, fault_TS, 1.0 - fault_TS
 
 
-def test_the_ranking_falls_as_faults_stand_out() -> None:
+def test_ranking_loss_falls_as_faults_stand_out() -> None:
     found = [float(ranking(*sizes(1.0, one), throughout=False)) for one in (1.0, 4.0, 16.0)]
     assert found == sorted(found, reverse=True)
     assert found[0] == pytest.approx(np.log1p(2.0), abs=1e-2)
@@ -82,13 +82,13 @@ def test_the_ranking_falls_as_faults_stand_out() -> None:
     assert float(ranking(*sizes(), throughout=False)) == 0.0
 
 
-def test_a_forecast_that_follows_a_fault_is_told_by_every_residual() -> None:
+def test_fault_that_a_forecast_follows_shows_in_every_residual() -> None:
     followed, held = sizes(16.0, 1.0, 1.0), sizes(16.0, 16.0, 16.0)
     assert float(ranking(*followed, throughout=False)) == pytest.approx(float(ranking(*held, throughout=False)))
     assert float(ranking(*followed, throughout=True)) > float(ranking(*held, throughout=True)) + 0.5
 
 
-def test_a_pupil_learns_what_it_is_asked(faulty: Lesson) -> None:
+def test_student_learns_its_task(faulty: Lesson) -> None:
     pupils = {name: Pupil(copy.deepcopy(load().backbone), 16, OBJECTIVES[name]) for name in (CONTROL, "all 1")}
     for pupil in pupils.values():
         while not pupil.done:
@@ -100,7 +100,7 @@ def test_a_pupil_learns_what_it_is_asked(faulty: Lesson) -> None:
     assert found["all"] == faint["all 1"] != found["largest"]
 
 
-def test_networks_are_kept_and_read_back(tmp_path: Path) -> None:
+def test_networks_round_trip(tmp_path: Path) -> None:
     made = taught(tmp_path, seed=1, updates=1, streams=4, steps=64)
     again = taught(tmp_path, seed=2, updates=1, streams=4, steps=64)
     assert list(made) == [CONTROL, SHIPPED, *list(OBJECTIVES)[1:]]
@@ -111,7 +111,7 @@ def test_networks_are_kept_and_read_back(tmp_path: Path) -> None:
     assert losses(made[CONTROL], *parts) != losses(made[SHIPPED], *parts)
 
 
-def test_columns_tell_kinds_that_were_learnt_from_others() -> None:
+def test_columns_distinguish_learned_kinds_from_others() -> None:
     def one(kind: str) -> Series:
         return Series(f"level/{kind}", 3600.0 * np.arange(400.0), np.zeros(400), np.array([[200, 202]]))
 

@@ -19,7 +19,7 @@ def test_every_family_is_finite_and_most_streams_move(step_seconds):
     assert set(drawn.families) == set(FAMILIES)
 
 
-def test_the_seed_decides():
+def test_seed_determines_the_streams():
     one, same, other = (streams(seed, 30, 100, 60.0, gaps=0.5) for seed in (1, 1, 2))
     assert one.values_ST.tobytes() == same.values_ST.tobytes()
     assert one.values_ST.tobytes() != other.values_ST.tobytes()
@@ -30,7 +30,7 @@ def test_families_can_be_chosen():
     assert drawn.families == ("counts", "utilisation") * 2 + ("counts",)
 
 
-def test_gaps():
+def test_gaps_have_no_value():
     assert not np.isnan(streams(1, 60, 800, 60.0).values_ST).any()
     missing = np.isnan(streams(1, 60, 800, 60.0, gaps=0.5).values_ST).any(axis=1)
     assert 0.2 < missing.mean() < 0.8

@@ -37,7 +37,7 @@ def test_naive_errors():
     assert judged.judged_TS.sum(0).tolist() == [len(hours) - 1 - first, 59 - 9]
 
 
-def test_an_untrained_gate_is_judged():
+def test_untrained_gate_is_evaluated():
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     times = np.broadcast_to(1.7e9 + 60 * np.arange(400.0), (8, 400))
@@ -47,7 +47,7 @@ def test_an_untrained_gate_is_judged():
     assert 0 <= found["won"] <= 1
 
 
-def test_streams_that_stand_still_do_not_count():
+def test_constant_streams_do_not_count():
     torch.manual_seed(0)
     times, moving = 1.7e9 + 60 * np.arange(400.0), np.random.default_rng(0).normal(size=400)
     backbone = Backbone(Shape(hidden_size=4))
@@ -58,7 +58,7 @@ def test_streams_that_stand_still_do_not_count():
     assert both["best"] == pytest.approx(alone["best"], rel=1e-3)
 
 
-def test_the_memoryless_gate_forgets():
+def test_memoryless_gate_forgets():
     torch.manual_seed(0)
     backbone = memoryless(Shape("memoryless", 8, 2))
     inputs = torch.randn(1, 3, FEATURES)
@@ -67,7 +67,7 @@ def test_the_memoryless_gate_forgets():
     assert torch.equal(backbone.unroll(inputs, *zero)[0], backbone.unroll(inputs, *other)[0])
 
 
-def test_the_plain_network_is_in_units_of_the_deviation():
+def test_plain_network_works_in_units_of_the_deviation():
     torch.manual_seed(0)
     backbone = Plain(Shape("lstm", 4))
     inputs = torch.zeros(2, 1, FEATURES)
@@ -78,7 +78,7 @@ def test_the_plain_network_is_in_units_of_the_deviation():
     torch.testing.assert_close(narrow[..., -1], wide[..., -1] + 2)
 
 
-def test_a_comparison(tmp_path):
+def test_comparison_trains_evaluates_and_stores_networks(tmp_path):
     options = TrainOptions(tmp_path / "out", **SMALL)
     rows = compare(["grux4", "rnnx4x2", "memorylessx4", "plainx4"], [], options)
     assert [row.name for row in rows] == ["grux4", "rnnx4x2", "memorylessx4", "plainx4"]
@@ -93,7 +93,7 @@ def test_a_comparison(tmp_path):
     assert len(table(rows).splitlines()) == 6
 
 
-def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
+def test_comparison_resumes_after_an_interruption(tmp_path):
     options = TrainOptions(tmp_path / "out", resume=True, **SMALL)
     first = compare(["grux4"], [], options)
     (tmp_path / "out" / "grux4.safetensors").unlink()
@@ -105,12 +105,12 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstmx0", "lstmx8x1x1", "transformerx8", "lstmxbig"])
-def test_names_that_are_none(tmp_path, name):
+def test_unknown_names_are_errors(tmp_path, name):
     with pytest.raises(ModelError, match="is neither CELLxSIZE"):
         compare([name], [], TrainOptions(tmp_path, **SMALL))
 
 
-def test_the_command(tmp_path):
+def test_compare_command(tmp_path):
     rows = [f"{1.7e9 + 60 * at:.0f},{at % 7}" for at in range(300)]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("\n".join(rows))

@@ -1,4 +1,4 @@
-"""Two processes learn what one does, and one of them writes."""
+"""Two processes learn the same as one, and one of them writes."""
 
 import json
 import os
@@ -25,7 +25,7 @@ Path(sys.argv[2]).with_suffix("." + __import__("os").environ["RANK"]).write_text
 """
 
 
-def test_two_processes_learn_what_one_does(tmp_path):
+def test_two_processes_learn_the_same_as_one(tmp_path):
     options = TrainOptions(tmp_path / "one.safetensors", updates=8, streams=21, steps=400, hidden_size=4, passes=2)
     alone = train(options)
     program = tmp_path / "program.py"

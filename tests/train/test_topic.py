@@ -1,4 +1,4 @@
-"""Series from the records of a topic: which are kept, how much of them, and what counters become."""
+"""Series from the records of a topic: which are kept, how many samples, and rates of counters."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def same(one: list[Series], other: list[Series]) -> bool:
     ]
 
 
-def test_every_stream_comes_whole_and_in_order_of_time() -> None:
+def test_streams_are_complete_and_in_order_of_time() -> None:
     values = records(3, 50)
     shuffled = [values[at] for at in np.random.default_rng(1).permutation(len(values))]
     one, _ = collected(batches(values, 7))
@@ -67,7 +67,7 @@ def test_every_stream_comes_whole_and_in_order_of_time() -> None:
     assert same(one, other)
 
 
-def test_of_too_many_streams_the_same_are_kept_in_whatever_order_they_come() -> None:
+def test_choice_among_too_many_streams_is_independent_of_order() -> None:
     values = records(700, 3)
     one, first = collected(batches(values, 100), streams=20)
     other, _ = collected(batches(values[::-1], 61), streams=20)
@@ -77,14 +77,14 @@ def test_of_too_many_streams_the_same_are_kept_in_whatever_order_they_come() -> 
     assert len(handles.series) <= 2 * 20 + 256 + 100, "nor are the names of the others"
 
 
-def test_a_stream_that_gives_way_leaves_no_sample_behind() -> None:
+def test_dropped_stream_leaves_no_sample() -> None:
     values = records(300, 4)
     one, _ = collected(batches(values, 1), streams=5)
     everything = {series.name: series for series in collected(batches(values, 1000), streams=300)[0]}
     assert same(one, [everything[series.name] for series in one])
 
 
-def test_of_a_long_stream_the_newest_samples_are_kept() -> None:
+def test_newest_samples_of_a_long_stream_are_kept() -> None:
     series, collection = collected(batches(records(2, 500), 64), samples=100)
     assert [(one.times[0], one.times[-1], len(one.times)) for one in series] == [
         (START + 60 * 400, START + 60 * 499, 100)
@@ -92,7 +92,7 @@ def test_of_a_long_stream_the_newest_samples_are_kept() -> None:
     assert max(stream.count for stream in collection._streams.values()) <= 200 + 32
 
 
-def test_counters_become_rates_and_what_is_no_sample_is_left_out() -> None:
+def test_counters_become_rates_and_non_samples_are_left_out() -> None:
     values = [
         json.dumps({"name": "requests_total", "timestamp": START + 60 * at, "value": total}).encode()
         for at, total in enumerate([0, 60, 180, 30, 90])
@@ -106,7 +106,7 @@ def test_counters_become_rates_and_what_is_no_sample_is_left_out() -> None:
     assert raw.values.tolist() == [0, 60, 180, 30, 90]
 
 
-def test_one_name_on_two_partitions_is_two_series() -> None:
+def test_name_on_two_partitions_is_two_series() -> None:
     series, _ = collected(batches(records(1, 5), 9) + batches(records(1, 5, seed=2), 9, partition=1))
     assert [one.name for one in series] == ["s0 metrics/0", "s0 metrics/1"]
 
@@ -120,7 +120,7 @@ def test_one_name_on_two_partitions_is_two_series() -> None:
         ([], "choose what to learn from"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_said_at_once(arguments: list[str], complaint: str) -> None:
+def test_invalid_range_is_an_error_at_once(arguments: list[str], complaint: str) -> None:
     ran = CliRunner().invoke(app, ["train", "--output", "w.safetensors", *arguments])
     assert ran.exit_code == 2
     assert complaint in ran.output

@@ -1,4 +1,4 @@
-"""Training from files, early stopping, and going on after an interruption."""
+"""Training from files, early stopping, and resuming after an interruption."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ def interrupted_after(updates: int, options: TrainOptions) -> None:
 
 
 @pytest.mark.parametrize("after", [2, 5, 11])
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, after):
+def test_resumed_training_ends_with_the_same_weights(tmp_path, after):
     options = sizes(tmp_path)
     whole = train(replace(options, output=tmp_path / "whole.safetensors"))
     interrupted_after(after, options)
@@ -60,7 +60,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, after):
     assert not path_of(options.output).exists()
 
 
-def test_what_cannot_be_resumed(tmp_path):
+def test_training_that_cannot_be_resumed_is_an_error(tmp_path):
     options = sizes(tmp_path, resume=True)
     with pytest.raises(ModelError, match="nothing to resume"):
         train(options)
@@ -74,7 +74,7 @@ def test_what_cannot_be_resumed(tmp_path):
         train(options)
 
 
-def test_files_teach_and_their_ends_are_held_out(tmp_path, folder):
+def test_files_are_learned_from_and_their_ends_held_out(tmp_path, folder):
     options = sizes(tmp_path, data=(folder,), updates=60, passes=6)
     card = train(options)
     assert card["command"].startswith("detector train data --cell lstm")
@@ -85,7 +85,7 @@ def test_files_teach_and_their_ends_are_held_out(tmp_path, folder):
     assert load(options.output).card["held_out"] == card["held_out"]
 
 
-def test_no_draw_holds_what_is_held_out(tmp_path, folder):
+def test_held_out_samples_are_never_drawn(tmp_path, folder):
     series = read_series([folder])
     material = Recorded(series, sizes(tmp_path, data=(folder,), steps=200))
     held_out = material.held_out()
@@ -97,7 +97,7 @@ def test_no_draw_holds_what_is_held_out(tmp_path, folder):
     assert not torch.equal(held_out.target_TS, other.held_out().target_TS)
 
 
-def test_learning_ends_when_the_held_out_part_gets_no_better(tmp_path, folder):
+def test_training_stops_when_the_held_out_part_gets_no_better(tmp_path, folder):
     options = sizes(tmp_path, data=(folder,), updates=2000, passes=50, patience=1)
     card = train(options)
     looks = card["held_out_curve"]
@@ -106,7 +106,7 @@ def test_learning_ends_when_the_held_out_part_gets_no_better(tmp_path, folder):
     assert card["held_out"]["loss"] == pytest.approx(min(loss for _, loss in looks), abs=1e-4)
 
 
-def test_resuming_keeps_the_best_look(tmp_path, folder):
+def test_resumed_training_keeps_the_best_evaluation(tmp_path, folder):
     options = sizes(tmp_path, data=(folder,), updates=150, passes=10, patience=9)
     whole = train(replace(options, output=tmp_path / "whole.safetensors"))
     interrupted_after(120, options)
@@ -114,7 +114,7 @@ def test_resuming_keeps_the_best_look(tmp_path, folder):
     assert (resumed["sha256"], resumed["held_out_curve"]) == (whole["sha256"], whole["held_out_curve"])
 
 
-def test_files_that_teach_nothing(tmp_path, folder):
+def test_files_without_usable_samples_are_errors(tmp_path, folder):
     with pytest.raises(SourceError, match="the longest of 1 files has 20"):
         read_series([folder / "short.csv"])
     with pytest.raises(SourceError, match="none: no such file"):
@@ -124,7 +124,7 @@ def test_files_that_teach_nothing(tmp_path, folder):
         read_series([folder])
 
 
-def test_order_repeats_and_malformed_lines_of_files(tmp_path):
+def test_unordered_repeated_and_malformed_lines_of_files(tmp_path):
     write(tmp_path / "a.csv", 150)
     whole = read_series([tmp_path / "a.csv"])[0]
     lines = (tmp_path / "a.csv").read_text().splitlines()
@@ -134,7 +134,7 @@ def test_order_repeats_and_malformed_lines_of_files(tmp_path):
     assert (whole.malformed_lines, mixed.malformed_lines) == (0, 1)
 
 
-def test_times_and_values_that_the_daemon_discards_teach_nothing(tmp_path):
+def test_times_and_values_that_the_daemon_discards_are_not_learned_from(tmp_path):
     write(tmp_path / "a.csv", 150)
     whole = read_series([tmp_path / "a.csv"])[0]
     with (tmp_path / "a.csv").open("a") as file:
@@ -145,7 +145,7 @@ def test_times_and_values_that_the_daemon_discards_teach_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["w.json", "w.2025", "w"])
-def test_weights_whose_card_would_be_that_of_others_are_refused(tmp_path, name):
+def test_weights_file_whose_card_name_would_collide_is_an_error(tmp_path, name):
     with pytest.raises(ModelError, match=rf"^--output: {tmp_path}/{name} does not end in \.safetensors"):
         train(replace(sizes(tmp_path), output=tmp_path / name))
     assert list(tmp_path.iterdir()) == []
