@@ -32,7 +32,7 @@ def test_alert_open_before_the_window_has_no_delay() -> None:
     found = of([(80, 110)], [(100, 120)])
     assert (found.caught, found.caught_by_open_alert, found.median_delay_samples) == (1, 1, 0.0)
     assert of([(80, 101)], [(100, 120)]).caught == 1
-    # The alert ends with the sample of row 100, which is a normal one: the window's beginning is not seen by it.
+    # The alert resolves at row 100, which is a normal sample: it does not overlap the window.
     assert of([(80, 100)], [(100, 120)]).caught == 0
 
 

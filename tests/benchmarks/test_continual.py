@@ -43,7 +43,7 @@ def test_only_a_better_candidate_takes_over() -> None:
     assert (idle.asked, idle.taken, idle.running[0]) == (7, 0, CONFIGURED)
     off = Life(untrained(), STREAMS)
     np.testing.assert_array_equal(off.live(*scenario("cycles", "none", 1, STREAMS, FIRST + 6 * ROUND)), same)
-    eager, other = lived(1e-2, log_scale=2.0)  # it thinks that its errors are far larger than they are
+    eager, other = lived(1e-2, log_scale=2.0)  # its scale is far larger than its errors
     assert eager.taken > 0
     assert eager.running[0] != CONFIGURED
     assert not np.array_equal(other, same)

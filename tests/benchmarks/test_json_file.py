@@ -1,4 +1,4 @@
-"""What `--json` writes is JSON, and a path that cannot be written is told before hours of measuring."""
+"""`--json` writes valid JSON, and an unwritable path is an error before hours of measuring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import json_file
 from detector.errors import SourceError
 
 
-def test_a_figure_without_a_meaning_is_null_and_comes_back(tmp_path: Path) -> None:
+def test_undefined_figure_is_null_and_round_trips(tmp_path: Path) -> None:
     path = json_file.destination(str(tmp_path / "out.json"))
     assert json_file.read(path) is None
     json_file.write(path, {"nab": {"standard": np.float64("nan"), "best": math.inf, "events": 3.0}, "lags": (1, "a")})
@@ -24,7 +24,7 @@ def test_a_figure_without_a_meaning_is_null_and_comes_back(tmp_path: Path) -> No
     assert (again["nab"]["events"], again["lags"]) == (3.0, [1, "a"])
 
 
-def test_what_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_unwritable_path_is_an_error_at_once(tmp_path: Path) -> None:
     for wrong in (tmp_path / "nothing" / "out.json", tmp_path):
         with pytest.raises(argparse.ArgumentTypeError, match=r"no such folder|is no file"):
             json_file.destination(str(wrong))

@@ -1,4 +1,4 @@
-"""Series and machines on disk as strangers have them: what is read, what is left out, and that it is said."""
+"""Series and machines on disk in other people's layouts: what is read, and what is skipped and named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lines(*rows: tuple[object, object]) -> str:
     return "timestamp,value\n" + "".join(f"{time},{value}\n" for time, value in rows)
 
 
-def test_times_of_any_spelling_and_cells_without_a_value(tmp_path: Path) -> None:
+def test_times_in_any_format_and_empty_cells(tmp_path: Path) -> None:
     rows = lines(
         ("2020-09-13 12:26:40", 1),
         ("2020-09-13T14:27:40.5+02:00", 2),
@@ -46,7 +46,7 @@ def test_times_of_any_spelling_and_cells_without_a_value(tmp_path: Path) -> None
     assert told == []
 
 
-def test_a_row_that_is_not_newer_has_no_value_as_in_a_replay(tmp_path: Path) -> None:
+def test_row_that_is_not_newer_has_no_value_as_in_a_replay(tmp_path: Path) -> None:
     at = [0, 60, 60, 180, 120, "yesterday", 240, 999_999, 300]
     values = [0, 1, 2, 3, 4, 5, 6, "", 8]
     times = [START + one if isinstance(one, int) else one for one in at]
@@ -64,7 +64,7 @@ def test_a_row_that_is_not_newer_has_no_value_as_in_a_replay(tmp_path: Path) -> 
     ]
 
 
-def test_series_without_labels_and_labels_without_series_are_left_out(tmp_path: Path) -> None:
+def test_series_without_labels_and_labels_without_series_are_skipped(tmp_path: Path) -> None:
     rows = lines((START, 1))
     told: list[str] = []
     found = collection(tmp_path, {"b.csv": rows, "a.csv": rows, "c.csv": rows}, {"b.csv": [], "gone.csv": []}, told)
@@ -75,20 +75,20 @@ def test_series_without_labels_and_labels_without_series_are_left_out(tmp_path: 
     ]
 
 
-def test_a_series_without_one_value_has_rows_and_times(tmp_path: Path) -> None:
+def test_series_without_any_value_has_rows_and_times(tmp_path: Path) -> None:
     one = collection(tmp_path, {"a.csv": lines((START, ""), ("?", 1), (START + 60, ""))}, {"a.csv": []})["a.csv"]
     assert one.times.tolist() == [START, START, START + 60]
     assert np.isnan(one.values).all()
 
 
-def test_the_layout_of_the_publishers_own_repository(tmp_path: Path) -> None:
+def test_layout_of_the_publishers_repository(tmp_path: Path) -> None:
     collection(tmp_path, {"a.csv": lines((START, 1))}, {"a.csv": []})
     (tmp_path / "labels").mkdir()
     (tmp_path / "windows.json").rename(tmp_path / "labels" / "combined_windows.json")
     assert len(load_collection(tmp_path)) == 1
 
 
-def test_folders_that_are_none(tmp_path: Path) -> None:
+def test_folders_without_series_or_labels_are_errors(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such folder"):
         load_collection(tmp_path / "nothing")
     (tmp_path / "data").mkdir()
@@ -112,7 +112,7 @@ def write_machine(path: Path, **arrays: np.ndarray) -> None:
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def test_machines_of_all_shapes_and_which_are_left_out(tmp_path: Path) -> None:
+def test_machines_of_all_shapes_and_which_are_skipped(tmp_path: Path) -> None:
     few, many, label = np.zeros((3, 2), np.float32), np.ones((5, 2), np.float64), np.array([0, 1, 1, 0, 0])
     write_machine(tmp_path / "machine-1-1.npz", train=few, test=many, label=label)
     write_machine(tmp_path / "omi-9.npz", train=few[:0], test=many, label=label.astype(float))

@@ -1,4 +1,4 @@
-"""Peers are worth comparing with only if they are causal, and find what is plain to see."""
+"""Peers in the comparison are causal and find obvious faults."""
 
 import json
 
@@ -29,17 +29,17 @@ def values():
 
 
 @pytest.mark.parametrize("peer", WITHOUT_PACKAGES, ids=lambda peer: peer.__name__)
-def test_a_score_uses_nothing_after_its_row(peer: stream.Peer, values):
+def test_score_uses_nothing_after_its_row(peer: stream.Peer, values):
     np.testing.assert_allclose(peer(values)[:350], peer(values[:350]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("peer", WITHOUT_PACKAGES, ids=lambda peer: peer.__name__)
-def test_a_plain_spike_scores_highest(peer: stream.Peer, values):
+def test_obvious_spike_scores_highest(peer: stream.Peer, values):
     # The first rows, when little has been seen, do not count in any benchmark either.
     assert 100 + peer(values)[100:].argmax() in (300, 301)
 
 
-def test_columns_are_scored_as_if_each_were_alone(values):
+def test_columns_are_scored_as_alone(values):
     both = np.stack((values, values[::-1]), axis=1)
     np.testing.assert_array_equal(stream.novelty_columns(both)[:, 1], stream.novelty(values[::-1].copy()))
 
@@ -61,11 +61,11 @@ def test_scores_are_computed_once(tmp_path):
     assert len(computed) == 3
 
 
-def test_a_score_that_saw_the_future_is_moved_to_its_last_row():
+def test_score_of_a_window_is_assigned_to_its_last_row():
     assert machine.at_last_row(np.arange(5.0), 2).tolist() == [0.0, 0.0, 0.0, 1.0, 2.0]
 
 
-def test_a_forgetful_peer_is_shown_only_what_it_can_remember():
+def test_peer_with_a_bounded_memory_gets_only_that_many_rows():
     shown = []
 
     def peer(rows):
@@ -78,7 +78,7 @@ def test_a_forgetful_peer_is_shown_only_what_it_can_remember():
     assert shown == [10, 7]
 
 
-def test_a_gap_costs_no_peer_its_scores(values):
+def test_gap_does_not_remove_a_peers_scores(values):
     both = np.stack((values, values[::-1]), axis=1).astype(np.float32)
     host = Machine("a", np.arange(400.0), both, np.zeros(200, bool), 60.0)
     both[20:23, 0] = both[350, 1] = np.nan
@@ -93,7 +93,7 @@ def test_a_gap_costs_no_peer_its_scores(values):
     assert machine.without_gaps(host)[19:24, 0].tolist() == [both[19, 0]] * 4 + [both[23, 0]]
 
 
-def test_a_series_without_a_value_has_scores():
+def test_series_without_a_value_has_scores():
     nothing = Series("a", np.arange(5.0), np.full(5, np.nan), np.zeros((0, 2), np.int64))
     for peer in WITHOUT_PACKAGES:
         assert scored(nothing, peer).tolist() == [0.0] * 5
@@ -104,12 +104,12 @@ def test_scores_of_other_values_are_not_taken_from_the_cache():
     assert key(0, one) == key(0, one) != key(0, other)
 
 
-def test_a_column_that_some_detectors_lack_is_shown():
+def test_column_missing_for_some_detectors_is_shown():
     lines = table("smd", {"a": {"roc": float("nan")}, "b": dict.fromkeys(COLUMNS["smd"], 0.5)}).splitlines()
     assert lines[2:] == ["| a | - | - | - | - |", "| b | 0.5 | 0.5 | 0.5 | 0.5 |"]
 
 
-def test_a_folder_without_the_benchmark_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+def test_folder_without_the_benchmark_is_named_and_the_others_run(tmp_path, monkeypatch, capsys):
     for prefix in ("machine", "web"):
         train, test, label = np.zeros((9, 1)), np.arange(60.0)[:, None], np.arange(60) == 50
         np.savez(tmp_path / f"{prefix}-1.npz", train=train, test=test, label=label)
@@ -149,7 +149,7 @@ def test_both_profiles_of_the_detector_have_a_row():
     assert [figures["first score"] for figures in found.values()] == [0.0, 1.0]
 
 
-def test_a_detector_that_is_asked_for_and_not_there_is_named():
+def test_missing_detector_is_named():
     assert complaint(["nab", "smd"], ["detector", "rrcf"]) is None
     assert complaint(["nab"], []) is None
     assert (complaint(["nab"], ["detector", "rcf"]) or "").startswith(

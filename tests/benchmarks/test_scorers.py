@@ -1,4 +1,4 @@
-"""The benchmarks' scorers against what their definitions say by hand."""
+"""The benchmarks' scorers compared with their definitions, computed by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nab_itself() -> list[Series]:
 
 
 @pytest.mark.parametrize("load", [made, nab_itself] if DEFAULT_DATA.exists() else [made])
-def test_nab_gives_nothing_for_nothing_and_all_for_all(load: Callable[[], list[Series]]) -> None:
+def test_nab_is_0_without_detections_and_100_for_perfect_ones(load: Callable[[], list[Series]]) -> None:
     collection = load()
     nothing = nab.evaluate(collection, [np.zeros(len(one.times)) for one in collection])
     everything = nab.evaluate(collection, first_rows(collection))
@@ -93,7 +93,7 @@ def test_nab_sweep_equals_the_definition_at_every_threshold() -> None:
         assert figures[name] == pytest.approx(max(best, 0.0), abs=1e-9)
 
 
-def test_what_was_not_judged_is_no_detection_at_any_threshold() -> None:
+def test_rows_that_were_not_judged_are_never_detections() -> None:
     one = series(100, [(15, 99)])  # to detect every row would be perfect
     found = nab.evaluate([one], [np.zeros(100)])
     assert (found["standard"], found["best_threshold"]) == (0.0, np.inf)
@@ -129,7 +129,7 @@ def test_server_incidents_and_episodes() -> None:
     assert server.group_score(np.array([[0.0, 3.0, 6.0, 9.0]])).tolist() == [6.0]
 
 
-def test_a_threshold_without_a_false_episode_is_within_every_budget() -> None:
+def test_threshold_without_a_false_episode_is_within_every_budget() -> None:
     labels = np.zeros(60, dtype=bool)
     labels[30:40] = True
     machine = Machine("machine-x", np.arange(60.0), np.zeros((60, 1), np.float32), labels, 60.0)
@@ -159,7 +159,7 @@ def test_scores_are_read_back_from_a_replay(tmp_path: Path) -> None:
         load_scores(series(2, []), tmp_path)
 
 
-def test_figures_without_an_event_have_no_meaning_and_are_no_error() -> None:
+def test_figures_without_events_are_undefined_and_no_error() -> None:
     one, score = series(480, []), np.zeros(480)
     score[200] = 2.0
     found = daily.evaluate([one], [score])
@@ -173,7 +173,7 @@ def test_figures_without_an_event_have_no_meaning_and_are_no_error() -> None:
 
 
 @pytest.mark.parametrize("labels", [np.zeros(200, bool), np.ones(200, bool)])
-def test_a_machine_all_well_or_all_ill_tells_little_and_is_no_error(labels: Array) -> None:
+def test_machine_with_one_class_only_is_no_error(labels: Array) -> None:
     one = Machine("machine-x", np.arange(200.0), np.zeros((200, 2), np.float32), labels, 60.0)
     both = Machine("machine-y", np.arange(200.0), np.zeros((200, 2), np.float32), np.arange(200) > 150, 60.0)
     alone = server.evaluate([one], [np.ones(200)])

@@ -1,4 +1,4 @@
-"""Avro records, written by a library that is not ours, and schemas and data of any kind."""
+"""Avro records written by an independent library, and arbitrary schemas and data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record(schema: Any = METRIC, value: Any = None, number: int = 1) -> bytes:
 
 
 def plain(schema: Any) -> Any:
-    """Without logical types, which the library would want other values for."""
+    """The schema without logical types, for which the library expects other values."""
     if isinstance(schema, list):
         return [plain(branch) for branch in schema]
     if isinstance(schema, dict):

@@ -1,6 +1,6 @@
-"""Records that are nearly right: sound JSON with absurd values in it, sound protobuf whose fields are of other kinds.
+"""Nearly valid records: valid JSON with absurd values, valid protobuf with fields of other types.
 
-Bytes that were changed at random hardly ever get beyond a parser; what lies behind it meets these.
+Bytes changed at random hardly ever pass a parser; these reach the code behind it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records that no sample can come of, each with the reason that it is refused for."""
+"""Undecodable records of each format, with the reason of the reject."""
 
 from __future__ import annotations
 

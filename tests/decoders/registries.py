@@ -1,4 +1,4 @@
-"""A schema registry that answers as the API of Confluent's documents it, or fails to, as told."""
+"""A schema registry that answers as documented in Confluent's API, or fails as set."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ def test_configured_paths_find_the_parts_of_a_sample(tmp_path: Path) -> None:
 def test_path_without_a_field_is_reported_when_the_schema_is_first_seen(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without labels many series would be one, and nothing refused."""
+    """Without labels, many series would be merged without any reject."""
     fields = {"labels": "tags", "value": "value.avg", "name": "name"}
     samples, _ = decoded(tmp_path, METRIC, record(), record(), fields=fields)
     assert [record.getMessage() for record in caplog.records] == [
@@ -245,7 +245,7 @@ def test_path_without_a_field_is_reported_when_the_schema_is_first_seen(
 
 
 def test_schema_that_cannot_hold_a_sample_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Also where every path is the usual one: all of its records are refused."""
+    """Also if every path is the default: all of its records are rejected."""
     other = {"type": "record", "name": "Other", "fields": [{"name": "a", "type": "long"}]}
     for schema in (other, "long"):
         caplog.clear()
@@ -292,7 +292,7 @@ def test_blocks_with_a_byte_size(tmp_path: Path) -> None:
 
 
 def test_schemas_of_equal_name_are_kept_apart(tmp_path: Path) -> None:
-    """Both are called acme.Metric, and the bytes of a label in the one mean another label in the other."""
+    """Both are called acme.Metric, and the bytes of a label in one are another label in the other."""
     first = metric(labels={"type": "record", "name": "L", "fields": [{"name": "level", "type": LEVEL}]})
     upside_down = {**LEVEL, "symbols": ["HIGH", "LOW"]}
     second = metric(labels={"type": "record", "name": "L", "fields": [{"name": "level", "type": upside_down}]})
@@ -310,7 +310,7 @@ def test_schemas_of_equal_name_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_branches_of_a_union_are_kept_apart(tmp_path: Path) -> None:
-    """The same bytes of a name mean one thing in the one record, another in the other."""
+    """The same bytes of a name mean different names in the two branches."""
 
     def inner(name: str, symbols: list[str]) -> dict[str, Any]:
         enum = {"type": "enum", "name": f"{name}Enum", "symbols": symbols}
@@ -540,7 +540,7 @@ def test_g6_null_labels_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["", "labels"])
 def test_g6_type_named_by_many_branches_is_planned_once(place: str) -> None:
-    """Else a schema of 100 kB makes a plan of gigabytes."""
+    """Otherwise a schema of 100 kB would make a plan of gigabytes."""
     branches = [ones("R", ["int"] * 1_000), *["R"] * 1_000]
     kind = parse(
         json.dumps(

@@ -36,7 +36,7 @@ def registry() -> Iterator[Registry]:
 
 
 class Waits:
-    """What the decoder says while it waits."""
+    """Records the calls of `on_wait`."""
 
     def __init__(self) -> None:
         self.problems: list[DetectorError | None] = []
@@ -49,7 +49,7 @@ class Waits:
 
 
 class Reading:
-    """A decoder with a clock of its own that waits for nothing."""
+    """A decoder with a manual clock, which does not really wait."""
 
     def __init__(self, *urls: str, **access: Any) -> None:
         self.clock, self.waits, self.series = ManualClock(), Waits(), SeriesIndex()

@@ -202,7 +202,7 @@ def size(known: dict[str, Any]) -> int:
 
 
 def test_too_deep_nesting_is_rejected() -> None:
-    """Up to 512 characters a path is a series; from somewhere on, which depends on Python, no parser goes."""
+    """A path of up to 512 characters is a series; beyond a depth that depends on Python, parsers give up."""
     reasons = []
     for depth in (400, *range(840, 1_010), 20_000):
         record = b'{"metricset":{},"host":{"name":"a"},"my":' + b'{"":' * depth + b"1" + b"}" * depth + b"}"

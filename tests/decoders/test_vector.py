@@ -147,7 +147,7 @@ def test_interval_does_not_change_absolute_values() -> None:
 
 @pytest.mark.parametrize("type_", sorted(TYPES.keys() - {"set"}))
 def test_null_is_a_gap(type_: str) -> None:
-    """Vector writes numbers that are not finite so."""
+    """Vector writes non-finite numbers as null."""
     nulls = {
         "distribution": {"samples": [{"value": None, "rate": 3}, {"value": 0.5, "rate": 4}], "statistic": "summary"},
         "aggregated_histogram": {"buckets": BUCKETS, "count": 7, "sum": None},

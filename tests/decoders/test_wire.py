@@ -76,7 +76,7 @@ def test_collectd_records_equal_its_csv_output(rates: bool) -> None:
     ):
         other = told.pop((series.key(handle), round(time, 2)))
         assert value == pytest.approx(other, rel=1e-5, abs=1e-6, nan_ok=True)
-    # The csv file of the run with totals has one more step, at its end.
+    # The CSV file of the run with totals has one more step at its end.
     assert len({time for _, time in told}) == (0 if rates else 1)
     assert len(samples) == 404
 

@@ -25,7 +25,7 @@ def values(streams: int, steps: int, seed: int = 0) -> Float64:
 
 
 def log_of(values_ST: Float64, partition: Partition = ("metrics", 0)) -> dict[Partition, list[bytes]]:
-    """A topic: every stream's sample of a minute, then the next minute's."""
+    """A topic: all samples of one minute, then those of the next."""
     records = [
         json.dumps({"name": f"s{stream}", "timestamp": START + 60 * step, "value": value}).encode()
         for step, column in enumerate(values_ST.T.tolist())
@@ -35,7 +35,7 @@ def log_of(values_ST: Float64, partition: Partition = ("metrics", 0)) -> dict[Pa
 
 
 def untrained(seed: int = 1, log_scale: float = 0.0) -> Weights:
-    """A network as it begins, which thinks that errors are exp(`log_scale`) times what they are."""
+    """An untrained network whose scale is exp(`log_scale`) times the errors."""
     torch.manual_seed(seed)
     backbone = Backbone(SHAPE).eval()
     with torch.no_grad():

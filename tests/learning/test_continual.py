@@ -27,7 +27,7 @@ SETTINGS = LearningSettings(interval_seconds=10.0, cpu_share=1.0, streams=16, sa
 
 
 class Told:
-    """A process that has answered already."""
+    """A process that has already answered."""
 
     def __init__(self, folder: Path, chosen: str | None, by: float, status: int) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ BASE = untrained()
 
 
 class Starter:
-    """Starts what it was told to, and keeps it."""
+    """Starts fake processes and records them."""
 
     def __init__(self) -> None:
         self.chosen: str | None = CANDIDATE
@@ -80,7 +80,7 @@ def learning_life(world: World, start: Starter, *, keeps_state: bool = True) -> 
 
 
 def live(life: Life, turns: int) -> None:
-    """So many turns, after the first streams were chosen."""
+    """Make this many turns after the first streams were chosen."""
     life.turns(1)
     life.clock.advance(CHOOSE_SECONDS)
     life.turns(turns)
@@ -177,7 +177,7 @@ def test_weights_of_a_partition_revoked_during_the_round_are_not_used() -> None:
 
 
 def test_full_disk_fails_the_round_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found out before anything is written: a page of a file without a place on the disk ends the process."""
+    """Detected before anything is written: a mapped page without space on the disk would kill the process."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, before[1]))

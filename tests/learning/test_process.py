@@ -19,7 +19,7 @@ from tests.learning.test_tuning import windows
 
 
 def ask(folder: Path, samples: int = 128, cpu_share: float = 1.0) -> None:
-    """A round over twelve streams and a network that thinks too much of its errors."""
+    """Request a round over twelve streams, with a network whose scale is too large."""
     bad, seen = untrained(log_scale=2.0), windows(12, samples)
     stretches = files.stretches(folder, 12, samples, "w+")
     stretches[:, :, :-2] = seen.inputs_TSF.numpy().swapaxes(0, 1)
@@ -110,7 +110,7 @@ def test_process_ends_with_a_killed_worker(tmp_path: Path) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    """Neither gone nor waiting for whoever reaps it."""
+    """Whether it is neither gone nor a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

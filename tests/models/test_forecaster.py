@@ -129,7 +129,7 @@ def test_falls_back_to_a_better_naive_forecast_and_returns():
 
 
 def biased(correction: float) -> Weights:
-    """The shipped weights, but for a forecast that is off by some s."""
+    """The shipped weights with a constant error in the forecast."""
     weights = load()
     backbone = Backbone(weights.backbone.shape)
     backbone.load_state_dict(weights.backbone.state_dict())

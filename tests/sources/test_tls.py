@@ -27,7 +27,7 @@ Identity = Callable[..., Path]
 @pytest.fixture
 def identity(tmp_path: Path) -> Identity:
     def make(name: str = "localhost", days: int = 30) -> Path:
-        """A file with a key and a certificate of its own for a host, made two days ago, good for so many days."""
+        """A file with a self-signed key and certificate for a host, made two days ago, valid for this many days."""
         store, pem = tmp_path / f"{name}-{days}.p12", tmp_path / f"{name}-{days}.pem"
         words = f"-genkeypair -alias a -keyalg RSA -storetype PKCS12 -storepass secret -dname CN={name} -startdate -2d"
         certificate = [*words.split(), "-keystore", str(store), "-ext", f"SAN=dns:{name}", "-validity", str(days)]
@@ -40,7 +40,7 @@ def identity(tmp_path: Path) -> Identity:
 
 
 def refusal(server: Path, trusted: Path | None) -> tuple[type[Exception], str]:
-    """What a source says of a server that has this identity, shakes hands, and knows nothing of Kafka."""
+    """The error of a source for a TLS server with this identity that does not speak Kafka."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server)
 

@@ -30,7 +30,7 @@ class Reference:
         stamp = int(time // VISIT_SECONDS) % STAMPS
         away = [(abs(m - number), s) for m, s in self.memory]
         usual = [a for a, s in away if s == -1]
-        # Of two equally near the smaller counts.
+        # Of two equally near values, the smaller counts.
         nearest, first_met = min(away, key=lambda pair: pair[0]) if away else (0.0, -1)
         established = nearest if first_met == -1 or not usual else min(usual)
         is_return = first_met != -1 and stamp - first_met >= APART
@@ -85,7 +85,7 @@ def _numbers(kind: str, shape: tuple[int, int]) -> np.ndarray:
         "wander": rng.standard_normal(shape).cumsum(axis=0),
         "rare": np.where(rng.random(shape) < 0.02, 50.0 + rng.standard_normal(shape), rng.standard_normal(shape)),
     }[kind]
-    # On a grid of float32 every distance is exact, so that two ways may be compared bit for bit.
+    # On a float32 grid every distance is exact, so that both computations agree bit for bit.
     return np.asarray(np.round(numbers * 1024.0) / 1024.0)
 
 
@@ -137,7 +137,7 @@ def test_extremes_are_kept() -> None:
     _play(memory, state, numbers)
     kept = state["n_memory"][0]
     seen = numbers[:-DELAY].astype(np.float32)
-    # An extreme closer to its neighbour than the smallest gap is stood for by that neighbour.
+    # An extreme closer to its neighbour than the smallest gap is represented by that neighbour.
     assert kept.min() <= seen.min() + state["n_gap"][0]
     assert kept.max() >= seen.max() - state["n_gap"][0]
 

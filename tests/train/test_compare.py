@@ -31,7 +31,7 @@ def test_naive_errors():
     first = int(0.15 * len(hours))
     moved = np.abs(np.diff(values[0]))[first:]
     assert judged.naive["last_value"].tolist() == pytest.approx([moved.mean(), 4.0], rel=1e-4)
-    # In the first day the last value stands in for the value a day ago; from then on that is exact.
+    # On the first day the last value replaces the value a day ago; from then on it is exact.
     assert judged.naive["day_ago"][0] == pytest.approx(moved[: 23 - first].sum() / len(moved), rel=1e-4)
     assert judged.naive["ewma"][1] < 3
     assert judged.judged_TS.sum(0).tolist() == [len(hours) - 1 - first, 59 - 9]

@@ -42,7 +42,7 @@ def gzip_bomb() -> bytes:
 
 
 def snappy_bomb() -> bytes:
-    """A block that says that it is of more than a GiB; nothing of that size has to follow."""
+    """A block whose header claims more than a GiB; no such data follow."""
     size, digits = INFLATED_BYTES, bytearray()
     while size >= 0x80:
         digits.append(size & 0x7F | 0x80)
@@ -51,7 +51,7 @@ def snappy_bomb() -> bytes:
 
 
 def snappy_blocks_bomb() -> bytes:
-    """Many sound blocks, each of them small enough."""
+    """Many valid blocks, each small enough."""
     import cramjam
 
     block = bytes(cramjam.snappy.compress_raw(bytes(16 << 20)))
@@ -73,7 +73,7 @@ def zstd_bomb() -> bytes:
 
 
 def batch(codec: int, payload: bytes, first_offset: int, records: int) -> bytes:
-    """A record batch of message format 2 around a payload; its checksum is not looked at."""
+    """A record batch of message format 2 around a payload; its checksum is not checked."""
     body = (
         bytes(4)  # leader epoch
         + b"\x02"

@@ -1,4 +1,4 @@
-"""Which log a position is of, without a broker."""
+"""Which log a position belongs to, without a broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLD, NEW = UUID(int=1), UUID(int=2)
 
 
 class Brokers:
-    """What they say of a topic, and what was last heard of it."""
+    """The brokers' present and last known metadata of a topic."""
 
     def __init__(self, known: UUID | None = OLD) -> None:
         self.known = self.true = known

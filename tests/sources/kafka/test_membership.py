@@ -9,7 +9,7 @@ from detector.sources.kafka.membership import Membership
 
 
 class Coordinator:
-    """The part of the library's coordinator that is looked at."""
+    """The part of the library's coordinator that is used."""
 
     def __init__(self) -> None:
         self.due, self.rejoining, self._heartbeat_enabled, self.is_stable = False, False, True, True
@@ -31,7 +31,7 @@ class Coordinator:
 def poll(
     coordinator: Any, membership: Membership, owns: bool = True, meanwhile: Callable[[], None] = lambda: None
 ) -> bool:
-    """Whether this poll joined; `meanwhile` is what happens in it once it has."""
+    """Poll; whether it joined. `meanwhile` runs within the poll after a join."""
     membership.poll_begins()
     joined = bool(coordinator.need_rejoin())
     if joined:
@@ -75,7 +75,7 @@ def test_rebalance_due_in_the_poll_that_joined_one_is_announced() -> None:
 
 
 def test_join_that_a_poll_had_no_time_for_is_not_postponed() -> None:
-    """While the coordinator is looked for."""
+    """As while the coordinator is being looked up."""
     coordinator = Coordinator()
     membership = Membership(coordinator)
     poll(coordinator, membership)

@@ -15,7 +15,7 @@ READ, NEW, FRESH, GONE = (TopicPartition("metrics", number) for number in range(
 
 
 def positions() -> Positions:
-    """Three partitions: one is read up to 7 of 12, one nobody has heard of, one has just got its position."""
+    """Three partitions: one read up to 7 of 12, one unknown, one that has just got its position."""
     subscription = SubscriptionState()
     subscription.assign_from_user([READ, NEW, FRESH])
     subscription.seek(READ, OffsetAndMetadata(7, "", 3))

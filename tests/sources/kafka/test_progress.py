@@ -1,4 +1,4 @@
-"""Pitfall 8: the client returns nothing, on time and without an error, whatever has happened."""
+"""Pitfall 8: whatever has happened, the client returns nothing, on time and without an error."""
 
 from __future__ import annotations
 

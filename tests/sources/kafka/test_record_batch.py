@@ -217,7 +217,7 @@ def test_missing_codec_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch, mod
 @pytest.mark.parametrize("codec", [0, GZIP])
 @pytest.mark.parametrize("offsets", [(0, 50, 2), (0, 0, 2), (0, -1, 2), (0, 1 << 40, 2)])
 def test_g5_batch_whose_offsets_do_not_rise_is_skipped(offsets: tuple[int, ...], codec: int) -> None:
-    """Brokers look at the last one only. A position behind one of the others would skip records, or repeat them."""
+    """Brokers check only the last offset. A position after one of the others would skip or repeat records."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
