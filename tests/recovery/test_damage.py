@@ -249,16 +249,6 @@ def test_g4_partition_is_restored_before_its_records_and_dropped_when_revoked() 
     assert first.state() == state
 
 
-def test_g4_records_read_before_a_partition_was_revoked_are_not_processed() -> None:
-    world = World(small_log())
-    life = Life(world)
-    life.turns(1)
-    life.source.pending_changes = [AssignmentChanges(lost=frozenset({PARTITION}))]
-    life.turns(1)
-    assert PARTITION not in life.worker.positions
-    assert life.pipeline.table.blocks_of(PARTITION) == 0
-
-
 def test_g4_rebalance_abandons_the_running_checkpoint_and_the_next_one_is_complete() -> None:
     world = World(small_log())
     state, expected = oracle(world.log)
