@@ -74,6 +74,7 @@ class Worker:
         self._rebalance_is_imminent = False
         self._stopping = self._again = False
         self._retry_seconds = FIRST_RETRY_SECONDS
+        self._source_failed = False
 
     def stop(self, *, again: bool = False) -> None:
         """Ask for an orderly end; with `again`, of this worker only: the process continues with a new one.
@@ -145,6 +146,9 @@ class Worker:
             batches = []
         else:
             self._retry_seconds = FIRST_RETRY_SECONDS
+            if batches and self._source_failed:
+                self._source_failed = False
+                self.telemetry.log.info("records are read again")
         gone = self._follow_assignment()
         self._restore()
         skipped = self.source.skipped()
@@ -155,6 +159,7 @@ class Worker:
         return [batch for batch in batches if (batch.topic, batch.partition) in ours]
 
     def _wait_after(self, exc: SourceError) -> None:
+        self._source_failed = True
         self.telemetry.metrics.source.observe_error(exc.reason)
         self.telemetry.log.warning("source failed, trying again", error=str(exc), retry_seconds=self._retry_seconds)
         self._sleep(self._retry_seconds)

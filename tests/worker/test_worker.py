@@ -184,6 +184,17 @@ def test_too_large_dead_letter_is_replaced_by_its_hash() -> None:
     assert dict(letter.headers)["detector_dead_letter_value_bytes"] == b"100"
 
 
+def test_the_log_says_when_records_are_read_again() -> None:
+    down = BrokerUnreachable("down")
+    polls: list[list[RawBatch] | Exception] = [
+        [records(0, quiet(5))], down, [], down, [records(5, quiet(5))], [records(10, quiet(5))]
+    ]  # fmt: skip
+    rig = Rig(ListSource(polls, frozenset({PARTITION})))
+    rig.worker.run()
+    failed, again = "source failed, trying again", "records are read again"
+    assert re.findall(f"{failed}|{again}", rig.log.getvalue()) == [failed, failed, again]
+
+
 def test_retriable_errors_of_the_source_are_retried_and_others_end_the_worker() -> None:
     polls: list[list[RawBatch] | Exception] = [
         BrokerUnreachable("down"),
