@@ -176,15 +176,7 @@ def test_undecodable_records_become_dead_letters_and_processing_continues() -> N
     assert rig.accounted()
 
 
-def test_too_large_dead_letter_is_replaced_by_its_hash() -> None:
-    rig = Rig(ListSource([[records(0, quiet(1), raw=b"x" * 100)]], frozenset({PARTITION})))
-    rig.worker.run()
-    letter = rig.dead.acknowledged[0]
-    assert letter.value is None
-    assert dict(letter.headers)["detector_dead_letter_value_bytes"] == b"100"
-
-
-def test_the_log_says_when_records_are_read_again() -> None:
+def test_log_says_that_the_source_answers_again() -> None:
     down = BrokerUnreachable("down")
     polls: list[list[RawBatch] | Exception] = [
         [records(0, quiet(5))], down, [], down, [records(5, quiet(5))], [records(10, quiet(5))]
