@@ -47,7 +47,7 @@ def test_streams_are_in_order_and_keyed_by_series() -> None:
     assert not decoded.outcomes.any()
 
 
-def test_the_same_seed_sends_the_same_bytes() -> None:
+def test_same_seed_sends_the_same_bytes() -> None:
     same = dataclasses.replace(SMALL, start=0.0, faults=3)
     first, second, other = (produced(each)[1].sent for each in (same, same, dataclasses.replace(same, seed=4)))
     assert first == second

@@ -40,7 +40,7 @@ def test_numbers_have_the_digits_that_matter(numbers: tuple[float, ...], texts: 
 
 
 @given(FINITE, FINITE)
-def test_what_differs_looks_different(one: float, other: float) -> None:
+def test_shown_numbers_are_precise_enough_to_tell_them_apart(one: float, other: float) -> None:
     texts = shown(one, other)
     assert all(len(text) < 40 for text in texts)
     read = [float(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else float(text) for text in texts]

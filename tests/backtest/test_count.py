@@ -88,7 +88,7 @@ def test_without_alerts_precision_is_undefined_and_f1_is_zero() -> None:
     assert (found.precision, found.recall, found.f1, found.median_delay_seconds) == (None, 0.0, 0.0, None)
 
 
-def test_the_scorers_see_the_same_series() -> None:
+def test_scorers_see_the_same_series() -> None:
     found = of([(500, 521)], [(500, 520)])
     assert (found.best_f1, found.f1_at_own_threshold) == (1.0, 1.0)
     assert found.nab is not None

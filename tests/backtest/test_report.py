@@ -1,4 +1,4 @@
-"""The report, from files on disk to the page: figures, schema, pictures, and names that need care."""
+"""The report, from files to the page: figures, schema, pictures, and names that need escaping."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def report(options: BacktestOptions) -> Report:
     return backtest(options, pipeline_of, lambda line: None, lambda step: None)
 
 
-def test_spikes_are_caught_and_the_json_keeps_its_schema(report: Report) -> None:
+def test_spikes_are_caught_and_the_json_has_its_schema(report: Report) -> None:
     found = json.loads(json.dumps(report.as_json(), allow_nan=False))
     validator("backtest").validate(found)
     assert [run["alerts_per_stream_week"] for run in found["runs"]] == [0.1, 5.0]
@@ -83,7 +83,7 @@ def test_spikes_are_caught_and_the_json_keeps_its_schema(report: Report) -> None
     assert (event["verdict"], event["start"]) == ("caught", "2020-09-16T06:56:40Z")
 
 
-def test_malformed_rows_are_said_once_and_progress_counts_every_byte(options: BacktestOptions) -> None:
+def test_malformed_rows_are_reported_once_and_progress_counts_every_byte(options: BacktestOptions) -> None:
     complaints: list[str] = []
     steps: list[int] = []
     backtest(options, pipeline_of, complaints.append, steps.append)
@@ -92,7 +92,7 @@ def test_malformed_rows_are_said_once_and_progress_counts_every_byte(options: Ba
     assert sum(steps) == 2 * sum(file.path.stat().st_size for file in options.files)
 
 
-def test_the_verdicts_are_those_that_replay_writes(options: BacktestOptions, tmp_path: Path) -> None:
+def test_verdicts_equal_those_of_replay(options: BacktestOptions, tmp_path: Path) -> None:
     recorder = Recorder()
     replay(options.files, tmp_path / "scores", None, pipeline, lambda line: None, lambda step: None, recorder)
     for file in options.files:
@@ -105,7 +105,7 @@ def test_the_verdicts_are_those_that_replay_writes(options: BacktestOptions, tmp
         assert [episode.fired_at for episode in one.episodes] == one.times[began].tolist()
 
 
-def test_late_and_repeated_rows_are_left_out(tmp_path: Path) -> None:
+def test_late_and_repeated_rows_are_skipped(tmp_path: Path) -> None:
     lines = ["timestamp,value", *(f"{START + 60 * row},{row}" for row in (0, 1, 1, 2, 0, 4)), f"{START + 180},"]
     (tmp_path / "x.csv").write_text("\n".join(lines) + f"\n{START + 300},\n{START + 360},6\n")
     recorder = Recorder()
@@ -141,7 +141,7 @@ class _Page(HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_has_one_picture_a_labelled_series_and_fetches_nothing(report: Report) -> None:
+def test_page_has_one_picture_per_labelled_series_and_fetches_nothing(report: Report) -> None:
     text = page(report)
     read = _Page(text)
     assert read.open == []
@@ -155,7 +155,7 @@ def test_the_page_has_one_picture_a_labelled_series_and_fetches_nothing(report: 
     assert targets == {f"#{attributes['id']}" for tag, attributes in read.tags if tag == "figure"}
 
 
-def test_every_colour_of_the_page_has_one_for_dark_screens(report: Report) -> None:
+def test_every_colour_of_the_page_has_a_dark_variant(report: Report) -> None:
     text = page(report)
     light, dark = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
     colours = [dict(re.findall(r"(--[a-z-]+): (#[0-9a-f]+);", scheme)) for scheme in (light, dark)]
@@ -171,7 +171,7 @@ def unjudged(options: BacktestOptions) -> Report:
     )
 
 
-def test_without_labels_alerts_are_shown_and_none_is_judged(report: Report, unjudged: Report, tmp_path: Path) -> None:
+def test_without_labels_alerts_are_shown_but_not_judged(report: Report, unjudged: Report, tmp_path: Path) -> None:
     write_report(unjudged, tmp_path)
     found = json.loads((tmp_path / "report.json").read_text())
     validator("backtest").validate(found)
@@ -195,7 +195,7 @@ def test_without_labels_alerts_are_shown_and_none_is_judged(report: Report, unju
     )
 
 
-def test_names_are_shown_as_they_are(report: Report) -> None:
+def test_names_are_escaped(report: Report) -> None:
     text = page(report)
     assert "<b>&" not in text
     assert "a/<b>&'quoted\" name.csv" in "".join(_Page(text).words)
@@ -214,7 +214,7 @@ def test_every_picture_is_well_formed_and_finite(report: Report) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 11])
-def test_short_series_have_their_picture_too(rows: int) -> None:
+def test_short_series_have_a_picture(rows: int) -> None:
     run = Run.of(0.1, [judged(rows, [], [(0, 1)])], [])
     report = Report("series", "windows.json", "last-value", rows, 0, (run,))
     validator("backtest").validate(report.as_json())
@@ -224,7 +224,7 @@ def test_short_series_have_their_picture_too(rows: int) -> None:
     assert (", one every " in text) == (rows > 1)
 
 
-def test_figures_on_the_page_say_what_they_count() -> None:
+def test_figures_on_the_page_have_an_explanation() -> None:
     run = Run.of(
         0.1, [judged(100, [(52, 60)], [(50, 55), (0, 3)])], [judge(history(100, [(40, 45)], name="x.csv"), None)]
     )
@@ -237,7 +237,7 @@ def test_figures_on_the_page_say_what_they_count() -> None:
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_a_page_of_many_series_has_pictures_of_the_first(labelled: bool) -> None:
+def test_page_of_many_series_has_pictures_of_the_first(labelled: bool) -> None:
     quiet = [judge(history(30, [], name=f"{place}.csv"), [] if labelled else None) for place in range(101)]
     quiet[50] = judge(history(30, [(15, 20)], name="worst.csv"), [] if labelled else None)
     run = Run.of(0.1, quiet, []) if labelled else Run.of(0.1, [], quiet)
@@ -251,7 +251,7 @@ def test_a_page_of_many_series_has_pictures_of_the_first(labelled: bool) -> None
     assert "Without a picture: 1 more series." in text
 
 
-def test_the_summary_says_the_main_figures(report: Report) -> None:
+def test_summary_has_the_main_figures(report: Report) -> None:
     lines = summary(report).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("budget 0.1 per stream and week: 3 of 3 events caught, ")

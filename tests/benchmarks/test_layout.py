@@ -101,7 +101,7 @@ def test_folders_without_series_or_labels_are_errors(tmp_path: Path) -> None:
         load_machines(tmp_path)
 
 
-def test_a_folder_of_collections_or_a_collection_itself(tmp_path: Path) -> None:
+def test_folder_of_collections_or_one_collection(tmp_path: Path) -> None:
     collection(tmp_path / "nab", {"a.csv": lines((START, 1))}, {"a.csv": []})
     assert folder_of(tmp_path, "nab") == folder_of(tmp_path / "nab", "nab") == tmp_path / "nab"
     with pytest.raises(SourceError, match=r"has neither a folder server-metrics/ nor its content \(\*\.npz, test\)"):

@@ -24,7 +24,7 @@ def findings(settings: str, rest: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("settings", ["token_file: a", ENDPOINT, f"{ENDPOINT}, extensions: {{logicalCluster: lkc-1}}"])
-def test_a_token_comes_from_a_file_or_an_endpoint(settings: str) -> None:
+def test_token_comes_from_a_file_or_an_endpoint(settings: str) -> None:
     assert with_oauth(settings, "mechanism: OAUTHBEARER, ").kafka.sasl.mechanism == "OAUTHBEARER"
 
 

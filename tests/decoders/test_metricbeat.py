@@ -178,7 +178,7 @@ def test_one_event_an_array_or_lines() -> None:
     assert decoded(GOOD + b"\n" + GOOD + b"\n")[::4] == [first] * 2
 
 
-def test_a_path_may_be_written_with_dots() -> None:
+def test_path_may_be_written_with_dots() -> None:
     document: dict[str, Any] = {"metricset.name": "x", "metricset": {}, "host.name": "web-1"}
     document["system.network"] = {"in.bytes": 5, "name": "eth0"}
     key = SeriesKey.of("system.network.in.bytes", {"host.name": "web-1", "system.network.name": "eth0"})

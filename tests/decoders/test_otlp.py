@@ -78,7 +78,7 @@ GOOD = record(metric(GAUGE, point(1.5)), host_name="a")
 READ = ('cpu{host.name="a"}', 1.5, "SCORED", Kind.GAUGE)
 
 
-def test_a_gauge_of_a_resource() -> None:
+def test_gauge_of_a_resource() -> None:
     assert decoded(GOOD, GOOD) == [READ, READ]
     assert decoded(record(metric(GAUGE, point(-3)), host_name="a")) == [(READ[0], -3.0, *READ[2:])]
 
@@ -228,7 +228,7 @@ def test_distributions_in_json() -> None:
     assert 'quantile="0.5"' in found[2][0]
 
 
-def test_a_sum_that_is_not_written_is_0_in_a_summary_and_unknown_in_a_histogram() -> None:
+def test_missing_sum_is_0_in_a_summary_and_unknown_in_a_histogram() -> None:
     one = part(1, times() + fixed(4, 30))
     in_json = {"dataPoints": [json_point(count="30")]}
     for summary in (record(metric(SUMMARY, one)), packed(json_of(summary=in_json))):

@@ -41,7 +41,7 @@ def wait(child: ChildProcess) -> int:
     return status
 
 
-def test_a_round_is_answered(tmp_path: Path) -> None:
+def test_round_is_answered(tmp_path: Path) -> None:
     ask(tmp_path)
     child = ChildProcess(tmp_path, nice=0)
     assert wait(child) == 0, child.complaint()

@@ -23,7 +23,7 @@ def test_naive_forecasts_use_only_the_past():
         np.testing.assert_array_equal(made[:51], naive_forecasts(TIMES, changed)[name][:51])
 
 
-def test_a_perfect_and_a_naive_forecast():
+def test_ratio_of_a_perfect_and_of_a_naive_forecast():
     values = np.random.default_rng(0).normal(size=len(HOURS))
     last = naive_forecasts(TIMES, values)["last_value"]
     judged = judge(("a", TIMES, values), values, last)

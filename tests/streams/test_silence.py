@@ -19,25 +19,25 @@ def silent(behind: list[float], interval: float = MINUTE, event_time: float = NO
     return found.silent.tolist()
 
 
-def test_a_stream_is_silent_after_five_intervals_and_at_least_five_minutes() -> None:
+def test_stream_is_silent_after_five_intervals_and_at_least_five_minutes() -> None:
     assert silent([0, 0, 5, 299, 301]) == [False, False, False, False, True]
     assert silent([0, 0, 5, 299, 301], interval=1.0) == [False, False, False, False, True]
     assert silent([0, 0, 5, 5 * 600 - 1, 5 * 600 + 1], interval=600.0) == [False, False, False, False, True]
     assert ask([0, 0, 5, 299, 301]).active.tolist() == [True, True, True, True, False]
 
 
-def test_a_stream_that_is_gone_for_a_day_or_never_had_a_sample_is_neither() -> None:
+def test_stream_gone_for_a_day_or_without_samples_is_neither_active_nor_silent() -> None:
     assert silent([0, 0, DAY - 1, DAY + 1, np.inf]) == [False, False, True, False, False]
     assert ask([0, 0, DAY - 1, DAY + 1, np.inf]).active.tolist() == [True, True, False, False, False]
 
 
-def test_a_stream_with_a_sample_a_day_is_given_time() -> None:
+def test_stream_with_a_sample_a_day_is_not_silent_within_its_interval() -> None:
     found = ask([0.0, 0.0, 4.9 * DAY, 9.9 * DAY, 10.1 * DAY], interval=DAY)
     assert found.active.tolist() == [True, True, True, False, False]
     assert found.silent.tolist() == [False, False, False, True, False]
 
 
-def test_a_fast_clock_silences_nobody() -> None:
+def test_clock_ahead_makes_no_other_stream_silent() -> None:
     assert not any(silent([0.0] * 15 + [-3_600.0] * 5, event_time=NOW + 3_600.0))
     assert not any(silent([0.0] * 15 + [-400 * DAY] * 5))
 
@@ -46,6 +46,6 @@ def test_most_streams_may_fall_silent_together() -> None:
     assert sum(silent([0.0] * 6 + [3_600.0] * 14)) == 14
 
 
-def test_a_partition_without_samples_has_neither() -> None:
+def test_partition_without_samples_has_no_active_or_silent_streams() -> None:
     assert silent([np.inf, np.inf], event_time=-np.inf) == [False, False]
     assert silent([], event_time=-np.inf) == []

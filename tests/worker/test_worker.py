@@ -115,7 +115,7 @@ def test_alert_is_acknowledged_before_its_offset_is_committed() -> None:
     assert rig.accounted()
 
 
-def test_the_age_of_the_last_checkpoint_begins_with_the_worker() -> None:
+def test_age_of_the_last_checkpoint_starts_with_the_worker() -> None:
     rig = Rig(ListSource([[records(0, quiet(40))]], frozenset({PARTITION})))
     started = rig.clock.time()
     assert rig.value("detector_checkpoint_timestamp_seconds") == started > 0

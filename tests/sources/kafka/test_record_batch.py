@@ -159,7 +159,7 @@ def test_g10_batches_with_a_sound_second_fetch_leave_no_memory():
     assert not quarantine.deserves_retry(("t", 3), 999)
 
 
-def test_a_record_without_a_time_has_none():
+def test_record_without_a_time_has_none():
     rows = part(bytes(build([(-1, b"k", b"v", []), (1_700_000_000_000, None, b"v", [])]))).take(10)
     times = raw_batch(TopicPartition("t", 3), rows).record_times
 
