@@ -90,10 +90,17 @@ class FlatLine:
         state["flat_gone_on"][rows] += np.maximum(run_B - 1.0, 0.0)
 
     def _learn_step(self, state: Columns, rows: Rows, values_B: Float64, repeat_B: npt.NDArray[np.bool_]) -> None:
-        """Follow the usual step: the mean over steps that were not repeats, each capped at eight times the mean."""
+        """Follow the usual step: the mean over steps that were not repeats, each capped at eight times the mean.
+
+        Until the stream is judged, it is the mean over all steps but those of 0: a first jump, such as from 0 to the
+        stream's level, must not make repeats of all that follow.
+        """
         step_B = np.fmax(np.abs(values_B - state["flat_last"][rows]), 0.0)
-        usual_B = state["flat_step"][rows]
+        usual_B, moving_B = state["flat_step"][rows], state["flat_moving"][rows].astype(np.float64)
+        is_young_B = moving_B < FIRST_MOVES
+        rate_B = np.where(is_young_B, 1.0 / (moving_B + 1.0), STEP_RATE)
         moved_B = np.where(usual_B > 0.0, np.minimum(step_B, 8.0 * usual_B), step_B)
-        learnt_B = np.where(usual_B > 0.0, usual_B + STEP_RATE * (moved_B - usual_B), moved_B)
-        state["flat_step"][rows] = np.where(repeat_B, usual_B, learnt_B)
+        learnt_B = np.where(usual_B > 0.0, usual_B + rate_B * (moved_B - usual_B), moved_B)
+        counts_B = np.where(is_young_B, step_B > 0.0, ~repeat_B)
+        state["flat_step"][rows] = np.where(counts_B, learnt_B, usual_B)
         state["flat_last"][rows] = values_B

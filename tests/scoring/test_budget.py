@@ -90,6 +90,13 @@ def test_a_stuck_value_surprises_again_until_it_is_a_habit() -> None:
     assert max(said[4:]) == 0.0
 
 
+@pytest.mark.parametrize("first", [np.zeros(200), np.array([0.0]), np.array([5.0] * 100 + [1e18] + [5.0] * 100)])
+def test_a_jump_before_the_stream_lives_hides_no_flat_line(first: np.ndarray) -> None:
+    lively = 2e9 + 1e5 * np.random.default_rng(0).standard_normal(1000)
+    said = flat_surprise(np.concatenate([first, lively, np.full(30, lively[-1])]))
+    assert said[-30:].max() > 15.0
+
+
 def test_two_equal_values_are_a_coincidence_and_three_are_not() -> None:
     moving = np.arange(600) % 7.0
     said = flat_surprise(np.concatenate([moving, [0.5, 0.5, 0.5]]))
