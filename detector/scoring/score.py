@@ -39,7 +39,7 @@ class Score:
     upper: Float64
     warming: Bools
     surprise: Float64
-    """-log p of the more surprising part; 0 during warmup."""
+    """-log p of the more surprising part; 0 during warmup, and for deviations that the settings exclude."""
     believed: Float64
     """Values to learn from: the given ones, except that an absurd value that starts an alarm becomes the forecast."""
     residual: Float64

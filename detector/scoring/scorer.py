@@ -127,11 +127,11 @@ class Scorer:
         plain_B = np.maximum(flat_B, PLAIN_WORTH * base_B * is_outage_B)
         warming_B = self.warming(state, rows)
         surprise_B = np.where(warming_B, 0.0, np.maximum(self._tail.surprise(raw_B), plain_B))
-        anomaly_B = compressed(surprise_B / price_B)
+        anomaly_B, surprise_B = self._without_excluded(values, expected_B, surprise_B, price_B)
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         return Score(
             raw=raw_B,
-            anomaly_score=self._floored(anomaly_B, values, expected_B),
+            anomaly_score=anomaly_B,
             lower=expected_B - half_B,
             upper=expected_B + half_B,
             warming=warming_B,
@@ -230,17 +230,19 @@ class Scorer:
         """[B] whether the stream is in warmup: its next sample will not be judged."""
         return self._moments.count(state, rows) < self.settings.warmup_samples
 
-    def _floored(self, anomaly_B: Float64, values: Float64, expected_B: Float64) -> Float64:
-        """[B] scores, capped at the threshold for deviations whose size or side the settings exclude."""
-        settings = self.settings
+    def _without_excluded(
+        self, values: Float64, expected_B: Float64, surprise_B: Float64, price_B: Float64
+    ) -> tuple[Float64, Float64]:
+        """[B] anomaly scores and surprise; at most 1, and 0, for deviations whose size or side the settings exclude."""
+        settings, anomaly_B = self.settings, compressed(surprise_B / price_B)
         away_B = values - expected_B
-        small_B = np.abs(away_B) < settings.min_dev_from_expected
-        small_B |= np.abs(away_B) < settings.min_rel_dev_from_expected * np.abs(expected_B)
+        excluded_B = np.abs(away_B) < settings.min_dev_from_expected
+        excluded_B |= np.abs(away_B) < settings.min_rel_dev_from_expected * np.abs(expected_B)
         if settings.direction == "above":
-            small_B |= away_B < 0.0
+            excluded_B |= away_B < 0.0
         elif settings.direction == "below":
-            small_B |= away_B > 0.0
-        return np.where(small_B, np.minimum(anomaly_B, 1.0), anomaly_B)
+            excluded_B |= away_B > 0.0
+        return np.where(excluded_B, np.minimum(anomaly_B, 1.0), anomaly_B), np.where(excluded_B, 0.0, surprise_B)
 
 
 def _novelty(distance: Distance, deviation_B: Float64, count_B: Float64, bound_B: Float64 | float) -> Float64:

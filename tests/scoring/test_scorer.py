@@ -306,6 +306,18 @@ def test_direction_and_least_effect() -> None:
         assert (said["anomaly_score"] <= 1.0).all()
 
 
+@pytest.mark.parametrize(
+    "options", [ScorerSettings(direction="above"), ScorerSettings(min_dev_from_expected=200.0)], ids=["side", "size"]
+)
+def test_what_the_settings_exclude_spends_no_budget(options: ScorerSettings) -> None:
+    values = noise(1200, 4)
+    values[300::30] -= 60.0 + np.random.default_rng(1).uniform(0.0, 90.0, (30, 4))
+    usual = np.full(values.shape, 50.0)
+    spent = [play(values, scorer=Scorer(chosen), loc=usual)[1]["budget_spent"] for chosen in (options, None)]
+    assert (spent[0] == 0.0).all()
+    assert (spent[1] > 0.9).all()
+
+
 @pytest.mark.parametrize(("draw", "times_over"), [("normal", 2.0), ("logistic", 12.0)])
 @pytest.mark.parametrize("step_seconds", [300.0, 3600.0])
 def test_quiet_streams_keep_the_budget(step_seconds: float, draw: str, times_over: float) -> None:
