@@ -11,7 +11,7 @@ else a series' metadata (2.0 only), else its name.
 
 Reasons of a `Reject`:
     tombstone    no value
-    oversize     larger than MAX_RECORD_BYTES, or than MAX_INFLATED_BYTES when inflated
+    oversize     larger than MAX_RECORD_BYTES, or than MAX_INFLATED_BYTES when inflated, or too many samples
     compression  not a snappy block
     syntax       not a remote write message
     version      fields of 1.0 and of 2.0 in one message
@@ -42,6 +42,8 @@ from detector.series import SeriesIndex
 MAX_INFLATED_BYTES = 1 << 24
 _MOST_BYTES_PER_BYTE = 22
 """At best, three bytes of snappy stand for 64."""
+LEAST_SAMPLES = 4_096
+"""A record may have so many samples, and one more for each of its bytes. Real ones take at least four bytes each."""
 
 _SERIES, _METADATA = 1, 3
 _SYMBOLS, _SERIES_OF_2 = 4, 5
@@ -55,8 +57,12 @@ class RemoteWriteDecoder:
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
+            most = LEAST_SAMPLES + len(payload)
             try:
                 for tag, samples in self._series(_inflated(payload), series):
+                    most -= len(samples)
+                    if most < 0:
+                        raise DecodeError("oversize", f"more than {LEAST_SAMPLES + len(payload)} samples")
                     for sample in samples:
                         value, milliseconds = read_sample(sample)
                         if value is None:

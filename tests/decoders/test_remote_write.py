@@ -160,3 +160,16 @@ def test_a_record_that_claims_more_than_snappy_can_hold_takes_no_memory_for_it()
     assert [reject.detail for reject in samples.rejects] == ["5 bytes cannot be 16777216 when decompressed"]
     assert len(best) < (1 << 20) / 20
     assert samples.values.tolist() == [1.5]
+
+
+def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_samples() -> None:
+    empty = snappy(series(part(2, b"") * 100_000))
+    assert len(empty) < 10_000
+    samples = RemoteWriteDecoder(Kinds()).decode(raw(empty, GOOD), SeriesIndex())
+    assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(1, "oversize")]
+    assert samples.values.tolist() == [1.5]
+
+
+def test_the_densest_real_request_is_read() -> None:
+    steps = b"".join(sample(0.0, NOW + step) for step in range(100_000))
+    assert len(decoded(series(steps))) == 100_000
