@@ -11,6 +11,7 @@ import numpy as np
 
 from detector.inspect.stream import time_text
 from detector.pipeline import Pipeline
+from detector.pipeline.notifications import GROUPS_OWN, MUTED
 from detector.protocols import Stored
 from detector.records import AlertStatus
 from detector.series import SeriesKey
@@ -19,6 +20,8 @@ from detector.state.survey import Snapshot, streams
 from detector.streams.silence import heard
 from detector.streams.table import LATEST
 
+HELD = {MUTED: "muted", GROUPS_OWN: "left to its group"}
+"""Why an alert is not sent, by the column `alert.held`."""
 VALUE, EXPECTED, SCORE = 1, 2, 5
 """Places in the column `alert.worst`."""
 
@@ -41,6 +44,8 @@ class ListedStream:
     skill: float | None = None
     alert: str | None = None
     alert_since: str | None = None
+    alert_held: str | None = None
+    """Why a firing alert was not sent."""
     alert_value: float | None = None
     """Of the open alert's worst sample, like the two below; None for a group, whose numbers mean nothing to people."""
     alert_expected: float | None = None
@@ -106,13 +111,15 @@ def _listed(
         state["alert.status"][rows].tolist(),
         state["alert.starts_at"][rows].tolist(),
         state["alert.worst"][rows].tolist(),
+        state["alert.held"][rows].tolist(),
         strict=True,
     )
-    for name, is_group, latest, value, samples, young, fallback, skill, status, since, worst in columns:
-        alert = AlertStatus(int(status))
-        found = replace(name, last_time=time_text(latest), alert=alert.name.lower())
-        if not is_group:
-            found = replace(
+    for name, is_group, latest, value, samples, young, fallback, skill, *alert in columns:
+        found = _with_alert(replace(name, last_time=time_text(latest)), *alert)
+        if is_group:
+            yield replace(found, alert_value=None, alert_expected=None)
+        else:
+            yield replace(
                 found,
                 last_value=float(value),
                 samples=int(samples),
@@ -120,8 +127,18 @@ def _listed(
                 forecaster=forecaster.names[int(fallback)],
                 skill=float(skill),
             )
-        if alert in (AlertStatus.PENDING, AlertStatus.FIRING):
-            found = replace(found, alert_since=time_text(since), alert_score=worst[SCORE])
-            if not is_group:
-                found = replace(found, alert_value=worst[VALUE], alert_expected=worst[EXPECTED])
-        yield found
+
+
+def _with_alert(one: ListedStream, status: int, since: float, worst: list[float], held: int) -> ListedStream:
+    alert = AlertStatus(status)
+    one = replace(one, alert=alert.name.lower())
+    if alert not in (AlertStatus.PENDING, AlertStatus.FIRING):
+        return one
+    return replace(
+        one,
+        alert_since=time_text(since),
+        alert_held=HELD.get(held) if alert == AlertStatus.FIRING else None,
+        alert_value=worst[VALUE],
+        alert_expected=worst[EXPECTED],
+        alert_score=worst[SCORE],
+    )

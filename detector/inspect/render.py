@@ -64,7 +64,8 @@ def listing(found: Iterable[ListedStream]) -> Iterator[str]:
     for one in found:
         status = "warming up" if one.warming_up else (one.alert or "another version's columns")
         if one.alert_since:
-            status = f"{one.alert} since {one.alert_since[:19]}Z{_worst(one)}"
+            held = f" ({one.alert_held})" if one.alert_held else ""
+            status = f"{one.alert}{held} since {one.alert_since[:19]}Z{_worst(one)}"
         newest = f"{one.last_time[:19]}Z" if one.last_time else "none"
         skill = "" if one.skill is None or not math.isfinite(one.skill) else f"{one.skill:.2f}"
         known = ["" if number is None else _value(number) for number in (one.last_value, one.samples)]

@@ -95,6 +95,7 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
     scores = [one["alert_score"] for one in firing]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 1.0
+    assert {one["alert_held"] for one in firing} == {None}
     (worst,) = as_json(stocked, "--stream", firing[0]["series"], "--partition", f"metrics/{firing[0]['partition']}")
     for name in ("value", "expected"):
         assert firing[0][f"alert_{name}"] == worst["meaning"]["alert_worst"][name]
@@ -122,6 +123,17 @@ def test_a_group_is_listed_without_the_figures_of_a_stream(tmp_path: Path) -> No
     }
     line = next(line for line in look.lines_of(groups, as_json=False) if groups[0].series in line)
     assert line.split()[1:] == ["metrics/1", f"{(groups[0].last_time or '')[:19]}Z", "none"]
+
+
+def test_an_alert_that_is_not_sent_says_why(tmp_path: Path) -> None:
+    config = directory_config(tmp_path, alerts={"not_before": "2100-01-01T00:00:00Z"})
+    stock = Stock(config)
+    stock.two_snapshots()
+    found = look.listed(config, ("metrics", 1), "*", stock.pipeline, firing=True, silent=False)
+    assert [one.alert_held for one in found] == ["muted"] * len(found)
+    assert (
+        f"firing (muted) since {(found[0].alert_since or '')[:19]}Z, " in list(look.lines_of(found, as_json=False))[1]
+    )
 
 
 def test_silent_streams_are_listed(stocked: Path, tmp_path: Path) -> None:
