@@ -85,19 +85,19 @@ def test_samples_of_one_series() -> None:
     assert decoded(series(sample(1.5), sample(2.5, NOW + 1))) == [READ, (READ[0], (NOW + 1) / 1e3, 2.5, "SCORED")]
 
 
-def test_a_stale_marker_is_a_gap_and_another_nan_is_none() -> None:
+def test_stale_marker_is_a_gap_and_other_nan_is_discarded() -> None:
     assert [line[2:] for line in decoded(series(sample(STALE)), series(sample(float("nan"))))] == [
         (None, "GAP"),
         (None, "NOT_FINITE"),
     ]
 
 
-def test_what_is_not_known_is_passed_over() -> None:
+def test_unknown_fields_are_skipped() -> None:
     odd = part(3, b"exemplar") + part(4, b"histogram") + b"\x40\x07" + b"\x4d\x00\x00\x00\x00"
     assert decoded(part(3, b"metadata") + series(odd, sample(1.5), odd)) == [READ]
 
 
-def test_a_label_that_looks_like_a_sample_is_no_sample() -> None:
+def test_label_with_the_bytes_of_a_sample_is_a_label() -> None:
     # The last 18 bytes of these series begin as a sample does; they are the end of a label, and differ.
     tails = ["\x12\x10" + letter * 16 for letter in "ab"]
     found = decoded(*(part(1, label("__name__", "cpu") + sample(1.5) + label("x", tail)) for tail in tails * 2))
@@ -117,7 +117,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
         max_size=5,
     )
 )
-def test_any_series_come_back(written: list[tuple[dict[str, str], list[tuple[float, int]]]]) -> None:
+def test_any_series_round_trip(written: list[tuple[dict[str, str], list[tuple[float, int]]]]) -> None:
     message = b"".join(series(*(sample(*one) for one in samples), labels=labels) for labels, samples in written)
     index, decoder = SeriesIndex(), RemoteWriteDecoder(Kinds())
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_any_series_come_back(written: list[tuple[dict[str, str], list[tuple[flo
         assert repr(samples.values.tolist()) == repr([value or 0.0 for _, value, _ in expected])
 
 
-def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
+def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decoded() -> None:
     index = SeriesIndex()
     values = [value for record, _ in POISON for value in (record, GOOD)]
     samples = RemoteWriteDecoder(Kinds()).decode(raw(*values), index)
@@ -139,7 +139,7 @@ def test_g6_poison_is_refused_for_a_reason_and_the_rest_goes_on() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_fields_or_a_value_error(message: bytes) -> None:
+def test_arbitrary_bytes_give_fields_or_a_value_error(message: bytes) -> None:
     size = 0
     with suppress(ValueError):
         for *_, value in fields(message):
@@ -148,7 +148,7 @@ def test_any_bytes_are_fields_or_a_value_error(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("end", [0, 1, 9])
-def test_a_number_without_an_end_is_an_error(end: int) -> None:
+def test_endless_varint_is_an_error(end: int) -> None:
     with pytest.raises(ValueError, match="unterminated varint"):
         list(fields(b"\x08" + b"\xff" * end))
 

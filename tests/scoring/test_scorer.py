@@ -1,4 +1,4 @@
-"""The scorer: pure where it says so, finite always, and right about the faults that it is there for."""
+"""The scorer: score reads only, results are finite, and the designed-for faults are detected."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def noise(rounds: int, count: int, seed: int = 0) -> Array:
     return 50.0 + 3.0 * np.random.default_rng(seed).standard_normal((rounds, count))
 
 
-def test_state_is_within_its_budget() -> None:
+def test_state_of_a_stream_has_the_designed_size() -> None:
     assert sum(field.nbytes for field in Scorer().fields) <= 2048
 
 
@@ -66,14 +66,14 @@ def test_reach_is_the_distance_from_the_usual_level_in_deviations() -> None:
     np.testing.assert_allclose(reach[299], expected, rtol=1e-6)
 
 
-def test_reach_forgives_what_the_time_of_day_explains() -> None:
+def test_reach_excludes_what_the_time_of_day_explains() -> None:
     values = season(400, 24)
     by_habit, by_level = (play(values, step_seconds=step)[0]["reach"][240:] for step in (3600.0, 60.0))
     assert np.median(by_habit) < 0.5 * np.median(by_level)
 
 
 @pytest.mark.parametrize(("step_seconds", "compact"), [(60.0, False), (3600.0, False), (3600.0, True)])
-def test_result_does_not_depend_on_who_shares_the_call(step_seconds: float, compact: bool) -> None:
+def test_result_does_not_depend_on_other_streams_of_the_call(step_seconds: float, compact: bool) -> None:
     values = noise(300, 24)
     values[:, ::2] = season(300, 12)
     values[200:210, ::5] += 40.0
@@ -108,7 +108,7 @@ def test_result_does_not_depend_on_who_shares_the_call(step_seconds: float, comp
     st.floats(-1e30, 1e30) | st.just(float("nan")) | st.just(float("inf")),
     st.floats(0.0, 1e30),
 )
-def test_finite_for_finite_values(values: list[float], loc: float, scale: float) -> None:
+def test_scores_of_finite_values_are_finite(values: list[float], loc: float, scale: float) -> None:
     scorer = Scorer(ScorerSettings(warmup_samples=10))
     state = allocate(scorer.fields, 1)
     row = np.zeros(1, dtype=np.int64)
@@ -158,7 +158,7 @@ def test_strong_faults_are_caught_within_ten_samples(kind: str) -> None:
     assert hot[:300].any(axis=0).sum() <= 1
 
 
-def test_a_level_shift_is_one_alert_and_then_accepted() -> None:
+def test_level_shift_is_one_alert_and_then_accepted() -> None:
     values = noise(900, 20)
     values[600:] += 30.0
     said, _ = play(values)
@@ -167,7 +167,7 @@ def test_a_level_shift_is_one_alert_and_then_accepted() -> None:
     assert not hot[640:].any()
 
 
-def test_a_recurrence_alerts_again() -> None:
+def test_recurrence_alerts_again() -> None:
     values = noise(2600, 10)
     for start in (1500, 2500):
         values[start : start + 20] += 60.0
@@ -177,7 +177,7 @@ def test_a_recurrence_alerts_again() -> None:
         assert hot[start : start + 20].any(axis=0).mean() >= 0.9, start
 
 
-def test_what_comes_again_counts_more_than_half_after_some_weeks_of_hours() -> None:
+def test_recurrence_counts_more_than_half_after_weeks_of_hourly_samples() -> None:
     values = noise(401, 10)
     values[[200, 400]] = 110.0
     said, _ = play(values, step_seconds=3600.0, loc=np.full(values.shape, 50.0))
@@ -185,7 +185,7 @@ def test_what_comes_again_counts_more_than_half_after_some_weeks_of_hours() -> N
     np.testing.assert_allclose(said["raw"][400], 4 / 7, rtol=1e-3)
 
 
-def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None:
+def test_unprecedented_calm_alerts_and_a_usual_one_does_not() -> None:
     rng = np.random.default_rng(9)
     values = noise(1600, 20)
     usual = values.copy()
@@ -201,7 +201,7 @@ def test_a_calm_without_example_is_caught_and_one_that_is_usual_is_not() -> None
     assert not (said["anomaly_score"][1000:] > 1.0).any()
 
 
-def test_an_outage_leaves_no_calm_behind() -> None:
+def test_end_of_an_outage_is_not_a_calm() -> None:
     values = noise(900, 20)
     values[600:604] = -1000.0
     said, _ = play(values, loc=np.full(values.shape, 50.0), step_seconds=3600.0)
@@ -209,7 +209,7 @@ def test_an_outage_leaves_no_calm_behind() -> None:
     assert not (said["anomaly_score"][620:] > 1.0).any()
 
 
-def test_noise_of_minutes_that_falls_to_a_third_for_hours_is_a_calm() -> None:
+def test_noise_at_a_third_for_hours_is_a_calm() -> None:
     values = noise(2800, 20)
     usual = play(values, loc=np.full(values.shape, 50.0))[0]["anomaly_score"][2500:2680]
     values[2500:2680] = 50.0 + (values[2500:2680] - 50.0) / 3.0
@@ -218,7 +218,7 @@ def test_noise_of_minutes_that_falls_to_a_third_for_hours_is_a_calm() -> None:
     assert not (usual > 1.0).any()
 
 
-def test_a_residual_is_measured_by_the_residuals() -> None:
+def test_residual_is_judged_by_the_deviation_of_residuals() -> None:
     """A departure that is no more than the stream's usual swing is rare where that swing is foretold."""
     rng = np.random.default_rng(10)
     wave = 100.0 * np.sin(np.arange(900) / 9.0)[:, None] + np.zeros((900, 20))
@@ -230,7 +230,7 @@ def test_a_residual_is_measured_by_the_residuals() -> None:
     assert hot[:850].any(axis=0).sum() <= 1
 
 
-def test_a_dip_is_measured_by_the_lower_side_of_a_skewed_stream() -> None:
+def test_dip_of_a_skewed_stream_is_judged_by_its_lower_side() -> None:
     rng = np.random.default_rng(11)
     values = 10.0 + rng.standard_normal((900, 20)) + 60.0 * (rng.random((900, 20)) < 0.12)
     values[850] = -20.0
@@ -240,7 +240,7 @@ def test_a_dip_is_measured_by_the_lower_side_of_a_skewed_stream() -> None:
     assert hot[:850].any(axis=0).sum() <= 1
 
 
-def test_a_flat_line_is_worth_an_alarm_and_hardly_more() -> None:
+def test_flat_line_scores_slightly_above_the_threshold() -> None:
     values = noise(400, 20)
     values[300:] = values[300]
     highest = play(values)[0]["anomaly_score"][300:].max(axis=0)
@@ -248,14 +248,14 @@ def test_a_flat_line_is_worth_an_alarm_and_hardly_more() -> None:
     assert (highest < 1.06).all()
 
 
-def test_a_stream_that_stands_still_by_habit_is_no_flat_line() -> None:
+def test_stream_that_is_often_constant_has_no_flat_line() -> None:
     rng = np.random.default_rng(6)
     plateaus = np.repeat(rng.integers(1, 4, (100, 20)).astype(float), 20, axis=0)
     said, _ = play(plateaus)
     assert not (said["anomaly_score"][1000:] > 1.0).any()
 
 
-def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
+def test_inverted_day_alerts_on_a_daily_stream() -> None:
     values = season(1500, 20)
     values[1200:1236] = values[1188:1224].copy()  # half a day late, every value an ordinary one
     said, state = play(values, step_seconds=3600.0)
@@ -265,7 +265,7 @@ def test_a_day_upside_down_is_seen_where_there_is_a_habit() -> None:
     assert (state["departure_seen"] > 1000).all()
 
 
-def test_a_season_that_is_missing_for_hours_is_seen_through_the_noise_of_minutes() -> None:
+def test_missing_season_alerts_despite_noise() -> None:
     minutes, day = np.arange(5 * 1440), 1440
     rate = 30.0 + 12.0 * np.sin(2 * np.pi * minutes[:, None] / day)
     values = np.random.default_rng(5).poisson(np.repeat(rate, 16, axis=1)).astype(float)
@@ -279,7 +279,7 @@ def test_a_season_that_is_missing_for_hours_is_seen_through_the_noise_of_minutes
     assert quiet.mean() <= 0.1
 
 
-def test_a_small_spike_is_seen_where_the_forecast_is_good() -> None:
+def test_small_spike_alerts_if_the_forecast_is_good() -> None:
     minutes = np.arange(4000)
     usual = np.repeat(50.0 + 20.0 * np.sin(2 * np.pi * minutes[:, None] / 1440), 16, axis=1)
     values = usual + np.random.default_rng(7).standard_normal(usual.shape)
@@ -288,12 +288,12 @@ def test_a_small_spike_is_seen_where_the_forecast_is_good() -> None:
     assert hot[3500].mean() >= 0.8
 
 
-def test_a_stream_without_a_habit_pays_for_none() -> None:
+def test_stream_without_a_daily_habit_has_no_cost_from_it() -> None:
     _, state = play(noise(600, 20), step_seconds=3600.0)
     assert (state["departure_seen"] < 60).all()
 
 
-def test_direction_and_least_effect() -> None:
+def test_direction_and_minimum_deviation_are_applied() -> None:
     values = noise(400, 2)
     values[350, 0] += 60.0
     values[350, 1] -= 60.0
@@ -309,7 +309,7 @@ def test_direction_and_least_effect() -> None:
 @pytest.mark.parametrize(
     "options", [ScorerSettings(direction="above"), ScorerSettings(min_dev_from_expected=200.0)], ids=["side", "size"]
 )
-def test_what_the_settings_exclude_spends_no_budget(options: ScorerSettings) -> None:
+def test_excluded_deviations_spend_no_budget(options: ScorerSettings) -> None:
     values = noise(1200, 4)
     values[300::30] -= 60.0 + np.random.default_rng(1).uniform(0.0, 90.0, (30, 4))
     usual = np.full(values.shape, 50.0)
@@ -331,7 +331,7 @@ def test_quiet_streams_keep_the_budget(step_seconds: float, draw: str, times_ove
     assert alarms <= times_over * allowed + 3.0
 
 
-def test_a_constant_stream_never_alerts_whatever_its_forecaster_rounds() -> None:
+def test_constant_stream_never_alerts_because_of_rounding() -> None:
     rng = np.random.default_rng(3)
     values = np.zeros((500, 4))
     values[:, 1:] = [5.0, -1e9, 1e-9]
@@ -339,7 +339,7 @@ def test_a_constant_stream_never_alerts_whatever_its_forecaster_rounds() -> None
     assert (said["anomaly_score"] <= 1.0).all()
 
 
-def test_a_larger_budget_alerts_sooner() -> None:
+def test_larger_budget_alerts_sooner() -> None:
     values = noise(600, 100)
     counts = []
     for budget in (0.01, 1.0, 100.0):

@@ -109,7 +109,7 @@ def test_streams_are_listed_by_pattern_and_by_alert(stocked: Path) -> None:
     assert json.loads(inspect(stocked, "--match", "disk*", "--json").stdout) == []
 
 
-def test_a_group_is_listed_without_the_figures_of_a_stream(tmp_path: Path) -> None:
+def test_group_is_listed_without_the_figures_of_a_stream(tmp_path: Path) -> None:
     config = directory_config(tmp_path, groups={"by": ["host"]})
     stock = Stock(config)
     stock.feed(5)
