@@ -153,7 +153,7 @@ def test_endless_varint_is_an_error(end: int) -> None:
         list(fields(b"\x08" + b"\xff" * end))
 
 
-def test_a_record_that_claims_more_than_snappy_can_hold_takes_no_memory_for_it() -> None:
+def test_record_that_claims_more_than_snappy_can_hold_takes_no_memory() -> None:
     claimed = number(1 << 24) + b"x"
     best = snappy(series(sample(1.5), part(3, bytes(1 << 20))))
     samples = RemoteWriteDecoder(Kinds()).decode(raw(claimed, best), SeriesIndex())
@@ -162,7 +162,7 @@ def test_a_record_that_claims_more_than_snappy_can_hold_takes_no_memory_for_it()
     assert samples.values.tolist() == [1.5]
 
 
-def test_g6_a_record_of_few_bytes_does_not_mean_any_number_of_samples() -> None:
+def test_g6_number_of_samples_is_bounded_by_the_bytes_of_a_record() -> None:
     empty = snappy(series(part(2, b"") * 100_000))
     assert len(empty) < 10_000
     samples = RemoteWriteDecoder(Kinds()).decode(raw(empty, GOOD), SeriesIndex())
