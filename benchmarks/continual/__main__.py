@@ -25,12 +25,13 @@ from benchmarks.continual.figures import nothing, ratios, recovery
 from benchmarks.continual.life import Life
 from benchmarks.continual.scenarios import CHANGES, FLEETS, scenario
 from detector.config.learning import Learning
+from detector.errors import DetectorError
 from detector.learning.buffer import Buffer
 from detector.models.backbone import Backbone
 from detector.models.learner import Learner, Schedule
 from detector.models.weights import Weights, load
 from detector.models.windows import Windows, record
-from detector.train.files import read_series
+from detector.train.files import Series, read_series
 from detector.train.material import side_by_side
 
 SEED = 3_000_003
@@ -57,12 +58,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Learning().learning_rate, help="learning rate at its peak")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    weights = load(options.weights)
+    try:
+        weights = load(options.weights)
+        series = {str(folder): read_series([folder]) for folder in options.folders}
+    except DetectorError as exc:
+        parser.error(str(exc))
     report: dict[str, list[dict[str, float]]] = {}
-    if options.folders:
-        for folder in options.folders:
-            report[str(folder)] = [on_folder(weights, folder, options.rate)]
-            print(folder, summary(report[str(folder)]), flush=True)
+    if series:
+        for folder, recorded in series.items():
+            report[folder] = [on_recorded(weights, recorded, options.rate)]
+            print(folder, summary(report[folder]), flush=True)
     else:
         for fleet, change in [(fleet, change) for fleet in options.fleets for change in options.changes]:
             name = f"{fleet}, {change}"
@@ -110,10 +115,9 @@ def oracle(configured: Backbone, fleet: str, change: str, seed: int) -> Backbone
     return learner.backbone.eval()
 
 
-def on_folder(weights: Weights, folder: Path, learning_rate: float) -> dict[str, float]:
+def on_recorded(weights: Weights, series: list[Series], learning_rate: float) -> dict[str, float]:
     """Recorded series, side by side."""
-    series = [(one.times[-LONGEST:], one.values[-LONGEST:]) for one in read_series([folder])]
-    times_ST, values_ST = side_by_side(series)
+    times_ST, values_ST = side_by_side([(one.times[-LONGEST:], one.values[-LONGEST:]) for one in series])
     count, half = len(values_ST), values_ST.shape[1] // 2
     on = Life(weights, count, Buffer(count, Learning().samples), learning_rate)
     off_ST, on_ST = Life(weights, count).live(times_ST, values_ST), on.live(times_ST, values_ST)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         with np.load(path) as arrays:
             return dict(arrays)
     folder = path.parent.parent
-    return {part: np.loadtxt(folder / place / path.name, delimiter=",", ndmin=2) for part, place in PARTS.items()}
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of an empty file, which is told of later
+        return {part: np.loadtxt(folder / place / path.name, delimiter=",", ndmin=2) for part, place in PARTS.items()}
 
 
 def _machine(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Machine:

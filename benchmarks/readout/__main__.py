@@ -16,6 +16,7 @@ import torch
 
 from benchmarks import json_file
 from benchmarks.readout.correct import Float64, daemon, least_squares
+from detector.errors import DetectorError
 from detector.models.backbone import Backbone
 from detector.models.features import OFFSETS
 from detector.models.naive import EXPERTS
@@ -85,14 +86,15 @@ def main() -> None:
     parser.add_argument("--json", type=json_file.destination)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    backbone = load(options.weights).backbone
+    try:
+        backbone = load(options.weights).backbone
+        series = {str(folder): read_series([folder]) for folder in options.folders}
+    except DetectorError as exc:
+        parser.error(str(exc))
+    drawn = {name: side_by_side([(one.times, one.values) for one in some]) for name, some in series.items()}
     report = {}
-    for where in options.folders or ["synthetic"]:
-        if where == "synthetic":
-            parts = draw_streams(SEED, STREAMS, STEPS)
-        else:
-            parts = side_by_side([(one.times, one.values) for one in read_series([where])])
-        report[str(where)] = found = measure(backbone, panel(*parts))
+    for where, parts in (drawn or {"synthetic": draw_streams(SEED, STREAMS, STEPS)}).items():
+        report[where] = found = measure(backbone, panel(*parts))
         print(where)
         for kind, one in found.items():
             print(f"  {kind:26} {one['ratio']:.3f} ({one['improved']:.0%}, worst {one['worst']:.2f})", flush=True)

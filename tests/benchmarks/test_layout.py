@@ -144,10 +144,12 @@ def test_machines_as_they_are_published(tmp_path: Path) -> None:
     for part, text in (("train", "0.5,1\n"), ("test", "1,2\n3,4\n"), ("test_label", "0\n1\n")):
         (tmp_path / part).mkdir()
         (tmp_path / part / "machine-3-1.txt").write_text(text)
+        (tmp_path / part / "machine-3-3.txt").touch()
     (tmp_path / "test" / "machine-3-2.txt").write_text("1,2\n")
     told: list[str] = []
     (one,) = load_machines(tmp_path, told.append)
     assert one.values.tolist() == [[0.5, 1.0], [1.0, 2.0], [3.0, 4.0]]
     assert one.labels.tolist() == [False, True]
-    assert len(told) == 1
+    assert len(told) == 2
     assert "machine-3-2.txt: left out: " in told[0]
+    assert "machine-3-3.txt: left out: test is empty" in told[1]
