@@ -51,7 +51,7 @@ def configured(rng: np.random.Generator) -> Pipeline:
     )
 
 
-def begun_anew(before: Pipeline, rng: np.random.Generator) -> Pipeline:
+def reconfigured(before: Pipeline, rng: np.random.Generator) -> Pipeline:
     """Another pipeline with the state of `before`, or with what is kept of it for another model."""
     fresh, fields = configured(rng), before.table.fields
     blobs = list(enumerate(blobs_of(before)))
@@ -108,7 +108,7 @@ def test_g15_alerts_fire_and_resolve_once_through_changes_of_the_configuration(s
             subscriber.hear(alert)
         first += len(log)
         if rng.random() < 0.05:
-            pipeline = begun_anew(pipeline, rng)
+            pipeline = reconfigured(pipeline, rng)
     table = pipeline.table
     rows = table.occupied(PARTITION)
     firing = rows[table.columns["alert.status"][rows] == AlertStatus.FIRING]

@@ -68,7 +68,7 @@ def shows(manager: RealAlertmanager, *hosts: str) -> None:
     eventually(lambda: set(manager.alerts()) == set(hosts), f"{manager.url} shows {hosts}")
 
 
-def told_again(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> None:
+def wait_until_repeated(manager: RealAlertmanager, since: dict[str, dict[str, Any]]) -> None:
     """Wait until every alert was repeated; it must be the same alert, without another notification."""
     ends = {host: alert["endsAt"] for host, alert in since.items()}
     eventually(lambda: all(manager.alerts()[host]["endsAt"] > end for host, end in ends.items()), "they are repeated")
@@ -103,7 +103,7 @@ def test_g19_outage_is_one_alert_through_kill_9_until_it_resolves(kafka: Endpoin
             daemon.process.kill()
             daemon.process.wait()
         with Daemon(tmp_path, outage.settings) as daemon:
-            told_again(manager, first)
+            wait_until_repeated(manager, first)
             outage.produce(12, 100.0)
             shows(manager)
             assert daemon.terminate() == 0
@@ -134,10 +134,10 @@ def test_g19_alert_moves_with_its_partition_and_reaches_an_alertmanager_that_was
                 shows(late, *HOSTS)
                 with Daemon(folders[1], outage.settings) as second:
                     eventually(lambda: second.metric("detector_partitions_assigned") == 1, "one partition moves")
-                    told_again(manager, manager.alerts())
+                    wait_until_repeated(manager, manager.alerts())
                     assert first.terminate() == 0
                     eventually(lambda: second.metric("detector_partitions_assigned") == 2, "the other one moves")
-                    told_again(manager, manager.alerts())
+                    wait_until_repeated(manager, manager.alerts())
                     assert set(late.alerts()) == set(HOSTS)
                     assert [status for status, _ in manager.notified + late.notified] == ["firing"] * 4
                     outage.produce(12, 100.0)

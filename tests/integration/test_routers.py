@@ -159,7 +159,7 @@ def undisturbed(config: Config, batches: list[RawBatch]) -> tuple[Pipeline, Coun
     return pipeline, outcomes, alerts
 
 
-def last_words(daemon: Daemon) -> Counter[str]:
+def final_outcomes(daemon: Daemon) -> Counter[str]:
     """Outcomes of a daemon that has ended, from its last log line."""
     lines = map(json.loads, daemon.log.read_text().splitlines())
     (found,) = [Counter(line["samples"]) for line in lines if line["event"] == "stopped"]
@@ -192,7 +192,7 @@ def test_g1_g2_g16_no_sample_is_lost_or_counted_twice_when_a_second_router_start
         consumed = partial(first.metric, "detector_samples_consumed_total")
         eventually(lambda: first.metric("detector_samples_total") == consumed() > 0, "each sample has one outcome")
         assert first.terminate() == 0
-    outcomes = last_words(first) + last_words(second)
+    outcomes = final_outcomes(first) + final_outcomes(second)
     assert outcomes["late"] > 0
 
     routed = setting.routed()

@@ -68,14 +68,14 @@ def test_g1_g2_learned_weights_and_alerts_survive_a_kill() -> None:
     life.worker.learning.close()
     life.die(np.random.default_rng(0))
 
-    heir, inherited = worker(world, base, RATE)
-    heir.source.sizes = lambda: 0
-    heir.turns(1)
+    successor, inherited = worker(world, base, RATE)
+    successor.source.sizes = lambda: 0
+    successor.turns(1)
     assert inherited.current(PARTITION) == chain
-    heir.source.sizes = lambda: 1_000
-    heir.worker.run()
-    assert heir.worker.learning is not None
-    heir.worker.learning.close()
+    successor.source.sizes = lambda: 1_000
+    successor.worker.run()
+    assert successor.worker.learning is not None
+    successor.worker.learning.close()
 
     undisturbed, same = worker(World(world.log), base, RATE)
     undisturbed.worker.learning = None
@@ -85,7 +85,7 @@ def test_g1_g2_learned_weights_and_alerts_survive_a_kill() -> None:
     undisturbed.turns(1)
     same.use(PARTITION, chain)
     undisturbed.worker.run()
-    assert heir.state() == undisturbed.state()
+    assert successor.state() == undisturbed.state()
     assert alerts(world.delivered) == alerts(undisturbed.world.delivered)
 
 

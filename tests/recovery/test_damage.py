@@ -194,9 +194,9 @@ def test_g4_replaced_worker_overwrites_and_deletes_nothing_of_its_successor() ->
             ended = ended or next(stuck, "end") == "end"
         was_its_own = world.committed == zombie.worker.positions
 
-        heir = Life(world)
-        heir.turns(2)
-        heir.checkpoint()
+        successor = Life(world)
+        successor.turns(2)
+        successor.checkpoint()
 
         def refuse(offsets: object, refused: CommitRefused = refused) -> None:
             raise refused
@@ -209,8 +209,8 @@ def test_g4_replaced_worker_overwrites_and_deletes_nothing_of_its_successor() ->
                 list(stuck)
         zombie.store.flush(1.0)
 
-        heir.turns(1)
-        heir.checkpoint()
+        successor.turns(1)
+        successor.checkpoint()
         last = Life(world)
         last.worker.run()
         assert (last.state(), alerts(world.delivered)) == (state, expected), step
@@ -302,6 +302,6 @@ def test_g5_restored_position_carries_its_lineage() -> None:
     life.turns(2)
     life.checkpoint()
     life.store.flush(1.0)
-    heir = Life(world)
-    heir.turns(1)
-    assert heir.source.lineages[PARTITION] == lineages[PARTITION]
+    successor = Life(world)
+    successor.turns(1)
+    assert successor.source.lineages[PARTITION] == lineages[PARTITION]

@@ -115,11 +115,11 @@ def test_g4_partition_revoked_during_its_restore_is_dropped_and_the_others_are_r
     assert life.worker.positions.keys() == life.source.resumed == {SECOND}
     assert life.pipeline.table.blocks_of(FIRST) == 0
 
-    heir = Life(world)
-    heir.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
-    heir.source.log = {FIRST: world.log[FIRST]}
-    heir.source.positions = {FIRST: 0}
-    heir.worker.run()
+    successor = Life(world)
+    successor.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]
+    successor.source.log = {FIRST: world.log[FIRST]}
+    successor.source.positions = {FIRST: 0}
+    successor.worker.run()
 
     # It returns: the other worker's state is restored.
     life.source.pending_changes = [AssignmentChanges(assigned=frozenset({FIRST}))]

@@ -111,15 +111,15 @@ def test_g1_successor_swaps_no_weights_among_records_whose_alerts_may_have_been_
     first.turns(3)
     first.die(rng)
 
-    heir, weights = swapping_life(world, plan)
-    heir.source.sizes = lambda: 100
+    successor, weights = swapping_life(world, plan)
+    successor.source.sizes = lambda: 100
     weights.proposed = version(2)
     for reached in (200, 300):
-        heir.turns(1)
-        heir.checkpoint()
-        assert (heir.worker.positions[PARTITION], weights.current(PARTITION)) == (reached, ())
-    heir.turns(1)
-    heir.checkpoint()
+        successor.turns(1)
+        successor.checkpoint()
+        assert (successor.worker.positions[PARTITION], weights.current(PARTITION)) == (reached, ())
+    successor.turns(1)
+    successor.checkpoint()
     assert weights.current(PARTITION) == (version(2),), "the first one read as far as 400"
 
 
