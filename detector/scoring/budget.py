@@ -29,7 +29,11 @@ KEEP = 1.0 - 1.0 / 50_000.0
 
 
 class Budget:
-    """Columns `interval_*`, the typical seconds between two samples, and `budget_*`, alarms spent and allowed."""
+    """Columns `interval_*`, the typical seconds between two samples, and `budget_*`, alarms spent and allowed.
+
+    `budget_calm` counts the samples since the last alarm, up to `APART_SAMPLES`. An absurd value that starts a
+    disturbance sets it below 0, from where it counts up whatever comes.
+    """
 
     fields = (
         Field("interval_last", dtype="float64", initial=float("nan")),
@@ -77,19 +81,33 @@ class Budget:
         """Book one alarm for each of these streams, besides those that `update` books."""
         state["budget_spent"][rows] += 1.0
 
-    def is_calm(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
-        """[B] whether the last `APART_SAMPLES` samples raised no alarm, so one now would count as a new one."""
-        return np.asarray(state["budget_calm"][rows] >= APART_SAMPLES)
+    def is_early(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
+        """[B] whether an absurd value now starts a disturbance, or comes within `APART_SAMPLES` of one that did."""
+        calm_B = state["budget_calm"][rows]
+        return np.asarray((calm_B >= APART_SAMPLES) | (calm_B < 0))
 
-    def update(self, state: Columns, rows: Rows, times_B: Float64, surprise_B: Float64) -> None:
-        """Learn the interval and book this round's alarms. Streams in warmup have surprise 0."""
+    def update(
+        self,
+        state: Columns,
+        rows: Rows,
+        times_B: Float64,
+        surprise_B: Float64,
+        absurd_B: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Learn the interval and book this round's alarms; `absurd_B` are those of values that are not learned.
+
+        Samples that cannot alert, such as those in warmup, have surprise 0.
+        """
         probability_B = self._probability(state, rows)
         alarm_B = surprise_B > -np.log(probability_B)
         calm_B = state["budget_calm"][rows]
         keep = np.float32(KEEP)
         state["budget_spent"][rows] = state["budget_spent"][rows] * keep + (alarm_B & (calm_B >= APART_SAMPLES))
         state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + probability_B
-        state["budget_calm"][rows] = np.where(alarm_B, 0, np.minimum(calm_B + 1, APART_SAMPLES))
+        after_B = np.where(alarm_B & (calm_B >= 0), 0, np.minimum(calm_B + 1, APART_SAMPLES))
+        if absurd_B is not None:
+            after_B = np.where(absurd_B & (calm_B >= APART_SAMPLES), 1 - APART_SAMPLES, after_B)
+        state["budget_calm"][rows] = after_B
         self._learn_interval(state, rows, times_B)
 
     def _learn_interval(self, state: Columns, rows: Rows, times_B: Float64) -> None:

@@ -41,7 +41,8 @@ class Score:
     surprise: Float64
     """-log p of the more surprising part; 0 during warmup, and for deviations that the settings exclude."""
     believed: Float64
-    """Values to learn from: the given ones, except that an absurd value that starts an alarm becomes the forecast."""
+    """Values to learn from: the given ones, except that those which start an alarm as absurd values, and further absurd
+    ones soon after, become the forecast."""
     residual: Float64
     """Value minus forecast; after a pause, reduced as `Scorer._residual` describes."""
     size: Float64

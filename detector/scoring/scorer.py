@@ -155,7 +155,8 @@ class Scorer:
         """Take in the round that `score` judged, given the same arguments."""
         inside_B = (values >= score.lower) & (values <= score.upper)
         given, run_B = values, score.flat_run
-        if (score.believed != values).any():
+        absurd_B = score.believed != values
+        if absurd_B.any():
             values = score.believed
             score = replace(self.score(state, rows, times, values, loc, scale), surprise=score.surprise)
         self._values.update(state, rows, times, values, score.value_distance)
@@ -171,7 +172,7 @@ class Scorer:
         moved = np.flatnonzero(score.flat_run == 0.0)
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
-        self._budget.update(state, rows, times, score.surprise)
+        self._budget.update(state, rows, times, score.surprise, absurd_B)
         self._band.update(state, rows, inside_B)
 
     def is_warmup_dominated(self, state: Columns, rows: Rows) -> Bools:
@@ -203,15 +204,16 @@ class Scorer:
         return missed_B
 
     def _is_absurd(self, state: Columns, rows: Rows, values: Float64, deviation_B: Float64) -> Bools:
-        """[B] whether an absurd value starts an alarm; false for streams that have clearly overspent their budget.
+        """[B] whether an absurd value starts an alarm, or comes soon after one that did (`Budget.is_early`).
 
-        For a stream that never moved, the unit is its value.
+        False for streams that have clearly overspent their budget. For a stream that never moved, the unit is its
+        value.
         """
         mean_B = self._moments.mean(state, rows)
         unit_B = np.where(self._moments.varies(state, rows), deviation_B, np.abs(mean_B))
         absurd_B = (np.abs(values - mean_B) > ABSURD * unit_B) & (unit_B > 0.0) & ~self.warming(state, rows)
         if absurd_B.any():
-            absurd_B &= self._budget.is_calm(state, rows)
+            absurd_B &= self._budget.is_early(state, rows)
             absurd_B &= self._budget.price(state, rows) < PLAIN_WORTH * self._budget.base(state, rows)
         return np.asarray(absurd_B)
 

@@ -63,6 +63,18 @@ def test_one_absurd_value_is_one_alert_and_later_faults_still_alert(profile: str
 
 
 @pytest.mark.parametrize("profile", ["full", "compact"])
+@pytest.mark.parametrize("which", [slice(AT, AT + 2), slice(AT, AT + 10), slice(AT, AT + 10, 2)])
+def test_absurd_values_within_ten_samples_are_one_alert_and_hide_no_later_fault(which: slice, profile: str) -> None:
+    values_TS = noise(1300, len(ABSURD))
+    values_TS[which] = ABSURD
+    values_TS[DROP] *= 0.5
+    told, expected_TS = played(values_TS, profile)
+    begun = [[sample for status, sample in alerts if status == "FIRING"] for alerts in told]
+    assert begun == [[AT, DROP.start]] * len(ABSURD)
+    assert (abs(expected_TS[AT + 10 : DROP.start] - 100.0) < 3.0).all()
+
+
+@pytest.mark.parametrize("profile", ["full", "compact"])
 def test_one_absurd_value_of_a_constant_stream_hides_no_later_fault(profile: str) -> None:
     values_TS = np.full((1300, len(ABSURD) + 1), 3.0)
     values_TS[AT, :-1] = ABSURD

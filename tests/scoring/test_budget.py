@@ -53,6 +53,19 @@ def test_one_disturbance_is_one_alarm() -> None:
     assert state["budget_spent"][0] == pytest.approx(1.0, abs=0.01)
 
 
+def test_absurd_values_are_early_for_ten_samples_and_then_not_before_a_calm() -> None:
+    budget = Budget(0.1)
+    state = allocate(budget.fields, 1)
+    early = []
+    for count in range(60):
+        is_early = budget.is_early(state, ROW)
+        early.append(bool(is_early[0]))
+        surprise = np.array([100.0 if count < 40 else 0.0])
+        budget.update(state, ROW, np.array([60.0 * count]), surprise, is_early & (surprise > 0.0))
+    assert early == [True] * APART_SAMPLES + [False] * 40 + [True] * 10
+    assert state["budget_spent"][0] == pytest.approx(1.0, abs=0.01)
+
+
 def flat_surprise(values: np.ndarray) -> np.ndarray:
     flat = FlatLine()
     state = allocate(flat.fields, 1)
