@@ -123,7 +123,7 @@ def test_reload_applies_a_whole_configuration_or_nothing(service: Service) -> No
     eventually(lambda: service.reloaded_at() > before, "a worker is ready with it")
     service.configure(nonsense=True)
     service.systemctl("reload")
-    eventually(lambda: service.metric("detector_config_last_reload_successful") == 0, "the errors are told")
+    eventually(lambda: service.metric("detector_config_last_reload_successful") == 0, "the errors are logged")
     service.produce()
     service.wait_until_consumed(SAMPLES)
     assert (service.shows("MainPID"), service.shows("ActiveState")) == (process, "active")

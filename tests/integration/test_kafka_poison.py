@@ -138,7 +138,7 @@ def test_g11_reader_that_stops_makes_the_lag_grow_but_not_the_memory(kafka: Endp
         assert daemon.get("/-/healthy")[0] == 200
         subscriber = threading.Thread(target=daemon.process.stdout.read, daemon=True)
         subscriber.start()
-        eventually(lambda: (kafka.committed(group, metrics) or 0) >= len(loud), "it goes on when it is read")
+        eventually(lambda: (kafka.committed(group, metrics) or 0) >= len(loud), "it continues once it is read")
 
 
 FILLERS = 60_000

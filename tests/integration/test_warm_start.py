@@ -119,7 +119,7 @@ def test_history_from_files_becomes_state(kafka: Endpoint, tmp_path: Path, parti
         count = 20 * len(hosts)
         eventually(lambda: daemon.metric("detector_samples_total") == count, "the present is read")
         assert daemon.metric("detector_samples_total", outcome="scored") == count
-        eventually(lambda: daemon.metric("detector_alerts_total") == 2 * len(hosts), "the spikes are told")
+        eventually(lambda: daemon.metric("detector_alerts_total") == 2 * len(hosts), "the spikes are alerts")
         assert daemon.terminate() == 0
     told = [json.loads(message.value()) for message in kafka.read(alerts, 2 * len(hosts))]
     assert {datetime.fromisoformat(one["startsAt"]).timestamp() for one in told} == {START + MINUTE * SPIKE_NOW}

@@ -65,7 +65,7 @@ def test_g2_alerts_posted_but_not_committed_before_kill_9_are_posted_again_uncha
         hooked = Hooked(kafka, tmp_path, hook.url + "/hook")
         hooked.settings["checkpoint"]["interval_seconds"] = 3_600.0
         with Daemon(tmp_path, hooked.settings) as daemon:
-            eventually(lambda: len(told(hook)) == 2, "it is told")
+            eventually(lambda: len(told(hook)) == 2, "the alert is posted")
             daemon.process.kill()
             daemon.process.wait()
         assert set(hooked.committed()) == {0}
@@ -74,7 +74,7 @@ def test_g2_alerts_posted_but_not_committed_before_kill_9_are_posted_again_uncha
             hooked.wait_until_read()
             assert sorted(told(hook)) == sorted(("firing", host) for host in 2 * HOSTS)
             hooked.produce(12, 100.0)
-            eventually(lambda: len(told(hook)) == 6, "the ends are told")
+            eventually(lambda: len(told(hook)) == 6, "the resolved alerts are posted")
             assert daemon.terminate() == 0
         assert sorted(told(hook)[4:]) == [("resolved", host) for host in HOSTS]
         assert len(set(alerts_in(hook.bodies))) == 4
@@ -184,7 +184,7 @@ def test_alerts_are_acknowledged_before_their_partition_is_given_up(kafka: Endpo
             with Daemon(folders[1], hooked.settings) as second:
                 eventually(lambda: second.metric("detector_partitions_assigned") == 1, "one partition moves")
                 hooked.produce(12, 100.0)
-                eventually(lambda: len(told(hook)) >= 4, "the ends are told")
+                eventually(lambda: len(told(hook)) >= 4, "the resolved alerts are posted")
                 assert (first.terminate(), second.terminate()) == (0, 0)
         assert sorted(told(hook)) == sorted((status, host) for status in ("firing", "resolved") for host in HOSTS)
 
@@ -209,7 +209,7 @@ def test_g17_reload_uses_the_new_url_or_keeps_the_old_one(kafka: Endpoint, tmp_p
             daemon.process.send_signal(signal.SIGHUP)
             eventually(lambda: daemon.metric("detector_config_last_reload_successful") == 1, "it is taken")
             hooked.produce(12, 100.0)
-            eventually(lambda: len(told(new)) == 2, "the ends are told there")
+            eventually(lambda: len(told(new)) == 2, "the resolved alerts are posted there")
             assert daemon.terminate() == 0
         assert sorted(told(old)) == [("firing", host) for host in HOSTS]
         assert sorted(told(new)) == [("resolved", host) for host in HOSTS]

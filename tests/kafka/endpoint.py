@@ -82,7 +82,7 @@ class Endpoint:
 
     def topics(self) -> set[str]:
         """The names of all topics."""
-        known = patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "the topics are told")
+        known = patiently(lambda: self.admin.list_topics(timeout=_TIMEOUT_SECONDS), "the broker lists its topics")
         return set(known.topics)
 
     def partitions(self, topic: str) -> list[int]:

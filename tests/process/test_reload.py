@@ -65,7 +65,7 @@ def test_g17_reload_applies_a_whole_configuration_or_nothing(tmp_path: Path) -> 
         broken = {"scoring": {"alerts_per_stream_week": 3.0, "band_coverage": 2}, "streams": {"max_stream": 1}}
         path.write_text(yaml.safe_dump({**yaml.safe_load(good), **broken}))
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "configuration has errors, nothing changes" in events(daemon), "the errors are told")
+        eventually(lambda: "configuration has errors, nothing changes" in events(daemon), "the errors are logged")
         (told,) = [line["error"] for line in lines(daemon) if line["event"].startswith("configuration has errors")]
         assert "scoring.band_coverage" in told
         assert "streams.max_stream: unknown key" in told
@@ -298,7 +298,7 @@ def test_reload_frees_the_memory_of_the_old_worker(tmp_path: Path) -> None:
     with Daemon(tmp_path, settings) as daemon:
         resident = []
         for lives in range(1, 6):
-            eventually(lambda lives=lives: events(daemon).count("started") == lives, "it begins anew")  # type: ignore[misc]
+            eventually(lambda lives=lives: events(daemon).count("started") == lives, "the worker starts again")  # type: ignore[misc]
             eventually(lambda: daemon.metric("detector_streams") > streams, "it has its streams")
             resident.append(daemon.metric("process_resident_memory_bytes"))
             daemon.process.send_signal(signal.SIGHUP)

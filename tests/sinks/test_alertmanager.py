@@ -122,7 +122,7 @@ def test_g19_hanging_alertmanager_delays_neither_the_other_one_nor_the_worker(
         before = time.monotonic()
         for number in range(3):
             made.update([firing(f"host-{number}")])
-            eventually(lambda told=number: [f"host-{told}"] in server.hosts, "the other is told")  # type: ignore[misc]
+            eventually(lambda told=number: [f"host-{told}"] in server.hosts, "the other one gets the alert")  # type: ignore[misc]
         assert made.waiting() >= 3
         eventually(lambda: failures.count > 0, "its silence is counted")
         made.close(3.0)
@@ -328,7 +328,7 @@ def test_g19_suspended_process_posts_nothing_before_the_worker_polled() -> None:
     sender = Sender(client, 40.0, 10, clock, lambda: None)
     try:
         sender.update([noticed(firing())], 0.0)
-        eventually(lambda: len(client.bodies) == 1, "it is told")
+        eventually(lambda: len(client.bodies) == 1, "the alert is posted")
         eventually(lambda: sender.waiting == 0, "it is settled")
         eventually(lambda: bool(sender._changed._waiters), "it waits for its next turn")  # type: ignore[attr-defined]
         clock.advance(1_000.0)
@@ -339,7 +339,7 @@ def test_g19_suspended_process_posts_nothing_before_the_worker_polled() -> None:
         for _ in range(4):
             time.sleep(2 * TICK_SECONDS)
             clock.advance(4.0)
-        eventually(lambda: len(client.bodies) == 2, "what is ours is told", 30.0)
+        eventually(lambda: len(client.bodies) == 2, "the remaining alert is posted", 30.0)
         assert [one["labels"]["host"] for one in json.loads(client.bodies[1])] == ["b"]
     finally:
         sender.ask_to_close(0.0)
@@ -366,7 +366,7 @@ def test_g19_process_suspended_during_a_request_posts_nothing_before_the_worker_
     sender = Sender(client, 40.0, 10, clock, lambda: None)
     try:
         sender.update([noticed(firing())], 0.0)
-        eventually(lambda: len(client.bodies) == 1, "it is told")
+        eventually(lambda: len(client.bodies) == 1, "the alert is posted")
         clock.advance(1.0)  # for longer than the first pause
         time.sleep(3 * TICK_SECONDS)
         assert len(client.bodies) == 1, "it may be another worker's alert by now"
