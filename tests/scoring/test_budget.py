@@ -1,4 +1,4 @@
-"""The budget: a rate as a probability per sample, and a price that rises for those who overspend."""
+"""The alert budget: a rate as a probability per sample, and a price that rises for streams that exceed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def spend(budget: Budget, state: Columns, alarms: list[bool], step_seconds: floa
 
 
 @pytest.mark.parametrize("step_seconds", [0.001, 0.1, 10.0, 60.0, 300.0, 3600.0])
-def test_budget_is_a_probability_by_the_interval(step_seconds: float) -> None:
+def test_budget_is_a_probability_that_depends_on_the_interval(step_seconds: float) -> None:
     budget = Budget(0.1)
     state = allocate(budget.fields, 1)
     spend(budget, state, [False] * 50, step_seconds)
@@ -46,14 +46,14 @@ def test_overspending_raises_the_price() -> None:
     assert before < budget.price(state, ROW)[0] == pytest.approx(expected, rel=1e-3)
 
 
-def test_one_disturbance_is_one_alarm() -> None:
+def test_one_disturbance_is_one_alert() -> None:
     budget = Budget(0.1)
     state = allocate(budget.fields, 1)
     spend(budget, state, [True] * 40 + [True, False, False] * 10, 60.0)
     assert state["budget_spent"][0] == pytest.approx(1.0, abs=0.01)
 
 
-def test_absurd_values_are_early_for_ten_samples_and_then_not_before_a_calm() -> None:
+def test_absurd_values_count_as_early_only_within_ten_samples() -> None:
     budget = Budget(0.1)
     state = allocate(budget.fields, 1)
     early = []
@@ -77,7 +77,7 @@ def flat_surprise(values: np.ndarray) -> np.ndarray:
     return np.array(said)
 
 
-def test_a_run_of_repeats_surprises_until_it_is_the_new_normal() -> None:
+def test_run_of_repeats_is_anomalous_until_it_is_the_new_normal() -> None:
     values = np.concatenate([np.random.default_rng(0).standard_normal(300), np.full(60, 0.5)])
     said = flat_surprise(values)
     assert (said[:300] == 0.0).all()
@@ -87,13 +87,13 @@ def test_a_run_of_repeats_surprises_until_it_is_the_new_normal() -> None:
     assert (said[301 + int(LONGEST) :] == 0.0).all()
 
 
-def test_runs_as_long_as_before_do_not_surprise() -> None:
+def test_run_no_longer_than_earlier_ones_is_not_anomalous() -> None:
     rng = np.random.default_rng(1)
     said = flat_surprise(np.repeat(rng.standard_normal(100), 8))
     assert (said[400:] == 0.0).all()
 
 
-def test_a_stuck_value_surprises_again_until_it_is_a_habit() -> None:
+def test_stuck_value_is_anomalous_again_until_it_is_a_habit() -> None:
     rng = np.random.default_rng(2)
     outages = [
         np.concatenate([rng.standard_normal(300), np.full(60, value)]) for value in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -104,20 +104,20 @@ def test_a_stuck_value_surprises_again_until_it_is_a_habit() -> None:
 
 
 @pytest.mark.parametrize("first", [np.zeros(200), np.array([0.0]), np.array([5.0] * 100 + [1e18] + [5.0] * 100)])
-def test_a_jump_before_the_stream_lives_hides_no_flat_line(first: np.ndarray) -> None:
+def test_jump_before_the_stream_moves_hides_no_flat_line(first: np.ndarray) -> None:
     lively = 2e9 + 1e5 * np.random.default_rng(0).standard_normal(1000)
     said = flat_surprise(np.concatenate([first, lively, np.full(30, lively[-1])]))
     assert said[-30:].max() > 15.0
 
 
-def test_two_equal_values_are_a_coincidence_and_three_are_not() -> None:
+def test_two_equal_values_are_no_flat_line_and_three_are() -> None:
     moving = np.arange(600) % 7.0
     said = flat_surprise(np.concatenate([moving, [0.5, 0.5, 0.5]]))
     assert (said[:602] == 0.0).all()
     assert said[602] > 7.4  # what an hourly stream's default budget asks for
 
 
-def test_a_stream_that_hardly_ever_moved_is_not_stuck() -> None:
+def test_stream_that_hardly_ever_moved_is_not_stuck() -> None:
     values = np.zeros(600)
     values[100::50] = 7.0
     assert (flat_surprise(values) == 0.0).all()
