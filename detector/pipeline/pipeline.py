@@ -102,9 +102,9 @@ class Pipeline:
     def process(self, batch: SampleBatch, *, expire: bool = False) -> ScoredBatch:
         """Verdicts for all samples, and the alerts that began or ended, in the order of the samples.
 
-        With `expire`, streams that have fallen silent by the partition's event time are forgotten and their open alerts
-        end; sooner if the partition is full. Without it, a silent stream starts over only when it comes back, which
-        suits recordings of different ages.
+        With `expire`, streams that have fallen silent by the partition's event time are forgotten (sooner if the
+        partition is full), and their open alerts end, at the latest after `max_firing_seconds`. Without it, both happen
+        only when a stream comes back, which suits recordings of different ages.
         """
         return self.process_together([batch], expire=expire)[0]
 
@@ -186,7 +186,7 @@ class Pipeline:
         if not len(picks):
             return
         times, values = joined.times[picks], joined.values[picks]
-        self._restart_idle(joined, picks, rows, times)
+        self._end_silence(joined, picks, rows, times)
         values = self.rates.values(state, rows, times, values, joined.kinds[picks])
         starts = np.isnan(values)
         if starts.any():
@@ -228,15 +228,17 @@ class Pipeline:
         if self.groups is not None:
             joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
 
-    def _restart_idle(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
-        """Restart streams that come back after the expiry; an alert left open ends at the stream's last sample."""
-        idle = self.table.idle(rows, times)
-        if idle.any():
-            for at in np.flatnonzero(idle).tolist():
-                pick = int(picks[at])
-                ended = self.notifications.ended(joined.partition_of(pick), rows[at : at + 1])
-                joined.alerts += [(pick, alert) for alert in ended]
-            self.table.restart(rows[idle])
+    def _end_silence(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
+        """End what was silent for too long before these samples, as of its last sample: open alerts, whole streams."""
+        silence_B = self.table.silence(rows, times)
+        idle_B, stale_B = silence_B > self.table.idle_expiry_seconds, silence_B > self.lifecycle.max_firing_seconds
+        if not (idle_B | stale_B).any():
+            return
+        stale_B &= self.table.columns["alert.status"][rows] == AlertStatus.FIRING
+        for at in np.flatnonzero(idle_B | stale_B).tolist():
+            pick = int(picks[at])
+            self._end_alerts(joined, joined.partition_of(pick), pick, rows[at : at + 1])
+        self.table.restart(rows[idle_B])
 
     def _restart_dominated(self, forecaster: Forecaster, rows: Rows) -> None:
         """Restart streams whose warmup was dominated by an absurd value; they learn from the current sample on."""
@@ -247,7 +249,7 @@ class Pipeline:
             self.scorer.restart(state, restarted)
 
     def _expire_idle(self, joined: Joined, partition: Partition, pick: int) -> None:
-        """Forget idle and surplus streams before the sample at `pick`, which advanced event time."""
+        """Forget idle and surplus streams, and end stale alerts, before the sample at `pick` advances event time."""
         now = self.table.event_time(partition).newest
         expired = self.table.idle_rows(partition, now)
         self._forget(joined, partition, pick, expired)
@@ -257,10 +259,22 @@ class Pipeline:
         self.table.evicted += len(evicted)
         if self.groups is not None:
             leading = self.groups.reset_leading(self.table, partition, now)
-            joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, leading)]
-            self.lifecycle.forget(self.table.columns, leading)
+            self._end_alerts(joined, partition, pick, leading)
+        self._end_alerts(joined, partition, pick, self._stale(partition, now))
+
+    def _stale(self, partition: Partition, now: float) -> Rows:
+        """Streams and groups with an open alert whose last sample is `max_firing_seconds` ago."""
+        rows, state = self.table.occupied(partition), self.table.columns
+        rows = rows[state["alert.status"][rows] == AlertStatus.FIRING]
+        stale: Rows = rows[now - state[LATEST.name][rows] > self.lifecycle.max_firing_seconds]
+        return stale
+
+    def _end_alerts(self, joined: Joined, partition: Partition, pick: int, rows: Rows) -> None:
+        """End the alerts of these rows as of their last samples; the sample at `pick` is the reason."""
+        joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
+        self.lifecycle.forget(self.table.columns, rows)
 
     def _forget(self, joined: Joined, partition: Partition, pick: int, streams: Rows) -> None:
         rows = self.table.with_childless_groups(partition, streams)
-        joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
+        self._end_alerts(joined, partition, pick, rows)
         self.table.release(partition, rows)

@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.columns import BLOCK_ROWS, Field, Rows, reset
 from detector.records import Float64, Int64, Partition
@@ -75,10 +74,10 @@ class StreamTable(GroupedTable):
         self._touch(rows_N[rows_N != NO_ROW])
         return rows_N
 
-    def idle(self, rows_B: Rows, times_B: Float64) -> npt.NDArray[np.bool_]:
-        """[B] whether the stream's last sample is longer ago than the expiry."""
+    def silence(self, rows_B: Rows, times_B: Float64) -> Float64:
+        """[B] seconds since the stream's last sample; 0 before the first."""
         latest_B = self.columns[LATEST.name][rows_B]
-        return np.asarray((times_B - latest_B > self.idle_expiry_seconds) & np.isfinite(latest_B))
+        return np.where(np.isfinite(latest_B), times_B - latest_B, 0.0)
 
     def restart(self, rows_B: Rows) -> None:
         """Make these streams new again; they keep their rows, groups, and contributions to their group's tick."""

@@ -38,9 +38,10 @@ def pipeline_of(
     limit: int = 1000,
     evict: float = 1e9,
     tick: float = STEP,
+    max_firing: float = 1e9,
 ) -> Pipeline:
     lifecycle = Lifecycle(
-        anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+        anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=max_firing, cooldown_seconds=0.0
     )
     grouped = GroupSettings(by, tick, alert_members)
     return Pipeline(
@@ -123,6 +124,17 @@ def test_small_change_of_all_members_is_one_alert_with_ranked_members() -> None:
     assert len(peaks) == 5
     assert peaks == sorted(peaks, reverse=True)
     assert all(dict(one.series.labels)["host"] == "h1" for one in ended.contributors)
+
+
+def test_g15_alert_of_a_silent_group_ends_after_max_firing_seconds() -> None:
+    log = log_of(EVENT.stop + 70, event=EVENT)
+    died = START + STEP * EVENT.stop
+    log = [one for one in log if one[1] < died or one[0].labels == key_of(0, 0).labels]
+    alerts = run(pipeline_of(alert_members=False, evict=2_000.0, max_firing=3_600.0), log, [])
+    fired, ended = alerts
+    assert dict(fired.series.labels)["host"] == "h1"
+    assert (ended.status, ended.id) == (AlertStatus.RESOLVED, fired.id)
+    assert ended.ends_at == max(time for key, time, _ in log if key.labels != key_of(0, 0).labels)
 
 
 def test_alert_members_false_sends_no_alerts_of_members() -> None:

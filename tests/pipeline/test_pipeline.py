@@ -25,12 +25,13 @@ def pipeline_of(
     evict: float = 1e9,
     forecaster: LastValueForecaster | None = None,
     freeze: float = 1e9,
+    max_firing: float = 1e9,
 ) -> Pipeline:
     return Pipeline(
         forecaster or LastValueForecaster(),
         Scorer(ScorerSettings(warmup_samples=20)),
         Lifecycle(
-            anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+            anomalous=1, of=1, recovery_normal=3, recovery_below=0.8, max_firing_seconds=max_firing, cooldown_seconds=0
         ),
         max_streams=max_streams,
         idle_expiry_seconds=expiry,
@@ -116,7 +117,8 @@ def comers_and_goers(seed: int, streams: int, count: int = 700) -> tuple[list[in
 def restarted(pipeline: Pipeline) -> Pipeline:
     """A new pipeline with the state of this one, through the bytes of a snapshot."""
     table = pipeline.table
-    fresh = pipeline_of(table.max_streams, table.idle_expiry_seconds, table.evict_idle_seconds)
+    silences = (table.idle_expiry_seconds, table.evict_idle_seconds)
+    fresh = pipeline_of(table.max_streams, *silences, max_firing=pipeline.lifecycle.max_firing_seconds)
     return snapshot.restarted(pipeline, fresh, ("t", 0))
 
 
@@ -127,12 +129,13 @@ def restarted(pipeline: Pipeline) -> Pipeline:
     expiry=st.sampled_from([200.0, 500.0, 1e6]),
     limit=st.sampled_from([6, 16]),
     evict=st.sampled_from([60.0, 1e9]),
+    max_firing=st.sampled_from([150.0, 1e9]),
 )
 def test_g8_g10_results_do_not_depend_on_batches_restarts_or_when_streams_are_evicted(
-    seed: int, cuts: list[tuple[int, bool]], expiry: float, limit: int, evict: float
+    seed: int, cuts: list[tuple[int, bool]], expiry: float, limit: int, evict: float, max_firing: float
 ) -> None:
     names, times, values = comers_and_goers(seed, streams=limit + 3)
-    whole, pieces = pipeline_of(limit, expiry, evict), pipeline_of(limit, expiry, evict)
+    whole, pieces = (pipeline_of(limit, expiry, evict, max_firing=max_firing) for _ in range(2))
     one = [whole.process(batch_of(whole, names, times, values, 0), expire=True)]
     many = []
     for (a, restart), (b, _) in pairwise([(0, False), *sorted(cuts), (len(names), False)]):
@@ -183,6 +186,38 @@ def test_alert_of_a_stream_that_falls_silent_resolves_at_its_last_sample() -> No
         (AlertStatus.RESOLVED, first.alerts[0].id, times[-1])
     ]
     assert pipeline.table.streams == 1
+
+
+def fallen_silent(*, expire: bool) -> tuple[Pipeline, tuple[Alert, ...]]:
+    """Stream 0 alarms and falls silent for an hour, stream 1 does not; an alert may last for half an hour."""
+    pipeline = pipeline_of(expiry=86_400.0, evict=4_000.0, max_firing=1_800.0)
+    values = np.sin(np.arange(50.0))
+    values[-1] = 900.0
+    times = START + STEP_SECONDS * np.arange(50)
+    alerts = pipeline.process(batch_of(pipeline, [0] * 50, times, values, 0), expire=expire).alerts
+    later = times[-1] + STEP_SECONDS * np.arange(1, 61)
+    alerts += pipeline.process(batch_of(pipeline, [1] * 60, later, np.zeros(60), 50), expire=expire).alerts
+    return pipeline, alerts
+
+
+def test_g15_alert_of_a_silent_stream_ends_at_its_last_sample_after_max_firing_seconds() -> None:
+    pipeline, (fired, resolved) = fallen_silent(expire=True)
+    last = START + STEP_SECONDS * 49
+    assert (resolved.status, resolved.id, resolved.ends_at) == (AlertStatus.RESOLVED, fired.id, last)
+    assert pipeline.table.streams == 2
+    back = batch_of(pipeline, [0], np.array([last + 3_700.0]), np.array([1_500.0]), 110)
+    (again,) = pipeline.process(back, expire=True).alerts
+    assert (again.status, again.starts_at) == (AlertStatus.FIRING, last + 3_700.0)
+
+
+def test_g15_replayed_alert_of_a_silent_stream_ends_as_if_it_had_been_looked_for() -> None:
+    """A replay looks for no silent streams: the alert ends when its stream comes back."""
+    pipeline, (fired,) = fallen_silent(expire=False)
+    last = START + STEP_SECONDS * 49
+    back = batch_of(pipeline, [0], np.array([last + 3_700.0]), np.array([1_500.0]), 110)
+    resolved, again = pipeline.process(back).alerts
+    assert (resolved.status, resolved.id, resolved.ends_at) == (AlertStatus.RESOLVED, fired.id, last)
+    assert (again.status, again.starts_at) == (AlertStatus.FIRING, last + 3_700.0)
 
 
 class Recording(LastValueForecaster):
