@@ -54,6 +54,10 @@ class Hooked(Outage):
         group = self.settings["source"]["kafka"]["group_id"]
         return [self.kafka.committed(group, self.topic, number) for number in range(len(HOSTS))]
 
+    def nothing_unacknowledged_is_committed(self) -> bool:
+        """Whether the first record that alarms, which follows the history, is not committed on any partition."""
+        return all(offset is None or offset <= HISTORY for offset in self.committed())
+
     def wait_until_read(self) -> None:
         eventually(lambda: self.committed() == [HISTORY + 3] * len(HOSTS), "it is committed")
 
@@ -87,7 +91,7 @@ def test_g2_worker_waits_for_a_receiver_that_is_down_for_a_while(kafka: Endpoint
     hooked = Hooked(kafka, tmp_path, f"http://{HOST}:{port}/canary")
     with Daemon(tmp_path, hooked.settings) as daemon:
         eventually(lambda: daemon.metric("detector_sink_failures_total", sink="webhook") > 2, "it is tried")
-        assert set(hooked.committed()) == {0}, "nothing is committed before it is acknowledged"
+        assert hooked.nothing_unacknowledged_is_committed()
         with Receiver(port=port) as hook:
             hooked.wait_until_read()
             assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
@@ -109,7 +113,7 @@ def test_g2_g3_long_outage_of_the_receiver_stops_the_worker_and_a_restart_delive
         last = daemon.log.read_text()
         assert f"alerts are not accepted; http://{HOST}:{port}: no answer (ConnectionRefusedError" in last
         assert "ended by an error" in last
-    assert set(hooked.committed()) == {0}
+    assert hooked.nothing_unacknowledged_is_committed()
     with Receiver(port=port) as hook, Daemon(tmp_path, hooked.settings) as daemon:
         hooked.wait_until_read()
         assert sorted(told(hook)) == [("firing", host) for host in HOSTS]
