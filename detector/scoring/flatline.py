@@ -44,6 +44,10 @@ class FlatLine:
         Field("flat_gone_on"),
     )
 
+    def last(self, state: Columns, rows: Rows) -> Float64:
+        """[B] the last value; NaN before the first."""
+        return np.asarray(state["flat_last"][rows])
+
     def run(self, state: Columns, rows: Rows, values_B: Float64) -> Float64:
         """[B] repeats in a row, including this sample; 0 if the value moved."""
         step_B = np.abs(values_B - state["flat_last"][rows])

@@ -44,7 +44,7 @@ class Score:
     """Values to learn from: the given ones, except that those which start an alarm as absurd values, and further absurd
     ones soon after, become the forecast."""
     residual: Float64
-    """Value minus forecast; after a pause, reduced as `Scorer._residual` describes."""
+    """Value minus forecast; reduced after a surprise and after a pause, as `Scorer._residual` describes."""
     size: Float64
     """Absolute residual, in deviations of the residuals so far."""
     reach: Float64

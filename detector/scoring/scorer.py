@@ -49,6 +49,8 @@ HALF_TRUST_RETURNS = 300.0
 LEAST_SHARE = 0.1
 """Minimum deviation of residuals and departures as a share of the values' deviation: a perfect forecast must not make
 scores explode."""
+SURPRISE = 2.0
+"""Size of a residual, in deviations of the residuals, after which the forecast before it counts as well."""
 ABSURD = 500.0
 """Deviations from the mean beyond which a value may not be a measurement: an overflow, another unit. Deviations never
 forget, so after learning one such value nothing else would be rare again."""
@@ -92,10 +94,10 @@ class Scorer:
         """Judge one round against the forecasts made before it. Where `loc` is not finite, the value replaces it."""
         expected_B = _expected(values, loc)
         interval_B = self._budget.interval(state, rows)
-        residual_B = self._residual(state, rows, times, values - expected_B, interval_B)
         deviation_B = self._moments.floored_deviation(state, rows, NOISE_FLOOR)
         least_B = LEAST_SHARE * deviation_B
         residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows), least_B)
+        residual_B = self._residual(state, rows, times, values, expected_B, residual_deviation_B)
         value_deviation_B = np.clip(self._moments.side_deviation(state, rows, values), least_B, deviation_B)
         value_distance = self._values.distance(state, rows, times, values)
         residual_distance = self._residuals.distance(state, rows, times, residual_B)
@@ -189,13 +191,29 @@ class Scorer:
         reset(self.fields, state, rows)
         self._budget.book(state, rows)
 
-    def _residual(self, state: Columns, rows: Rows, times: Float64, missed_B: Float64, interval_B: Float64) -> Float64:
+    def _residual(
+        self, state: Columns, rows: Rows, times: Float64, values: Float64, expected_B: Float64, deviation_B: Float64
+    ) -> Float64:
+        """[B] value minus forecast; after a surprise, minus the forecast before it if that is nearer.
+
+        A surprise misleads the next forecast, most of all one that repeats the last value. So the return to what was
+        expected before is not a surprise of its own. `deviation_B` is that of the residuals.
+        """
+        missed_B = values - expected_B
+        last_B = self._residuals.newest(state, rows)
+        after = np.flatnonzero(np.abs(last_B) > SURPRISE * deviation_B)
+        if len(after):
+            back_B = values[after] - (self._flat.last(state, rows[after]) - last_B[after])
+            missed_B[after] = np.where(np.abs(back_B) < np.abs(missed_B[after]), back_B, missed_B[after])
+        return self._per_interval(state, rows, times, missed_B)
+
+    def _per_interval(self, state: Columns, rows: Rows, times: Float64, missed_B: Float64) -> Float64:
         """[B] residuals; after a pause, minus what the habit explains, divided by the root of the pause in intervals.
 
         A forecast is for one interval after the last sample. Like those of a random walk, its errors grow with the root
         of the number of intervals that it has to span.
         """
-        since_B = self._budget.since(state, rows, times)
+        since_B, interval_B = self._budget.since(state, rows, times), self._budget.interval(state, rows)
         paused = np.flatnonzero(since_B > PAUSE * interval_B)
         if len(paused):
             due_B = times[paused] - since_B[paused] + interval_B[paused]

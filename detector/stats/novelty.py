@@ -86,6 +86,11 @@ class NoveltyMemory:
         both_BK = np.concatenate((state[self._memory][rows], state[self._waiting][rows]), axis=1)
         return np.sort(both_BK.astype(np.float64), axis=1)
 
+    def newest(self, state: Columns, rows: Rows) -> Float64:
+        """[B] the number taken in last; 0 before the first."""
+        at_B = rows * DELAY + (state[self._seen].take(rows) - 1) % DELAY
+        return np.asarray(state[self._waiting].reshape(-1).take(at_B), dtype=np.float64)
+
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         """Distances of this round's numbers, seen at unix `times_B`; changes nothing."""
         memory, stamps = state[self._memory], state[self._stamps]

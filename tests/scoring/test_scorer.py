@@ -288,6 +288,26 @@ def test_small_spike_alerts_if_the_forecast_is_good() -> None:
     assert hot[3500].mean() >= 0.8
 
 
+def test_return_from_a_spike_is_no_second_surprise() -> None:
+    """The forecast after a spike is the spike, and what comes back is far from it."""
+    values = noise(1000, 16)
+    values[900] += 40.0
+    said, state = play(values)
+    assert (said["anomaly_score"][900] > 1.0).all()
+    assert (said["size"][900] > 5.0).all()
+    assert (said["size"][901] < 5.0).all()
+    assert (said["anomaly_score"][901] < 1.0).all()
+    assert (state["residual_memory"].min(axis=1) > -20.0).all()
+
+
+def test_step_is_judged_against_its_new_level_after_the_first_sample() -> None:
+    values = noise(1000, 16)
+    values[900:] += 40.0
+    said, _ = play(values)
+    assert (said["anomaly_score"][900] > 1.0).all()
+    assert (said["size"][901:920] < 5.0).all()
+
+
 def test_stream_without_a_daily_habit_has_no_cost_from_it() -> None:
     _, state = play(noise(600, 20), step_seconds=3600.0)
     assert (state["departure_seen"] < 60).all()
