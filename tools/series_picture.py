@@ -72,7 +72,8 @@ def judged() -> Judgement:
 def svg(found: Judgement) -> str:
     """The backtest's own picture with its style and a key, as a file that needs nothing beside it."""
     css = (ROOT / "detector" / "backtest" / "report.css").read_text(encoding="utf-8")
-    rules = [rule for rule in re.findall(r"[^{}]+\{[^{}]*\}", css) if rule.lstrip().startswith((":root", "svg "))]
+    light = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*\s*\}", "", css).replace("light dark", "light")
+    rules = [rule for rule in re.findall(r"[^{}]+\{[^{}]*\}", light) if rule.lstrip().startswith((":root", "svg "))]
     style = "".join(rule.strip() for rule in rules) + "svg{font-family:system-ui,sans-serif}"
     body = picture(found).split(">", 1)[1].removesuffix("</svg>")
     key, x = [], 62.0
