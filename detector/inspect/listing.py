@@ -72,15 +72,17 @@ def matching(
 
 def _silent(stored: Stored, snapshot: Snapshot, pipeline: Pipeline) -> set[tuple[int, int]]:
     """(block, row) of the streams that had fallen silent by the snapshot; none if another version wrote it."""
-    places, found = [], []
-    for key, row, read in streams(stored, snapshot):
-        if not key.is_group and layout(read.fields) == layout(pipeline.table.fields):
-            state = read.block.columns
-            places.append((read.block.number, row))
-            found.append((float(state[LATEST.name][row]), float(state["interval_seconds"][row])))
+    places: list[tuple[int, int]] = []
+    found, known = [], layout(pipeline.table.fields)
+    for number, group in groupby(streams(stored, snapshot), key=lambda each: each[2].block.number):
+        entries = [(row, read) for key, row, read in group if not key.is_group]
+        if entries and layout(entries[0][1].fields) == known:
+            state, rows = entries[0][1].block.columns, [row for row, _ in entries]
+            places += [(number, row) for row in rows]
+            found.append(np.stack([state[LATEST.name][rows], state["interval_seconds"][rows]]))
     if snapshot.newest_sample is None or not found:
         return set()
-    latest, interval = np.array(found).T
+    latest, interval = np.concatenate(found, axis=1)
     return {places[at] for at in np.flatnonzero(heard(latest, interval, snapshot.newest_sample).silent).tolist()}
 
 
