@@ -16,8 +16,9 @@ _ATTEMPTS = 4
 
 
 class Cluster:
-    """`with Cluster(folder, brokers=3) as cluster:` - brokers are gone afterwards, their logs stay in `folder`.
+    """`with Cluster(folder, brokers=3) as cluster:` - brokers are gone afterwards, what they logged stays in `folder`.
 
+    Their topics are in `data`, or else in `folder`, too, and are removed.
     `properties` are added to each broker's configuration. `client_protocol` may be SASL_PLAINTEXT and so on, with
     `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool,
     `java_options` to Java.
@@ -30,6 +31,7 @@ class Cluster:
         self,
         folder: Path,
         *,
+        data: Path | None = None,
         brokers: int = 1,
         properties: Mapping[str, str | int] | None = None,
         client_protocol: str = "PLAINTEXT",
@@ -39,6 +41,7 @@ class Cluster:
         links: int = 0,
     ) -> None:
         self.folder = folder
+        self.data = data or folder
         self.brokers: list[Broker] = []
         self.links: list[list[tuple[int, int]]] = []
         self._size = brokers
@@ -92,7 +95,7 @@ class Cluster:
         self.links = [[(next(ports), next(ports)) for _ in client] for _ in range(self._link_count)]
         cluster_id = random_id()
         self.brokers = [
-            Broker(node_id, self.folder / f"node-{node_id}", self.folder / f"node-{node_id}.log", self._java_options)
+            Broker(node_id, self.data / f"node-{node_id}", self.folder / f"node-{node_id}.log", self._java_options)
             for node_id in range(1, self._size + 1)
         ]
         for broker in self.brokers:

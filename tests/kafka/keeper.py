@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.kafka.archive import java_options
 from tests.kafka.cluster import Cluster
 from tests.kafka.distribution import KafkaUnavailable
+from tests.kafka.memory import data_folder
 
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_SECONDS = 700  # the first run on a machine downloads the jars
@@ -27,7 +28,10 @@ def main(folder: Path) -> None:
         fcntl.flock(own_lock, fcntl.LOCK_EX)
         try:
             properties = {"broker.session.timeout.ms": 600_000}
-            with Cluster(folder / "shared", properties=properties, java_options=java_options()) as cluster:
+            with (
+                data_folder(folder) as data,
+                Cluster(folder / "shared", data=data, properties=properties, java_options=java_options()) as cluster,
+            ):
                 _publish(folder / "bootstrap", cluster.bootstrap)
                 fcntl.flock(owner_lock, fcntl.LOCK_EX)
         except KafkaUnavailable as exc:

@@ -114,12 +114,16 @@ def own_cluster(_module_cluster: Any) -> Iterator[Any]:
 def _clusters() -> Iterator[Callable[..., Any]]:
     from tests.kafka.archive import java_options
     from tests.kafka.cluster import Cluster
+    from tests.kafka.memory import data_folder
 
     with ExitStack() as stack:
 
         def make(**options: Any) -> Cluster:
             folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=os.environ[_FOLDER_VARIABLE]))
-            return _or_fail(lambda: stack.enter_context(Cluster(folder, java_options=java_options(), **options)))
+            data = stack.enter_context(data_folder(folder))
+            return _or_fail(
+                lambda: stack.enter_context(Cluster(folder, data=data, java_options=java_options(), **options))
+            )
 
         yield make
 

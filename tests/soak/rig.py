@@ -27,8 +27,10 @@ STATIC = {"kafka-1", "kafka-2", "directory-1"}
 class Rig:
     """Two consumer groups over one input, one for each kind of store. No daemon runs yet."""
 
-    def __init__(self, folder: Path, seed: int, rate: float, checkpoint_seconds: float, stack: ExitStack) -> None:
-        """Start everything; it ends with the stack."""
+    def __init__(
+        self, folder: Path, data: Path, seed: int, rate: float, checkpoint_seconds: float, stack: ExitStack
+    ) -> None:
+        """Start everything; it ends with the stack. Brokers keep their topics in `data`."""
         self.folder = folder
         self._checkpoint_seconds = checkpoint_seconds
         properties = {
@@ -39,6 +41,7 @@ class Rig:
         self.cluster = stack.enter_context(
             Cluster(
                 self.folder / "kafka",
+                data=data,
                 brokers=BROKERS,
                 properties=properties,
                 java_options=java_options(),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.kafka.memory import ROOM_BYTES, data_folder
 from tests.soak.daemons import End, Process, Slot
 from tests.soak.faults import schedule
 from tests.soak.injection import Injection
@@ -40,6 +41,8 @@ SAID = (
 TICK_SECONDS = 0.1
 SAY_SECONDS = 30.0
 CATCH_UP_SECONDS = 900.0
+BYTES_A_SECOND = 5e6
+"""Three brokers write no more than that."""
 NORMAL_ENDS = {
     "": {1},
     "kill": {-signal.SIGKILL, 1},
@@ -72,7 +75,8 @@ class Run:
         plan = self.plan
         with ExitStack() as stack:
             self.say("three brokers start")
-            self.rig = Rig(self.folder, plan.seed, plan.rate, plan.checkpoint_seconds, stack)
+            data = stack.enter_context(data_folder(self.folder, ROOM_BYTES + int(plan.seconds * BYTES_A_SECOND)))
+            self.rig = Rig(self.folder, data, plan.seed, plan.rate, plan.checkpoint_seconds, stack)
             self.injection = Injection(self.rig)
             self.say("the streams are warmed up")
             self.rig.load.prime()
