@@ -6,6 +6,7 @@ UTC), values float64.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
@@ -21,6 +22,21 @@ Uint8 = npt.NDArray[np.uint8]
 
 Partition = tuple[str, int]
 """(topic, partition number)."""
+
+
+def partition_name(partition: Partition) -> str:
+    """As commands and log lines write it.
+
+    >>> partition_name(("metrics", 0))
+    'metrics/0'
+    """
+    return f"{partition[0]}/{partition[1]}"
+
+
+def partition_names(partitions: Iterable[Partition]) -> list[str]:
+    """`partition_name` of each, by topic and number."""
+    return [partition_name(partition) for partition in sorted(partitions)]
+
 
 LARGEST_VALUE = 1e30
 """Largest magnitude of a sample: beyond it, arithmetic on single-precision state could overflow."""

@@ -14,7 +14,7 @@ from detector.inspect.listing import ListedStream, matching
 from detector.inspect.stream import StoredStream, find
 from detector.pipeline import Pipeline
 from detector.protocols import StateReader
-from detector.records import Partition
+from detector.records import Partition, partition_name
 from detector.state import READERS
 from detector.state.survey import Survey, at_offset, survey
 
@@ -30,7 +30,7 @@ def surveys(config: Config, partition: Partition | None) -> list[Survey]:
         else:
             found = [_settled(reader, partition, survey(reader.open(partition)))]
     if not any(one.snapshots or one.other_blobs for one in found):
-        what = "" if partition is None else f" of {partition[0]}/{partition[1]}"
+        what = "" if partition is None else f" of {partition_name(partition)}"
         raise StateMissing(
             f"nothing is stored{what} for group {config.source.kafka.group_id} in {_place(config)}; "
             "check state and source.kafka.group_id, or wait for the first checkpoint"

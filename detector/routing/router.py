@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError, DetectorError, SourceError
 from detector.protocols import AssignmentChanges, Clock, Decoder, PausableSource, Sink, SkippedRange, Source
-from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch, SampleBatch
+from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch, SampleBatch, partition_names
 from detector.routing.lanes import Lanes
 from detector.routing.merge import Merge
 from detector.telemetry import Metrics
@@ -133,7 +133,8 @@ class Router:
         self.metrics.source.forget(gone - changes.assigned)
         self._silence |= dict.fromkeys(changes.assigned, 0.0)
         self.source.resume(changes.assigned)
-        self.log.info("partitions to route changed", assigned=sorted(changes.assigned), now=len(self._assigned))
+        assigned = partition_names(changes.assigned)
+        self.log.info("partitions to route changed", assigned=assigned, now=len(self._assigned))
 
     def _take_in(self, batch: RawBatch) -> None:
         self.metrics.source.observe_records(batch)

@@ -96,7 +96,7 @@ class KafkaSink:
         self._closed = True
         self._reap()
         if self._in_flight:
-            log.warning("closing_with_messages_in_flight", topic=self._topic, messages=len(self._in_flight))
+            log.warning("closing with unacknowledged messages", topic=self._topic, messages=len(self._in_flight))
         self._stop_producer(timeout_seconds)
 
     def _stop_producer(self, timeout_seconds: float) -> None:
@@ -129,7 +129,7 @@ class KafkaSink:
     def _fail(self, cause: Exception) -> DeliveryError:
         if self._failure is None:
             self._failure = str(translate(cause, f"delivering to topic {self._topic}", self._kafka))
-            log.error("delivery_failed", topic=self._topic, error=self._failure)
+            log.error("delivery failed", topic=self._topic, error=self._failure)
         error = DeliveryError(self._failure)
         error.retriable = False
         return error

@@ -191,6 +191,6 @@ class WebhookSink:
                     return not self._closed
             if not self._closed:
                 self._failure = f"webhook: {len(self._waiting)} alerts are not accepted; {exc}"
-                log.error("delivery_failed", error=self._failure)
+                log.error("delivery failed", error=self._failure)
                 self._changed.notify_all()
             return False

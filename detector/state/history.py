@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from detector.columns import BlockState, Field
 from detector.errors import StateDamaged, StateForeign
 from detector.protocols import LearntWeights
-from detector.records import Partition
+from detector.records import Partition, partition_name
 from detector.state.block import Fingerprint, decode_block, difference
 from detector.state.manifest import Manifest, decode_manifest, manifest_offset
 from detector.state.steps import Steps
@@ -82,7 +82,7 @@ def newest(
         return Restored(manifest, blocks, tuple(weights), [*before, this])
     if names:
         raise StateDamaged(
-            f"{partition[0]}/{partition[1]}: none of its {len(names)} snapshots is intact; "
+            f"{partition_name(partition)}: none of its {len(names)} snapshots is intact; "
             "remove them to start over at the committed offset"
         )
     return None

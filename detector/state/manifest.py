@@ -12,7 +12,7 @@ import re
 import msgspec
 
 from detector.errors import StateDamaged
-from detector.records import Lineage, Partition
+from detector.records import Lineage, Partition, partition_name
 from detector.state.format import seal, unseal
 from detector.state.weights import is_weights_name
 
@@ -84,7 +84,7 @@ def decode_manifest(blob: bytes, partition: Partition) -> Manifest:
     """Raises StateDamaged, StateNewer."""
     manifest, body = unseal(blob, Manifest)
     if len(body) or (manifest.topic, manifest.partition) != partition or manifest.offset < 0:
-        raise StateDamaged(f"is not a manifest of {partition[0]}/{partition[1]}")
+        raise StateDamaged(f"is not a manifest of {partition_name(partition)}")
     if manifest.watermark is not None and not math.isfinite(manifest.watermark):
         raise StateDamaged("its watermark is not finite")
     if min(manifest.votes.wait, manifest.votes.refused) < 0:

@@ -9,7 +9,7 @@ import numpy as np
 from detector.pipeline import Pipeline
 from detector.process.garbage import LongLived
 from detector.protocols import Clock, Source
-from detector.records import AlertStatus, Partition
+from detector.records import AlertStatus, Partition, partition_names
 from detector.series import SeriesKey
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.streams.silence import heard
@@ -69,7 +69,7 @@ class Housekeeping:
                 "series on several partitions: each part is a stream of its own",
                 streams=splits.count,
                 example=str(splits.example),
-                partitions=splits.where(splits.example),
+                partitions=partition_names(splits.where(splits.example)),
                 fix="have producers key records by series, or set source.kafka.partitioning to repartition",
             )
 

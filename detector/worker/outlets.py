@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError
 from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
-from detector.records import Alert, Partition, Reject, rfc3339
+from detector.records import Alert, Partition, Reject, partition_name, rfc3339
 from detector.sinks.board import AlertBoard
 from detector.telemetry.metrics import WorkerMetrics
 
@@ -108,8 +108,7 @@ class Outlets:
             count=len(dead),
             reason=first.reason,
             detail=first.detail,
-            topic=first.topic,
-            partition=first.partition,
+            partition=partition_name((first.topic, first.partition)),
             offset=first.offset,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from structlog.typing import FilteringBoundLogger
 
 from detector.protocols import Clock
-from detector.records import Partition
+from detector.records import Partition, partition_name
 from detector.state.manifest import Manifest
 from detector.state.steps import Steps
 from detector.telemetry.state_metrics import StateMetrics
@@ -87,7 +87,7 @@ class Restores:
         manifest = yield from self._snapshots.restore(partition)
         seconds = self._clock.monotonic() - began
         self._metrics.observe_restored(seconds, self._snapshots.damaged)
-        where = f"{partition[0]}/{partition[1]}"
+        where = partition_name(partition)
         if manifest is None:
             self._log.warning("no stored state, streams start over", partition=where)
         else:

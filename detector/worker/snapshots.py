@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from detector.errors import StateDamaged, StateForeign
 from detector.protocols import LearntWeights, StateStore, WeightsInUse
-from detector.records import Lineage, Partition
+from detector.records import Lineage, Partition, partition_name
 from detector.state.block import Fingerprint, encode_block
 from detector.state.history import Generation, Restored, newest, unreferenced
 from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
@@ -115,7 +115,7 @@ class Snapshots:
         if self.weights is not None:
             self.weights.use(partition, restored.weights)
         elif restored.weights:
-            self.log.warning("learned weights are not used, learning.mode is off", partition=partition)
+            self.log.warning("learned weights are not used, learning.mode is off", partition=partition_name(partition))
         return restored.manifest
 
     def forget(self, partition: Partition) -> None:
@@ -267,15 +267,16 @@ class Snapshots:
                 yield True
 
     def _newest(self, blobs: Mapping[str, bytes], partition: Partition) -> Steps[Restored | None]:
+        where = partition_name(partition)
+
         def complain(name: str, exc: StateDamaged) -> None:
             self.damaged += 1
-            self.log.error("snapshot damaged, trying the one before", partition=partition, name=name, error=str(exc))
+            self.log.error("snapshot damaged, trying the one before", partition=where, name=name, error=str(exc))
 
         try:
             return (yield from newest(blobs, partition, self.table.fields, self.fingerprint, complain))
         except StateForeign as exc:
             foreign = exc
-        where = f"{partition[0]}/{partition[1]}"
         self.log.warning(
             "stored state is foreign", partition=where, difference=str(foreign), on_foreign=self.on_foreign
         )

@@ -9,7 +9,7 @@ from detector.errors import DetectorError, Interrupted, SourceError
 from detector.learning.continual import Learning
 from detector.pipeline import Pipeline
 from detector.protocols import Clock, Decoder, SkippedRange, Source
-from detector.records import Partition, RawBatch, Reject
+from detector.records import Partition, RawBatch, Reject, partition_name, partition_names
 from detector.sinks.board import AlertBoard
 from detector.telemetry import Telemetry
 from detector.worker.checkpoint import Checkpoints
@@ -104,7 +104,7 @@ class Worker:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
         self._housekeeping.report(self._assigned)
-        offsets = {f"{topic}-{number}": offset for (topic, number), offset in sorted(self.positions.items())}
+        offsets = {partition_name(partition): offset for partition, offset in sorted(self.positions.items())}
         self.telemetry.log.info("stopped", samples=self.telemetry.metrics.samples.totals(), offsets=offsets)
 
     def turn(self) -> None:
@@ -193,9 +193,9 @@ class Worker:
         self.telemetry.metrics.observe_changes(changes, len(self._assigned))
         self.telemetry.log.info(
             "partitions changed",
-            assigned=sorted(changes.assigned),
-            revoked=sorted(changes.revoked),
-            lost=sorted(changes.lost),
+            assigned=partition_names(changes.assigned),
+            revoked=partition_names(changes.revoked),
+            lost=partition_names(changes.lost),
             now=len(self._assigned),
         )
         self._report_readiness()
@@ -248,8 +248,7 @@ class Worker:
         for gap in skipped:
             self.telemetry.log.error(
                 "offsets skipped",
-                topic=gap.topic,
-                partition=gap.partition,
+                partition=partition_name((gap.topic, gap.partition)),
                 first=gap.first,
                 last=gap.last,
                 reason=gap.reason,

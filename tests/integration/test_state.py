@@ -255,4 +255,4 @@ def test_g5_group_with_expired_offsets_continues_at_its_state(kafka: Endpoint, t
             int(0.5 * len(values)) - int(0.4 * len(values)) for values in setting.log
         )
         assert daemon.terminate() == 0
-        assert "group_has_no_offset" in daemon.log.read_text()
+        assert "the group has no offset" in daemon.log.read_text()

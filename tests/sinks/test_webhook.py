@@ -276,7 +276,7 @@ def test_g3_delivery_fails_after_the_timeout_and_nothing_more_is_accepted(
     with pytest.raises(DeliveryError):
         send(made, "b")
     assert len(hook.bodies) == told, "it begins again elsewhere, where everything was acknowledged"
-    assert [line["error"] for line in events(lines) if line["event"] == "delivery_failed"] == [said]
+    assert [line["error"] for line in events(lines) if line["event"] == "delivery failed"] == [said]
 
 
 def test_delivery_timeout_restarts_with_every_accepted_request(sink: Make, hook: Hook) -> None:

@@ -15,7 +15,7 @@ from detector.config.schema import KafkaSource as KafkaSourceSection
 from detector.errors import OffsetLost, PartitionsChanged
 from detector.kafka.client import log_bounds, milliseconds, translate
 from detector.protocols import SkippedRange
-from detector.records import Lineage
+from detector.records import Lineage, partition_name, partition_names
 from detector.sources.kafka.lineage import Lineages
 from detector.sources.kafka.lost import LostPosition, PositionCutOff, PositionOfAnotherTopic
 from detector.sources.kafka.records import Quarantine
@@ -88,10 +88,10 @@ class Offsets:
         try:
             known = self._committed(sought)
         except kafka_errors.KafkaError as exc:
-            log.info("offsets_of_group_unknown", group=group, error=str(exc))  # nothing depends on them
+            log.info("offsets of the group cannot be read", group=group, error=str(exc))  # nothing depends on them
             return
         for tp in sorted(sought.keys() - known.keys()):
-            log.warning("group_has_no_offset", partition=tuple(tp), group=group, resume_at=sought[tp])
+            log.warning("the group has no offset", partition=partition_name(tp), group=group, resume_at=sought[tp])
 
     def _committed(self, partitions: Collection[Any]) -> dict[Any, Any]:
         found = self._consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=self._timeout_ms)
@@ -120,7 +120,8 @@ class Offsets:
                 target = lost.target(self._section.on_offset_lost)
             except OffsetLost as exc:
                 raise exc from cause
-            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), at=position, moved_to=target)
+            where, reason = partition_name(tp), lost.error().reason
+            log.warning("offset lost", reason=reason, partition=where, at=position, moved_to=target)
             skipped = lost.skipped(target)
             if skipped is not None:
                 self._quarantine.ranges.append(skipped)
@@ -148,14 +149,14 @@ class Offsets:
             if tp in partitions:
                 self.seek(tp, offset, lineage)
                 at = str(self._section.start)
-                log.info("first_start", topic=tp.topic, partition=tp.partition, offset=offset, at=at)
+                log.info("first start", partition=partition_name(tp), offset=offset, at=at)
         try:
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
         except kafka_errors.KafkaError as exc:
             if isinstance(exc, kafka_errors.AuthorizationError):
                 raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
             # A rebalance is under way, or the broker is slow: the next checkpoint commits as well.
-            log.info("first_start_not_committed", group=self._section.group_id, error=str(exc))
+            log.info("first start is not committed yet", group=self._section.group_id, error=str(exc))
 
     def _starts(self, partitions: Collection[Any]) -> dict[Any, int]:
         """Where the configuration says to begin; if it is a time, at the end of a log with no record since then."""
@@ -185,7 +186,7 @@ class Offsets:
             skipped = lost.skipped(starts[tp])
             if skipped is not None and tp in ours:
                 self._quarantine.ranges.append(skipped)
-            log.warning("offset_lost", reason=lost.error().reason, partition=tuple(tp), moved_to=starts[tp])
+            log.warning("offset lost", reason=lost.error().reason, partition=partition_name(tp), moved_to=starts[tp])
         return starts
 
     def _topic_id(self, tp: Any) -> str:
@@ -195,12 +196,12 @@ class Offsets:
         """Begin partitions that are new to the group, in topics that it has read."""
         if not partitions:
             return
-        policy, names = self._section.on_new_partition, ", ".join(f"{tp.topic}/{tp.partition}" for tp in partitions)
+        policy, names = self._section.on_new_partition, partition_names(partitions)
         if policy == "stop":
             raise PartitionsChanged(
-                f"{names}: group {self._section.group_id} has read other partitions of the topic and has no offset "
-                "for this one, so partitions were added to the topic. Producers that partition by key have moved "
-                "streams, which warm up again. To continue, set source.kafka.on_new_partition to earliest (skips "
+                f"{', '.join(names)}: group {self._section.group_id} has read other partitions of the topic and has no "
+                "offset for this one, so partitions were added to the topic. Producers that partition by key have "
+                "moved streams, which warm up again. To continue, set source.kafka.on_new_partition to earliest (skips "
                 "nothing) or latest"
             )
         starts = self.bounds(partitions, policy)
@@ -211,7 +212,8 @@ class Offsets:
                 self._quarantine.ranges.append(
                     SkippedRange(tp.topic, tp.partition, oldest[tp], offset - 1, PartitionsChanged.reason)
                 )
-        log.warning("new_partitions", partitions=names, begin=policy, streams="those that moved here warm up again")
+        moved = "those that moved here warm up again"
+        log.warning("partitions are new to the group", partitions=names, begin=policy, streams=moved)
 
     def _numbers(self, topic: str) -> list[int]:
         return sorted(self._consumer.partitions_for_topic(topic) or ())

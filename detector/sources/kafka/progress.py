@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 
 from detector.errors import BrokerUnreachable, PartitionStalled
-from detector.records import Partition
+from detector.records import Partition, partition_name
 
 SILENCE_SECONDS = 60.0
 """How much older metadata may be than it ever gets while brokers answer."""
@@ -53,7 +53,7 @@ class Progress:
             if seconds * 2 < self._limit_seconds:
                 continue
             error = PartitionStalled(
-                f"{partition[0]}/{partition[1]}: nothing was read from offset {position} for {seconds:.0f} s, "
+                f"{partition_name(partition)}: nothing was read from offset {position} for {seconds:.0f} s, "
                 f"although the log ends at {end}; check the broker that leads it. "
                 f"After watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
             )

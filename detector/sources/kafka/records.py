@@ -17,7 +17,7 @@ import structlog
 
 from detector.errors import CodecMissing
 from detector.protocols import SkippedRange
-from detector.records import Partition, RawBatch
+from detector.records import Partition, RawBatch, partition_name
 from detector.sources.kafka.record_batch import Row, UnreadableBatch, decode_rows, inflate
 
 log = structlog.get_logger(__name__)
@@ -158,7 +158,8 @@ class PartitionRows:
         first = max(batch.base_offset, self._fetch_offset)
         topic, partition = self.topic_partition
         skipped = SkippedRange(topic, partition, first, max(first, batch.last_offset), why.reason)
-        log.warning("batch_skipped", topic=topic, partition=partition, first=first, last=skipped.last, why=str(why))
+        where = partition_name(self.topic_partition)
+        log.warning("batch skipped", partition=where, first=first, last=skipped.last, error=str(why))
         self._quarantine.ranges.append(skipped)
 
     def _is_wanted(self, batch: Any) -> bool:

@@ -212,7 +212,7 @@ class KafkaSource:
         try:
             self._consumer.close(autocommit=False, timeout_ms=milliseconds(timeout_seconds))
         except kafka_errors.KafkaError as exc:
-            log.warning("source_close_failed", error=f"{type(exc).__name__}: {exc}")
+            log.warning("leaving the group failed", error=f"{type(exc).__name__}: {exc}")
 
     def _find_what_is_wrong(self) -> None:
         """Look for problems that the library does not report by itself. Raises SourceError."""
