@@ -23,11 +23,12 @@ from detector.config.webhook import Webhook
 from detector.errors import DeliveryError
 from detector.protocols import Message
 from detector.sinks.webhook_http import WebhookClient
+from tests.kafka.endpoint import Endpoint
 from tests.sinks.hook import Hook, disordered
 from tests.soak.daemons import Process
 from tests.soak.faults import BROKER_REST_SECONDS, DECK, MEANING, ONE_AT_A_TIME, Fault, schedule
 from tests.soak.injection import Injection
-from tests.soak.load import BROKEN, step_records
+from tests.soak.load import BROKEN, Load, step_records
 from tests.soak.machine import FAILING, FULL, SOUND, Machine, build_shim
 from tests.soak.oracle import Comparison, Fact, block_differences, judge
 from tests.soak.rig import Rig
@@ -190,6 +191,13 @@ def test_webhook_receiver_has_accepted_what_it_acknowledges_after_a_hang(before:
         threading.Timer(0.2, hook.mend).start()
         client.post(b'{"alerts":[{"id":"1","generatorURL":""}]}')
         assert hook.taken == [b'{"id":"1"}']
+
+
+def test_record_that_was_acknowledged_without_an_offset_counts() -> None:
+    load = Load(Endpoint("127.0.0.1:1"), "metrics", seed=1, rate=1.0)
+    for offset in (0, None, 2):
+        load._delivered(None, SimpleNamespace(partition=lambda: 1, offset=lambda told=offset: told))
+    assert load.ends == [0, 3, 0, 0]
 
 
 def test_comparison_finds_one_changed_bit_of_state() -> None:
