@@ -21,7 +21,9 @@ SAMPLES_PER_STEP = 4
 
 DataArgument = Annotated[
     list[Path] | None,
-    typer.Argument(help="CSV files of `timestamp,value` rows, or folders of them.", metavar="DATA", show_default=False),
+    typer.Argument(
+        help="Series: CSV files or Prometheus query results, or folders of them.", metavar="DATA", show_default=False
+    ),
 ]
 TopicOption = Annotated[
     str,

@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 65_536
 
 _AROUND = ' "\t\r\n\ufeff'
 """Stripped from cells: white space, quotes, and the byte order mark that some editors put before the first line."""
-_TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time", "@timestamp"})
+TIME_WORDS = frozenset({"timestamp", "time", "datetime", "date", "ts", "_time", "@timestamp"})
 """Names of the time column in a header."""
 _NOTHING = frozenset({"", "null", "none", "na", "n/a"})
 """How programs spell a missing value."""
@@ -109,7 +109,7 @@ def _check(header: bytes) -> None:
     text = header.decode(errors="replace")
     names = [cell.strip(_AROUND) for cell in text.split(split(text)[1])]
     words = [name.lower() for name in names]
-    times = [at for at, word in enumerate(words) if word in _TIME_WORDS]
+    times = [at for at, word in enumerate(words) if word in TIME_WORDS]
     if times and times[0]:
         at = times[0]
         raise DecodeError("columns", f"{names[at]!r} is column {at + 1}, but must be the first, the value the second")

@@ -13,6 +13,14 @@ from detector.errors import SourceError
 
 SUFFIX = ".gz"
 _MAGIC = b"\x1f\x8b"
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive, as spreadsheets are too: unpack it, or export CSV",
+    b"PAR1": "a Parquet file: export CSV",
+    b"BZh": "compressed with bzip2: unpack it; only gzip is read",
+    b"\xfd7zXZ": "compressed with xz: unpack it; only gzip is read",
+    b"(\xb5/\xfd": "compressed with zstd: unpack it; only gzip is read",
+}
+"""First bytes of files that hold no lines, and what they are."""
 _SIZE_BYTES = 4
 """A gzip file ends with the size of its content, modulo 4 GiB."""
 
@@ -21,7 +29,11 @@ def opened(path: Path) -> io.BufferedReader:
     """The file's content, from its beginning. Raises SourceError."""
     with readable(path):
         handle = path.open("rb")
-        if handle.peek(len(_MAGIC))[: len(_MAGIC)] != _MAGIC:
+        begins = handle.peek(max(map(len, _FOREIGN)))
+        if not begins.startswith(_MAGIC):
+            if what := next((what for magic, what in _FOREIGN.items() if begins.startswith(magic)), None):
+                handle.close()
+                raise SourceError(f"{path}: is {what}")
             return handle
         handle.close()
         return io.BufferedReader(gzip.open(path, "rb"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from detector.errors import SourceError
-from detector.replay import prometheus, wide
+from detector.replay import prometheus, table
 from detector.replay.compressed import SUFFIX as GZ
 from detector.replay.compressed import opened, readable, size_bytes
 
@@ -28,7 +28,7 @@ class ReplayFile:
     below: Path
     """The file's path below the folder that was given, or its own name."""
     series: str = ""
-    """Which of the series in the file; empty if the file is a single series."""
+    """Which of the series in the file; empty if it is the only one and needs no other name than the file's."""
     rows: bytes | None = None
     """Lines `timestamp,value`; None if those of the file itself are such lines."""
     hashed: bool = False
@@ -68,11 +68,11 @@ class ReplayFile:
         return opened(self.path) if self.rows is None else io.BytesIO(self.rows)
 
 
-def _silent(line: str) -> None:
+def unsaid(line: str) -> None:
     """Ignore a complaint."""
 
 
-def find_files(inputs: list[Path], complain: Callable[[str], None] = _silent) -> list[ReplayFile]:
+def find_files(inputs: list[Path], complain: Callable[[str], None] = unsaid) -> list[ReplayFile]:
     """Series in the given files, or in files below the given folders: CSV and Prometheus JSON, gzip or not.
 
     Sorted by the path of their verdicts. Columns and series that are left out are reported to `complain`. Raises
@@ -157,7 +157,7 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
             is_json = prometheus.is_json(handle.peek(LONGEST_NAME_BYTES))
             if walked and not is_json and _inner(path).suffix.lower() == JSON:
                 return
-            found = prometheus.series(handle.read(), remark) if is_json else wide.series(handle, remark)
+            found = prometheus.series(handle.read(), remark) if is_json else table.series(handle, remark)
     except prometheus.NotJsonError as exc:
         if not walked:
             raise SourceError(f"{path}: {exc}") from exc

@@ -21,6 +21,7 @@ from detector.models.forecaster import Forecaster
 from detector.models.group import ALONE
 from detector.models.weights import Weights, load, save
 from detector.models.windows import Report, Windows
+from detector.replay.files import unsaid
 from detector.synthetic import draw_streams
 from detector.train.files import read_series
 from detector.train.judge import NAIVE, Panel, judge, panel
@@ -56,7 +57,11 @@ class Row:
 
 
 def compare(
-    names: Sequence[str], folders: Sequence[Path], options: TrainOptions, progress: Progress = silent
+    names: Sequence[str],
+    folders: Sequence[Path],
+    options: TrainOptions,
+    progress: Progress = silent,
+    complain: Callable[[str], None] = unsaid,
 ) -> list[Row]:
     """Train networks in the same way and judge them on synthetic streams and on `folders`.
 
@@ -67,9 +72,9 @@ def compare(
     torch.set_num_threads(options.threads)
     for name in names:
         _shape(name)
-    panels = _panels(folders, options)
+    panels = _panels(folders, options, complain)
     finished = _finished(options, panels) if options.resume else {}
-    material = _Shared(material_of(options, progress), bar(progress, "draw streams"))
+    material = _Shared(material_of(options, progress, complain), bar(progress, "draw streams"))
     rows: list[Row] = []
     for name in names:
         rows.append(finished.get(name) or _row(name, *_network(name, material, options, progress), panels))
@@ -89,11 +94,11 @@ def _finished(options: TrainOptions, panels: Iterable[str]) -> dict[str, Row]:
     return {row.name: row for row in rows if set(row.found) == set(panels)}
 
 
-def _panels(folders: Sequence[Path], options: TrainOptions) -> dict[str, Panel]:
+def _panels(folders: Sequence[Path], options: TrainOptions, complain: Callable[[str], None]) -> dict[str, Panel]:
     count = min(options.streams, HELD_OUT_STREAMS)
     panels = {"synthetic": panel(*draw_streams([HELD_OUT, options.seed], count, options.steps))}
     for folder in folders:
-        parts = [(one.times, one.values) for one in read_series([folder])]
+        parts = [(one.times, one.values) for one in read_series([folder], None, complain)]
         panels[str(folder)] = panel(*side_by_side(parts))
     return panels
 

@@ -16,7 +16,7 @@ from detector.train.options import TrainOptions
 def train(options: TrainOptions) -> None:
     """Train and report; of several processes, only the first one reports. Raises ModelError, SourceError."""
     with phase_progress() as advance:
-        card = loop.train(options, advance)
+        card = loop.train(options, advance, _say)
     if not first_process():
         return
     if malformed := card["data"].get("malformed_lines"):
@@ -27,7 +27,7 @@ def train(options: TrainOptions) -> None:
 def compare(names: Sequence[str], folders: Sequence[Path], options: TrainOptions) -> None:
     """Train several networks and print the table to standard output. Raises ModelError, SourceError."""
     with phase_progress() as advance:
-        rows = comparison.compare(names, folders, options, advance)
+        rows = comparison.compare(names, folders, options, advance, _say)
     sys.stdout.write(comparison.table(rows) + "\n")
     _say(f"weights, comparison.json and comparison.md in {options.output}")
 

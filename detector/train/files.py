@@ -1,8 +1,8 @@
-"""Recorded series from CSV files `timestamp,value`, one series per file, read as `replay` does."""
+"""Recorded series from files, found as `replay` finds them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from detector.decoders import CsvDecoder
 from detector.errors import SourceError
 from detector.models.windows import Float64, Report
 from detector.records import Outcome, RawBatch
+from detector.replay import ReplayFile, find_files
+from detector.replay.compressed import readable
+from detector.replay.files import unsaid
 from detector.series import SeriesIndex
-from detector.sources.file import SUFFIXES, find_files
 
 LEAST_SAMPLES = 100
 """Shorter series are left out."""
@@ -23,7 +25,7 @@ LEARNT_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One file: its samples that the daemon would take, in time order, without duplicate times."""
+    """One series: its samples that the daemon would take, in time order, without duplicate times."""
 
     name: str
     times: Float64
@@ -37,18 +39,20 @@ class Series:
         return int(LEARNT_SHARE * len(self.values))
 
 
-def read_series(paths: Sequence[Path], report: Report | None = None) -> list[Series]:
-    """All series of at least `LEAST_SAMPLES`, sorted by name.
+def read_series(
+    paths: Sequence[Path], report: Report | None = None, complain: Callable[[str], None] = unsaid
+) -> list[Series]:
+    """All series of at least `LEAST_SAMPLES`, sorted by name. What is left out is reported to `complain`.
 
     Raises SourceError if a file cannot be read or holds only malformed lines, or if no series is long enough.
     """
-    found = find_files([str(path) for path in paths], SUFFIXES["csv"])
+    found = find_files(list(paths), complain)
     series = []
-    for done, ((name, _), path) in enumerate(sorted(found.items()), 1):
-        series.append(_read(name, Path(path)))
+    for done, file in enumerate(sorted(found, key=lambda file: file.stream), 1):
+        series.append(_read(file))
         if report is not None:
             report(done, len(found))
-    return usable(series, f"{len(series)} files")
+    return usable(series, f"{len(series)} series")
 
 
 def usable(series: list[Series], where: str) -> list[Series]:
@@ -60,18 +64,16 @@ def usable(series: list[Series], where: str) -> list[Series]:
     return long
 
 
-def _read(name: str, path: Path) -> Series:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as exc:
-        raise SourceError(f"{path}: cannot be read: {exc.strerror}") from exc
+def _read(file: ReplayFile) -> Series:
+    with readable(file.path), file.open() as handle:
+        lines = handle.read().splitlines()
     count = len(lines)
     offsets = np.arange(1, count + 1)
-    batch = RawBatch(name, 0, offsets, np.full(count, np.nan), list(lines), [None] * count)
+    batch = RawBatch(file.stream, 0, offsets, np.full(count, np.nan), list(lines), [None] * count)
     samples = CsvDecoder().decode(batch, SeriesIndex())
     if samples.rejects and not len(samples):
         first = samples.rejects[0]
-        raise SourceError(f"{path}: no line holds a sample; line {first.offset}: {first.reason}: {first.detail}")
+        raise SourceError(f"{file.shown}: no line holds a sample; line {first.offset}: {first.reason}: {first.detail}")
     keep = samples.outcomes == Outcome.SCORED
     times, unique = np.unique(samples.times[keep], return_index=True)
-    return Series(name, times, samples.values[keep][unique], len(samples.rejects))
+    return Series(file.stream, times, samples.values[keep][unique], len(samples.rejects))

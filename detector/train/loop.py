@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from detector.models.group import Group, joined
 from detector.models.learner import Learner, Schedule, evaluate
 from detector.models.weights import Card, save
 from detector.models.windows import Report, Windows
+from detector.replay.files import unsaid
 from detector.train import resume
 from detector.train.files import read_series
 from detector.train.material import Material, Recorded, Synthetic
@@ -26,11 +27,12 @@ LOOK_EVERY = 25
 """Minimum number of updates between two looks at the held-out part, which come at the end of a pass."""
 
 
-def train(options: TrainOptions, progress: Progress = silent) -> Card:
+def train(options: TrainOptions, progress: Progress = silent, complain: Callable[[str], None] = unsaid) -> Card:
     """Train, write weights and card, return the card.
 
     On the same machine, the same options give the same weights, whether or not interrupted and resumed. Under
-    `torchrun`, the first process writes and reports. Raises ModelError, SourceError.
+    `torchrun`, the first process writes and reports. What is left out of files is told to `complain`.
+    Raises ModelError, SourceError.
     """
     if options.output.suffix != SUFFIX:
         raise ModelError(
@@ -41,7 +43,7 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
     torch.manual_seed(options.seed)
     with joined(options.device) as group:
         report = progress if group.first else silent
-        material = material_of(options, report)
+        material = material_of(options, report, complain if group.first else unsaid)
         run = Run(options, group, material.facts())
         if options.resume:
             run.restore(*resume.load(options.output, run.origin))
@@ -54,14 +56,19 @@ def train(options: TrainOptions, progress: Progress = silent) -> Card:
         return card
 
 
-def material_of(options: TrainOptions, progress: Progress = silent) -> Material:
-    """The material that `options` name. Raises SourceError, and for a topic ConfigError."""
+def material_of(
+    options: TrainOptions, progress: Progress = silent, complain: Callable[[str], None] = unsaid
+) -> Material:
+    """The material that `options` name; what is left out of files is reported to `complain`.
+
+    Raises SourceError, and for a topic ConfigError.
+    """
     if options.topic is not None:
         series, facts = read_topic(options.topic, bar(progress, "read topic"))
         return Recorded(series, options, facts)
     if not options.data:
         return Synthetic(options)
-    return Recorded(read_series(options.data, bar(progress, "read files")), options)
+    return Recorded(read_series(options.data, bar(progress, "read files"), complain), options)
 
 
 class Run:

@@ -115,7 +115,7 @@ def test_resumed_training_keeps_the_best_evaluation(tmp_path, folder):
 
 
 def test_files_without_usable_samples_are_errors(tmp_path, folder):
-    with pytest.raises(SourceError, match="the longest of 1 files has 20"):
+    with pytest.raises(SourceError, match="the longest of 1 series has 20"):
         read_series([folder / "short.csv"])
     with pytest.raises(SourceError, match="none: no such file"):
         read_series([tmp_path / "none"])
@@ -142,6 +142,22 @@ def test_times_and_values_that_the_daemon_discards_are_not_learned_from(tmp_path
     mixed = read_series([tmp_path / "a.csv"])[0]
     np.testing.assert_array_equal(mixed.times, whole.times)
     np.testing.assert_array_equal(mixed.values, whole.values)
+
+
+def test_series_of_a_long_table_are_those_of_files_of_their_own(tmp_path, folder):
+    (folder / "short.csv").unlink()
+    apart = read_series([folder])
+    lines = [(path.stem, line) for path in folder.rglob("*.csv") for line in path.read_text().splitlines()[1:]]
+    lines.sort(key=lambda line: line[1].partition(",")[0])
+    long = tmp_path / "long.csv"
+    long.write_text("timestamp,value,host\n" + "".join(f"{line},{host}\n" for host, line in lines))
+    told: list[str] = []
+    together = read_series([long], None, told.append)
+    assert [one.name for one in together] == ['long/{host="a"}', 'long/{host="c"}']
+    for one, other in zip(apart, together, strict=True):
+        np.testing.assert_array_equal(one.times, other.times)
+        np.testing.assert_array_equal(one.values, other.values)
+    assert told == [f"{long}: rows of several series, told apart by column 'host'"]
 
 
 @pytest.mark.parametrize("name", ["w.json", "w.2025", "w"])
