@@ -1,7 +1,8 @@
-"""Sources and sinks that are closed at the end of the test."""
+"""Sources and sinks that are closed at the end of the test, and what tests of brokers that die leave behind."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +44,10 @@ def make_sink(kafka: Endpoint) -> Iterator[MakeSink]:
     yield make
     for sink in sinks:
         sink.close(timeout_seconds=1)
+
+
+@pytest.fixture
+def left_behind() -> Iterator[None]:
+    """What a test leaves to the garbage collector is found here, not in another file's test."""
+    yield
+    gc.collect()

@@ -11,12 +11,11 @@ from typer.testing import CliRunner, Result
 
 from detector.cli.commands import app
 from detector.config import Config
-from detector.errors import AccessDenied, StateMissing, StateOccupied, TopicMissing, TopicUnfit
+from detector.errors import StateMissing, StateOccupied, TopicMissing, TopicUnfit
 from detector.inspect import look, move
 from detector.state.directory import DirectoryReader
 from detector.state.kafka_topic import require_topic
 from tests.integration.driving import MakeSource, read
-from tests.integration.test_kafka_security import ADMIN, LOGIN
 from tests.kafka.endpoint import Endpoint
 from tests.state.stocked import PARTITIONS, Stock, directory_config
 
@@ -109,34 +108,6 @@ def test_init_creates_input_topics_with_the_given_number_of_partitions(setting: 
     again = setting.init("--input-partitions", "5")
     assert again.exit_code == 0
     assert f"source.kafka.topics: {new} exists, 5 partitions\n" in again.stdout
-
-
-def test_s2_init_names_the_missing_right(make_cluster: Any, tmp_path: Path) -> None:
-    cluster = make_cluster(
-        client_protocol="SASL_PLAINTEXT",
-        client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
-        properties={
-            "sasl.enabled.mechanisms": "PLAIN",
-            "sasl.mechanism.inter.broker.protocol": "PLAIN",
-            "listener.name.client.plain.sasl.jaas.config": LOGIN,
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:admin;User:ANONYMOUS",
-        },
-    )
-    (tmp_path / "right").write_text("right\n")
-    setting = Setting(cluster.endpoint, tmp_path)
-    setting.settings["source"]["type"] = "host"
-    setting.settings["kafka"] |= {
-        "allow_plaintext_credentials": True,
-        "sasl": {"mechanism": "PLAIN", "username": "detector", "password_file": str(tmp_path / "right")},
-    }
-    for arguments in (["--dry-run"], []):
-        result = setting.init(*arguments)
-        assert isinstance(result.exception, AccessDenied)
-        assert "does not authorize detector; grant" in str(result.exception)
-    setting.settings["kafka"]["sasl"]["username"] = "admin"
-    (tmp_path / "right").write_text("admin-secret")
-    assert setting.init().exit_code == 0
 
 
 def test_state_copied_to_a_topic_and_back_is_byte_equal(setting: Setting, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -20,16 +19,10 @@ from tests.stopwatch import Stopwatch
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("left_behind"),
     # kafka-python leaves the connection to a broker that was killed to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket.*raddr=:ResourceWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def left_behind():
-    """What a test leaves to the garbage collector is found here, not in another file's test."""
-    yield
-    gc.collect()
 
 
 def test_pitfall_6_batch_damaged_on_disk_is_skipped_and_named(own_cluster, make_source: MakeSource):
@@ -216,25 +209,3 @@ def test_connection_closed_after_accept_is_retried_with_growing_pauses(own_clust
         assert values(read(source, 1)) == [b"b"]
         assert tried < 40
         source.close(timeout_seconds=2)
-
-
-def test_source_and_sink_lose_no_record_when_a_leader_dies(make_cluster, make_source: MakeSource, make_sink: MakeSink):
-    cluster = make_cluster(brokers=3)
-    topic = cluster.endpoint.create_topic(replication=3, partitions=3)
-    source = make_source(topic, bootstrap=cluster.bootstrap)
-    sink = make_sink(topic, bootstrap=cluster.bootstrap, delivery_timeout_seconds=PATIENCE_SECONDS)
-    for i in range(30):
-        sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=PATIENCE_SECONDS)
-    before = values(read(source, 30))
-
-    cluster.brokers[0].kill()
-    for i in range(30, 60):
-        sink.send(Message(b"%d" % i, b"%d" % i))
-    sink.flush(timeout_seconds=PATIENCE_SECONDS)
-    behind = values(read(source, 30))
-    source.commit(dict.fromkeys(source.lag(), 1))
-    cluster.brokers[0].restart()
-
-    assert sorted(int(value or b"") for value in before + behind) == list(range(60))
-    assert len(cluster.endpoint.read(topic, 60)) == 60

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from detector.sinks.kafka import KafkaSink
 from detector.sources.kafka import KafkaSource
 from tests.integration.daemon import Daemon
 from tests.integration.driving import once_answered, read, values
+from tests.integration.test_admin import Setting
+from tests.kafka.cluster import Cluster
 from tests.kafka.endpoint import PATIENCE_SECONDS, eventually, patiently
 
 pytestmark = pytest.mark.integration
@@ -37,19 +40,23 @@ LOGIN = (
     "org.apache.kafka.common.security.plain.PlainLoginModule required "
     'username="admin" password="admin-secret" user_admin="admin-secret" user_detector="right";'
 )
+CANARY = "canary-7f3a91"
 
 
-@pytest.fixture
-def secured(make_cluster) -> Any:
-    return make_cluster(
+@pytest.fixture(scope="module")
+def secured(make_module_cluster: Callable[..., Cluster]) -> Cluster:
+    """`detector` may do what tests allow, for topics and groups of their own; `watcher`, whose password is the canary,
+    may do everything.
+    """
+    return make_module_cluster(
         client_protocol="SASL_PLAINTEXT",
         client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
         properties={
             "sasl.enabled.mechanisms": "PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
-            "listener.name.client.plain.sasl.jaas.config": LOGIN,
+            "listener.name.client.plain.sasl.jaas.config": LOGIN.replace(";", f' user_watcher="{CANARY}";'),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:admin;User:ANONYMOUS",  # controllers speak without a login
+            "super.users": "User:admin;User:watcher;User:ANONYMOUS",  # controllers speak without a login
         },
     )
 
@@ -111,7 +118,8 @@ def test_s2_every_missing_right_is_named_and_the_minimal_rights_suffice(
 ):
     topic, out = secured.endpoint.create_topic(), secured.endpoint.create_topic()
     secured.endpoint.produce(topic, [b"a"])
-    section = Section(topics=[topic], group_id="group", start="earliest")
+    group = secured.endpoint.name("group")
+    section = Section(topics=[topic], group_id=group, start="earliest")
     kafka = connection(secured, passwords["right"])
 
     wrong = refusal(connection(secured, passwords["wrong"]), section, "uthentication")
@@ -133,7 +141,7 @@ def test_s2_every_missing_right_is_named_and_the_minimal_rights_suffice(
     no_group = refusal(kafka, section, "the group")
     assert isinstance(no_group, AccessDenied)
     assert "READ on the group" in str(no_group)
-    allow(secured, ResourceType.GROUP, "group", AclOperation.READ)
+    allow(secured, ResourceType.GROUP, group, AclOperation.READ)
     no_read = refusal(kafka, section, "READ")
     assert isinstance(no_read, AccessDenied)
     with pytest.raises(AccessDenied, match="WRITE and DESCRIBE"):
@@ -164,17 +172,17 @@ def test_s2_worker_works_with_exactly_the_documented_rights(
 ):
     endpoint = secured.endpoint
     metrics, alerts, dead, internal = (endpoint.create_topic() for _ in range(4))
-    state = endpoint.create_topic(cleanup_policy="compact")
+    state, group = endpoint.create_topic(cleanup_policy="compact"), endpoint.name("watchers")
     named = {
         "source.kafka.topics": (ResourceType.TOPIC, metrics),
-        "source.kafka.group_id": (ResourceType.GROUP, "watchers"),
+        "source.kafka.group_id": (ResourceType.GROUP, group),
         "sinks.kafka.topic": (ResourceType.TOPIC, alerts),
         "dead_letter.topic": (ResourceType.TOPIC, dead),
         "state.kafka.topic": (ResourceType.TOPIC, state),
     }
     if partitioning == "repartition":
         named["source.kafka.repartition_topic"] = (ResourceType.TOPIC, internal)
-        named["GROUP-router"] = (ResourceType.GROUP, "watchers-router")
+        named["GROUP-router"] = (ResourceType.GROUP, f"{group}-router")
     rights = rights_in_the_docs()
     for name, resource in named.items():
         for operation in rights[name]:
@@ -184,7 +192,7 @@ def test_s2_worker_works_with_exactly_the_documented_rights(
         "source": {
             "kafka": {
                 "topics": [metrics],
-                "group_id": "watchers",
+                "group_id": group,
                 "start": "earliest",
                 "partitioning": partitioning,
                 "repartition_topic": internal,
@@ -205,34 +213,34 @@ def test_s2_worker_works_with_exactly_the_documented_rights(
         assert daemon.terminate() == 0
 
 
-@pytest.fixture
-def with_canary(make_cluster) -> Any:
-    """A broker that lets in whoever knows the canary."""
-    return make_cluster(
-        client_protocol="SASL_PLAINTEXT",
-        client_options={"security.protocol": "SASL_PLAINTEXT", **ADMIN},
-        properties={
-            "sasl.enabled.mechanisms": "PLAIN",
-            "sasl.mechanism.inter.broker.protocol": "PLAIN",
-            "listener.name.client.plain.sasl.jaas.config": LOGIN.replace('"right"', f'"{CANARY}"'),
-        },
-    )
-
-
-CANARY = "canary-7f3a91"
+def test_s2_init_names_the_missing_right(secured: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "right").write_text("right\n")
+    setting = Setting(secured.endpoint, tmp_path)
+    setting.settings["source"]["type"] = "host"
+    setting.settings["kafka"] |= {
+        "allow_plaintext_credentials": True,
+        "sasl": {"mechanism": "PLAIN", "username": "detector", "password_file": str(tmp_path / "right")},
+    }
+    for arguments in (["--dry-run"], []):
+        result = setting.init(*arguments)
+        assert isinstance(result.exception, AccessDenied)
+        assert "does not authorize detector; grant" in str(result.exception)
+    setting.settings["kafka"]["sasl"]["username"] = "admin"
+    (tmp_path / "right").write_text("admin-secret")
+    assert setting.init().exit_code == 0
 
 
 def test_s3_pitfall_11_password_appears_in_no_output_at_debug_level(
-    with_canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    cluster, endpoint = with_canary, with_canary.endpoint
+    cluster, endpoint = secured, secured.endpoint
     monkeypatch.setenv("DETECTOR_TEST_SECRET", CANARY)
     metrics, dead, alerts, state = (endpoint.create_topic(cleanup_policy="compact") for _ in range(4))
     config = {
         "kafka": {
             "bootstrap_servers": [cluster.bootstrap],
             "allow_plaintext_credentials": True,
-            "sasl": {"mechanism": "PLAIN", "username": "detector", "password_env": "DETECTOR_TEST_SECRET"},
+            "sasl": {"mechanism": "PLAIN", "username": "watcher", "password_env": "DETECTOR_TEST_SECRET"},
         },
         "source": {"kafka": {"topics": [metrics], "start": "earliest"}},
         "sinks": {"kafka": {"topic": alerts}},
@@ -263,7 +271,7 @@ def test_s3_pitfall_11_password_appears_in_no_output_at_debug_level(
 def wrong_password(config: dict[str, Any], folder: Path) -> str:
     """What a daemon says whose login is refused; its password has the canary in it, too."""
     (folder / "wrong-secret").write_text(f"not-{CANARY}")
-    sasl = {"mechanism": "PLAIN", "username": "detector", "password_file": str(folder / "wrong-secret")}
+    sasl = {"mechanism": "PLAIN", "username": "watcher", "password_file": str(folder / "wrong-secret")}
     kafka = {**config["kafka"], "sasl": sasl, "request_timeout_seconds": 3.0}
     place = folder / "wrong"
     place.mkdir()

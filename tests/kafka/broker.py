@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.kafka.distribution import jars, java
+from tests.kafka.distribution import jars, java, stored
 
 HOST = "127.0.0.1"
 _HEAP = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
@@ -26,8 +27,6 @@ _END_TIMEOUT_SECONDS = 300.0
 _FIRST_PORT, _PART_PORTS, _PARTS = 12_000, 5_000, 4
 _given: set[int] = set()
 _BOOTSTRAP = "bootstrap.checkpoint"
-_bootstraps: dict[tuple[str, ...], bytes] = {}
-"""What the storage tool writes for a new cluster, by its options."""
 
 BASE_PROPERTIES: Mapping[str, str | int] = {
     "process.roles": "broker,controller",
@@ -79,23 +78,24 @@ class Broker:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def format(self, cluster_id: str, properties: Mapping[str, str | int], more: Sequence[str]) -> None:
+    def format(self, cluster_id: str, properties: Mapping[str, str | int]) -> None:
         """Write the configuration, and the log folder as Kafka's storage tool does. Raises BrokerFailed.
 
-        The tool takes half of a broker's start. It runs once in a process for each `more`: everything else that it
-        writes is the same for every broker.
+        The tool takes half of a broker's start, and writes the same for every broker. It runs once for a version of
+        Kafka: the result is stored beside the jars.
         """
         data = self.folder / "log"
         data.mkdir(parents=True)
         lines = [f"{key}={value}\n" for key, value in {**properties, "log.dirs": data}.items()]
         (self.folder / "server.properties").write_text("".join(lines))
-        if tuple(more) not in _bootstraps:
-            arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties"), *more]
+        bootstrap = jars().with_name(f"{jars().name}-{_BOOTSTRAP}")
+        if not bootstrap.exists():
+            arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties")]
             if self._run("kafka.tools.StorageTool", arguments).wait(_START_TIMEOUT_SECONDS) != 0:
                 raise BrokerFailed(f"formatting failed: {self.log.read_text(errors='replace')[-3_000:]}")
-            _bootstraps[tuple(more)] = (data / _BOOTSTRAP).read_bytes()
+            stored(bootstrap, (data / _BOOTSTRAP).read_bytes())
             return
-        (data / _BOOTSTRAP).write_bytes(_bootstraps[tuple(more)])
+        shutil.copyfile(bootstrap, data / _BOOTSTRAP)
         meta = {"version": 1, "cluster.id": cluster_id, "node.id": self.node_id, "directory.id": random_id()}
         (data / "meta.properties").write_text("".join(f"{key}={value}\n" for key, value in meta.items()))
 

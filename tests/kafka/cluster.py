@@ -20,8 +20,7 @@ class Cluster:
 
     Their topics are in `data`, or else in `folder`, too, and are removed.
     `properties` are added to each broker's configuration. `client_protocol` may be SASL_PLAINTEXT and so on, with
-    `client_options` (librdkafka's names) for the administration; `format_options` go to the storage tool,
-    `java_options` to Java.
+    `client_options` (librdkafka's names) for the administration; `java_options` go to Java.
 
     Each of the `links` is one more listener a broker, of which clients are told another port than it has: for a proxy
     to stand between. `links[link][broker]` is the port that they are told, and the broker's own.
@@ -36,7 +35,6 @@ class Cluster:
         properties: Mapping[str, str | int] | None = None,
         client_protocol: str = "PLAINTEXT",
         client_options: Mapping[str, Any] | None = None,
-        format_options: Sequence[str] = (),
         java_options: Sequence[str] = (),
         links: int = 0,
     ) -> None:
@@ -49,7 +47,6 @@ class Cluster:
         self._properties = dict(properties or {})
         self._client_protocol = client_protocol
         self._client_options = client_options
-        self._format_options = format_options
         self._java_options = java_options
         self._endpoint: Endpoint | None = None
 
@@ -99,7 +96,7 @@ class Cluster:
             for node_id in range(1, self._size + 1)
         ]
         for broker in self.brokers:
-            broker.format(cluster_id, self._configuration(broker.node_id, client, controller), self._format_options)
+            broker.format(cluster_id, self._configuration(broker.node_id, client, controller))
         for broker in self.brokers:
             broker.start()
         for broker in self.brokers:

@@ -80,6 +80,13 @@ def _bring(folder: Path) -> None:
     partial.rename(folder)
 
 
+def stored(path: Path, data: bytes) -> None:
+    """Write a file of the cache, which other processes find whole or not at all."""
+    with tempfile.NamedTemporaryFile(prefix=f"{path.name}.partial-", dir=path.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Exclude other processes with the same path."""

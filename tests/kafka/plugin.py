@@ -2,7 +2,7 @@
 
 `kafka` is one broker for the whole run and all workers of pytest-xdist, started when the first test asks for it;
 `DETECTOR_TEST_BOOTSTRAP=host:port` replaces it by an existing one. `make_cluster` starts clusters for one test,
-`own_cluster` is one broker for a module.
+`make_module_cluster` for a module, `own_cluster` is one broker for a module.
 Without Java or Maven, the tests fail and say what to install: a test that needs a broker is never skipped.
 """
 
@@ -22,7 +22,7 @@ import pytest
 
 _FOLDER_VARIABLE = "DETECTOR_TEST_KAFKA_FOLDER"
 _BOOTSTRAP_VARIABLE = "DETECTOR_TEST_BOOTSTRAP"
-_FIXTURES = {"kafka", "make_cluster", "own_cluster"}
+_FIXTURES = {"kafka", "make_cluster", "make_module_cluster", "own_cluster"}
 
 
 class _Run:
@@ -90,9 +90,15 @@ def make_cluster() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="module")
-def _module_cluster() -> Iterator[Any]:
+def make_module_cluster() -> Iterator[Callable[..., Any]]:
+    """As `make_cluster`, but the cluster ends with the module: what its tests name must not meet."""
     with _clusters() as make:
-        yield make(links=1)
+        yield make
+
+
+@pytest.fixture(scope="module")
+def _module_cluster(make_module_cluster: Callable[..., Any]) -> Any:
+    return make_module_cluster(links=1)
 
 
 @pytest.fixture
