@@ -46,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture; `kind` is stat, timeseries, heatmap or band."""
+    """One picture; `kind` is stat, timeseries, heatmap or band. A timeseries begins at 0 unless `signed`."""
 
     title: str
     help: str
@@ -54,10 +54,11 @@ class Panel:
     queries: tuple[Query, ...]
     kind: str = "timeseries"
     width: int = 8
+    signed: bool = False
 
 
-def panel(kind: str, title: str, unit: str, help: str, *queries: Query, width: int = 8) -> Panel:
-    return Panel(title, help, unit, queries, kind, width)
+def panel(kind: str, title: str, unit: str, help: str, *queries: Query, width: int = 8, signed: bool = False) -> Panel:
+    return Panel(title, help, unit, queries, kind, width, signed)
 
 
 def buckets(metric: str) -> Query:
@@ -67,7 +68,7 @@ def buckets(metric: str) -> Query:
 def quantiles(metric: str) -> tuple[Query, ...]:
     return tuple(
         Query(f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{}}[{RATE}])))", name)
-        for share, name in ((0.5, "half"), (0.99, "99 %"))
+        for share, name in ((0.5, "median"), (0.99, "99th percentile"))
     )
 
 
@@ -81,7 +82,14 @@ OVERVIEW = [
         Query("sum(detector_streams_active{})"),
         width=3,
     ),
-    panel("stat", "Firing", "none", "Streams with a firing alert.", Query("sum(detector_alerts_firing{})"), width=3),
+    panel(
+        "stat",
+        "Open alerts",
+        "none",
+        "Firing alerts of streams and groups.",
+        Query("sum(detector_alerts_firing{})"),
+        width=3,
+    ),
     panel(
         "stat",
         "Scored",
@@ -113,7 +121,7 @@ OVERVIEW = [
         "stat",
         "Since last checkpoint",
         "s",
-        "Time that a crash would repeat; the worst worker.",
+        "How much a crash would repeat; the worst worker.",
         Query("max(time() - detector_checkpoint_timestamp_seconds{})"),
         width=4,
     ),
@@ -131,7 +139,7 @@ DETECTIONS = [
         "timeseries",
         "Open alerts",
         "none",
-        "Streams with a firing alert, and with a pending one.",
+        "Streams and groups whose alert is firing, muted or not; pending ones need more anomalous samples.",
         Query("sum(detector_alerts_firing{})", "firing"),
         Query("sum(detector_alerts_pending{})", "pending"),
     ),
@@ -139,8 +147,8 @@ DETECTIONS = [
         "timeseries",
         "Alerts per stream and week",
         "none",
-        "Achieved since each worker's start, against the budget of the configuration.",
-        Query("detector_alert_rate_per_stream_week{}", "achieved {{instance}}"),
+        "Actual alerts of streams since each worker's start, and the budget (scoring.alerts_per_stream_week).",
+        Query("detector_alert_rate_per_stream_week{}", "actual {{instance}}"),
         Query("max(detector_alert_budget_per_stream_week{})", "budget"),
     ),
     panel("heatmap", "Scores", "none", "anomaly_score; above 1 is anomalous.", buckets("detector_anomaly_score")),
@@ -233,7 +241,7 @@ WORKER = [
         "timeseries",
         "Failures",
         "short",
-        "Calls that failed: source, checkpoint, sinks.",
+        "Failed calls of source, checkpoints and sinks.",
         Query(f"sum by (reason) (increase(detector_source_errors_total{{}}[{RATE}]))", "source: {{reason}}"),
         Query(f"sum(increase(detector_checkpoint_failures_total{{}}[{RATE}]))", "checkpoint"),
         Query(f"sum by (sink) (increase(detector_sink_failures_total{{}}[{RATE}]))", "sink: {{sink}}"),
@@ -266,7 +274,6 @@ MODEL = [
         Query("sum(detector_streams_active{})", "active"),
         Query("sum(detector_streams_warmup{})", "warming up"),
         Query("sum(detector_streams_fallback{})", "naive forecast"),
-        Query("sum(detector_streams_limit{})", "limit"),
     ),
     panel(
         "timeseries",
@@ -275,7 +282,7 @@ MODEL = [
         "Forecast error over the last-value forecast's; below 1 the model helps.",
         *(
             Query(f"histogram_quantile({share}, sum by (le) (detector_stream_skill_bucket{{}}))", name)
-            for share, name in ((0.1, "best tenth"), (0.5, "half"), (0.9, "worst tenth"))
+            for share, name in ((0.1, "best tenth"), (0.5, "median"), (0.9, "worst tenth"))
         ),
     ),
     panel(
@@ -300,14 +307,14 @@ DELIVERY = [
         "timeseries",
         "Waiting alerts",
         "none",
-        "Alerts whose last change Alertmanager has not accepted yet.",
+        "Alerts whose last change Alertmanager has not accepted yet; empty without sinks.alertmanager.",
         Query("sum by (sink) (detector_sink_alerts_waiting{})", "{{sink}}"),
     ),
     panel(
         "timeseries",
         "Muted alerts",
         "short",
-        "Alerts that started within a mute interval.",
+        "Alerts that started within an interval of alerts.mute; empty if there were none.",
         Query(f"sum by (interval) (increase(detector_alerts_muted_total{{}}[{RATE}]))", "{{interval}}"),
     ),
 ]
@@ -324,7 +331,8 @@ STATE = [
         "timeseries",
         "Places in use",
         "percentunit",
-        "Share of the fullest partition's limit; at 1, new streams are discarded or replace silent ones.",
+        "Share of streams.max_streams_per_partition in the fullest partition; at 1, new streams are discarded or"
+        " replace silent ones.",
         Query("detector_streams_fullest_partition_ratio{}"),
     ),
     panel(
@@ -363,15 +371,16 @@ LEARNING = [
         "timeseries",
         "Rounds of learning",
         "short",
-        "Results of candidates for the shared network; empty if learning.mode is off.",
+        "Results of candidates for the shared network; zero if learning.mode is off.",
         Query(f"sum by (result) (increase(detector_learning_rounds_total{{}}[{RATE}]))", "{{result}}"),
     ),
     panel(
         "timeseries",
         "Loss",
         "none",
-        "Loss of the running weights and of the candidate, on the newest samples in the last round.",
+        "Loss of the running weights and of the candidate, on the newest samples in the last round; zero before it.",
         Query("detector_learning_loss{}", "{{weights}} {{instance}}"),
+        signed=True,
     ),
     panel(
         "timeseries",
@@ -387,14 +396,15 @@ STREAM = "{,stream=${stream:doublequote}}"
 STREAMS = [
     panel(
         "band",
-        "$stream",
+        "Value of $stream",
         "none",
-        "Value and expected band of a stream that telemetry.streams selects.",
+        "Value and expected band of the stream chosen above; telemetry.streams says which streams can be chosen.",
         Query(f"detector_stream_value{STREAM}", "value"),
         Query(f"detector_stream_expected{STREAM}", "expected"),
         Query(f"detector_stream_lower{STREAM}", "lower"),
         Query(f"detector_stream_upper{STREAM}", "upper"),
         width=16,
+        signed=True,
     ),
     panel(
         "timeseries",
@@ -474,7 +484,8 @@ def drawn(each: Panel) -> "stat.Panel | timeseries.Panel | heatmap.Panel":
         tooltip = VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
         legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
         made = timeseries.Panel().tooltip(tooltip).legend(legend.show_legend(True))
-        made = with_band(made) if each.kind == "band" else made.fill_opacity(10).min(0)
+        made = with_band(made) if each.kind == "band" else made.fill_opacity(10)
+        made = made if each.signed else made.min(0)
     made.title(each.title).description(each.help).unit(each.unit).datasource(SOURCE)
     for number, query in enumerate(each.queries):
         made.with_target(target(query, chr(ord("A") + number), is_heatmap=each.kind == "heatmap"))

@@ -12,8 +12,8 @@ FOLDER = DEPLOY / "grafana"
 DASHBOARD = FOLDER / "detector.json"
 
 
-def panels() -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(DASHBOARD.read_text())["panels"]
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
     return found
 
 
@@ -41,6 +41,11 @@ def test_panels_have_distinct_ids_and_places_and_a_description() -> None:
         taken |= cells
 
 
+def test_axes_begin_at_zero_only_where_no_value_is_negative() -> None:
+    series = [panel for panel in _by_type("timeseries") if "min" not in panel["fieldConfig"]["defaults"]]
+    assert [panel["title"] for panel in series] == ["Value of $stream", "Loss"]
+
+
 def test_provisioning_has_the_known_version() -> None:
     files = sorted((FOLDER / "provisioning").rglob("*.yaml"))
     assert [path.parent.name for path in files] == ["dashboards", "datasources"]
@@ -48,6 +53,10 @@ def test_provisioning_has_the_known_version() -> None:
         assert _read(path)["apiVersion"] == 1
     (source,) = _read(files[1])["datasources"]
     assert source["type"] == "prometheus"
+
+
+def _by_type(kind: str) -> list[dict[str, Any]]:
+    return [panel for panel in panels() if panel["type"] == kind]
 
 
 def _read(path: Path) -> dict[str, Any]:
