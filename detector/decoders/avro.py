@@ -8,7 +8,7 @@ as a whole.
 Reasons of a `Reject`:
     tombstone        no value, as for a deleted key in a compacted topic
     empty            an array without elements
-    oversize         larger than MAX_RECORD_BYTES
+    oversize         larger than MAX_RECORD_BYTES, or more than MOST_SAMPLES samples
     framing          does not begin with a zero and the id of a schema
     schema_unknown   there is no schema with this id
     schema           the schema is not Avro, or not one that can be read
@@ -96,10 +96,12 @@ class AvroDecoder:
             size = len(values)
             try:
                 payload = checked(payload)
+                columns.begin_record(len(payload))
                 plan = only or plans.get(payload[:_FRAME_BYTES]) or self._learn(payload)
                 end = plan(payload, begin, take)
                 if end != len(payload):
                     raise DecodeError("syntax", f"{len(payload) - end} bytes left over after the schema's last field")
+                columns.end_record()
                 if len(values) == size:
                     raise DecodeError("empty", "an array without elements")
                 rows += [row] * (len(values) - size)

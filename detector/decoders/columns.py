@@ -16,6 +16,8 @@ from detector.records import RawBatch, Reject, SampleBatch
 MAX_RECORD_BYTES = 1 << 20
 LABELS_PER_BYTE, LEAST_LABELS = 4, 4_096
 """Bounds the labels of a record: samples may share labels, so a few bytes could mean any number of them."""
+MOST_SAMPLES = 1 << 16
+"""In a record: it is processed between two polls, and each sample of one stream may take a millisecond or two."""
 NO_NUMBERS = "no_numbers"
 """Reason for a record that is valid but holds no number, only texts for example."""
 
@@ -33,17 +35,27 @@ class Columns:
         self.gaps: list[int] = []
         """Positions in `values` where there is no value."""
         self.rejects: list[Reject] = []
-        self._labels = self._most_labels = 0
+        self._begun = self._labels = self._most_labels = 0
 
     def begin_record(self, size: int) -> None:
         """Start the next record, which has `size` bytes."""
+        self._begun = len(self.values)
         self._labels, self._most_labels = 0, LEAST_LABELS + LABELS_PER_BYTE * size
 
+    def end_record(self) -> None:
+        """Raises DecodeError if the record has too many samples."""
+        self._check_samples(0)
+
     def share(self, labels: int, samples: int) -> None:
-        """Count `labels` shared by so many `samples` of the record. Raises DecodeError if the record has too many."""
+        """Count `labels` shared by so many `samples`, which come next. Raises DecodeError if there are too many."""
+        self._check_samples(samples)
         self._labels += labels * samples
         if self._labels > self._most_labels:
             raise DecodeError("labels", f"its samples have more than {self._most_labels} labels in total")
+
+    def _check_samples(self, more: int) -> None:
+        if len(self.values) - self._begun + more > MOST_SAMPLES:
+            raise DecodeError("oversize", f"more than {MOST_SAMPLES} samples")
 
     def cut(self, size: int) -> None:
         """Remove all samples after the first `size`."""
@@ -120,6 +132,7 @@ def decode_records(batch: RawBatch, unit: Unit, read: Callable[[Columns, int, by
             found = checked(payload)
             columns.begin_record(len(found))
             read(columns, row, found)
+            columns.end_record()
             if len(columns.values) == size:
                 raise DecodeError(NO_NUMBERS, "contains no number")
         except DecodeError as exc:

@@ -11,7 +11,7 @@ The format carries no types: see `telegraf.py` for what counts as a counter.
 Reasons of a `Reject`:
     tombstone   no value
     empty       white space and comments only
-    oversize    larger than MAX_RECORD_BYTES
+    oversize    larger than MAX_RECORD_BYTES, or more than MOST_SAMPLES samples
     encoding    not UTF-8
     syntax      a line that is not line protocol
     labels      a tag without name or value, labels too long, or too many of all samples together

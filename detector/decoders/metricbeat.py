@@ -11,7 +11,7 @@ modules, those that end in `_sum`, `_count` and `_bucket`; `decoder.counters` na
 Reasons of a `Reject`:
     tombstone   no value
     empty       white space, or an array without elements
-    oversize    larger than MAX_RECORD_BYTES
+    oversize    larger than MAX_RECORD_BYTES, or more than MOST_SAMPLES samples
     encoding    not UTF-8
     syntax      not JSON
     nesting     nested too deeply

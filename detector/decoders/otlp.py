@@ -7,7 +7,7 @@ Histograms and summaries yield series for the count and the sum, `_count` and `_
 
 Reasons of a `Reject`:
     tombstone    no value
-    oversize     larger than MAX_RECORD_BYTES
+    oversize     larger than MAX_RECORD_BYTES, or more than MOST_SAMPLES samples
     syntax       neither an OTLP message nor JSON
     shape        JSON, but not OTLP metrics
     nesting      an attribute nested too deeply

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from detector.decoders.otlp_metric import NO_RECORDED_VALUE, Identity, Metric, Part, Point, Temporality
@@ -83,7 +83,7 @@ def _metric(
         points, temporality, is_monotonic = _aggregation(kind, aggregated)
         is_total = is_monotonic or temporality == Temporality.DELTA
         layout = _LAYOUTS[kind]
-        read = [_point(point, layout, is_total=is_total) for point in points]
+        read = map(partial(_point, layout=layout, is_total=is_total), points)
         yield Metric(origin, shared, name, temporality, read, identity)
 
 

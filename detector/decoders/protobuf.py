@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from detector.errors import DecodeError
+
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 _FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
-_LONGEST_VARINT = 10
+LONGEST_VARINT = 10
+"""In bytes."""
 _INT64 = 1 << 63
 
 
@@ -47,10 +50,28 @@ def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
         yield key >> 3, wire, message[begun:at]
 
 
+class Fields:
+    """The same for the messages of one record, which may have so many fields in all.
+
+    A compressed record has up to eleven empty fields for each of its bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = self._most = most
+
+    def __call__(self, message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
+        """Raises ValueError, and DecodeError if there are too many."""
+        for field in fields(message):
+            self._left -= 1
+            if self._left < 0:
+                raise DecodeError("oversize", f"more than {self._most} fields of messages")
+            yield field
+
+
 def varint(message: bytes, at: int) -> tuple[int, int]:
     """(unsigned number at `at`, position after it). Raises ValueError."""
     value = shift = 0
-    for place in range(at, min(len(message), at + _LONGEST_VARINT)):
+    for place in range(at, min(len(message), at + LONGEST_VARINT)):
         byte = message[place]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

@@ -11,7 +11,7 @@ else a series' metadata (2.0 only), else its name.
 
 Reasons of a `Reject`:
     tombstone    no value
-    oversize     larger than MAX_RECORD_BYTES, or than MAX_INFLATED_BYTES when inflated, or too many samples
+    oversize     larger than MAX_RECORD_BYTES, or than MAX_INFLATED_BYTES when inflated, or too many samples or fields
     compression  not a snappy block
     syntax       not a remote write message
     version      fields of 1.0 and of 2.0 in one message
@@ -31,9 +31,9 @@ import cramjam
 
 from detector.decoders import remote_write_v1 as v1
 from detector.decoders import remote_write_v2 as v2
-from detector.decoders.columns import Columns, decode_records
+from detector.decoders.columns import MOST_SAMPLES, Columns, decode_records
 from detector.decoders.identity import Kinds
-from detector.decoders.protobuf import LENGTH, fields, varint
+from detector.decoders.protobuf import LENGTH, Fields, varint
 from detector.decoders.remote_write_sample import read_sample
 from detector.errors import DecodeError
 from detector.records import RawBatch, SampleBatch
@@ -44,6 +44,9 @@ _MOST_BYTES_PER_BYTE = 22
 """At best, three bytes of snappy stand for 64."""
 LEAST_SAMPLES = 4_096
 """A record may have so many samples, and one more for each of its bytes. Real ones take at least four bytes each."""
+LEAST_FIELDS, FIELDS_PER_BYTE = 65_536, 4
+"""A record may have so many fields of messages, and so many more for each of its bytes. Real ones, in which a label is
+three fields, have half as many at most."""
 
 _SERIES, _METADATA = 1, 3
 _SYMBOLS, _SERIES_OF_2 = 4, 5
@@ -57,14 +60,15 @@ class RemoteWriteDecoder:
 
     def decode(self, batch: RawBatch, series: SeriesIndex) -> SampleBatch:
         def read(columns: Columns, row: int, payload: bytes) -> None:
-            most = LEAST_SAMPLES + len(payload)
+            most = left = min(LEAST_SAMPLES + len(payload), MOST_SAMPLES)
+            fields = Fields(LEAST_FIELDS + FIELDS_PER_BYTE * len(payload))
             try:
-                for tag, samples in self._series(_inflated(payload), series):
-                    most -= len(samples)
-                    if most < 0:
-                        raise DecodeError("oversize", f"more than {LEAST_SAMPLES + len(payload)} samples")
+                for tag, samples in self._series(_inflated(payload), fields, series):
+                    left -= len(samples)
+                    if left < 0:
+                        raise DecodeError("oversize", f"more than {most} samples")
                     for sample in samples:
-                        value, milliseconds = read_sample(sample)
+                        value, milliseconds = read_sample(sample, fields)
                         if value is None:
                             columns.gaps.append(len(columns.values))
                             value = math.nan
@@ -77,7 +81,7 @@ class RemoteWriteDecoder:
 
         return decode_records(batch, "ms", read)
 
-    def _series(self, message: bytes, series: SeriesIndex) -> Iterator[tuple[int, list[bytes]]]:
+    def _series(self, message: bytes, fields: Fields, series: SeriesIndex) -> Iterator[tuple[int, list[bytes]]]:
         """Tag and samples of each series. Raises DecodeError, ValueError."""
         symbols: list[bytes] = []
         of_2: list[bytes] = []
@@ -87,7 +91,7 @@ class RemoteWriteDecoder:
                 continue
             if number == _SERIES:
                 is_1 = True
-                yield v1.read_series(part, series, self._kinds)
+                yield v1.read_series(part, fields, series, self._kinds)
             elif number == _METADATA:
                 is_1 = True
             elif number == _SYMBOLS:
@@ -97,7 +101,7 @@ class RemoteWriteDecoder:
         if is_1 and (symbols or of_2):
             raise DecodeError("version", "has fields of remote write 1.0 and of 2.0")
         if of_2:
-            yield from v2.read_request(symbols, of_2, series, self._kinds)
+            yield from v2.read_request(symbols, of_2, fields, series, self._kinds)
 
 
 def _inflated(payload: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from detector.decoders.protobuf import FIXED64, VARINT, fields, signed, varint
+from detector.decoders.protobuf import FIXED64, VARINT, Fields, signed, varint
 from detector.errors import DecodeError
 
 USUAL_SAMPLE = b"\x12\x10"
@@ -17,8 +17,8 @@ _VALUE_KEY, _TIMESTAMP_KEY = b"\x09", b"\x10"
 _DOUBLE = struct.Struct("<d").unpack_from
 
 
-def read_sample(message: bytes) -> tuple[float | None, float]:
-    """(value, None for a stale marker; milliseconds). A field that is not written is 0. Raises ValueError."""
+def read_sample(message: bytes, fields: Fields) -> tuple[float | None, float]:
+    """(value, None for a stale marker; milliseconds). An unwritten field is 0. Raises DecodeError, ValueError."""
     if message[:1] == _VALUE_KEY and message[9:10] == _TIMESTAMP_KEY:
         moment, end = varint(message, 10)
         if end == len(message):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from detector.decoders.identity import MAX_LABEL_CHARACTERS, Kinds, remember
-from detector.decoders.protobuf import LENGTH, VARINT, fields
+from detector.decoders.protobuf import LENGTH, LONGEST_VARINT, VARINT, Fields
 from detector.decoders.remote_write_sample import USUAL_SAMPLE, USUAL_SAMPLE_BYTES, utf8
 from detector.errors import DecodeError
 from detector.records import Kind
@@ -24,6 +24,8 @@ _KINDS = {_COUNTER: Kind.COUNTER} | dict.fromkeys((_GAUGE, _GAUGE_HISTOGRAM, _IN
 _SIZE_BYTES = 4
 _MOST_BYTES = 4 * MAX_LABEL_CHARACTERS
 """Limit on the texts of one series, in UTF-8."""
+_MOST_REFERENCES = 2 * MAX_LABEL_CHARACTERS
+"""Of one series: each label has a name of its own."""
 _LEAST_BYTES, _BYTES_PER_BYTE = 1 << 20, 64
 """Limit on the texts of all series of a request, each counted in full: a base, plus so many per byte of series."""
 _LARGEST_SHIFT = 63
@@ -34,7 +36,7 @@ Parts = tuple[bytes, list[bytes], int]
 
 
 def read_request(
-    symbols: list[bytes], messages: list[bytes], series: SeriesIndex, kinds: Kinds
+    symbols: list[bytes], messages: list[bytes], fields: Fields, series: SeriesIndex, kinds: Kinds
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Tag and samples of each `TimeSeries` that has samples. Raises DecodeError, ValueError."""
     if not symbols or symbols[0]:
@@ -46,11 +48,11 @@ def read_request(
     longest, spelled = max(map(len, symbols)), 0
     most = _LEAST_BYTES + _BYTES_PER_BYTE * sum(map(len, messages))
     for number, message in enumerate(messages, 1):
-        packed, samples, type_ = _usual(message, types) or _parts(message)
+        packed, samples, type_ = _usual(message, types, fields) or _parts(message, fields)
         if not samples:
             continue
         try:
-            references = packed if packed.isascii() else _numbers(packed)
+            references = _references(packed)
             if longest * len(references) > _MOST_BYTES:
                 _check_size(symbols, references)
             spelling = b"".join(map(text, references)), type_
@@ -72,7 +74,7 @@ def read_request(
         yield tag, samples
 
 
-def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
+def _usual(message: bytes, types: dict[bytes, int | None], fields: Fields) -> Parts | None:
     """Parts of a message with few labels, one present-day sample and then metadata; None for any other.
 
     `types` caches the metric type by the bytes after the sample, which are the same for all series of a metric.
@@ -84,23 +86,23 @@ def _usual(message: bytes, types: dict[bytes, int | None]) -> Parts | None:
         return None
     said = message[end + USUAL_SAMPLE_BYTES :]
     if said not in types:
-        types[said] = _type_alone(said)
+        types[said] = _type_alone(said, fields)
     type_ = types[said]
     return None if type_ is None else (message[2:end], [message[end + 2 : end + USUAL_SAMPLE_BYTES]], type_)
 
 
-def _type_alone(said: bytes) -> int | None:
+def _type_alone(said: bytes, fields: Fields) -> int | None:
     """The metric type in fields without labels and samples; None if they hold some, or are not fields."""
     try:
-        packed, samples, type_ = _parts(said)
+        packed, samples, type_ = _parts(said, fields)
     except ValueError:
         return None
     return None if packed or samples else type_
 
 
-def _parts(message: bytes) -> Parts:
-    """Raises ValueError."""
-    packed, type_ = b"", _UNSPECIFIED
+def _parts(message: bytes, fields: Fields) -> Parts:
+    """Raises DecodeError, ValueError."""
+    packed, type_ = bytearray(), _UNSPECIFIED
     samples: list[bytes] = []
     for number, wire, part in fields(message):
         if isinstance(part, int):
@@ -116,7 +118,16 @@ def _parts(message: bytes) -> Parts:
             for inner, kind, value in fields(part):
                 if inner == _TYPE and kind == VARINT and isinstance(value, int):
                     type_ = value
-    return packed, samples, type_
+    return bytes(packed), samples, type_
+
+
+def _references(packed: bytes) -> Sequence[int]:
+    """Raises DecodeError, ValueError."""
+    if len(packed) <= LONGEST_VARINT * _MOST_REFERENCES:
+        references = packed if packed.isascii() else _numbers(packed)
+        if len(references) <= _MOST_REFERENCES:
+            return references
+    raise DecodeError("labels", f"more than {_MOST_REFERENCES} label references")
 
 
 def _numbers(packed: bytes) -> list[int]:

@@ -12,7 +12,7 @@ null, which is a gap. `decoder.counters` and `decoder.gauges` do not apply: the 
 Reasons of a `Reject`:
     tombstone    no value
     empty        white space, or an array without elements
-    oversize     larger than MAX_RECORD_BYTES
+    oversize     larger than MAX_RECORD_BYTES, or more than MOST_SAMPLES samples
     encoding     not UTF-8
     syntax       not JSON
     nesting      nested too deeply

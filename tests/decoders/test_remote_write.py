@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.decoders import RemoteWriteDecoder
+from detector.decoders.columns import MOST_SAMPLES
 from detector.decoders.identity import Kinds
 from detector.decoders.protobuf import fields
 from detector.series import SeriesIndex, SeriesKey
 from tests.decoders.batches import raw, readable
-from tests.decoders.encode import number, part
+from tests.decoders.encode import number, part, varint
 
 STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 NOW = 1_700_000_000_000
@@ -163,13 +164,50 @@ def test_record_that_claims_more_than_snappy_can_hold_takes_no_memory() -> None:
 
 
 def test_g6_number_of_samples_is_bounded_by_the_bytes_of_a_record() -> None:
-    empty = snappy(series(part(2, b"") * 100_000))
-    assert len(empty) < 10_000
+    empty = snappy(series(part(2, b"") * 50_000))
+    assert len(empty) < 5_000
     samples = RemoteWriteDecoder(Kinds()).decode(raw(empty, GOOD), SeriesIndex())
-    assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(1, "oversize")]
+    assert [(reject.offset, reject.detail) for reject in samples.rejects] == [
+        (1, f"more than {4_096 + len(empty)} samples")
+    ]
     assert samples.values.tolist() == [1.5]
 
 
 def test_the_densest_real_request_is_read() -> None:
-    steps = b"".join(sample(0.0, NOW + step) for step in range(100_000))
-    assert len(decoded(series(steps))) == 100_000
+    steps = b"".join(sample(0.0, NOW + step) for step in range(MOST_SAMPLES))
+    assert len(decoded(series(steps))) == MOST_SAMPLES
+
+
+def test_series_of_many_labels_that_compress_best_are_read() -> None:
+    labels = {f"kubernetes_label_{number}": "a" for number in range(30)}
+    written = b"".join(series(sample(0.0), labels=labels | {"pod": f"{number:05}"}) for number in range(3_000))
+    assert len(snappy(written)) < len(written) / 15
+    assert len(decoded(written)) == 3_000
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        part(1, b"") * MANY,
+        part(2, b"") * MANY,
+        varint(3, 0) * MANY,
+        part(4, b"") * MANY,
+        part(4, b"") + part(5, b"") * MANY,
+        part(1, part(3, b"") * MANY),
+        part(1, part(1, part(3, b"") * MANY) + part(2, b"")),
+        series(part(2, part(3, b"") * MANY)),
+        part(4, b"") + part(5, part(3, b"") * MANY),
+        part(4, b"") + part(5, varint(1, 0) * MANY + part(2, b"")),
+        part(4, b"") + part(4, b"a") + part(5, part(1, b"\x01\x01") + part(2, part(3, b"") * MANY)),
+        part(4, b"") + part(4, b"a") + part(5, part(1, b"\x01\x01") + part(5, varint(1, 0) * MANY) + part(2, b"")),
+    ],
+)
+def test_g6_number_of_fields_is_bounded_by_the_bytes_of_a_record(message: bytes) -> None:
+    record = snappy(message)
+    assert len(record) < MANY / 8
+    samples = RemoteWriteDecoder(Kinds()).decode(raw(record, GOOD), SeriesIndex())
+    assert [(reject.offset, reject.reason) for reject in samples.rejects] == [(1, "oversize")]
+    assert samples.values.tolist() == [1.5]

@@ -6,6 +6,7 @@ The requests are written after the specification and its types.proto; Prometheus
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any
 
@@ -265,9 +266,9 @@ def test_g6_undecodable_records_are_rejected_with_a_reason_and_others_are_decode
     assert samples.offsets.tolist() == list(range(2, len(values) + 1, 2))
 
 
-@pytest.mark.parametrize(("size", "references"), [(1 << 16, 100), (1 << 23, 1 << 20)])
+@pytest.mark.parametrize(("size", "references"), [(1 << 16, 100), (1 << 23, 1 << 15)])
 def test_g6_references_to_a_long_text_take_bounded_memory(size: int, references: int) -> None:
-    """442,698 bytes could ask for 8 TiB."""
+    """395,052 bytes could ask for 256 GiB."""
     table = part(4, b"") + part(4, size * b"x")
     record = snappy(table + part(5, part(1, references * b"\x01") + sample(1.0)))
     (reject,) = RemoteWriteDecoder(Kinds()).decode(raw(record), SeriesIndex()).rejects
@@ -275,3 +276,17 @@ def test_g6_references_to_a_long_text_take_bounded_memory(size: int, references:
         "labels",
         f"series 1 of 1: {size * references} bytes of labels, more than 16384 characters",
     )
+
+
+@pytest.mark.parametrize("references", [bytes(40_000), b"\x80\x00" * 40_000, bytes(10_000_000)])
+def test_g6_references_to_the_empty_text_take_bounded_memory(references: bytes) -> None:
+    """750 KB of them took a gigabyte."""
+    record = snappy(part(4, b"") + part(5, part(1, references) + sample(1.0)))
+    tracemalloc.start()
+    try:
+        (reject,) = RemoteWriteDecoder(Kinds()).decode(raw(record), SeriesIndex()).rejects
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (reject.reason, reject.detail) == ("labels", "series 1 of 1: more than 32768 label references")
+    assert most_bytes < 5 * len(references) + (1 << 20)
