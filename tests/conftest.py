@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -18,9 +19,20 @@ settings.register_profile("detector", deadline=None, suppress_health_check=[Heal
 settings.load_profile("detector")
 
 
+LONGEST = ("test_soak.py", "test_swaps.py", "test_kills.py")
+"""Files that begin first: otherwise one process would still run one of them when the others are done."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest test first: otherwise one process would still run it when the others are done."""
-    items.sort(key=lambda item: item.path.name != "test_soak.py")
+    """Take turns between files whose tests wait for brokers and files whose tests compute: processes run side by side,
+    and when all wait, or all compute, they finish later.
+    """
+    waiting = {item.path for item in items if item.get_closest_marker("integration")}
+    turn: dict[Path, float] = {}
+    for files in (waiting, {item.path for item in items} - waiting):
+        turn |= {path: (number + 0.5) / len(files) for number, path in enumerate(sorted(files))}
+    turn |= {path: LONGEST.index(path.name) - len(LONGEST) for path in turn if path.name in LONGEST}
+    items.sort(key=lambda item: turn[item.path])
 
 
 @pytest.fixture(autouse=True)
