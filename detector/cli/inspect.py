@@ -37,7 +37,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all details.")] = False,
 ) -> None:
-    """Show the state in the configured store: snapshots, the blocks of a partition, or streams. Writes nothing."""
+    """Show the state as of the last checkpoint: snapshots, the blocks of a partition, or streams. Writes nothing."""
     import time
 
     from detector.config import load

@@ -8,7 +8,7 @@ import typer
 from detector.cli.application import ConfigOption, PartitionOption, app, examples, partition_of
 
 state = typer.Typer(
-    help="Export, import, revert or pre-warm stored state. Stop the workers first, except for export.",
+    help="Export, import, revert or warm stored state. Stop the workers first, except for export.",
     no_args_is_help=True,
 )
 app.add_typer(state, name="state")
@@ -24,7 +24,7 @@ def export_(
     partition: PartitionOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write every whole snapshot in the configured store to a file. Workers may keep running."""
+    """Write every intact snapshot in the configured store to a file. Workers may keep running."""
     from detector.config import load
     from detector.inspect import move
 
@@ -91,7 +91,7 @@ def warm(
     force: Annotated[bool, typer.Option("--force", help="Replace state already in the store.")] = False,
     while_running: WhileRunning = False,
 ) -> None:
-    """Load history into the configured store, so that streams start warm. Its alerts are held back."""
+    """Load history into the configured store, so that streams start warm. Its alerts are muted."""
     import logging
     import sys
 

@@ -25,7 +25,8 @@ def as_json(found: Sequence[Survey] | Sequence[StoredStream] | Sequence[ListedSt
 
 def overview(surveys: Iterable[Survey], now: float) -> Iterator[str]:
     """A table of the snapshots of every partition."""
-    rows: list[tuple[str, ...]] = [("PARTITION", "OFFSET", "WRITTEN", "NEWEST SAMPLE", "STREAMS", "BYTES", "MODEL", "")]
+    titles = ("PARTITION", "OFFSET", "WRITTEN", "NEWEST SAMPLE", "STREAMS", "BYTES", "MODEL", "CONDITION")
+    rows: list[tuple[str, ...]] = [titles]
     for one in surveys:
         where = f"{one.topic}/{one.partition}"
         rows += [(where, *_snapshot_row(snapshot, now)) for snapshot in one.snapshots]

@@ -89,7 +89,7 @@ class Restores:
         self._metrics.observe_restored(seconds, self._snapshots.damaged)
         where = partition_name(partition)
         if manifest is None:
-            self._log.warning("no stored state, streams start over", partition=where)
+            self._log.warning("no stored state, all streams warm up", partition=where)
         else:
             self._log.info(
                 "state restored",

@@ -100,6 +100,7 @@ class Worker:
         finally:
             self._restores.drop(self._assigned)
         self.telemetry.not_ready("stopping")
+        self.telemetry.log.info("stopping")
         if not self._again:
             self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)

@@ -347,7 +347,7 @@ def test_stop_ends_the_loop_after_the_batch_with_a_checkpoint() -> None:
     assert source.committed == {PARTITION: 5}
     assert not rig.worker.telemetry.health.ready
     last = rig.log.getvalue().splitlines()[-1]
-    assert last == "samples={'warmup': 5} offsets={'metrics-0': 5} event='stopped'"
+    assert last == "samples={'warmup': 5} offsets={'metrics/0': 5} event='stopped'"
 
 
 class Slow(LastValueForecaster):
