@@ -27,6 +27,8 @@ MAX_EVENTS = 1_000
 DROPPED = "dropped_repeats"
 CHATTY = "kafka"
 """The Kafka client logs debugging detail at INFO, so we show that at debug. At DEBUG it logs passwords: never shown."""
+CHATTY_REPEATS = 1
+"""In place of `REPEATS`, except at debug: of an outage it writes dozens of lines among which ours would be lost."""
 
 OnLine = Callable[[str, bool], None]
 """(level, whether the line was written)."""
@@ -44,10 +46,12 @@ class RepeatLimit(logging.Filter):
         monotonic: Callable[[], float],
         on_line: OnLine | None = None,
         allowed: Mapping[str, int] | None = None,
+        chatty_repeats: int = REPEATS,
     ) -> None:
-        """`allowed` maps an event's text to its lines per interval; all other events get `REPEATS`."""
+        """Lines per interval: `allowed` by an event's text, `chatty_repeats` for the Kafka client's, else `REPEATS`."""
         super().__init__()
         self._allowed = allowed or {}
+        self._chatty_repeats = chatty_repeats
         self._monotonic = monotonic
         self._on_line = on_line or (lambda level, written: None)
         self._seen: OrderedDict[tuple[str, int, str], list[float]] = OrderedDict()
@@ -55,7 +59,8 @@ class RepeatLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         event = str(record.msg.get("event", "") if isinstance(record.msg, dict) else record.msg)[:200]
-        dropped = self._admit((record.name, record.levelno, event), self._allowed.get(event, REPEATS))
+        usual = self._chatty_repeats if record.name.split(".")[0] == CHATTY else REPEATS
+        dropped = self._admit((record.name, record.levelno, event), self._allowed.get(event, usual))
         self._on_line(record.levelname.lower(), dropped is not None)
         if dropped:
             setattr(record, DROPPED, dropped)
@@ -104,7 +109,8 @@ def configure_logging(
 ) -> None:
     """Send every log line of the process to `stream` as `style`, json or console. May be called again.
 
-    Each event gets at most `REPEATS` lines a minute, or as many as `allowed` has for its text.
+    Each event gets at most `REPEATS` lines a minute, or as many as `allowed` has for its text; one of the Kafka client
+    gets `CHATTY_REPEATS`, except at debug.
     """
     common: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _add_logger]
     handler = _Handler(stream)
@@ -119,12 +125,12 @@ def configure_logging(
             ],
         )
     )
-    handler.addFilter(RepeatLimit(monotonic, on_line, allowed))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    chatty = logging.INFO if root.level <= logging.DEBUG else max(logging.WARNING, root.level)
-    logging.getLogger(CHATTY).setLevel(chatty)
+    debug = root.level <= logging.DEBUG
+    handler.addFilter(RepeatLimit(monotonic, on_line, allowed, REPEATS if debug else CHATTY_REPEATS))
+    logging.getLogger(CHATTY).setLevel(logging.INFO if debug else max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

@@ -156,8 +156,21 @@ def test_alert_lines_have_a_limit_of_their_own(allowed: int, lines: int) -> None
 def test_repeats_of_standard_library_lines_are_recognised_by_their_template() -> None:
     log = Log()
     for number in range(1_000):
-        logging.getLogger("kafka.client").error("connection %d failed", number)
+        logging.getLogger("asyncio").error("connection %d failed", number)
     assert len(log.lines) == REPEATS
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", 1), ("debug", REPEATS)])
+def test_kafka_client_repeats_itself_only_at_debug_level(level: str, lines: int) -> None:
+    log = Log(level=level)
+    for number in range(20):
+        logging.getLogger("kafka.net.connection").error("connection %d failed", number)
+        structlog.get_logger("detector").warning("source failed, trying again", attempt=number)
+    told = [line["logger"] for line in log.lines]
+    assert (told.count("kafka.net.connection"), told.count("detector")) == (lines, REPEATS)
+    log.now = REPEAT_SECONDS
+    logging.getLogger("kafka.net.connection").error("connection %d failed", 20)
+    assert log.lines[-1]["dropped_repeats"] == 20 - lines
 
 
 def test_memory_of_the_repeat_limit_is_bounded() -> None:
