@@ -2,6 +2,9 @@
 
 A JSON object `{"relative/path.csv": [[start, end], ...]}`, both times inclusive: RFC 3339 (a space instead of the `T`
 and a missing offset are fine) or unix seconds. An empty list states that nothing is wrong in a series.
+
+Or, as `detector produce --labels` writes them, lines `{"labels": {"__name__": ..., ...}, "start": ..., "end": ...}`,
+one per anomaly. They are all anomalies of the files in which they name a series.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from detector.errors import DecodeError, LabelError
 from detector.records import RawBatch
 from detector.replay import ReplayFile
 from detector.replay.compressed import readable
-from detector.series import SeriesIndex
+from detector.series import NAME_LABEL, SeriesIndex, SeriesKey
 
 Window = tuple[float, float]
 """First and last moment of a labelled stretch, unix seconds."""
@@ -35,7 +38,7 @@ def read_labels(path: Path, files: list[ReplayFile], complain: Callable[[str], N
     Leaves out labels of missing series and windows outside their series, and reports each to `complain`. Raises
     LabelError with everything that is wrong, also if all labels or all windows would be left out.
     """
-    raw = _load(path)
+    raw = _load(path, files)
     by_name = {file.name: file for file in files}
     wrong: list[str] = []
     apart: list[str] = []
@@ -64,9 +67,13 @@ def _at_most(findings: list[str], most: int = 20) -> list[str]:
     return findings if len(findings) <= most else [*findings[:most], f"and {len(findings) - most} more"]
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, files: list[ReplayFile]) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+        text = path.read_text(encoding="utf-8-sig")
+        anomalies = _lines(text)
+        if anomalies is not None:
+            return _by_name(anomalies, files)
+        raw = json.loads(text, object_pairs_hook=_without_repeats)
     except OSError as exc:
         raise LabelError(str(path), [f"cannot be read: {exc.strerror or exc}"]) from exc
     except (ValueError, RecursionError) as exc:
@@ -74,6 +81,32 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise LabelError(str(path), [f"contains no labels: expected {_SHAPE}"])
     return raw
+
+
+def _lines(text: str) -> list[dict[str, Any]] | None:
+    """The anomalies of a file of lines; None if it is of the other form."""
+    try:
+        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    fit = all(
+        isinstance(one, dict) and isinstance(one.get("labels"), dict) and {"start", "end"} <= one.keys()
+        for one in found
+    )
+    return found if found and fit else None
+
+
+def _by_name(anomalies: list[dict[str, Any]], files: list[ReplayFile]) -> dict[str, Any]:
+    """The windows of each series of the files that `anomalies` name; an unknown series has its own name."""
+    known = {file.series: file for file in files if file.series}
+    raw: dict[str, Any] = {}
+    for one in anomalies:
+        labels = {str(name): str(value) for name, value in one["labels"].items()}
+        series = str(SeriesKey.of(labels.pop(NAME_LABEL, ""), labels))
+        name = known[series].name if series in known else series
+        raw.setdefault(name, []).append([one["start"], one["end"]])
+    paths = {file.path for file in files if file.name in raw}
+    return raw | {file.name: [] for file in files if file.path in paths and file.name not in raw}
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

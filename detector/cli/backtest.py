@@ -7,6 +7,21 @@ import typer
 
 from detector.cli.application import ConfigOption, app, examples
 
+SeriesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.", metavar="SERIES"
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help='Known anomalies as JSON: {"relative/path.csv": [[start, end], ...]}, or as produce --labels writes them. '
+        "Without labels, alerts are listed but not called true or false.",
+        metavar="FILE",
+    ),
+]
+
 
 @app.command(
     short_help="Replay recorded series and report their alerts, with pictures.",
@@ -15,21 +30,12 @@ from detector.cli.application import ConfigOption, app, examples
         "detector backtest series/ --labels windows.json --report july",
         "detector backtest cpu.csv --alerts-per-stream-week 0.1 --alerts-per-stream-week 1",
         "detector backtest query_range.json     # a query result from Prometheus",
+        "detector backtest records.jsonl        # records of a topic, one per line",
     ),
 )
 def backtest(
-    data: Annotated[
-        list[Path],
-        typer.Argument(help="Series: CSV files or Prometheus query results, or folders of them.", metavar="SERIES"),
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help='Known anomalies as JSON: {"relative/path.csv": [[start, end], ...]}. '
-            "Without labels, alerts are listed but not called true or false.",
-            metavar="FILE",
-        ),
-    ] = None,
+    data: SeriesArgument,
+    labels: LabelsOption = None,
     report: Annotated[Path, typer.Option(help="Folder for report.html and report.json.", metavar="DIR")] = Path(
         "backtest-report"
     ),
@@ -50,14 +56,14 @@ def backtest(
     from detector.backtest.run import backtest as run_backtest
     from detector.config import load
     from detector.progress import byte_progress
-    from detector.replay import demand_rows, find_files
+    from detector.replay import RecordFormat, demand_rows, find_files
     from detector.replay.output import make_folder
 
     def complain(line: str) -> None:
         typer.echo(line, err=True)
 
     loaded = load(config)
-    files = find_files(data, complain)
+    files = find_files(data, complain, RecordFormat(loaded.decoder, loaded.streams.counters == "raw"))
     budgets = alerts_per_stream_week or [loaded.scoring.alerts_per_stream_week]
     known = read_labels(labels, files, complain) if labels else {}
     make_folder(report)

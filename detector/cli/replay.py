@@ -17,7 +17,9 @@ from detector.cli.application import ConfigOption, app, examples
 def replay(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Series: CSV files or Prometheus query results, or folders of them.", metavar="INPUT"),
+        typer.Argument(
+            help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.", metavar="INPUT"
+        ),
     ],
     scores: Annotated[Path, typer.Option(help="Folder for scored files, one per series.", metavar="DIR")],
     alerts: Annotated[
@@ -28,14 +30,14 @@ def replay(
     """Score recorded series with the same pipeline as `run`."""
     from detector.config import load
     from detector.progress import byte_progress
-    from detector.replay import demand_rows, find_files
+    from detector.replay import RecordFormat, demand_rows, find_files
     from detector.replay import replay as replay_files
 
     def complain(line: str) -> None:
         typer.echo(line, err=True)
 
     loaded = load(config)
-    files = find_files(inputs, complain)
+    files = find_files(inputs, complain, RecordFormat(loaded.decoder, loaded.streams.counters == "raw"))
     from detector.app import build_pipeline
 
     with byte_progress("replay", sum(file.size_bytes for file in files)) as advance:

@@ -22,7 +22,9 @@ SAMPLES_PER_STEP = 4
 DataArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Series: CSV files or Prometheus query results, or folders of them.", metavar="DATA", show_default=False
+        help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.",
+        metavar="DATA",
+        show_default=False,
     ),
 ]
 TopicOption = Annotated[

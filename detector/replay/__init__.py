@@ -2,6 +2,7 @@
 
 from detector.replay.files import ReplayFile, demand_rows, find_files
 from detector.replay.reader import ROWS_PER_SLICE, Reader
+from detector.replay.recorded import RecordFormat
 from detector.replay.run import Observer, replay
 from detector.replay.summary import Summary, plural
 
@@ -9,6 +10,7 @@ __all__ = [
     "ROWS_PER_SLICE",
     "Observer",
     "Reader",
+    "RecordFormat",
     "ReplayFile",
     "Summary",
     "demand_rows",

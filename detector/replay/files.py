@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO
 
 from detector.errors import SourceError
-from detector.replay import prometheus, table
+from detector.replay import prometheus, recorded, table
 from detector.replay.compressed import SUFFIX as GZ
 from detector.replay.compressed import opened, readable, size_bytes
 
 CSV, JSON = ".csv", ".json"
+RECORDS = (".jsonl", ".ndjson")
+PLAIN = recorded.RecordFormat()
 LONGEST_NAME_BYTES = 200
 """Longest name of a file of verdicts; file systems allow 255 bytes."""
 
@@ -72,15 +74,17 @@ def unsaid(line: str) -> None:
     """Ignore a complaint."""
 
 
-def find_files(inputs: list[Path], complain: Callable[[str], None] = unsaid) -> list[ReplayFile]:
-    """Series in the given files, or in files below the given folders: CSV and Prometheus JSON, gzip or not.
+def find_files(
+    inputs: list[Path], complain: Callable[[str], None] = unsaid, records: recorded.RecordFormat = PLAIN
+) -> list[ReplayFile]:
+    """Series in the given files, or in files below the given folders: CSV, Prometheus' JSON, `records`; gzip or not.
 
     Sorted by the path of their verdicts. Columns and series that are left out are reported to `complain`. Raises
     SourceError for missing, foreign or ambiguous files, and if there is no series.
     """
     found: dict[str, ReplayFile] = {}
     for given in inputs:
-        for file in _below(given, complain):
+        for file in _below(given, complain, records):
             other = found.setdefault(file.stream, file)
             if other.path == file.path and other.series != file.series:
                 file = replace(file, hashed=True)
@@ -102,7 +106,7 @@ def demand_rows(files: list[ReplayFile], readable: int) -> None:
         raise SourceError(f"{named}: no readable row `timestamp,value`")
 
 
-def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]:
+def _below(given: Path, complain: Callable[[str], None], records: recorded.RecordFormat) -> Iterator[ReplayFile]:
     """The series of one input."""
     try:
         paths = sorted(_files(given, complain)) if given.is_dir() else None
@@ -112,15 +116,15 @@ def _below(given: Path, complain: Callable[[str], None]) -> Iterator[ReplayFile]
     if paths is not None:
         some = False
         for path in paths:
-            for file in _series(path, path.relative_to(given), complain, walked=True):
+            for file in _series(path, path.relative_to(given), complain, records, walked=True):
                 some = True
                 yield file
         if not some:
             raise SourceError(
-                f"{given}: no .csv file in this folder or below it, and no .json result of a Prometheus query"
+                f"{given}: no .csv or .jsonl file in this folder or below it, and no .json result of a Prometheus query"
             )
     elif is_file:
-        yield from _series(given, Path(given.name), complain, walked=False)
+        yield from _series(given, Path(given.name), complain, records, walked=False)
     elif exists or given == Path("-"):
         raise SourceError(f"{given}: is neither a file nor a folder; save its content to a file first")
     else:
@@ -138,7 +142,7 @@ def _files(folder: Path, complain: Callable[[str], None]) -> Iterator[Path]:
 
 
 def _is_series_file(path: Path) -> bool:
-    return _inner(path).suffix.lower() in (CSV, JSON) and path.is_file()
+    return _inner(path).suffix.lower() in (CSV, JSON, *RECORDS) and path.is_file()
 
 
 def _inner(path: Path) -> Path:
@@ -146,7 +150,9 @@ def _inner(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == GZ else path
 
 
-def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked: bool) -> Iterator[ReplayFile]:
+def _series(
+    path: Path, below: Path, complain: Callable[[str], None], records: recorded.RecordFormat, *, walked: bool
+) -> Iterator[ReplayFile]:
     """The series in one file. JSON files of another kind are passed over if found in a folder (`walked`)."""
 
     def remark(line: str) -> None:
@@ -157,8 +163,11 @@ def _series(path: Path, below: Path, complain: Callable[[str], None], *, walked:
             is_json = prometheus.is_json(handle.peek(LONGEST_NAME_BYTES))
             if walked and not is_json and _inner(path).suffix.lower() == JSON:
                 return
-            found = prometheus.series(handle.read(), remark) if is_json else table.series(handle, remark)
-    except prometheus.NotJsonError as exc:
+            if is_json and recorded.is_recorded(handle):
+                found: dict[str, bytes] | None = recorded.series(handle, records, remark)
+            else:
+                found = prometheus.series(handle.read(), remark) if is_json else table.series(handle, remark)
+    except (prometheus.NotJsonError, recorded.NoRecordError) as exc:
         if not walked:
             raise SourceError(f"{path}: {exc}") from exc
         remark(f"left out: {exc}")
@@ -180,7 +189,7 @@ def _text(name: str) -> str:
 
 def _stem(path: Path) -> Path:
     """The path without the suffixes for format and compression."""
-    for suffix in (GZ, CSV, JSON):
+    for suffix in (GZ, CSV, JSON, *RECORDS):
         if path.suffix.lower() == suffix and path.stem:
             path = path.with_suffix("")
     return path

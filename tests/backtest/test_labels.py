@@ -48,6 +48,32 @@ def test_times_in_usual_formats_are_read_and_sorted(folder: Path) -> None:
     assert found == {"cpu/a.csv": [(START, START + 60.5), (START + 200, START + 260)], "cpu/b.csv": []}
 
 
+def test_anomalies_in_lines_name_series_by_their_labels(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    records = [
+        {"name": "load", "labels": {"host": host}, "timestamp": START + 60 * row, "value": row}
+        for row in range(10)
+        for host in "abc"
+    ]
+    (tmp_path / "series" / "records.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    (tmp_path / "series" / "other.csv").write_text(f"{START},1\n")
+    spans = [("a", 120, 180), ("a", 0, 60), ("b", 60, 60), ("d", 60, 60)]
+    anomalies = [
+        {"labels": {"__name__": "load", "host": host}, "kind": "dip", "start": START + start, "end": START + end}
+        for host, start, end in spans
+    ]
+    told: list[str] = []
+    found = labels(tmp_path / "series", "".join(f"{json.dumps(one)}\n" for one in anomalies), told)
+    assert found == {
+        'records/load{host="a"}': [(START, START + 60), (START + 120, START + 180)],
+        'records/load{host="b"}': [(START + 60, START + 60)],
+        'records/load{host="c"}': [],
+    }
+    assert [line.partition(": left out: ")[2].partition("; did")[0] for line in told] == [
+        'load{host="d"}: no such file among the series'
+    ]
+
+
 def test_every_error_is_reported_at_once(folder: Path) -> None:
     found = findings(
         folder,
