@@ -218,7 +218,8 @@ class _LostConnections(logging.Handler):
 def translate(error: Exception, doing: str, kafka: Kafka) -> SourceError:
     """Turn the library's `error` into one of ours: what failed, where, and how to fix it."""
     where = ", ".join(kafka.bootstrap_servers)
-    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    name, text = type(error).__name__, str(error)
+    detail = text if name in text else f"{name}: {text}" if text else name
     if isinstance(error, TokenDelayed | TokenRefused):
         kind = BrokerUnreachable if isinstance(error, TokenDelayed) else AccessDenied
         return kind(f"{doing}: {where}: no token to log in with: {error.args[0]}")
