@@ -17,6 +17,7 @@ from detector.records import Float64, Int64
 from detector.scoring import GroupScorer
 from detector.scoring.budget import Budget
 from detector.scoring.group import Members, Seen
+from detector.scoring.interval import SamplingInterval
 
 METRICS_AT_ONCE = 256
 """As many as the network takes in one call."""
@@ -69,7 +70,7 @@ def group_scores(
     A metric without a value in a row is not seen in that tick.
     """
     scorer = scorer or GroupScorer()
-    state = allocate((*scorer.fields, *Budget.fields), len(traces) + len(machines))
+    state = allocate((*scorer.fields, *SamplingInterval.fields, *Budget.fields), len(traces) + len(machines))
     longest = max(len(machine.times) for machine in machines)
     shown = np.zeros((4, longest, len(traces)), dtype=np.float32)
     for column, trace in enumerate(traces):

@@ -14,6 +14,7 @@ from detector.pipeline import Pipeline
 from detector.pipeline.notifications import GROUPS_OWN, MUTED
 from detector.protocols import Stored
 from detector.records import AlertStatus
+from detector.scoring.interval import INTERVAL
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
 from detector.state.survey import Snapshot, streams
@@ -79,7 +80,7 @@ def _silent(stored: Stored, snapshot: Snapshot, pipeline: Pipeline) -> set[tuple
         if entries and layout(entries[0][1].fields) == known:
             state, rows = entries[0][1].block.columns, [row for row, _ in entries]
             places += [(number, row) for row in rows]
-            found.append(np.stack([state[LATEST.name][rows], state["interval_seconds"][rows]]))
+            found.append(np.stack([state[LATEST.name][rows], state[INTERVAL.name][rows]]))
     if snapshot.newest_sample is None or not found:
         return set()
     latest, interval = np.concatenate(found, axis=1)

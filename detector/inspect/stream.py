@@ -11,6 +11,7 @@ import numpy as np
 from detector.pipeline import Pipeline
 from detector.protocols import Stored
 from detector.records import AlertStatus, rfc3339
+from detector.scoring.interval import INTERVAL
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
 from detector.state.survey import Snapshot, streams
@@ -86,7 +87,7 @@ def _meaning(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, Any]:
         "last_time": time_text(latest),
         "last_value": float(state["flat_last"][row]),
         "samples": int(state["value_count"][row]),
-        "interval_seconds": float(state["interval_seconds"][row]),
+        "interval_seconds": float(state[INTERVAL.name][row]),
         "warming_up": bool(pipeline.scorer.warming(state, rows)[0]),
         **_expectation(read, row, pipeline),
         "forecaster": forecaster.names[int(forecaster.fallback(state, rows)[0])],
@@ -112,7 +113,7 @@ def _expectation(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, A
     forecast = pipeline.forecaster.stored(state, rows)
     if not np.isfinite(forecast.loc[0]):
         return {"forecast": None, "band": None}
-    times = state[LATEST.name][rows] + np.maximum(state["interval_seconds"][rows], 0.0)
+    times = state[LATEST.name][rows] + np.maximum(state[INTERVAL.name][rows], 0.0)
     score = pipeline.scorer.score(state, rows, times, forecast.loc, forecast.loc, forecast.scale)
     return {"forecast": float(forecast.loc[0]), "band": [float(score.lower[0]), float(score.upper[0])]}
 

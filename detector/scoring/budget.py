@@ -16,9 +16,6 @@ from detector.columns import Columns, Field, Rows
 Float64 = npt.NDArray[np.float64]
 
 WEEK_SECONDS = 7 * 86_400.0
-INTERVAL_RATE = 1.0 / 32.0
-FIRST_INTERVAL_SECONDS = 60.0
-"""Assumed until the stream's interval is known."""
 LARGEST_PROBABILITY = 0.02
 SMALLEST_PROBABILITY = 1e-12
 CREDIT = 5.0
@@ -29,15 +26,13 @@ KEEP = 1.0 - 1.0 / 50_000.0
 
 
 class Budget:
-    """Columns `interval_*`, the typical seconds between two samples, and `budget_*`, alarms spent and allowed.
+    """Columns `budget_*`: alarms spent and allowed.
 
     `budget_calm` counts the samples since the last alarm, up to `APART_SAMPLES`. An absurd value that starts a
     disturbance sets it below 0, from where it counts up whatever comes.
     """
 
     fields = (
-        Field("interval_last", dtype="float64", initial=float("nan")),
-        Field("interval_seconds", initial=-1.0),
         Field("budget_spent"),
         Field("budget_allowed"),
         Field("budget_calm", dtype="int8", initial=APART_SAMPLES),
@@ -46,22 +41,13 @@ class Budget:
     def __init__(self, alerts_per_stream_week: float) -> None:
         self.alerts_per_stream_week = alerts_per_stream_week
 
-    def interval(self, state: Columns, rows: Rows) -> Float64:
-        """[B] typical seconds between two samples, > 0."""
-        interval_B = state["interval_seconds"][rows].astype(np.float64)
-        return np.where(interval_B > 0.0, interval_B, FIRST_INTERVAL_SECONDS)
-
-    def since(self, state: Columns, rows: Rows, times_B: Float64) -> Float64:
-        """[B] seconds since the last sample; NaN before the second one."""
-        return np.asarray(times_B - state["interval_last"][rows])
-
-    def _probability(self, state: Columns, rows: Rows) -> Float64:
-        probability_B = self.alerts_per_stream_week * self.interval(state, rows) / WEEK_SECONDS
+    def _probability(self, interval_seconds_B: Float64) -> Float64:
+        probability_B = self.alerts_per_stream_week * interval_seconds_B / WEEK_SECONDS
         return np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY)
 
-    def base(self, state: Columns, rows: Rows) -> Float64:
+    def base(self, interval_seconds_B: Float64) -> Float64:
         """[B] surprise that just spends the budget of a stream with the pooled tail."""
-        return -np.log(self._probability(state, rows))
+        return -np.log(self._probability(interval_seconds_B))
 
     def overspent(self, state: Columns, rows: Rows) -> Float64:
         """[B] addition to the base for streams that spent more than allowed, >= 0."""
@@ -69,9 +55,9 @@ class Budget:
         overspent_B = np.log((spent_B + CREDIT) / (state["budget_allowed"][rows] + CREDIT))
         return np.asarray(np.maximum(overspent_B, 0.0))
 
-    def price(self, state: Columns, rows: Rows) -> Float64:
+    def price(self, state: Columns, rows: Rows, interval_seconds_B: Float64) -> Float64:
         """[B] surprise worth an alarm of this stream."""
-        return self.base(state, rows) + self.overspent(state, rows)
+        return self.base(interval_seconds_B) + self.overspent(state, rows)
 
     def has_spent(self, state: Columns, rows: Rows) -> npt.NDArray[np.bool_]:
         """[B] whether the stream ever booked an alarm."""
@@ -90,15 +76,15 @@ class Budget:
         self,
         state: Columns,
         rows: Rows,
-        times_B: Float64,
+        interval_seconds_B: Float64,
         surprise_B: Float64,
         absurd_B: npt.NDArray[np.bool_] | None = None,
     ) -> None:
-        """Learn the interval and book this round's alarms; `absurd_B` are those of values that are not learned.
+        """Book this round's alarms; `absurd_B` are those of values that are not learned.
 
         Samples that cannot alert, such as those in warmup, have surprise 0.
         """
-        probability_B = self._probability(state, rows)
+        probability_B = self._probability(interval_seconds_B)
         alarm_B = surprise_B > -np.log(probability_B)
         calm_B = state["budget_calm"][rows]
         keep = np.float32(KEEP)
@@ -108,13 +94,3 @@ class Budget:
         if absurd_B is not None:
             after_B = np.where(absurd_B & (calm_B >= APART_SAMPLES), 1 - APART_SAMPLES, after_B)
         state["budget_calm"][rows] = after_B
-        self._learn_interval(state, rows, times_B)
-
-    def _learn_interval(self, state: Columns, rows: Rows, times_B: Float64) -> None:
-        """Follow the typical interval; a single gap counts as at most four of them."""
-        step_B = np.fmax(self.since(state, rows, times_B), -1.0)
-        typical_B = state["interval_seconds"][rows].astype(np.float64)
-        learnt_B = typical_B + INTERVAL_RATE * (np.minimum(step_B, 4.0 * typical_B) - typical_B)
-        learnt_B = np.where(typical_B > 0.0, learnt_B, np.minimum(step_B, WEEK_SECONDS))
-        state["interval_seconds"][rows] = np.where(step_B > 0.0, learnt_B, typical_B)
-        state["interval_last"][rows] = times_B

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from detector.columns import Columns, Field, Rows
 from detector.scoring.budget import Budget
 from detector.scoring.compress import compressed
+from detector.scoring.interval import SamplingInterval
 from detector.stats.tail import PooledTail
 
 Float64 = npt.NDArray[np.float64]
@@ -100,7 +101,10 @@ class Members(NamedTuple):
 
 
 class GroupScorer:
-    """Columns `group.*`: in a member's row its evidence of the current tick, in a group's own row its statistics."""
+    """Columns `group.*`: in a member's row its evidence of the current tick, in a group's own row its statistics.
+
+    A group's row also has the columns of `Budget` and `SamplingInterval`, as a stream's.
+    """
 
     fields = (
         Field("group.seen", dtype="float64", initial=-1.0),
@@ -125,6 +129,7 @@ class GroupScorer:
         """Set `compact` if the members are scored with the compact profile."""
         self._tail = COMPACT_TAIL if compact else TAIL
         self._budget = Budget(alerts_per_group_week)
+        self._interval = SamplingInterval()
         self.warmup_ticks = warmup_ticks
 
     def take(self, state: Columns, rows_N: Rows, ticks_N: Float64, seen: Seen) -> None:
@@ -146,7 +151,7 @@ class GroupScorer:
         ticks_G = state["group.ticks"][groups].astype(np.float64)
         statistic_G *= ticks_G / (ticks_G + HALF_TRUST_TICKS)
         surprise_G = np.where(ticks_G < self.warmup_ticks, 0.0, self._tail.surprise(statistic_G))
-        price_G = self._budget.price(state, groups)
+        price_G = self._budget.price(state, groups, self._interval.seconds(state, groups))
         return GroupScore(
             statistic=statistic_G,
             expected=state["group.usual"][groups].astype(np.float64),
@@ -200,7 +205,8 @@ class GroupScorer:
         state["group.smoothed_reach"][groups] = parts.reach
         state["group.jump"][groups] = parts.jump
         state["group.ticks"][groups] = ticks_G
-        self._budget.update(state, groups, times_G, said.surprise)
+        self._budget.update(state, groups, self._interval.seconds(state, groups), said.surprise)
+        self._interval.update(state, groups, times_G)
 
     def remember_peaks(self, state: Columns, groups: Rows, members: Members, fresh_G: Bools) -> None:
         """Keep each member's largest score of the episode; groups in `fresh_G` had no open alert and start over."""

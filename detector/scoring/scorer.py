@@ -27,6 +27,7 @@ from detector.scoring.compact import RESIDUALS, VALUES, CoarseMemory, NoCalm, No
 from detector.scoring.compact import TAIL as COMPACT_TAIL
 from detector.scoring.compress import compressed
 from detector.scoring.flatline import FlatLine
+from detector.scoring.interval import SamplingInterval
 from detector.scoring.outset import is_dominated
 from detector.scoring.recurrence import RARE, Recurrence
 from detector.scoring.score import Score, ScorerSettings
@@ -83,17 +84,18 @@ class Scorer:
         self._calm = NoCalm() if compact else Calm()
         self._recurrence = NoRecurrence() if compact else Recurrence(self.settings.alerts_per_stream_week)
         self._tail = COMPACT_TAIL if compact else TAIL
+        self._interval = SamplingInterval()
         self._budget = Budget(self.settings.alerts_per_stream_week)
         self._band = CoverageFactor("band", self.settings.band_coverage)
         memories = (self._values, self._residuals, self._departures)
         learners = (self._habit, self._moments, self._residual_moments, self._flat, self._calm, self._recurrence)
-        others = (*learners, self._budget, self._band)
+        others = (*learners, self._interval, self._budget, self._band)
         self.fields = tuple(field for part in (*memories, *others) for field in part.fields)
 
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         """Judge one round against the forecasts made before it. Where `loc` is not finite, the value replaces it."""
         expected_B = _expected(values, loc)
-        interval_B = self._budget.interval(state, rows)
+        interval_B = self._interval.seconds(state, rows)
         deviation_B = self._moments.floored_deviation(state, rows, NOISE_FLOOR)
         least_B = LEAST_SHARE * deviation_B
         residual_deviation_B = np.maximum(self._residual_moments.deviation(state, rows), least_B)
@@ -121,7 +123,7 @@ class Scorer:
         habit_B = _novelty(habit_distance, habit_deviation_B, self._departures.seen(state, rows[opened]), alone)
         novelty_B[opened] = np.maximum(novelty_B[opened], habit_B)
         raw_B = np.minimum(novelty_B, LARGEST)
-        base_B = self._budget.base(state, rows)
+        base_B = self._budget.base(interval_B)
         price_B = base_B + self._budget.overspent(state, rows)
         returned_B = residual_distance.established / residual_deviation_B * _trust(count_B, HALF_TRUST_RETURNS)
         is_outage_B = self._recurrence.is_outage(returned_B * varies_B, count_B * interval_B)
@@ -166,7 +168,7 @@ class Scorer:
         opened = np.flatnonzero(score.departure.is_open)
         smoothed_B = score.departure.smoothed[opened]
         self._departures.update(state, rows[opened], times[opened], smoothed_B, score.habit_distance)
-        interval_B = self._budget.interval(state, rows)
+        interval_B = self._interval.seconds(state, rows)
         self._habit.update(state, rows, times, values, interval_B, score.departure)
         self._moments.update(state, rows, values)
         self._residual_moments.update(state, rows, score.residual)
@@ -174,7 +176,8 @@ class Scorer:
         moved = np.flatnonzero(score.flat_run == 0.0)
         self._calm.update(state, rows[moved], score.level, interval_B[moved])
         self._recurrence.update(state, rows, score.rare, interval_B)
-        self._budget.update(state, rows, times, score.surprise, absurd_B)
+        self._budget.update(state, rows, interval_B, score.surprise, absurd_B)
+        self._interval.update(state, rows, times)
         self._band.update(state, rows, inside_B)
 
     def is_warmup_dominated(self, state: Columns, rows: Rows) -> Bools:
@@ -213,7 +216,7 @@ class Scorer:
         A forecast is for one interval after the last sample. Like those of a random walk, its errors grow with the root
         of the number of intervals that it has to span.
         """
-        since_B, interval_B = self._budget.since(state, rows, times), self._budget.interval(state, rows)
+        since_B, interval_B = self._interval.since(state, rows, times), self._interval.seconds(state, rows)
         paused = np.flatnonzero(since_B > PAUSE * interval_B)
         if len(paused):
             due_B = times[paused] - since_B[paused] + interval_B[paused]
@@ -232,7 +235,8 @@ class Scorer:
         absurd_B = (np.abs(values - mean_B) > ABSURD * unit_B) & (unit_B > 0.0) & ~self.warming(state, rows)
         if absurd_B.any():
             absurd_B &= self._budget.is_early(state, rows)
-            absurd_B &= self._budget.price(state, rows) < PLAIN_WORTH * self._budget.base(state, rows)
+            base_B = self._budget.base(self._interval.seconds(state, rows))
+            absurd_B &= (base_B + self._budget.overspent(state, rows)) < PLAIN_WORTH * base_B
         return np.asarray(absurd_B)
 
     def _reach(

@@ -10,6 +10,7 @@ from detector.pipeline import Pipeline
 from detector.process.garbage import LongLived
 from detector.protocols import Clock, Source
 from detector.records import AlertStatus, Partition, partition_names
+from detector.scoring.interval import INTERVAL
 from detector.series import SeriesKey
 from detector.streams.membership import GROUP, IS_GROUP
 from detector.streams.silence import heard
@@ -103,5 +104,5 @@ def stream_counts(pipeline: Pipeline, partitions: frozenset[Partition]) -> Strea
 def _active(pipeline: Pipeline, partition: Partition) -> int:
     table = pipeline.table
     rows = table.stream_rows(partition)
-    latest, interval = table.columns[LATEST.name][rows], table.columns["interval_seconds"][rows]
+    latest, interval = table.columns[LATEST.name][rows], table.columns[INTERVAL.name][rows]
     return int(heard(latest, interval, table.event_time(partition).newest).active.sum())

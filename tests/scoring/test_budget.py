@@ -10,13 +10,12 @@ from detector.scoring.budget import APART_SAMPLES, CREDIT, WEEK_SECONDS, Budget
 from detector.scoring.flatline import LONGEST, FlatLine
 
 ROW = np.zeros(1, dtype=np.int64)
+MINUTE = np.array([60.0])
 
 
 def spend(budget: Budget, state: Columns, alarms: list[bool], step_seconds: float) -> None:
-    start = np.nan_to_num(state["interval_last"], nan=0.0)
-    for count, alarm in enumerate(alarms, start=1):
-        surprise = np.array([100.0 if alarm else 0.0])
-        budget.update(state, ROW, start + count * step_seconds, surprise)
+    for alarm in alarms:
+        budget.update(state, ROW, np.array([step_seconds]), np.array([100.0 if alarm else 0.0]))
 
 
 @pytest.mark.parametrize("step_seconds", [0.001, 0.1, 10.0, 60.0, 300.0, 3600.0])
@@ -24,15 +23,8 @@ def test_budget_is_a_probability_that_depends_on_the_interval(step_seconds: floa
     budget = Budget(0.1)
     state = allocate(budget.fields, 1)
     spend(budget, state, [False] * 50, step_seconds)
-    assert budget.price(state, ROW)[0] == pytest.approx(-np.log(0.1 * step_seconds / WEEK_SECONDS), rel=1e-4)
-
-
-def test_one_long_gap_hardly_moves_the_interval() -> None:
-    budget = Budget(0.1)
-    state = allocate(budget.fields, 1)
-    spend(budget, state, [False] * 200, 60.0)
-    budget.update(state, ROW, state["interval_last"] + 86_400.0, np.zeros(1))
-    assert state["interval_seconds"][0] < 70.0
+    price = budget.price(state, ROW, np.array([step_seconds]))[0]
+    assert price == pytest.approx(-np.log(0.1 * step_seconds / WEEK_SECONDS), rel=1e-4)
 
 
 def test_overspending_raises_the_price() -> None:
@@ -40,10 +32,10 @@ def test_overspending_raises_the_price() -> None:
     state = allocate(budget.fields, 1)
     one_alarm = [True] + [False] * (2 * APART_SAMPLES)
     spend(budget, state, one_alarm, 60.0)
-    before = budget.price(state, ROW)[0]
+    before = budget.price(state, ROW, MINUTE)[0]
     spend(budget, state, one_alarm * 15, 60.0)
-    expected = budget.base(state, ROW)[0] + np.log((16 + CREDIT) / CREDIT)
-    assert before < budget.price(state, ROW)[0] == pytest.approx(expected, rel=1e-3)
+    expected = budget.base(MINUTE)[0] + np.log((16 + CREDIT) / CREDIT)
+    assert before < budget.price(state, ROW, MINUTE)[0] == pytest.approx(expected, rel=1e-3)
 
 
 def test_one_disturbance_is_one_alert() -> None:
@@ -61,7 +53,7 @@ def test_absurd_values_count_as_early_only_within_ten_samples() -> None:
         is_early = budget.is_early(state, ROW)
         early.append(bool(is_early[0]))
         surprise = np.array([100.0 if count < 40 else 0.0])
-        budget.update(state, ROW, np.array([60.0 * count]), surprise, is_early & (surprise > 0.0))
+        budget.update(state, ROW, MINUTE, surprise, is_early & (surprise > 0.0))
     assert early == [True] * APART_SAMPLES + [False] * 40 + [True] * 10
     assert state["budget_spent"][0] == pytest.approx(1.0, abs=0.01)
 

@@ -12,6 +12,7 @@ from detector.scoring import GroupScorer, Scorer
 from detector.scoring.budget import Budget
 from detector.scoring.compact import CoarseMemory
 from detector.scoring.group import Members, Seen
+from detector.scoring.interval import SamplingInterval
 
 Array = np.ndarray
 ONE = np.zeros(1, dtype=np.int64)
@@ -65,7 +66,7 @@ def test_group_of_compact_members_has_its_own_tail() -> None:
     scores = []
     for compact in (False, True):
         scorer = GroupScorer(0.5, warmup_ticks=10, compact=compact)
-        state = allocate((*scorer.fields, *Budget.fields), 4)
+        state = allocate((*scorer.fields, *SamplingInterval.fields, *Budget.fields), 4)
         for now in range(2_000):
             state["group.tick"][3] = now
             shown = 0.3 if now > 1_900 else 0.0
@@ -84,6 +85,6 @@ def test_groups_of_a_worker_have_the_tail_of_its_profile(profile: str) -> None:
     assert pipeline.groups is not None
     limits = []
     for scorer in (pipeline.groups.scorer, GroupScorer(compact=profile == "compact")):
-        state = allocate((*scorer.fields, *Budget.fields), 2)
+        state = allocate((*scorer.fields, *SamplingInterval.fields, *Budget.fields), 2)
         limits.append(scorer.score(state, np.array([1]), Members(ONE, ONE)).limit[0])
     assert limits[0] == limits[1]

@@ -8,6 +8,7 @@ import pytest
 from detector.columns import Columns, allocate
 from detector.scoring.budget import Budget
 from detector.scoring.group import ORDINARY_JUMP, GroupScore, GroupScorer, Members, Seen
+from detector.scoring.interval import SamplingInterval
 
 Array = np.ndarray
 SIZES = (5, 1, 12)
@@ -18,7 +19,7 @@ COLUMNS = ("statistic", "anomaly_score", "limit", "surprise")
 
 def new() -> tuple[GroupScorer, Columns]:
     scorer = GroupScorer(0.5, warmup_ticks=10)
-    return scorer, allocate((*scorer.fields, *Budget.fields), MEMBERS + len(SIZES))
+    return scorer, allocate((*scorer.fields, *SamplingInterval.fields, *Budget.fields), MEMBERS + len(SIZES))
 
 
 def tick(scorer: GroupScorer, state: Columns, now: int, seen: Seen, groups: tuple[int, ...] = (0, 1, 2)) -> GroupScore:
