@@ -58,7 +58,7 @@ class Trace:
     """What was said of every row of one series; all [T], NaN or 0 where there was no value."""
 
     anomaly_score: Float64
-    raw: Float64
+    novelty: Float64
     size: Float64
     expected: Float64
     lower: Float64
@@ -114,11 +114,11 @@ def _one_round(
         scorer.restart(state, restarted)
     forecast = forecaster.stored(state, rows)
     score = scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
-    scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
+    scorer.learn(state, rows, times, values, score)
     forecaster.learn(state, rows, times, score.believed, score.anomaly_score > 1)
     forecaster.forecast(state, rows)
     band = (forecast.loc, score.lower, score.upper)
-    said[:, rows] = np.stack((score.anomaly_score, score.raw, score.size, *band, score.reach))
+    said[:, rows] = np.stack((score.anomaly_score, score.novelty, score.size, *band, score.reach))
 
 
 def play_collection(collection: Sequence[Series], forecaster: Forecasts, scorer: Scorer | None = None) -> list[Trace]:

@@ -74,8 +74,8 @@ def group_scores(
     longest = max(len(machine.times) for machine in machines)
     shown = np.zeros((4, longest, len(traces)), dtype=np.float32)
     for column, trace in enumerate(traces):
-        shown[:, : len(trace.raw), column] = (
-            trace.raw,
+        shown[:, : len(trace.novelty), column] = (
+            trace.novelty,
             trace.size,
             trace.reach,
             trace.anomaly_score,

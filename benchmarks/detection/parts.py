@@ -6,6 +6,7 @@ Parts are replaced in the product's own scorer. B rows of one call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -114,9 +115,9 @@ class Trusting(Scorer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._counted = self._moments
-        self._moments = cast(Any, _Experienced(self._moments))
-        self._departures = cast(Any, _Experienced(self._departures))
+        self._counted = self.views.moments
+        moments, departures = _Experienced(self._counted), _Experienced(self.views.departures)
+        self.views = replace(self.views, moments=cast(Any, moments), departures=cast(Any, departures))
 
     def warming(self, state: Columns, rows: Rows) -> Bool:
         return self._counted.count(state, rows) < self.settings.warmup_samples
@@ -127,7 +128,7 @@ class OwnTail(Scorer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pooled = self._tail
+        self._pooled = self.tail
         pooled = (1.0 / self._pooled.rate, 1.0, self._pooled.mean_excess)
         names = ("tail_seen", "tail_exceeded", "tail_excess")
         self._shown = tuple(Field(name, initial=start) for name, start in zip(names, pooled, strict=True))
@@ -136,25 +137,22 @@ class OwnTail(Scorer):
     def score(self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64) -> Score:
         seen_B, exceeded_B, excess_B = (state[field.name][rows].astype(np.float64) for field in self._shown)
         own = PooledTail(self._pooled.threshold, cast(Any, exceeded_B / seen_B), cast(Any, excess_B / exceeded_B))
-        self._tail = own
+        self.tail = own
         return super().score(state, rows, times, values, loc, scale)
 
-    def learn(
-        self, state: Columns, rows: Rows, times: Float64, values: Float64, loc: Float64, scale: Float64, score: Score
-    ) -> None:
-        excess_B = np.where(score.warming, 0.0, np.maximum(score.raw - self._pooled.threshold, 0.0))
+    def learn(self, state: Columns, rows: Rows, times: Float64, values: Float64, score: Score) -> None:
+        excess_B = np.where(score.warming, 0.0, np.maximum(score.novelty - self._pooled.threshold, 0.0))
         for field, shown_B in zip(self._shown, (~score.warming, excess_B > 0.0, excess_B), strict=True):
             state[field.name][rows] += shown_B
-        super().learn(state, rows, times, values, loc, scale, score)
+        super().learn(state, rows, times, values, score)
 
 
-def without(*parts: str) -> Callable[[], Scorer]:
-    """The product's scorer with parts replaced by those that say nothing."""
+def without(**views: Any) -> Callable[[], Scorer]:
+    """The product's scorer with views replaced by those that say nothing."""
 
     def make() -> Scorer:
         scorer = Scorer()
-        for part in parts:
-            setattr(scorer, part, SILENT[part](scorer))
+        scorer.views = replace(scorer.views, **views)
         return scorer
 
     return make
@@ -162,30 +160,19 @@ def without(*parts: str) -> Callable[[], Scorer]:
 
 def unforgiving() -> Scorer:
     """Nothing is established: recurrences earn no credit."""
-    scorer = Scorer()
-    for name in ("value", "residual", "departure"):
-        memory: NoveltyMemory = getattr(scorer, f"_{name}s")
-        setattr(scorer, f"_{name}s", Forgiving(name, memory.size))
+    scorer, memories = Scorer(), {"values": "value", "residuals": "residual", "departures": "departure"}
+    forgiving: dict[str, Any] = {
+        view: Forgiving(name, getattr(scorer.views, view).size) for view, name in memories.items()
+    }
+    scorer.views = replace(scorer.views, **forgiving)
     return scorer
 
 
-def without_outages() -> Scorer:
-    """Recurrences earn credit, and no alarm of their own."""
+def at_one_price() -> Scorer:
+    """Overspending costs nothing."""
     scorer = Scorer()
-    scorer._recurrence = NoOutages()
+    scorer.budget = OnePrice(scorer.settings.alerts_per_stream_week)
     return scorer
-
-
-SILENT: dict[str, Callable[[Scorer], object]] = {
-    "_values": lambda _: NoMemory("value"),
-    "_residuals": lambda _: NoMemory("residual"),
-    "_habit": lambda _: NoHabit(),
-    "_calm": lambda _: NoCalm(),
-    "_recurrence": lambda _: NothingLasts(),
-    "_flat": lambda _: NoFlatLine(),
-    "_moments": lambda _: OneDeviation("value"),
-    "_budget": lambda scorer: OnePrice(scorer.settings.alerts_per_stream_week),
-}
 
 
 class _GroupWithout(GroupScorer):
@@ -221,17 +208,17 @@ VARIANTS: dict[str, Variant] = {
     PERSISTENCE: Variant(forecaster="persistence"),
     "network -> best of its bank": Variant(forecaster="best expert"),
     "without the read-out correction": Variant(forecaster="uncorrected"),
-    "without the novelty of the value": Variant(without("_values")),
-    "without the novelty of the residual": Variant(without("_residuals")),
+    "without the novelty of the value": Variant(without(values=NoMemory("value"))),
+    "without the novelty of the residual": Variant(without(residuals=NoMemory("residual"))),
     "without credit for recurrence": Variant(unforgiving),
-    "without more credit for what lasts": Variant(without("_recurrence")),
-    "without an alarm for outages": Variant(without_outages),
-    "without the daily habit": Variant(without("_habit")),
-    "without calm": Variant(without("_calm")),
-    "without the flat line": Variant(without("_flat")),
-    "without a deviation for each side": Variant(without("_moments")),
+    "without more credit for what lasts": Variant(without(recurrence=NothingLasts())),
+    "without an alarm for outages": Variant(without(recurrence=NoOutages())),
+    "without the daily habit": Variant(without(habit=NoHabit())),
+    "without calm": Variant(without(calm=NoCalm())),
+    "without the flat line": Variant(without(flat=NoFlatLine())),
+    "without a deviation for each side": Variant(without(moments=OneDeviation("value"))),
     "without trust by length of history": Variant(Trusting),
-    "without the price of overspending": Variant(without("_budget")),
+    "without the price of overspending": Variant(at_one_price),
     "pooled tail -> the stream's own": Variant(OwnTail),
     "the compact profile": Variant(partial(Scorer, compact=True), partial(GroupScorer, compact=True), "compact"),
     **{

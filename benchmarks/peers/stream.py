@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 
 from detector.columns import allocate
 from detector.records import Float64
-from detector.scoring.scorer import NOISE_FLOOR
+from detector.scoring.views import NOISE_FLOOR
 from detector.stats.novelty import NoveltyMemory
 
 Peer = Callable[[Float64], Float64]

@@ -207,7 +207,7 @@ class Pipeline:
         status = self.lifecycle.decide(state, rows, seen)
         due = self.notifications.due(rows, times, before, status)
 
-        self.scorer.learn(state, rows, times, values, forecast.loc, forecast.scale, score)
+        self.scorer.learn(state, rows, times, values, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
         frozen &= state["alert.held"][rows] != MUTED
         learnt = forecaster.learn(state, rows, times, score.believed, frozen)
@@ -226,7 +226,7 @@ class Pipeline:
             found = (values, forecast.loc, score.lower, score.upper, score.anomaly_score, times)
             self.onlooker(rows, found, self.table.key)
         if self.groups is not None:
-            joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.raw, score.size, score.reach
+            joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.novelty, score.size, score.reach
 
     def _end_silence(self, joined: Joined, picks: Int64, rows: Rows, times: Float64) -> None:
         """End what was silent for too long before these samples, as of its last sample: open alerts, whole streams."""

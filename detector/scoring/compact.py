@@ -1,14 +1,19 @@
-"""Parts of the compact profile: a memory of few numbers, and stand-ins that keep no state and find nothing."""
+"""The views of the compact profile: memories of few numbers, and stand-ins that keep no state and find nothing."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from detector.columns import Columns, Field, Rows
-from detector.scoring.calm import Calm, Float64, Level
-from detector.scoring.recurrence import Bools, Recurrence
+from detector.columns import Bool, Columns, Field, Rows
+from detector.records import Float64
+from detector.scoring.calm import Calm, Level
+from detector.scoring.flatline import FlatLine
+from detector.scoring.interval import SamplingInterval
+from detector.scoring.recurrence import Recurrence
 from detector.scoring.season import DailyHabit, Departure
+from detector.scoring.views import Views
 from detector.stats.few import FewNumbers
+from detector.stats.moments import Moments, SidedMoments
 from detector.stats.novelty import Distance, NoveltyMemory
 from detector.stats.tail import PooledTail
 
@@ -117,8 +122,24 @@ class NoRecurrence(Recurrence):
     def bound(self, state: Columns, rows: Rows) -> Float64:
         return np.full(len(rows), self.alone)
 
-    def is_outage(self, returned_B: Float64, history_seconds_B: Float64) -> Bools:
+    def is_outage(self, returned_B: Float64, history_seconds_B: Float64) -> Bool:
         return np.zeros(len(returned_B), dtype=np.bool_)
 
-    def update(self, state: Columns, rows: Rows, rare_B: Bools, interval_seconds_B: Float64) -> None:
+    def update(self, state: Columns, rows: Rows, rare_B: Bool, interval_seconds_B: Float64) -> None:
         """Nothing to learn."""
+
+
+def compact_views() -> Views:
+    """Those of the compact profile: neither daily habit nor calm is judged."""
+    return Views(
+        values=CoarseMemory("value", VALUES),
+        residuals=CoarseMemory("residual", RESIDUALS),
+        departures=NoMemory("departure"),
+        habit=NoHabit(),
+        moments=SidedMoments("value"),
+        residual_moments=Moments("residual"),
+        flat=FlatLine(),
+        calm=NoCalm(),
+        recurrence=NoRecurrence(),
+        interval=SamplingInterval(),
+    )

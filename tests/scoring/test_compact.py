@@ -56,7 +56,7 @@ def test_new_level_alerts_once_and_not_for_a_day() -> None:
     for now, round_values in enumerate(values):
         arguments = (state, rows, np.full(12, 600.0 * now), round_values, np.zeros(12), np.ones(12))
         score = scorer.score(*arguments)
-        scorer.learn(*arguments, score)
+        scorer.learn(*arguments[:4], score)
         alarms.append(score.anomaly_score > 1.0)
     assert np.stack(alarms)[3_700:3_703].any(axis=0).all(), "told"
     assert np.stack(alarms)[3_720:3_840].mean() < 0.05

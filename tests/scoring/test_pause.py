@@ -44,7 +44,7 @@ def scores(times: Array, values: Array, *, compact: bool = False) -> Array:
     for time, now in zip(times.tolist(), values, strict=True):
         arguments = (state, rows, np.full(STREAMS, time), now, last, np.ones(STREAMS))
         score = scorer.score(*arguments)
-        scorer.learn(*arguments, score)
+        scorer.learn(*arguments[:4], score)
         found.append(score.anomaly_score)
         last = now
     return np.array(found)

@@ -11,7 +11,7 @@ from detector.columns import Columns, allocate
 from detector.scoring import Score, Scorer, ScorerSettings
 
 Array = np.ndarray
-COLUMNS = ("raw", "anomaly_score", "lower", "upper", "surprise", "size", "reach")
+COLUMNS = ("novelty", "anomaly_score", "lower", "upper", "surprise", "size", "reach")
 
 
 def play(
@@ -29,7 +29,7 @@ def play(
         expected = last if loc is None else loc[now]
         arguments = (state, rows, np.full(count, now * step_seconds), values[now], expected, scale)
         said.append(scorer.score(*arguments))
-        scorer.learn(*arguments, said[-1])
+        scorer.learn(*arguments[:4], said[-1])
         last = values[now]
     return {name: np.stack([getattr(score, name) for score in said]) for name in COLUMNS}, state
 
@@ -94,7 +94,7 @@ def test_result_does_not_depend_on_other_streams_of_the_call(step_seconds: float
                 np.ones(len(rows)),
             )
             score = scorer.score(*arguments)
-            scorer.learn(*arguments, score)
+            scorer.learn(*arguments[:4], score)
             for name in COLUMNS:
                 np.testing.assert_array_equal(getattr(score, name), together[name][now, rows])
         last = values[now]
@@ -116,7 +116,7 @@ def test_scores_of_finite_values_are_finite(values: list[float], loc: float, sca
         for now, value in enumerate(values):
             arguments = (state, row, np.array([now * 1.0]), np.array([value]), np.array([loc]), np.array([scale]))
             score = scorer.score(*arguments)
-            scorer.learn(*arguments, score)
+            scorer.learn(*arguments[:4], score)
             assert all(np.isfinite(getattr(score, name)).all() for name in COLUMNS)
             assert score.anomaly_score[0] >= 0.0
     unset = {"value_memory", "residual_memory", "departure_memory"}  # infinity marks an empty place there
@@ -182,7 +182,7 @@ def test_recurrence_counts_more_than_half_after_weeks_of_hourly_samples() -> Non
     values[[200, 400]] = 110.0
     said, _ = play(values, step_seconds=3600.0, loc=np.full(values.shape, 50.0))
     # 400 / (400 + 300) of one deviation, and nothing for what is new.
-    np.testing.assert_allclose(said["raw"][400], 4 / 7, rtol=1e-3)
+    np.testing.assert_allclose(said["novelty"][400], 4 / 7, rtol=1e-3)
 
 
 def test_unprecedented_calm_alerts_and_a_usual_one_does_not() -> None:
