@@ -176,8 +176,16 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-ALERT_SENT = (0, 3)
-"""Values of column `alert.held` for an alert sent as a warning and as critical; others say why it was not sent."""
+class Delivery(IntEnum):
+    """What subscribers know of an alert that has begun: the severity with which it was sent, or why it was not."""
+
+    SENT_AS_WARNING = 0
+    MUTED = 1
+    LEFT_TO_GROUP = 2
+    SENT_AS_CRITICAL = 3
+
+
+ALERT_SENT = (Delivery.SENT_AS_WARNING, Delivery.SENT_AS_CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)

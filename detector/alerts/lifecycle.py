@@ -41,7 +41,7 @@ class Observation:
 
 
 class Lifecycle:
-    """Alert state as columns. Only `decide` writes them, except `alert.held`."""
+    """Alert state as columns, which only `decide` writes."""
 
     fields = (
         Field("alert.status", dtype="uint8", initial=AlertStatus.NONE),
@@ -52,7 +52,6 @@ class Lifecycle:
         Field("alert.worst", shape=(6,), dtype="float64"),  # time, value, expected, lower, upper, score
         Field("alert.worst_offset", dtype="int64", initial=-1),
         Field("alert.usual", dtype="float64", initial=np.nan),  # expected when it began; NaN: within its band
-        Field("alert.held", dtype="uint8"),  # why the open alert is not sent, see `pipeline/notifications.py`
     )
 
     def __init__(

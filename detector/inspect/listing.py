@@ -11,9 +11,9 @@ import numpy as np
 
 from detector.inspect.stream import time_text
 from detector.pipeline import Pipeline
-from detector.pipeline.notifications import GROUPS_OWN, MUTED
+from detector.pipeline.notifications import DELIVERY
 from detector.protocols import Stored
-from detector.records import AlertStatus
+from detector.records import AlertStatus, Delivery
 from detector.scoring.interval import INTERVAL
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, layout
@@ -21,8 +21,8 @@ from detector.state.survey import Snapshot, streams
 from detector.streams.silence import heard
 from detector.streams.table import LATEST
 
-HELD = {MUTED: "muted", GROUPS_OWN: "left to its group"}
-"""Why an alert is not sent, by the column `alert.held`."""
+HELD: dict[int, str] = {Delivery.MUTED: "muted", Delivery.LEFT_TO_GROUP: "left to its group"}
+"""Why an alert is not sent."""
 VALUE, EXPECTED, SCORE = 1, 2, 5
 """Places in the column `alert.worst`."""
 
@@ -114,7 +114,7 @@ def _listed(
         state["alert.status"][rows].tolist(),
         state["alert.starts_at"][rows].tolist(),
         state["alert.worst"][rows].tolist(),
-        state["alert.held"][rows].tolist(),
+        state[DELIVERY.name][rows].tolist(),
         strict=True,
     )
     for name, is_group, latest, value, samples, young, fallback, skill, *alert in columns:

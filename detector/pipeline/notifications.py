@@ -18,17 +18,16 @@ import numpy as np
 
 from detector.alerts.mute import Mutes
 from detector.alerts.record import alert_id
-from detector.columns import Bool, Rows
+from detector.columns import Bool, Field, Rows, reset
 from detector.pipeline.groups import Groups, contributors
 from detector.protocols import Forecaster
-from detector.records import ALERT_SENT, Alert, AlertStatus, Direction, Float64, Partition, Severity, Uint8
+from detector.records import ALERT_SENT, Alert, AlertStatus, Delivery, Direction, Float64, Partition, Severity, Uint8
 from detector.streams.membership import GROUP
 from detector.streams.rates import Rates
 from detector.streams.table import LATEST, StreamTable
 
-MUTED, GROUPS_OWN = 1, 2
-"""Values of the column `alert.held` besides the two of `ALERT_SENT`: why an alert that has begun is held back."""
-WARNING_SENT, CRITICAL_SENT = ALERT_SENT
+DELIVERY = Field("alert.held", dtype="uint8", initial=Delivery.SENT_AS_WARNING)
+"""The `Delivery` of the open alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,9 @@ class Due(NamedTuple):
 
 
 class Notifications:
-    """Makes the messages about the alerts of a stream table; writes only its column `alert.held`."""
+    """Makes the messages about the alerts of a stream table; writes only its column `DELIVERY`."""
+
+    fields = (DELIVERY,)
 
     def __init__(
         self,
@@ -68,32 +69,32 @@ class Notifications:
         self._groups = groups
         self._critical_score = critical_score
 
-    def due(self, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> Due:
-        """What to send; `before` and `status` are the alerts' states before and after the samples at `times`."""
-        held = self._table.columns["alert.held"]
+    def decide(self, rows: Rows, times: Float64, before: Uint8, status: Uint8) -> Due:
+        """Decide what to send, and note it; `before` and `status` are the alerts' before and after these samples."""
+        delivery = self._table.columns[DELIVERY.name]
         ends = status == AlertStatus.RESOLVED
         begins = (status == AlertStatus.FIRING) & (before != AlertStatus.FIRING)
         waits = np.zeros_like(begins)
         firing = np.flatnonzero(status == AlertStatus.FIRING)
         silent = self._are_groups_own(rows)
-        why = held[rows[firing]]
-        waits[firing] = (why != WARNING_SENT) & (why != CRITICAL_SENT) & ~silent[firing]
+        known = delivery[rows[firing]]
+        waits[firing] = (known != Delivery.SENT_AS_WARNING) & (known != Delivery.SENT_AS_CRITICAL) & ~silent[firing]
         due = Due([], [])
         for at in np.flatnonzero(begins | ends | waits).tolist():
             row = int(rows[at])
             interval = None
             if ends[at]:
-                hold = held[row]
+                now = delivery[row]
             elif silent[at]:
-                hold = GROUPS_OWN
+                now = Delivery.LEFT_TO_GROUP
             else:
                 interval = self._mutes.interval(self._table.key(row), float(times[at]))
-                hold = self._hold_if_sent(row) if interval is None else MUTED
-            if hold in ALERT_SENT:
+                now = self._if_sent(row) if interval is None else Delivery.MUTED
+            if now in ALERT_SENT:
                 due.to_send.append(at)
             if begins[at] and interval is not None:
                 due.muted.append((at, interval))
-            held[row] = hold
+            delivery[row] = now
         return due
 
     def alert(self, partition: Partition, row: int, status: AlertStatus, time: float) -> Alert:
@@ -118,7 +119,7 @@ class Notifications:
             upper=upper,
             anomaly_score=score,
             direction=Direction.BELOW if value < expected else Direction.ABOVE,
-            severity=Severity.CRITICAL if state["alert.held"][row] == CRITICAL_SENT else Severity.WARNING,
+            severity=Severity.CRITICAL if state[DELIVERY.name][row] == Delivery.SENT_AS_CRITICAL else Severity.WARNING,
             topic=partition[0],
             partition=partition[1],
             offset=int(state["alert.worst_offset"][row]),
@@ -138,17 +139,22 @@ class Notifications:
         """The alerts that subscribers know to be open, as of their streams' last samples."""
         return self._known_open(partition, self._table.occupied(partition), AlertStatus.FIRING)
 
+    def forget(self, rows: Rows) -> None:
+        """These rows have no alert any more."""
+        reset(self.fields, self._table.columns, rows)
+
     def _known_open(self, partition: Partition, rows: Rows, status: AlertStatus) -> Iterator[Alert]:
         """Alerts of these rows that subscribers know to be open, with the status `status`."""
         state = self._table.columns
-        sent = np.isin(state["alert.held"][rows], ALERT_SENT)
+        sent = np.isin(state[DELIVERY.name][rows], ALERT_SENT)
         open_rows = rows[(state["alert.status"][rows] == AlertStatus.FIRING) & sent]
         for row in open_rows.tolist():
             yield self.alert(partition, row, status, float(state[LATEST.name][row]))
 
-    def _hold_if_sent(self, row: int) -> int:
-        """Value of `alert.held` for an alert that is sent for the first time: its severity."""
-        return CRITICAL_SENT if self._table.columns["alert.worst"][row, -1] >= self._critical_score else WARNING_SENT
+    def _if_sent(self, row: int) -> Delivery:
+        """The delivery of an alert that is sent for the first time."""
+        is_critical = self._table.columns["alert.worst"][row, -1] >= self._critical_score
+        return Delivery.SENT_AS_CRITICAL if is_critical else Delivery.SENT_AS_WARNING
 
     def _are_groups_own(self, rows: Rows) -> Bool:
         """[B] whether only the group of the stream sends alerts."""

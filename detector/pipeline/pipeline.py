@@ -20,10 +20,11 @@ from detector.alerts.lifecycle import Lifecycle, Observation
 from detector.columns import Rows, reset
 from detector.pipeline.groups import Groups, Part, Shown
 from detector.pipeline.joined import Joined
-from detector.pipeline.notifications import MUTED, Due, Model, Notifications
+from detector.pipeline.notifications import DELIVERY, Due, Model, Notifications
 from detector.protocols import Forecaster, Recorder
 from detector.records import (
     AlertStatus,
+    Delivery,
     Float64,
     Int64,
     Outcome,
@@ -73,7 +74,7 @@ class Pipeline:
         self.lifecycle = lifecycle
         self.rates = Rates(raw=raw_counters)
         self.table = StreamTable(
-            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields),
+            (*self.rates.fields, *forecaster.fields, *scorer.fields, *lifecycle.fields, *Notifications.fields),
             max_streams,
             idle_expiry_seconds,
             evict_idle_seconds,
@@ -164,7 +165,7 @@ class Pipeline:
             joined.offsets[picks],
         )
         for said in groups.process(self.table, parts, shown):
-            due = self.notifications.due(said.groups, said.times, said.before, said.status)
+            due = self.notifications.decide(said.groups, said.times, said.before, said.status)
             self._notify(joined, due, picks[said.picks], said.groups, said.times, said.status)
             self.progress()
 
@@ -205,11 +206,11 @@ class Pipeline:
         )
         before = state["alert.status"][rows]
         status = self.lifecycle.decide(state, rows, seen)
-        due = self.notifications.due(rows, times, before, status)
+        due = self.notifications.decide(rows, times, before, status)
 
         self.scorer.learn(state, rows, times, values, score)
         frozen = (status == AlertStatus.FIRING) & (times - state["alert.starts_at"][rows] <= self.freeze_seconds)
-        frozen &= state["alert.held"][rows] != MUTED
+        frozen &= state[DELIVERY.name][rows] != Delivery.MUTED
         learnt = forecaster.learn(state, rows, times, score.believed, frozen)
         if self.recorder is not None:
             self.recorder.take(state, rows)
@@ -273,6 +274,7 @@ class Pipeline:
         """End the alerts of these rows as of their last samples; the sample at `pick` is the reason."""
         joined.alerts += [(pick, alert) for alert in self.notifications.ended(partition, rows)]
         self.lifecycle.forget(self.table.columns, rows)
+        self.notifications.forget(rows)
 
     def _forget(self, joined: Joined, partition: Partition, pick: int, streams: Rows) -> None:
         rows = self.table.with_childless_groups(partition, streams)
