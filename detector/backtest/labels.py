@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from detector.decoders import CsvDecoder
+from detector.decoders.csv import stamp_of
 from detector.decoders.timestamps import END_OF_TIME, parse_time
 from detector.errors import DecodeError, LabelError
 from detector.records import RawBatch
@@ -151,7 +152,7 @@ def _windows(name: str, pairs: list[Any], span: Window, wrong: list[str], apart:
 
 def _moment(given: object) -> float:
     if isinstance(given, str):
-        return parse_time(given.strip())
+        return parse_time(stamp_of(given))
     if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < END_OF_TIME:
         return float(given)
     raise DecodeError("timestamp", f"{json.dumps(given)[:60]} is neither an RFC 3339 time nor unix seconds")

@@ -175,7 +175,7 @@ def _cells(found: Figures) -> str:
 
 def breakable(name: str) -> str:
     """A name that may wrap after its separators rather than anywhere."""
-    return re.sub("([/_])", r"\1<wbr>", escape(name))
+    return re.sub("([/_{,])", r"\1<wbr>", escape(name))
 
 
 def _cell(text: str) -> str:
@@ -190,10 +190,14 @@ def _unlabelled(run: Run) -> Iterator[str]:
     rate = f", {alerts / weeks:.2f} per stream and week" if weeks else ""
     yield (
         f"<p>Not in these figures: {len(run.unlabelled)} more series without labels, with {plural(alerts, 'alert')} "
-        f"in all{rate}. Series with the most: "
+        f"in all{rate}."
     )
-    most = sorted(run.unlabelled, key=lambda one: -len(one.history.episodes))[:10]
-    yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + ".</p>"
+    alerted = [one for one in run.unlabelled if one.history.episodes]
+    most = sorted(alerted, key=lambda one: -len(one.history.episodes))[:10]
+    if most:
+        yield " Series with the most: "
+        yield ", ".join(f"{escape(one.history.name)} ({len(one.history.episodes)})" for one in most) + "."
+    yield "</p>"
 
 
 def _figure(run: Run, at: int) -> str:

@@ -1,9 +1,10 @@
 """Lines `timestamp,value`: one stream per file, named after the file (`RawBatch.topic`). An empty value is a gap.
 
-The timestamp is an RFC 3339 time (a space instead of the `T` and a missing offset are fine) or a number: unix seconds,
-milliseconds, microseconds or nanoseconds, told by magnitude. Columns after the second are not read. Semicolons or tabs
-may replace the commas; numbers may then have decimal commas. `null`, `none`, `na` and `n/a`, in any case, also count as
-empty. A file's name does not tell its kind: values are levels unless `decoder.counters` names the file.
+The timestamp is an RFC 3339 time (a space instead of the `T`, `UTC` behind it, and a missing offset are fine) or a
+number: unix seconds, milliseconds, microseconds or nanoseconds, told by magnitude. Columns after the second are not
+read. Semicolons or tabs may replace the commas; numbers may then have decimal commas. `null`, `none`, `na` and `n/a`,
+in any case, also count as empty. A file's name does not tell its kind: values are levels unless `decoder.counters`
+names the file.
 
 A first line whose first cell has no digit is a header, without a sample; so is any later copy of it. A file whose
 header has the time elsewhere than in the first column, or the value elsewhere than in the second, is rejected as a
@@ -77,6 +78,15 @@ class CsvDecoder:
         self._refused.remove(file)
 
 
+def stamp_of(cell: str) -> str:
+    """The time in a cell, without the quotes around it and the `UTC` behind it.
+
+    >>> stamp_of(' "2025-06-15 08:00:00 UTC"')
+    '2025-06-15 08:00:00'
+    """
+    return cell.strip(_AROUND).removesuffix(" UTC")
+
+
 def is_header(first_line: bytes) -> bool:
     """Whether the first line of a file names columns: its first cell, which may be empty, has no digit.
 
@@ -145,4 +155,4 @@ def _cells(line: bytes | None) -> tuple[str, str]:
     if value.lstrip().startswith('"') and not value.rstrip().endswith('"'):
         raise DecodeError("value", f"{value[:60]!r} is followed by a comma within the quotes")
     # If semicolons or tabs separate the cells, a comma is a decimal comma.
-    return stamp.strip(_AROUND), (value if separator == "," else value.replace(",", ".")).strip(_AROUND)
+    return stamp_of(stamp), (value if separator == "," else value.replace(",", ".")).strip(_AROUND)

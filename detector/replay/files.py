@@ -121,7 +121,8 @@ def _below(given: Path, complain: Callable[[str], None], records: recorded.Recor
                 yield file
         if not some:
             raise SourceError(
-                f"{given}: no .csv or .jsonl file in this folder or below it, and no .json result of a Prometheus query"
+                f"{given}: no .csv file in this folder or below it, no .jsonl file, "
+                "and no .json result of a Prometheus query"
             )
     elif is_file:
         yield from _series(given, Path(given.name), complain, records, walked=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import IO
@@ -13,6 +14,7 @@ from detector.replay.files import ReplayFile
 ROWS_PER_SLICE = 512
 MALFORMED_SHOWN = 5
 """How many malformed rows of a file are reported one by one."""
+END_OF_1970 = 365 * 86_400.0
 DISCARDED = (Outcome.NOT_FINITE, Outcome.OUT_OF_RANGE, Outcome.BAD_TIMESTAMP, Outcome.STREAM_LIMIT)
 """What may become of a row whose time and value could be read."""
 
@@ -26,6 +28,8 @@ class Reader:
         self.malformed = 0
         self.outcomes: Counter[Outcome] = Counter()
         """What has become of the readable rows so far."""
+        self.newest = -math.inf
+        """Latest time of a row so far, unix seconds."""
         self._handle = handle
 
     @classmethod
@@ -49,6 +53,8 @@ class Reader:
         if self.malformed > MALFORMED_SHOWN:
             yield f"{shown}: {self.malformed - MALFORMED_SHOWN} more rows that cannot be read"
         yield from self._discarded()
+        if 0.0 <= self.newest < END_OF_1970:
+            yield f"{shown}: all its times lie in 1970; they are read as unix time, not as row numbers or days"
         rows, late, twice = self.outcomes.total(), self.outcomes[Outcome.LATE], self.outcomes[Outcome.DUPLICATE]
         if late:
             old = f"{late + twice} of {rows} rows are not newer than an earlier row"

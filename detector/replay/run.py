@@ -136,6 +136,7 @@ class _Group:
             verdicts = _part(scored, first, first + len(samples))
             counts = _counted(verdicts.outcomes)
             readers[at].outcomes += counts
+            readers[at].newest = max(readers[at].newest, float(np.max(samples.times, initial=-np.inf)))
             self.summary.outcomes += counts
             if writer := writers[at]:
                 writer.write(lines, readers[at].line - len(lines), samples, verdicts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detector.decoders import CsvDecoder
-from detector.decoders.csv import is_header
+from detector.decoders.csv import is_header, stamp_of
 from detector.decoders.general import Times
 from detector.decoders.timestamps import parse_number, seconds
 from detector.errors import DecodeError
@@ -248,7 +248,7 @@ def _number(cell: str, separator: str) -> float | None:
 
 
 def _stamp(row: list[str], header: Header) -> str:
-    return " ".join(row[at].strip() for at in header.time if at < len(row))
+    return stamp_of(" ".join(row[at].strip() for at in header.time if at < len(row)))
 
 
 def _cell(text: str, separator: str) -> str:

@@ -195,6 +195,14 @@ def test_without_labels_alerts_are_shown_but_not_judged(report: Report, unjudged
     )
 
 
+def test_series_without_labels_are_named_if_they_have_alerts(report: Report) -> None:
+    assert "Series with the most: \nunlabelled.csv (" in page(report)
+    run = report.runs[0]
+    calm = [dataclasses.replace(one, history=dataclasses.replace(one.history, episodes=())) for one in run.unlabelled]
+    quiet = dataclasses.replace(report, runs=(dataclasses.replace(run, unlabelled=tuple(calm)),))
+    assert "1 more series without labels, with 0 alerts in all, 0.00 per stream and week.\n</p>" in page(quiet)
+
+
 def test_names_are_escaped(report: Report) -> None:
     text = page(report)
     assert "<b>&" not in text

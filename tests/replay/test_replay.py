@@ -162,6 +162,14 @@ def test_files_out_of_order_or_too_short_are_named(tmp_path: Path) -> None:
     ]
 
 
+def test_times_that_are_no_unix_times_are_named(tmp_path: Path) -> None:
+    days = write(tmp_path / "in" / "days.csv", series(8, 70, 45_000))
+    write(tmp_path / "in" / "seconds.csv", series(8, 70, 1_600_000_000))
+    _, complaints = run([tmp_path / "in"], tmp_path / "out")
+    told = "all its times lie in 1970; they are read as unix time, not as row numbers or days"
+    assert complaints == [f"{days}: {told}"]
+
+
 def test_series_with_discarded_rows_are_named(tmp_path: Path) -> None:
     good = series(9, 70, 1_600_000_000)
     early = write(tmp_path / "in" / "early.csv", ["-60,1", "-120,1", *good[:68]])

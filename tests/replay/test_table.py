@@ -121,6 +121,7 @@ def test_export_of_influxdb_is_read(tmp_path: Path) -> None:
         (("time,expected,value", "0,1,2"), {"cpu.csv": ["0,2"]}),
         (("date,time,value", "2025-06-15,08:00,1"), {"cpu.csv": ["2025-06-15 08:00,1"]}),
         (("host,time,cpu,disk", "a,0,1,2"), {"cpu/cpu": ["0,1"], "cpu/disk": ["0,2"]}),
+        (("time,host,cpu", "2025-06-15 08:00:00 UTC,a,1"), {"cpu/cpu": ["2025-06-15 08:00:00,1"]}),
         (("time,value", "60,2", "0,1"), {"cpu.csv": ["0,1", "60,2"]}),
         (("60,2", "60,2", "0,1"), {"cpu.csv": ["60,2", "60,2"]}),
         (("time,a,b", "60,2,4", "0,1,3"), {"cpu/a": ["0,1", "60,2"], "cpu/b": ["0,3", "60,4"]}),
