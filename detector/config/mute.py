@@ -95,7 +95,7 @@ def _span(given: object, names: Mapping[str, int], least: int, most: int) -> Spa
         known = ", ".join(names) if names else f"{least} to {most}"
         raise ValueError(f"{given!r} is not a range of {known}")
     first, last = numbers[0], numbers[-1]
-    if first is None or last is None or (first > last and (first > 0) == (last > 0)):
+    if first is None or last is None or (first > last and (first < 0) == (last < 0)):
         raise ValueError(f"{given!r} ends before it begins; split it in two")
     return first, last
 

@@ -128,6 +128,7 @@ def test_times_and_ranges_may_be_unquoted() -> None:
         ("times: [{start_time: '22:00', end_time: '06:00'}]", "a night is two ranges, up to 24:00 and from 00:00"),
         ("weekdays: [mon]", "'mon' is not a range of sunday, monday"),
         ("weekdays: ['friday:monday']", "'friday:monday' ends before it begins"),
+        ("weekdays: ['monday:sunday']", "'monday:sunday' ends before it begins"),
         ("days_of_month: [65]", "65 is not a range of -31 to 31"),
         ("days_of_month: ['0']", "days are 1 to 31"),
         ("days_of_month: ['-3:5']", "days are 1 to 31"),
