@@ -99,7 +99,8 @@ class Daemon:
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples with this name and these labels, as a scrape sees it."""
         total = 0.0
-        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+        lines = [line for line in self.get("/metrics")[1].splitlines(keepends=True) if line.startswith(name)]
+        for family in text_string_to_metric_families("".join(lines)):
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
                     total += sample.value

@@ -64,7 +64,13 @@ def test_faults_are_alerted_in_time_and_a_restart_leaves_no_gap(kafka: Endpoint,
     ends = [len(batch) for batch in first]
     with Daemon(tmp_path, config) as daemon:
         daemon.wait_until_ready()
-        eventually(lambda: committed(kafka, group, metrics) == ends, "everything is committed", 400.0)
+        reached: list[int | None] = []
+
+        def all_is_committed() -> bool:
+            reached[:] = committed(kafka, group, metrics)
+            return reached == ends
+
+        eventually(all_is_committed, "more is committed", progress=lambda: tuple(reached))
         eventually(lambda: daemon.metric("detector_samples_consumed_total") == sum(ends), "everything is counted")
         assert daemon.metric("detector_samples_total") == sum(ends), (
             "consumed = scored + late + duplicate + warmup + discarded + dead-lettered"

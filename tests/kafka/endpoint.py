@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 PATIENCE_SECONDS = 300.0
 """How long tests wait for what must come; how long it may take is another question, and the machine may be busy."""
 _TIMEOUT_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
 _NOT_NOW = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -43,6 +44,8 @@ class Endpoint:
         self.bootstrap = bootstrap
         self.options = {"bootstrap.servers": bootstrap, **_QUIET, **(options or {})}
         self._admin: AdminClient | None = None
+        self._consumer: Consumer | None = None
+        self._asks_for: str | None = None
 
     @property
     def admin(self) -> AdminClient:
@@ -189,15 +192,19 @@ class Endpoint:
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """The group's committed offset, as the broker has it."""
-        consumer = Consumer({**self.options, "group.id": group})
-        where = [TopicPartition(topic, partition)]
-        try:
-            (found,) = patiently(
-                lambda: consumer.committed(where, timeout=_TIMEOUT_SECONDS), f"{group} says where it reads"
-            )
-            return found.offset if found.offset >= 0 else None
-        finally:
-            consumer.close()
+        consumer, where = self._asking(group), [TopicPartition(topic, partition)]
+        (found,) = patiently(
+            lambda: consumer.committed(where, timeout=_TIMEOUT_SECONDS), f"{group} says where it reads"
+        )
+        return found.offset if found.offset >= 0 else None
+
+    def _asking(self, group: str) -> Consumer:
+        """A consumer that is no member. It is kept until another group is asked for: tests ask again and again."""
+        if self._consumer is None or self._asks_for != group:
+            if self._consumer is not None:
+                self._consumer.close()
+            self._consumer, self._asks_for = Consumer({**self.options, "group.id": group}), group
+        return self._consumer
 
 
 def patiently(call: Callable[[], Any], what: str, *, done: int | None = None, later: int | None = None) -> Any:
@@ -223,10 +230,17 @@ def patiently(call: Callable[[], Any], what: str, *, done: int | None = None, la
         time.sleep(0.1)
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until `condition` holds; `what` is the text of a timeout."""
-    deadline = time.monotonic() + timeout_seconds
+def eventually(
+    condition: Callable[[], bool],
+    what: str,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Wait until `condition` holds; `what` is the text of a timeout. Time counts from the last change of `progress`."""
+    deadline, reached = time.monotonic() + timeout_seconds, progress()
     while not condition():
-        if time.monotonic() > deadline:
+        if (now := progress()) != reached:
+            deadline, reached = time.monotonic() + timeout_seconds, now
+        elif time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(_LOOK_SECONDS)
