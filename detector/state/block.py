@@ -132,15 +132,18 @@ def encode_block(
 
 
 def decode_block(
-    blob: bytes, fields: tuple[Field, ...], partition: Partition, number: int, required: Fingerprint
+    blob: bytes,
+    fields: tuple[Field, ...],
+    partition: Partition,
+    number: int,
+    required: Fingerprint,
+    offset: int | None = None,
 ) -> BlockState:
     """The block of that number, if it is intact, has the columns `fields`, and its fingerprint is as `required`.
 
-    Raises StateDamaged, StateForeign, StateNewer.
+    `offset`: see `_opened`. Raises StateDamaged, StateForeign, StateNewer.
     """
-    header, body = unseal(blob, BlockHeader)
-    if (header.topic, header.partition, header.number) != (*partition, number):
-        raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
+    header, body = _opened(blob, partition, number, offset)
     if header.fields != layout(fields):
         raise StateForeign(f"made with other state columns: {_differences(header.fields, layout(fields))}")
     theirs = {key: value for key, value in header.fingerprint.items() if key in required}
@@ -150,15 +153,26 @@ def decode_block(
     return BlockState(number, columns, _keys(header))
 
 
-def read_block(blob: bytes, partition: Partition, number: int) -> StoredBlock:
-    """The block of that number with the columns that it declares. Raises StateDamaged, StateNewer."""
-    header, body = unseal(blob, BlockHeader)
-    if (header.topic, header.partition, header.number) != (*partition, number):
-        raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
+def read_block(blob: bytes, partition: Partition, number: int, offset: int | None = None) -> StoredBlock:
+    """The block of that number with the columns that it declares; `offset`: see `_opened`.
+
+    Raises StateDamaged, StateNewer.
+    """
+    header, body = _opened(blob, partition, number, offset)
     if not all(entry.dtype in _DTYPES and all(size > 0 for size in entry.shape) for entry in header.fields):
         raise StateDamaged("its columns have an unknown type")
     fields = tuple(Field(entry.name, entry.shape, entry.dtype) for entry in header.fields)
     return StoredBlock(header.offset, fields, BlockState(number, _columns(body, fields), _keys(header)))
+
+
+def _opened(blob: bytes, partition: Partition, number: int, offset: int | None) -> tuple[BlockHeader, memoryview]:
+    """Header and columns of a block that was written at `offset`, if that is known. Raises StateDamaged, StateNewer."""
+    header, body = unseal(blob, BlockHeader)
+    if (header.topic, header.partition, header.number) != (*partition, number):
+        raise StateDamaged(f"holds block {header.number} of {header.topic}/{header.partition}")
+    if offset is not None and header.offset != offset:
+        raise StateDamaged(f"holds the block as of offset {header.offset}, not {offset}")
+    return header, body
 
 
 def _keys(header: BlockHeader) -> list[SeriesKey | None]:

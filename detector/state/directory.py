@@ -6,7 +6,9 @@ renamed, then the folder is synced. A separate thread writes, so that the proces
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -203,7 +205,7 @@ class _Folder(Mapping[str, bytes]):
         if name not in self._names:
             raise KeyError(name)
         try:
-            return (self._folder / name).read_bytes()
+            return _content(self._folder / name)
         except OSError as exc:
             raise StateDamaged(f"{self._folder / name} cannot be read ({exc.strerror})") from exc
 
@@ -212,6 +214,14 @@ class _Folder(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _content(file: Path) -> bytes:
+    """Raises OSError, also for what is no file: a pipe would keep the reader waiting, a device has no end."""
+    with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return opened.read()
 
 
 def _delete(files: list[Path]) -> None:

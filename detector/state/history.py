@@ -10,7 +10,7 @@ from detector.errors import StateDamaged, StateForeign
 from detector.protocols import LearntWeights
 from detector.records import Partition, partition_name
 from detector.state.block import Fingerprint, decode_block, difference
-from detector.state.manifest import Manifest, decode_manifest, manifest_offset
+from detector.state.manifest import Manifest, block_offset, decode_manifest, manifest_offset
 from detector.state.steps import Steps
 from detector.state.weights import decode_weights, weights_sha256
 
@@ -69,7 +69,7 @@ def newest(
             blocks = []
             for number, block in enumerate(manifest.blocks):
                 yield
-                blocks.append(decode_block(_blob(blobs, block), fields, partition, number, {}))
+                blocks.append(decode_block(_blob(blobs, block), fields, partition, number, {}, block_offset(block)))
             weights = []
             for one in manifest.weights:
                 yield

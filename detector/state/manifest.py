@@ -17,7 +17,7 @@ from detector.state.format import seal, unseal
 from detector.state.weights import is_weights_name
 
 _MANIFEST = re.compile(r"manifest-(\d{20})-[0-9a-z]+")
-_NAME = re.compile(r"(manifest|block)-\d{20}-[0-9a-z-]+")
+_NAME = re.compile(r"(manifest|block)-(\d{20})-[0-9a-z-]+")
 
 
 class Votes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +73,12 @@ def manifest_offset(name: str) -> int | None:
     """Offset of the manifest of that name; None for any other name."""
     found = _MANIFEST.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def block_offset(name: str) -> int | None:
+    """Offset of the block of that name; None for any other name."""
+    found = _NAME.fullmatch(name)
+    return int(found[2]) if found and found[1] == "block" else None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -12,7 +12,7 @@ from detector.errors import StateDamaged
 from detector.records import ALERT_SENT, AlertStatus, Partition
 from detector.state.block import StoredBlock, read_block
 from detector.state.history import Complain, Restored
-from detector.state.manifest import decode_manifest, manifest_offset
+from detector.state.manifest import block_offset, decode_manifest, manifest_offset
 from detector.state.steps import Steps
 
 _KEPT = ("alert.", "stream.", "rate.")
@@ -53,7 +53,7 @@ def _read(
     try:
         if name not in blobs:
             raise StateDamaged(f"{name} is missing")
-        return renewed(read_block(blobs[name], partition, number), fields)
+        return renewed(read_block(blobs[name], partition, number, block_offset(name)), fields)
     except StateDamaged as exc:
         complain(name, exc)
         return _new(number, fields)

@@ -9,7 +9,7 @@ from detector.errors import StateDamaged, StateMissing, StateNewer
 from detector.protocols import Stored
 from detector.series import SeriesKey
 from detector.state.block import StoredBlock, read_block
-from detector.state.manifest import Manifest, decode_manifest, manifest_offset
+from detector.state.manifest import Manifest, block_offset, decode_manifest, manifest_offset
 from detector.state.weights import decode_weights, weights_sha256
 
 
@@ -90,7 +90,7 @@ def intact_names(stored: Stored, found: Survey, up_to: int | None = None) -> set
 def streams(stored: Stored, snapshot: Snapshot) -> Iterator[tuple[SeriesKey, int, StoredBlock]]:
     """Every stream of a snapshot: its key, its row in the block, and the block. Raises StateDamaged."""
     for block in snapshot.blocks:
-        read = read_block(_blob(stored, block.name), stored.partition, block.number)
+        read = read_block(_blob(stored, block.name), stored.partition, block.number, block_offset(block.name))
         for row, key in enumerate(read.block.keys):
             if key is not None:
                 yield key, row, read
@@ -149,7 +149,7 @@ def _block(stored: Stored, number: int, name: str) -> Block:
     except StateDamaged as exc:
         return Block(number, name, 0, None, 0, str(exc))
     try:
-        read = read_block(blob, stored.partition, number)
+        read = read_block(blob, stored.partition, number, block_offset(name))
     except (StateDamaged, StateNewer) as exc:
         return Block(number, name, len(blob), None, 0, str(exc))
     taken = sum(key is not None for key in read.block.keys)

@@ -1,0 +1,64 @@
+"""What is in a folder of state although no worker put it there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from detector.errors import StateDamaged
+from detector.state.directory import DirectoryReader
+from detector.state.history import newest as newest_intact
+from detector.state.manifest import manifest_offset
+from detector.state.steps import complete
+from detector.state.survey import survey
+from tests.state.stocked import Stock, directory_config
+
+PARTITION = ("metrics", 0)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [Path.mkdir, os.mkfifo, lambda file: file.symlink_to("/dev/null"), lambda file: file.symlink_to(file)],
+    ids=["folder", "pipe", "device", "loop"],
+)
+def test_g13_what_is_no_file_is_damage(put: Callable[[Path], object], tmp_path: Path) -> None:
+    config = directory_config(tmp_path)
+    Stock(config).two_snapshots()
+    stored = DirectoryReader(tmp_path, config.source.kafka.group_id).open(PARTITION)
+    name = max(name for name in stored.blobs if manifest_offset(name) is not None)
+    file = tmp_path / "group=detector/topic=metrics/0" / name
+    file.unlink()
+    put(file)
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(stored.blobs.__getitem__, name)
+        try:
+            with pytest.raises(StateDamaged, match=rf"{name} cannot be read \("):
+                reading.result(30.0)
+        finally:
+            if file.is_fifo():
+                os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))  # so that no reader waits for ever
+
+
+def test_g13_an_older_block_under_the_name_of_a_newer_one_is_damage(tmp_path: Path) -> None:
+    config = directory_config(tmp_path)
+    stock = Stock(config)
+    stock.two_snapshots()
+    stored = DirectoryReader(tmp_path, config.source.kafka.group_id).open(PARTITION)
+    older, newer = sorted(name for name in stored.blobs if name.startswith("block-") and "-000000-" in name)
+    file = tmp_path / "group=detector/topic=metrics/0" / newer
+    file.write_bytes(stored.blobs[older])
+    newest, before = survey(stored).snapshots
+    assert newest.damaged == f"{newer}: holds the block as of offset {before.offset}, not {newest.offset}"
+    complaints: list[str] = []
+    restored = complete(
+        newest_intact(
+            stored.blobs, PARTITION, stock.pipeline.table.fields, {}, lambda name, why: complaints.append(name)
+        )
+    )
+    assert restored is not None
+    assert restored.manifest.offset == before.offset
+    assert complaints == [newest.name]
