@@ -59,12 +59,20 @@ class SeriesKey:
         return digest.hexdigest()
 
     def __str__(self) -> str:
+        r"""As in Prometheus, in one line of printable text: a terminal that shows it obeys no name.
+
+        >>> print(SeriesKey.of("cpu", {"host": "a\x1b[2J\n", "path": 'C:\\"'}))
+        cpu{host="a\x1b[2J\n",path="C:\\\""}
+        """
         inner = ",".join(f'{k}="{_escape(v)}"' for k, v in self.labels if k != NAME_LABEL)
-        return f"{self.name}{{{inner}}}" if inner or not self.name else self.name
+        text = f"{self.name}{{{inner}}}" if inner or not self.name else self.name
+        if text.isprintable():
+            return text
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 class SeriesIndex:
