@@ -118,7 +118,8 @@ def test_g12_stop_works_although_other_code_swallows_exceptions() -> None:
 
 
 def test_error_that_ends_a_worker_is_logged(tmp_path: Path) -> None:
-    with Daemon(tmp_path, {"kafka": {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 2.0}}) as daemon:
+    kafka = {"bootstrap_servers": [NOBODY], "request_timeout_seconds": 2.0}
+    with Daemon(tmp_path, {"kafka": kafka, "telemetry": {"log_level": "debug"}}) as daemon:
         assert daemon.process.wait(200) == 1
         *attempts, logged, said = daemon.log.read_text().splitlines()
     told = json.loads(logged)
