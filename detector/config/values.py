@@ -47,8 +47,9 @@ def _not_internal(text: str) -> str:
 
 InstanceName = Annotated[str, AfterValidator(_kafka_name)]
 TopicName = Annotated[InstanceName, AfterValidator(_not_internal)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
-GroupSeconds = Annotated[float, Field(gt=0, le=86_400)]
+PositiveSeconds = Annotated[float, Field(ge=0.001, le=86_400 * 366)]
+"""A millisecond at least: brokers count in milliseconds, and a fraction of a time must not be 0."""
+GroupSeconds = Annotated[float, Field(ge=0.001, le=86_400)]
 """Bounded, because brokers take milliseconds in 32 bits."""
 
 

@@ -35,6 +35,17 @@ def test_every_error_is_reported_at_once() -> None:
     assert "telemetry.log_level" in text
 
 
+MAY_BE_0 = {"alerts.cooldown_seconds", "source.kafka.fetch_max_wait_seconds"}
+
+
+@pytest.mark.parametrize("key", sorted({key for key in keys() if key.endswith("_seconds")} - MAY_BE_0))
+def test_times_have_a_millisecond_at_least(key: str) -> None:
+    *sections, name = key.split(".")
+    text = "".join(f"{{{section}: " for section in sections) + f"{{{name}: 5.0e-324}}" + "}" * len(sections)
+    (found,) = findings(text)
+    assert found.startswith(f"{key}: input should be greater than or equal to ")
+
+
 @pytest.mark.parametrize(
     "text",
     [
