@@ -25,6 +25,9 @@ _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 """Tag of the key `<<`, which merges in the keys of another mapping; the mapping's own keys take precedence."""
 _OCTAL = re.compile("[-+]?0[0-7_]+")
+_LONGEST_INTEGER = 400
+"""In characters; a float has as many at most."""
+_LONGEST_SHOWN = 200
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -45,13 +48,17 @@ class _StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except ValueError as exc:
-            raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {exc}", node.start_mark) from exc
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value[:_LONGEST_SHOWN]!r}: {exc}", node.start_mark
+            ) from exc
         except (AttributeError, IndexError) as exc:  # PyYAML's errors for a text that does not fit its tag
             problem = f"{node.value!r} does not match its tag"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from exc
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Reject 0100, which YAML reads as 64 but its author means as 100."""
+        """Reject 0100, which YAML reads as 64 but its author means as 100, and what Python cannot write in decimal."""
+        if len(node.value) > _LONGEST_INTEGER:
+            raise ValueError(f"a number of {len(node.value)} digits")
         if _OCTAL.fullmatch(node.value):
             raise ValueError("YAML reads a number that begins with 0 as octal; remove the 0")
         return super().construct_yaml_int(node)
@@ -162,7 +169,8 @@ def _finding(error: Any, root: type[BaseModel]) -> str:
     if not dotted:
         return message
     given = error.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) and not may_be_secret else ""
+    is_shown = isinstance(given, str | int | float | bool) and not may_be_secret
+    shown = f" (got {repr(given)[:_LONGEST_SHOWN]})" if is_shown else ""
     return f"{dotted}: {message[0].lower() + message[1:]}{shown}"
 
 

@@ -35,6 +35,12 @@ def test_every_error_is_reported_at_once() -> None:
     assert "telemetry.log_level" in text
 
 
+@pytest.mark.parametrize("digits", ["0x" + "f" * 100_000, "9" * 100_000, "'" + "9" * 100_000 + "'"])
+def test_absurdly_long_numbers_are_an_error_of_one_line(digits: str) -> None:
+    (found,) = findings(f"checkpoint: {{interval_seconds: {digits}}}")
+    assert len(found) < 400
+
+
 MAY_BE_0 = {"alerts.cooldown_seconds", "source.kafka.fetch_max_wait_seconds"}
 
 
