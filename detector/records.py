@@ -7,7 +7,7 @@ UTC), values float64.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
@@ -246,6 +246,6 @@ class ScoredBatch:
     """[N] anomaly_score; 0 if not scored."""
     statuses: Uint8
     """[N] `AlertStatus` after each sample; RESOLVED only on the sample that resolves."""
-    alerts: tuple[Alert, ...] = field(default=())
-    muted: tuple[str, ...] = field(default=())
+    alerts: tuple[Alert, ...] = ()
+    muted: tuple[str, ...] = ()
     """For each alert that began to fire without being sent, the name of the interval that mutes it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +14,7 @@ class Message:
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = dataclasses.field(default=())
+    headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
     """Destination partition; None if the key decides."""
 

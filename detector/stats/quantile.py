@@ -14,6 +14,8 @@ from detector.columns import Columns, Field, Rows
 
 Float64 = npt.NDArray[np.float64]
 
+FIRST_FACTOR = 1.645
+"""Covers 90% of normally distributed errors, in units of their standard deviation."""
 FIRST_STEP = 0.5
 LAST_STEP = 0.02
 NARROWEST, WIDEST = np.log(1e-3), np.log(1e3)
@@ -22,12 +24,12 @@ NARROWEST, WIDEST = np.log(1e-3), np.log(1e3)
 class CoverageFactor:
     """One factor per stream, in units of the caller's scale; `name` prefixes the columns."""
 
-    def __init__(self, name: str, coverage: float, initial: float = 1.645) -> None:
+    def __init__(self, name: str, coverage: float) -> None:
         self.coverage = coverage
         self._log_factor = f"{name}_log_factor"
         self._step = f"{name}_step"
         self.fields = (
-            Field(self._log_factor, initial=float(np.log(initial))),
+            Field(self._log_factor, initial=float(np.log(FIRST_FACTOR))),
             Field(self._step, initial=FIRST_STEP),
         )
 
