@@ -16,6 +16,8 @@ from detector.columns import Columns, Field, Rows
 Float64 = npt.NDArray[np.float64]
 
 WEEK_SECONDS = 7 * 86_400.0
+ASKED = 0.1
+"""Alerts per stream and week that scores are made for: the default budget."""
 LARGEST_PROBABILITY = 0.02
 SMALLEST_PROBABILITY = 1e-12
 CREDIT = 5.0
@@ -23,6 +25,11 @@ CREDIT = 5.0
 APART_SAMPLES = 10
 KEEP = 1.0 - 1.0 / 50_000.0
 """Share kept after each sample: alarms of long ago no longer count."""
+
+
+def shortfall(alerts_per_stream_week: float) -> float:
+    """Logarithm of how far a budget is below `ASKED`; 0 for one that is not."""
+    return float(max(np.log(ASKED / alerts_per_stream_week), 0.0))
 
 
 class Budget:
@@ -38,16 +45,18 @@ class Budget:
         Field("budget_calm", dtype="int8", initial=APART_SAMPLES),
     )
 
-    def __init__(self, alerts_per_stream_week: float) -> None:
+    def __init__(self, alerts_per_stream_week: float, surcharge: float = 0.0) -> None:
+        """`surcharge` is the surprise asked beyond that of the pooled tail."""
         self.alerts_per_stream_week = alerts_per_stream_week
+        self._surcharge = surcharge
 
     def _probability(self, interval_seconds_B: Float64) -> Float64:
         probability_B = self.alerts_per_stream_week * interval_seconds_B / WEEK_SECONDS
         return np.clip(probability_B, SMALLEST_PROBABILITY, LARGEST_PROBABILITY)
 
     def base(self, interval_seconds_B: Float64) -> Float64:
-        """[B] surprise that just spends the budget of a stream with the pooled tail."""
-        return -np.log(self._probability(interval_seconds_B))
+        """[B] surprise that just spends the budget of a stream with the pooled tail, plus the surcharge."""
+        return self._surcharge - np.log(self._probability(interval_seconds_B))
 
     def overspent(self, state: Columns, rows: Rows) -> Float64:
         """[B] addition to the base for streams that spent more than allowed, >= 0."""
@@ -84,12 +93,12 @@ class Budget:
 
         Samples that cannot alert, such as those in warmup, have surprise 0.
         """
-        probability_B = self._probability(interval_seconds_B)
-        alarm_B = surprise_B > -np.log(probability_B)
+        alarm_B = surprise_B > self.base(interval_seconds_B)
         calm_B = state["budget_calm"][rows]
         keep = np.float32(KEEP)
         state["budget_spent"][rows] = state["budget_spent"][rows] * keep + (alarm_B & (calm_B >= APART_SAMPLES))
-        state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + probability_B
+        allowed_B = self._probability(interval_seconds_B)
+        state["budget_allowed"][rows] = state["budget_allowed"][rows] * keep + allowed_B
         after_B = np.where(alarm_B & (calm_B >= 0), 0, np.minimum(calm_B + 1, APART_SAMPLES))
         if absurd_B is not None:
             after_B = np.where(absurd_B & (calm_B >= APART_SAMPLES), 1 - APART_SAMPLES, after_B)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import Columns, Field, Rows
+from detector.scoring.budget import ASKED, shortfall
 from detector.stats.ewm import follow
 
 Float64 = npt.NDArray[np.float64]
@@ -30,9 +31,9 @@ RARE = 0.5
 """Distance from every established value, in deviations of the values, beyond which a value is rare."""
 NOW, LATELY = 1.0 / 4.0, 1.0 / 64.0
 """Rates per sample."""
-OUTAGE, ASKED = 3.0, 0.1
-"""Distance of a residual from every established one, in deviations, beyond which it is worth an alarm, and the alerts
-per stream and week that this is meant for. Each factor of e by which the budget is smaller adds one deviation."""
+OUTAGE = 3.0
+"""Distance of a residual from every established one, in deviations, beyond which it is worth an alarm. Each factor of e
+by which a budget is below the default adds one deviation."""
 FIRST_SECONDS = 1.5 * 86_400.0
 """History before which no residual counts as an outage: what is usual has not yet been seen a day apart."""
 HALF_TRUST_SECONDS = 2 * 86_400.0
@@ -50,7 +51,7 @@ class Recurrence:
     fields: tuple[Field, ...] = (Field("rare_now"), Field("rare_lately"), Field("rare_days", initial=1.0))
 
     def __init__(self, alerts_per_stream_week: float = ASKED) -> None:
-        self._outage = OUTAGE + max(np.log(ASKED / alerts_per_stream_week), 0.0)
+        self._outage = OUTAGE + shortfall(alerts_per_stream_week)
 
     def bound(self, state: Columns, rows: Rows) -> Float64:
         """[B] most that a recurrence of a value may add, in deviations."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector.columns import Columns, allocate
-from detector.scoring.budget import APART_SAMPLES, CREDIT, WEEK_SECONDS, Budget
+from detector.scoring.budget import APART_SAMPLES, ASKED, CREDIT, WEEK_SECONDS, Budget, shortfall
 from detector.scoring.flatline import LONGEST, FlatLine
 
 ROW = np.zeros(1, dtype=np.int64)
@@ -25,6 +25,22 @@ def test_budget_is_a_probability_that_depends_on_the_interval(step_seconds: floa
     spend(budget, state, [False] * 50, step_seconds)
     price = budget.price(state, ROW, np.array([step_seconds]))[0]
     assert price == pytest.approx(-np.log(0.1 * step_seconds / WEEK_SECONDS), rel=1e-4)
+
+
+@pytest.mark.parametrize(("asked", "least"), [(0.5, 0.0), (ASKED, 0.0), (ASKED / np.e, 1.0)])
+def test_only_a_budget_below_the_default_falls_short(asked: float, least: float) -> None:
+    assert shortfall(asked) == pytest.approx(least)
+
+
+def test_surcharge_is_asked_of_every_alarm_but_does_not_change_what_is_allowed() -> None:
+    plain, dear = Budget(0.05), Budget(0.05, surcharge=0.5)
+    states = [allocate(budget.fields, 1) for budget in (plain, dear)]
+    between = plain.base(MINUTE) + 0.25
+    for budget, state in zip((plain, dear), states, strict=True):
+        budget.update(state, ROW, MINUTE, between)
+    assert dear.base(MINUTE)[0] == pytest.approx(plain.base(MINUTE)[0] + 0.5)
+    assert [state["budget_spent"][0] for state in states] == [1.0, 0.0]
+    assert states[0]["budget_allowed"][0] == states[1]["budget_allowed"][0]
 
 
 def test_overspending_raises_the_price() -> None:

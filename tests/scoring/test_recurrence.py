@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from detector.scoring.recurrence import ASKED, FIRST_SECONDS, HALF_TRUST_SECONDS, OUTAGE, Recurrence
+from detector.scoring.budget import ASKED
+from detector.scoring.recurrence import FIRST_SECONDS, HALF_TRUST_SECONDS, OUTAGE, Recurrence
 from tests.scoring.test_scorer import Array, noise, play
 
 DAY = 1440
