@@ -117,7 +117,7 @@ def _one_round(
     scorer.learn(state, rows, times, values, score)
     forecaster.learn(state, rows, times, score.believed, score.anomaly_score > 1)
     forecaster.forecast(state, rows)
-    band = (forecast.loc, score.lower, score.upper)
+    band = (score.expected, score.lower, score.upper)
     said[:, rows] = np.stack((score.anomaly_score, score.novelty, score.size, *band, score.reach))
 
 

@@ -115,7 +115,7 @@ def _expectation(read: StoredBlock, row: int, pipeline: Pipeline) -> dict[str, A
         return {"forecast": None, "band": None}
     times = state[LATEST.name][rows] + np.maximum(state[INTERVAL.name][rows], 0.0)
     score = pipeline.scorer.score(state, rows, times, forecast.loc, forecast.loc, forecast.scale)
-    return {"forecast": float(forecast.loc[0]), "band": [float(score.lower[0]), float(score.upper[0])]}
+    return {"forecast": float(score.expected[0]), "band": [float(score.lower[0]), float(score.upper[0])]}
 
 
 def time_text(unix_seconds: float) -> str | None:

@@ -202,7 +202,7 @@ class Pipeline:
         score = self.scorer.score(state, rows, times, values, forecast.loc, forecast.scale)
 
         seen = Observation(
-            times, values, forecast.loc, score.lower, score.upper, score.anomaly_score, joined.offsets[picks]
+            times, values, score.expected, score.lower, score.upper, score.anomaly_score, joined.offsets[picks]
         )
         before = state["alert.status"][rows]
         status = self.lifecycle.decide(state, rows, seen)
@@ -219,12 +219,12 @@ class Pipeline:
         forecaster.forecast(state, rows, learnt)
 
         joined.outcomes[picks] = np.where(score.warming, Outcome.WARMUP, Outcome.SCORED)
-        joined.expected[picks] = forecast.loc
+        joined.expected[picks] = score.expected
         joined.lower[picks], joined.upper[picks] = score.lower, score.upper
         joined.scores[picks] = score.anomaly_score
         joined.statuses[picks] = status
         if self.onlooker is not None:
-            found = (values, forecast.loc, score.lower, score.upper, score.anomaly_score, times)
+            found = (values, score.expected, score.lower, score.upper, score.anomaly_score, times)
             self.onlooker(rows, found, self.table.key)
         if self.groups is not None:
             joined.novelty[picks], joined.size[picks], joined.reach[picks] = score.novelty, score.size, score.reach

@@ -89,6 +89,9 @@ class NoMemory(NoveltyMemory):
     def numbers(self, state: Columns, rows: Rows) -> Float64:
         return np.zeros((len(rows), 1))
 
+    def smallest(self, state: Columns, rows: Rows) -> Float64:
+        return np.full(len(rows), np.inf)
+
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         zero_B = np.zeros(len(rows))
         return Distance(zero_B, zero_B, np.zeros(len(rows), dtype=np.bool_))

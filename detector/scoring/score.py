@@ -27,7 +27,10 @@ class Score:
 
     anomaly_score: Float64
     """Above 1 is anomalous; 0 during warmup."""
+    expected: Float64
+    """The forecast, but not below 0 for a stream that was never negative; NaN where there was none."""
     lower: Float64
+    """No lower than such a stream's 0, either."""
     upper: Float64
     warming: Bool
     novelty: Float64

@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
     """What the views show of a round, before it is learned; [B] each unless stated otherwise."""
 
     expected: Float64
-    """The forecast."""
+    """The forecast, or the value where there was none."""
     interval: Float64
     """Usual seconds between two samples."""
     samples: Float64
@@ -162,6 +162,12 @@ class Views:
                 state, rows[moved], residual_B[moved], residual_deviation_B[moved], interval_B[moved]
             ),
         )
+
+    def least(self, state: Columns, rows: Rows) -> Float64:
+        """[B] below which nothing is expected: 0 for a stream that was never negative, else -infinity."""
+        smallest_B = self.values.smallest(state, rows)
+        positive_B = (smallest_B >= 0.0) & np.isfinite(smallest_B) & (self.flat.last(state, rows) >= 0.0)
+        return np.where(positive_B, 0.0, -np.inf)
 
     def novelty(self, state: Columns, rows: Rows, values: Float64, seen: Evidence) -> Float64:
         """[B] the largest novelty, weighted by trust, in deviations; `seen` is what `look` returned for these."""

@@ -86,6 +86,10 @@ class NoveltyMemory:
         both_BK = np.concatenate((state[self._memory][rows], state[self._waiting][rows]), axis=1)
         return np.sort(both_BK.astype(np.float64), axis=1)
 
+    def smallest(self, state: Columns, rows: Rows) -> Float64:
+        """[B] the smallest number remembered, which is never dropped; infinite while nothing is remembered."""
+        return np.asarray(state[self._memory][:, 0][rows], dtype=np.float64)
+
     def newest(self, state: Columns, rows: Rows) -> Float64:
         """[B] the number taken in last; 0 before the first."""
         at_B = rows * DELAY + (state[self._seen].take(rows) - 1) % DELAY
