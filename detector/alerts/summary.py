@@ -57,9 +57,9 @@ def _of_group(alert: Alert) -> str:
     shared = tuple(label for label in alert.series.labels if label[0] != GROUP_LABEL)
     ranked = ((_without(one.series, shared), one.anomaly_score) for one in alert.contributors)
     named = ", ".join(f"{_cut(str(series))} ({score:.2f})" for series, score in ranked)
-    group = _cut(", ".join(f'{name}="{value}"' for name, value in shared))
+    group = _cut(str(SeriesKey(shared)))
     return (
-        f"{{{group}}}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
+        f"{group}: its {alert.members or 'former'} streams together are unlike their past; anomaly_score "
         f"{alert.anomaly_score:.2f}; most unusual: {named or 'no single stream'}"
     )
 

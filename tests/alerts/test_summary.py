@@ -52,6 +52,12 @@ def test_shown_numbers_are_precise_enough_to_tell_them_apart(one: float, other: 
         )
 
 
+def test_terminal_that_shows_a_group_obeys_no_label() -> None:
+    host = group_key(SeriesKey.of("disk", {"host": "\x1b[2J"}), ["host"])
+    assert host is not None
+    assert summary(replace(FIRING, series=host, members=2)).startswith(r'{host="\x1b[2J"}: its 2 streams')
+
+
 def test_members_of_a_group_are_named_without_what_they_share() -> None:
     member = SeriesKey.of("disk", {"host": "web-1", "device": "sda"})
     host = group_key(member, ["host"])
