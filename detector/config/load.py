@@ -170,7 +170,7 @@ def _finding(error: Any, root: type[BaseModel]) -> str:
         return message
     given = error.get("input")
     is_shown = isinstance(given, str | int | float | bool) and not may_be_secret
-    shown = f" (got {repr(given)[:_LONGEST_SHOWN]})" if is_shown else ""
+    shown = f" (got {repr(given)[:_LONGEST_SHOWN]})" if is_shown and repr(given) not in message else ""
     return f"{dotted}: {message[0].lower() + message[1:]}{shown}"
 
 

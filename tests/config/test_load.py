@@ -30,7 +30,7 @@ def test_every_error_is_reported_at_once() -> None:
     assert "scoring.band_coverag: unknown key, did you mean scoring.band_coverage?" in text
     assert "bootstrap_servers: unknown key, did you mean kafka.bootstrap_servers?" in text
     assert "scoring.warmup_samples: input should be greater than or equal to 10 (got 3)" in text
-    assert "kafka.bootstrap_servers.0: 'foo' is not host:port" in text
+    assert "kafka.bootstrap_servers.0: 'foo' is not host:port" in found, "quoted once"
     assert "kafka.sasl: mechanism is set, so username is needed" in text
     assert "telemetry.log_level" in text
 
