@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from detector.errors import StateDamaged, StateForeign
+from detector.errors import StateDamaged
 from detector.protocols import LearntWeights, StateStore, WeightsInUse
 from detector.records import Lineage, Partition, partition_name
 from detector.state.block import Fingerprint, encode_block
-from detector.state.history import Generation, Restored, newest, unreferenced
+from detector.state.foreign import resumable
+from detector.state.history import Generation, Restored, unreferenced
 from detector.state.manifest import Manifest, Votes, block_name, encode_manifest, manifest_name
-from detector.state.rewarm import emptied
 from detector.state.steps import Steps
 from detector.state.weights import encode_weights, weights_name
 from detector.streams.event_time import EventTime
@@ -79,7 +79,7 @@ class Snapshots:
         log: FilteringBoundLogger,
         weights: WeightsInUse | None = None,
     ) -> None:
-        """`on_foreign` is refuse, rewarm (forget all but open alerts; resume at the same offset) or adopt (keep all).
+        """`on_foreign` is explained in `state/foreign.py`.
 
         Without `weights`, every stream is forecast with the configured ones, whatever was learned.
         """
@@ -273,25 +273,8 @@ class Snapshots:
             self.damaged += 1
             self.log.error("snapshot damaged, trying the one before", partition=where, name=name, error=str(exc))
 
-        try:
-            return (yield from newest(blobs, partition, self.table.fields, self.fingerprint, complain))
-        except StateForeign as exc:
-            foreign = exc
-        self.log.warning(
-            "stored state is foreign", partition=where, difference=str(foreign), on_foreign=self.on_foreign
-        )
-        try:
-            if self.on_foreign == "adopt":
-                model = {"model": self.fingerprint["model"]}
-                return (yield from newest(blobs, partition, self.table.fields, model, complain))
-            if self.on_foreign == "rewarm":
-                return (yield from emptied(blobs, partition, self.table.fields, complain))
-        except StateForeign as exc:
-            foreign = exc
-        raise StateForeign(
-            f"{where}: the stored state does not fit this process: {foreign}. Set state.on_foreign to rewarm (streams "
-            "start over at the same offset) or, if the model is the same, to adopt (they keep it), or remove the state"
-        ) from foreign
+        fields, fingerprint = self.table.fields, self.fingerprint
+        return resumable(blobs, partition, fields, fingerprint, self.on_foreign, complain, self.log)
 
 
 def _event_time(manifest: Manifest) -> EventTime:
