@@ -32,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+SERIES_HELP = "Series: CSV files, Prometheus query results or JSON lines, or folders of them."
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file; without one, every key has its default.", metavar="FILE"),

@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app, examples
+from detector.cli.application import SERIES_HELP, ConfigOption, app, examples
 
 SeriesArgument = Annotated[
     list[Path],
-    typer.Argument(
-        help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.", metavar="SERIES"
-    ),
+    typer.Argument(help=SERIES_HELP, metavar="SERIES"),
 ]
 LabelsOption = Annotated[
     Path | None,

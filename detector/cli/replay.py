@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app, examples
+from detector.cli.application import SERIES_HELP, ConfigOption, app, examples
 
 
 @app.command(
@@ -17,9 +17,7 @@ from detector.cli.application import ConfigOption, app, examples
 def replay(
     inputs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.", metavar="INPUT"
-        ),
+        typer.Argument(help=SERIES_HELP, metavar="INPUT"),
     ],
     scores: Annotated[Path, typer.Option(help="Folder for scored files, one per series.", metavar="DIR")],
     alerts: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.cli.application import ConfigOption, app, examples, instant
+from detector.cli.application import SERIES_HELP, ConfigOption, app, examples, instant
 
 if TYPE_CHECKING:
     from detector.train import TopicRange
@@ -21,11 +21,7 @@ SAMPLES_PER_STEP = 4
 
 DataArgument = Annotated[
     list[Path] | None,
-    typer.Argument(
-        help="Series: CSV files, Prometheus query results or JSON lines, or folders of them.",
-        metavar="DATA",
-        show_default=False,
-    ),
+    typer.Argument(help=SERIES_HELP, metavar="DATA", show_default=False),
 ]
 TopicOption = Annotated[
     str,

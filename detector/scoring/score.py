@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from detector.columns import Bool
 from detector.records import Float64
+from detector.scoring.budget import ASKED
 from detector.scoring.views import Evidence
 
 
@@ -13,7 +14,7 @@ from detector.scoring.views import Evidence
 class ScorerSettings:
     """The `scoring` section of the configuration, with the same names."""
 
-    alerts_per_stream_week: float = 0.1
+    alerts_per_stream_week: float = ASKED
     warmup_samples: int = 60
     band_coverage: float = 0.9
     direction: str = "both"
