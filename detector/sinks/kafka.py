@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import suppress
 from typing import Any
 
 import structlog
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.errors import DeliveryError, TopicMissing
-from detector.kafka.client import client_options, connect, milliseconds, translate
+from detector.kafka.client import translate
+from detector.kafka.producer import end_producer, start_producer
 from detector.protocols import Message
 
 log = structlog.get_logger(__name__)
 
 _LINGER_MS = 5
-_LOOKUP_TIMEOUT_MS = 10_000
 _USUAL_REQUEST_BYTES = 1 << 20
 
 
@@ -48,12 +46,17 @@ class KafkaSink:
         self._in_flight: deque[Any] = deque()
         self._failure: str | None = None
         self._closed = False
-        options = _producer_options(kafka, delivery_timeout_seconds, max_message_bytes)
-        self._producer: Any = connect(KafkaProducer, options, f"sink topic {topic}", kafka)
+        self._producer = start_producer(
+            kafka,
+            f"sink topic {topic}",
+            delivery_timeout_seconds=delivery_timeout_seconds,
+            max_request_bytes=max(_USUAL_REQUEST_BYTES, max_message_bytes),
+            linger_ms=_LINGER_MS,
+        )
         try:
             self._require_topic()
         except BaseException:
-            self._stop_producer(timeout_seconds=1.0)
+            end_producer(self._producer, 1.0)
             raise
 
     @property
@@ -97,15 +100,7 @@ class KafkaSink:
         self._reap()
         if self._in_flight:
             log.warning("closing with unacknowledged messages", topic=self._topic, messages=len(self._in_flight))
-        self._stop_producer(timeout_seconds)
-
-    def _stop_producer(self, timeout_seconds: float) -> None:
-        # The library may wait up to three times the timeout it is given, and may leave its thread running.
-        third = timeout_seconds / 3
-        with suppress(kafka_errors.KafkaError):
-            self._producer.close(timeout=third)
-        self._producer._sender.force_close()
-        self._producer._sender.join(third)
+        end_producer(self._producer, timeout_seconds)
 
     def _reap(self) -> None:
         """Remove settled messages from the front, in sending order."""
@@ -158,19 +153,3 @@ class KafkaSink:
                     raise translate(exc, f"looking up sink topic {self._topic}", self._kafka) from exc
             except kafka_errors.KafkaError as exc:
                 raise translate(exc, f"sink topic {self._topic}", self._kafka) from exc
-
-
-def _producer_options(kafka: Kafka, delivery_timeout_seconds: float, max_message_bytes: int) -> dict[str, Any]:
-    options = client_options(kafka)
-    delivery_timeout_ms = milliseconds(delivery_timeout_seconds)
-    return {
-        **options,
-        "acks": "all",
-        "enable_idempotence": True,
-        "linger_ms": _LINGER_MS,
-        "max_request_size": max(_USUAL_REQUEST_BYTES, max_message_bytes),
-        "delivery_timeout_ms": delivery_timeout_ms,
-        # If a request outlived its delivery timeout, the outcome of the delivery would be unknown.
-        "request_timeout_ms": max(1, min(options["request_timeout_ms"], delivery_timeout_ms - _LINGER_MS)),
-        "max_block_ms": min(_LOOKUP_TIMEOUT_MS, options["request_timeout_ms"]),
-    }

@@ -9,15 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
-from detector.kafka.client import client_options, connect, milliseconds
+from detector.kafka.producer import end_producer, start_producer
 from detector.records import Partition
 from detector.state.kafka_read import Joined, KafkaReader, unavailable
 from detector.state.kafka_topic import require_topic
@@ -25,7 +23,6 @@ from detector.state.steps import Steps
 
 _MAX_IN_FLIGHT = 32
 _PIECE_BYTES = 512 << 10
-_LOOKUP_TIMEOUT_MS = 10_000
 
 
 class KafkaStore:
@@ -50,8 +47,12 @@ class KafkaStore:
         require_topic(kafka, topic, inputs)
         self._reader = KafkaReader(kafka, topic, group, timeout_seconds=timeout_seconds)
         try:
-            options = _producer_options(kafka, timeout_seconds)
-            self._producer: Any = connect(KafkaProducer, options, f"state topic {topic}", kafka)
+            self._producer = start_producer(
+                kafka,
+                f"state topic {topic}",
+                delivery_timeout_seconds=timeout_seconds,
+                max_request_bytes=2 * _PIECE_BYTES,
+            )
         except BaseException:
             self._reader.close(1.0)
             raise
@@ -92,10 +93,7 @@ class KafkaStore:
         if self._closed:
             return
         self._closed = True
-        with suppress(kafka_errors.KafkaError):
-            self._producer.close(timeout=timeout_seconds / 3)
-        self._producer._sender.force_close()
-        self._producer._sender.join(timeout_seconds / 3)
+        end_producer(self._producer, timeout_seconds)
         self._reader.close(timeout_seconds / 3)
 
     def _key(self, partition: Partition, name: str) -> bytes:
@@ -113,17 +111,3 @@ class KafkaStore:
             future.get(timeout=max(0.0, timeout_seconds))
         except kafka_errors.KafkaError as exc:
             raise unavailable(exc, f"writing to state topic {self._topic}", self._kafka) from exc
-
-
-def _producer_options(kafka: Kafka, timeout_seconds: float) -> dict[str, Any]:
-    options = client_options(kafka)
-    timeout_ms = milliseconds(timeout_seconds)
-    return {
-        **options,
-        "acks": "all",
-        "enable_idempotence": True,
-        "max_request_size": 2 * _PIECE_BYTES,
-        "delivery_timeout_ms": timeout_ms,
-        "request_timeout_ms": max(1, min(options["request_timeout_ms"], timeout_ms - 1)),
-        "max_block_ms": min(_LOOKUP_TIMEOUT_MS, options["request_timeout_ms"]),
-    }
