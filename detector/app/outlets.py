@@ -7,9 +7,8 @@ from contextlib import ExitStack
 
 from detector.alerts import AlertRecord
 from detector.config import Config
-from detector.protocols import Clock, Sink
+from detector.protocols import AlertBoard, Clock, Sink
 from detector.sinks import BOARDS, SINKS, kafka_topic_sink
-from detector.sinks.board import AlertBoard
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.telemetry import Metrics
 from detector.worker.outlets import AlertOutlet, RejectOutlet

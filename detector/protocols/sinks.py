@@ -1,11 +1,12 @@
-"""Where messages go, and what encodes alerts and undecodable records as messages."""
+"""Where alerts and dead letters go, and what encodes them as messages."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.records import Alert, Reject
+from detector.records import Alert, Partition, Reject
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,29 @@ class Sink(Protocol):
 
     def close(self, timeout_seconds: float) -> None:
         """Idempotent; does not replace `flush`."""
+        ...
+
+
+class AlertBoard(Protocol):
+    """The other kind of sink: learns which alerts are open and repeats them while they are.
+
+    No call blocks or fails: nothing waits for a board, and it stores nothing.
+    """
+
+    def update(self, alerts: Sequence[Alert], *, restored: bool = False) -> None:
+        """These alerts began or ended; if `restored`, they are open in state taken over with its partition."""
+        ...
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """These partitions are no longer ours: stop repeating their alerts, without ending them."""
+        ...
+
+    def waiting(self) -> int:
+        """Alerts whose last change has not been delivered yet; callable from any thread."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Try once more to deliver what is waiting; open alerts are not ended. Idempotent."""
         ...
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from detector.config import Config
-from detector.protocols import Clock, Sink
+from detector.protocols import AlertBoard, Clock, Sink
 from detector.records import Alert
-from detector.sinks.board import AlertBoard
 
 Failed = Callable[[], object]
 """Called for each failure to deliver that the sink carries on after."""
@@ -56,4 +55,4 @@ def _alertmanager(config: Config, record: Record, clock: Clock, failed: Failed) 
 SINKS: dict[str, Callable[[Config, Failed], Sink]] = {"kafka": _kafka, "stdout": _stdout, "webhook": _webhook}
 """Key under `sinks` -> the function that builds the sink."""
 BOARDS: dict[str, Callable[[Config, Record, Clock, Failed], AlertBoard]] = {"alertmanager": _alertmanager}
-"""Key under `sinks` -> the function that builds the board, which repeats open alerts instead."""
+"""Key under `sinks` -> the function that builds the board."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError
-from detector.protocols import AlertEncoder, Message, RejectEncoder, Sink
+from detector.protocols import AlertBoard, AlertEncoder, Message, RejectEncoder, Sink
 from detector.records import Alert, Partition, Reject, partition_name, rfc3339
-from detector.sinks.board import AlertBoard
 from detector.telemetry.metrics import WorkerMetrics
 
 TOMBSTONE = "tombstone"

@@ -8,9 +8,8 @@ from contextlib import suppress
 from detector.errors import DetectorError, Interrupted, SourceError
 from detector.learning.continual import Learning
 from detector.pipeline import Pipeline
-from detector.protocols import Clock, Decoder, SkippedRange, Source
+from detector.protocols import AlertBoard, Clock, Decoder, SkippedRange, Source
 from detector.records import Partition, RawBatch, Reject, partition_name, partition_names
-from detector.sinks.board import AlertBoard
 from detector.telemetry import Telemetry
 from detector.worker.checkpoint import Checkpoints
 from detector.worker.housekeeping import Housekeeping
