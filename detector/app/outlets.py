@@ -7,21 +7,22 @@ from contextlib import ExitStack
 
 from detector.alerts import AlertRecord
 from detector.config import Config
-from detector.protocols import AlertBoard, Clock, Sink
+from detector.protocols import AlertBoard, Clock
+from detector.records import Alert, Reject
 from detector.sinks import BOARDS, SINKS, kafka_topic_sink
 from detector.sinks.dead_letter import ENVELOPE_BYTES, DeadLetterRecord
 from detector.telemetry import Metrics
-from detector.worker.outlets import AlertOutlet, RejectOutlet
+from detector.worker.outlets import Outlet
 
 
-def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[AlertOutlet]:
+def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics: Metrics) -> list[Outlet[Alert]]:
     """Outlets for the enabled sinks. Raises DetectorError if one cannot start."""
     outlets = []
     for name, build in SINKS.items():
         if getattr(config.sinks, name).enabled:
             sink = build(config, metrics.worker.sink_failures.labels(name).inc)
             stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
-            outlets.append(AlertOutlet(name, sink, encode))
+            outlets.append(Outlet(name, sink, encode))
     return outlets
 
 
@@ -37,11 +38,11 @@ def alert_boards(
             yield name, board
 
 
-def reject_outlet(config: Config, stack: ExitStack) -> RejectOutlet | None:
+def reject_outlet(config: Config, stack: ExitStack) -> Outlet[Reject] | None:
     """The outlet for dead letters; None if no topic is configured for them."""
     if config.dead_letter.topic is None:
         return None
     largest = config.dead_letter.max_value_bytes
-    sink: Sink = kafka_topic_sink(config, config.dead_letter.topic, largest + ENVELOPE_BYTES)
+    sink = kafka_topic_sink(config, config.dead_letter.topic, largest + ENVELOPE_BYTES)
     stack.callback(sink.close, config.checkpoint.shutdown_timeout_seconds)
-    return RejectOutlet("dead_letter", sink, DeadLetterRecord(largest))
+    return Outlet("dead_letter", sink, DeadLetterRecord(largest))

@@ -24,12 +24,13 @@ from detector.pipeline import Pipeline
 from detector.process.reload import Reloads
 from detector.process.watchdog import Watchdog
 from detector.protocols import Clock, Source
+from detector.records import Alert
 from detector.routing import RoutingSource, behind_router, build_router, is_routed
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
 from detector.worker import Worker
-from detector.worker.outlets import ALERT_EVENT, AlertOutlet
+from detector.worker.outlets import ALERT_EVENT, Outlet
 from detector.worker.snapshots import Snapshots
 
 
@@ -37,7 +38,7 @@ def build_worker(
     config: Config,
     stack: ExitStack,
     source: Source | None = None,
-    extra_alerts: tuple[AlertOutlet, ...] = (),
+    extra_alerts: tuple[Outlet[Alert], ...] = (),
     watchdog: Watchdog | None = None,
     reloads: Reloads | None = None,
 ) -> Worker:

@@ -18,11 +18,12 @@ from detector.demo.source import FleetSource
 from detector.demo.view import View
 from detector.errors import ConfigError
 from detector.protocols import Clock, Message, Source
+from detector.records import Alert
 from detector.sources.host import HostSource
 from detector.synthetic import START
 from detector.synthetic.fleet import Fleet, fleet
 from detector.worker import Worker
-from detector.worker.outlets import AlertOutlet
+from detector.worker.outlets import Outlet
 
 STREAMS = 200
 STEP_SECONDS = 10.0
@@ -42,7 +43,7 @@ HOST_INTERVAL_SECONDS = 0.5
 LISTEN = "127.0.0.1:9464"
 NEXT = 'Next: `detector backtest SERIES` on your own CSV files, or your own Kafka topic: README.md, "Use it".'
 
-Build = Callable[[Config, ExitStack, Source, tuple[AlertOutlet, ...]], Worker]
+Build = Callable[[Config, ExitStack, Source, tuple[Outlet[Alert], ...]], Worker]
 OnSignals = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
@@ -89,7 +90,7 @@ def demo(
             on_rounds=board.observe_rounds,
             on_records=board.observe_records,
         )
-        worker = build(config, stack, source, (AlertOutlet("demo", _NullSink(), board.encode),))
+        worker = build(config, stack, source, (Outlet("demo", _NullSink(), board.encode),))
         say(f"{STREAMS} simulated streams and this machine's own; metrics at {url}")
         view = View(board, url, deadline, clock, lambda: console.width)
         shown = Live(get_renderable=view.__rich__, console=console, refresh_per_second=4, transient=True)

@@ -6,13 +6,12 @@ Unless a docstring says otherwise, all calls come from one thread, the worker's.
 from detector.protocols.clock import Clock
 from detector.protocols.decoders import Decoder
 from detector.protocols.models import Forecast, Forecaster, Learnt, LearntWeights, Recorder, WeightsInUse
-from detector.protocols.sinks import AlertBoard, AlertEncoder, Message, RejectEncoder, Sink
+from detector.protocols.sinks import AlertBoard, Message, Sink
 from detector.protocols.sources import AssignmentChanges, PausableSource, SkippedRange, Source
 from detector.protocols.state import StateReader, StateStore, Stored
 
 __all__ = [
     "AlertBoard",
-    "AlertEncoder",
     "AssignmentChanges",
     "Clock",
     "Decoder",
@@ -23,7 +22,6 @@ __all__ = [
     "Message",
     "PausableSource",
     "Recorder",
-    "RejectEncoder",
     "Sink",
     "SkippedRange",
     "Source",

@@ -1,4 +1,4 @@
-"""Where alerts and dead letters go, and what encodes them as messages."""
+"""Where alerts and dead letters go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.records import Alert, Partition, Reject
+from detector.records import Alert, Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,3 @@ class AlertBoard(Protocol):
     def close(self, timeout_seconds: float) -> None:
         """Try once more to deliver what is waiting; open alerts are not ended. Idempotent."""
         ...
-
-
-class AlertEncoder(Protocol):
-    """Encodes an alert as the record that subscribers read."""
-
-    def __call__(self, alert: Alert) -> Message: ...
-
-
-class RejectEncoder(Protocol):
-    """Encodes a record that could not be decoded as its dead letter."""
-
-    def __call__(self, reject: Reject) -> Message: ...

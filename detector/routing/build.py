@@ -13,11 +13,12 @@ from detector.config.schema import KafkaSource
 from detector.decoders import make_decoder
 from detector.decoders.schema_registry import OnWait
 from detector.protocols import Clock
+from detector.records import Reject
 from detector.routing.lanes import Lanes
 from detector.routing.router import Router
 from detector.sources import kafka_source
 from detector.telemetry import Metrics
-from detector.worker.outlets import Outlets, RejectOutlet
+from detector.worker.outlets import Outlet, Outlets
 
 MAX_IN_FLIGHT = 100
 """Records of up to half a MiB."""
@@ -48,7 +49,7 @@ def behind_router(config: Config) -> Config:
 def build_router(
     config: Config,
     stack: ExitStack,
-    rejects: RejectOutlet | None,
+    rejects: Outlet[Reject] | None,
     metrics: Metrics,
     log: FilteringBoundLogger,
     clock: Clock,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError
-from detector.protocols import AlertBoard, AlertEncoder, Message, RejectEncoder, Sink
+from detector.protocols import AlertBoard, Message, Sink
 from detector.records import Alert, Partition, Reject, partition_name, rfc3339
 from detector.telemetry.metrics import WorkerMetrics
 
@@ -20,22 +21,16 @@ ALERT_EVENT = "alert"
 """The log's name for an alert."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertOutlet:
-    """A sink for alerts, under the name that metrics and logs use."""
-
-    name: str
-    sink: Sink
-    encode: AlertEncoder
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class RejectOutlet:
-    """The dead-letter sink."""
+class Outlet(Generic[Item]):
+    """A sink for alerts or for rejects, under the name that metrics and logs use."""
 
     name: str
     sink: Sink
-    encode: RejectEncoder
+    encode: Callable[[Item], Message]
 
 
 class Outlets:
@@ -43,8 +38,8 @@ class Outlets:
 
     def __init__(
         self,
-        alerts: Sequence[AlertOutlet],
-        rejects: RejectOutlet | None,
+        alerts: Sequence[Outlet[Alert]],
+        rejects: Outlet[Reject] | None,
         metrics: WorkerMetrics,
         log: FilteringBoundLogger,
         progress: Callable[[], None] = lambda: None,
@@ -71,7 +66,7 @@ class Outlets:
             board.update(alerts)
             self.metrics.sink_messages.labels(name).inc(len(alerts))
         for outlet in self.alerts:
-            self._send(outlet.name, outlet.sink, [outlet.encode(alert) for alert in alerts])
+            self._send(outlet, alerts)
         for alert in alerts:
             self.log.info(
                 ALERT_EVENT,
@@ -100,7 +95,7 @@ class Outlets:
         if not dead:
             return
         if self.rejects is not None:
-            self._send(self.rejects.name, self.rejects.sink, [self.rejects.encode(reject) for reject in dead])
+            self._send(self.rejects, dead)
         first = dead[0]
         self.log.warning(
             "records cannot be decoded",
@@ -111,12 +106,12 @@ class Outlets:
             offset=first.offset,
         )
 
-    def _send(self, name: str, sink: Sink, messages: list[Message]) -> None:
+    def _send(self, outlet: Outlet[Item], items: Sequence[Item]) -> None:
         try:
-            for message in messages:
-                sink.send(message)
+            for item in items:
+                outlet.sink.send(outlet.encode(item))
                 self.progress()
         except DeliveryError:
-            self.metrics.sink_failures.labels(name).inc()
+            self.metrics.sink_failures.labels(outlet.name).inc()
             raise
-        self.metrics.sink_messages.labels(name).inc(len(messages))
+        self.metrics.sink_messages.labels(outlet.name).inc(len(items))

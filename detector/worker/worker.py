@@ -9,11 +9,11 @@ from detector.errors import DetectorError, Interrupted, SourceError
 from detector.learning.continual import Learning
 from detector.pipeline import Pipeline
 from detector.protocols import AlertBoard, Clock, Decoder, SkippedRange, Source
-from detector.records import Partition, RawBatch, Reject, partition_name, partition_names
+from detector.records import Alert, Partition, RawBatch, Reject, partition_name, partition_names
 from detector.telemetry import Telemetry
 from detector.worker.checkpoint import Checkpoints
 from detector.worker.housekeeping import Housekeeping
-from detector.worker.outlets import AlertOutlet, Outlets, RejectOutlet
+from detector.worker.outlets import Outlet, Outlets
 from detector.worker.portions import Portions
 from detector.worker.restoring import Restores
 from detector.worker.snapshots import Snapshots
@@ -34,8 +34,8 @@ class Worker:
         source: Source,
         decoder: Decoder,
         pipeline: Pipeline,
-        alerts: Sequence[AlertOutlet],
-        rejects: RejectOutlet | None,
+        alerts: Sequence[Outlet[Alert]],
+        rejects: Outlet[Reject] | None,
         telemetry: Telemetry,
         clock: Clock,
         checkpoint_interval_seconds: float,

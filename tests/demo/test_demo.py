@@ -18,9 +18,10 @@ from detector.demo import DemoOptions, demo
 from detector.demo.scoreboard import DemoSummary
 from detector.errors import ConfigError
 from detector.protocols import Source
+from detector.records import Alert
 from detector.testing import ManualClock
 from detector.worker import Worker
-from detector.worker.outlets import AlertOutlet
+from detector.worker.outlets import Outlet
 
 
 @contextmanager
@@ -82,7 +83,7 @@ class Visitor(ManualClock):
         self.seen = ""
         self.stop: Callable[[], None] = lambda: None
 
-    def build(self, config: Config, stack: ExitStack, source: Source, alerts: tuple[AlertOutlet, ...] = ()) -> Worker:
+    def build(self, config: Config, stack: ExitStack, source: Source, alerts: tuple[Outlet[Alert], ...] = ()) -> Worker:
         self.address = config.telemetry.listen
         return build_worker(config, stack, source, alerts)
 

@@ -23,7 +23,7 @@ from detector.state.block import encode_block
 from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import Worker
-from detector.worker.outlets import AlertOutlet, RejectOutlet
+from detector.worker.outlets import Outlet
 from detector.worker.snapshots import Snapshots
 from tests.guarantees.accounting import AuditedMetrics
 
@@ -128,17 +128,17 @@ class Life:
         self.log = io.StringIO()
         log = log_to(self.log)
         self.metrics = AuditedMetrics(new_registry())
-        outlets = [AlertOutlet("list", self.sink, AlertRecord({}, "test"))]
+        outlets = [Outlet("list", self.sink, AlertRecord({}, "test"))]
         self.webhook = WebhookSink(webhook, lambda: None, first_retry_seconds=0.02) if webhook else None
         if self.webhook:
-            outlets.append(AlertOutlet("webhook", self.webhook, AlertRecord({}, "test")))
+            outlets.append(Outlet("webhook", self.webhook, AlertRecord({}, "test")))
         self.snapshots = Snapshots(self.store, self.pipeline.table, FINGERPRINT, "refuse", log)
         self.worker = Worker(
             source=self.source,
             decoder=DECODERS["json"](Config().decoder),
             pipeline=self.pipeline,
             alerts=outlets,
-            rejects=RejectOutlet("dead_letter", Sink(World({}), tick), DeadLetterRecord(64)),
+            rejects=Outlet("dead_letter", Sink(World({}), tick), DeadLetterRecord(64)),
             telemetry=Telemetry(
                 self.metrics, Health(60, self.clock.monotonic), Notifier({}, self.clock.monotonic), log
             ),

@@ -21,7 +21,7 @@ from detector.routing.lanes import Lanes, lane_of
 from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Metrics, new_registry
 from detector.testing import ListSink, LogSource, ManualClock, log_to
-from detector.worker.outlets import Outlets, RejectOutlet
+from detector.worker.outlets import Outlet, Outlets
 
 START = 1_700_000_000.0
 LANES = 3
@@ -129,9 +129,7 @@ class RouterLife:
         self.source = TimedLog(log, committed, lambda: max(0, int(rng.integers(-20, 40))))
         self.metrics, self.log = Metrics(new_registry()), io.StringIO()
         logger = log_to(self.log)
-        outlets = Outlets(
-            (), RejectOutlet("dead_letter", self.rejects, DeadLetterRecord(64)), self.metrics.worker, logger
-        )
+        outlets = Outlets((), Outlet("dead_letter", self.rejects, DeadLetterRecord(64)), self.metrics.worker, logger)
         self.router = Router(
             self.source,
             DECODERS["json"](DecoderSettings()),

@@ -16,7 +16,7 @@ from detector.records import AlertStatus, rfc3339
 from detector.telemetry import Metrics, configure_logging, new_registry
 from detector.telemetry.logs import REPEAT_SECONDS, REPEATS
 from detector.testing import ListSink
-from detector.worker.outlets import ALERT_EVENT, AlertOutlet, Outlets
+from detector.worker.outlets import ALERT_EVENT, Outlet, Outlets
 from tests.telemetry.populate import alert
 
 
@@ -141,7 +141,7 @@ def test_alert_lines_have_a_limit_of_their_own(allowed: int, lines: int) -> None
     log, sink = Log(), ListSink()
     configure_logging("info", "json", log.stream, lambda: log.now, None, {ALERT_EVENT: allowed})
     metrics = Metrics(new_registry())
-    outlet = AlertOutlet("list", sink, AlertRecord({}, "test"))
+    outlet = Outlet("list", sink, AlertRecord({}, "test"))
     outlets = Outlets([outlet], None, metrics.worker, structlog.get_logger("detector"))
     for _ in range(700):
         outlets.send_alerts((alert(AlertStatus.FIRING),))

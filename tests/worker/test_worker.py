@@ -27,7 +27,7 @@ from detector.sinks.dead_letter import DeadLetterRecord
 from detector.telemetry import Health, Notifier, Telemetry, new_registry
 from detector.testing import LastValueForecaster, ListSink, ListSource, LogSource, ManualClock, MemoryStore, log_to
 from detector.worker import Worker
-from detector.worker.outlets import AlertOutlet, RejectOutlet
+from detector.worker.outlets import Outlet
 from detector.worker.worker import POLL_BUSY_SECONDS, POLL_SECONDS
 from tests.guarantees.accounting import AuditedMetrics
 from tests.recovery.rig import Life, World
@@ -85,8 +85,8 @@ class Rig:
             source=source,
             decoder=DECODERS["json"](Config().decoder),
             pipeline=pipeline,
-            alerts=[AlertOutlet("list", self.sink, AlertRecord({}, "test"))],
-            rejects=RejectOutlet("dead_letter", self.dead, DeadLetterRecord(64)),
+            alerts=[Outlet("list", self.sink, AlertRecord({}, "test"))],
+            rejects=Outlet("dead_letter", self.dead, DeadLetterRecord(64)),
             telemetry=Telemetry(
                 self.metrics,
                 self.health,
