@@ -168,11 +168,10 @@ class Interrupted(DetectorError):
 
 
 class DeliveryError(DetectorError):
-    """A sink did not acknowledge what it was given. `sink` is set by a caller that knows the sink's name."""
+    """A sink did not acknowledge what it was given."""
 
     reason = "delivery"
     retriable = True
-    sink: str | None = None
     retry_after_seconds = 0.0
     """How long the receiver that refused it asks us to wait."""
 

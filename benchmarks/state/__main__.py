@@ -41,6 +41,7 @@ from detector.streams.table import StreamTable
 from detector.telemetry import Metrics, new_registry
 from detector.testing import LogSource
 from detector.worker.checkpoint import Checkpoints
+from detector.worker.outlets import Outlets
 from detector.worker.snapshots import Snapshots
 from tests.kafka.cluster import Cluster
 
@@ -119,12 +120,13 @@ def checkpoint(load: Load, store: StateStore) -> dict[str, float]:
     """A full checkpoint under load."""
     snapshots, copies = snapshots_of(load.pipeline, store), Copies(load.pipeline.table)
     source = LogSource({partition: [] for partition in load.partitions}, {})
+    metrics, log = Metrics(new_registry()), structlog.get_logger()
     checkpoints = Checkpoints(
         source,
-        {},
+        Outlets((), None, metrics.worker, log),
         snapshots,
-        Metrics(new_registry()),
-        structlog.get_logger(),
+        metrics,
+        log,
         SystemClock(),
         interval_seconds=0.0,
         timeout_seconds=600.0,

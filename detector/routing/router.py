@@ -95,8 +95,8 @@ class Router:
         if self._unsent:
             raise DeliveryError(f"{self._unsent} samples were not handed to the internal topic, nothing is committed")
         self._due_at = self.clock.monotonic() + self.interval_seconds
-        for sink in (self.sink, *self.outlets.sinks.values()):
-            sink.flush(timeout_seconds)
+        self.sink.flush(timeout_seconds)
+        self.outlets.flush(timeout_seconds)
         positions = self.merge.positions()
         try:
             if positions:

@@ -10,9 +10,10 @@ import numpy as np
 from structlog.typing import FilteringBoundLogger
 
 from detector.errors import DeliveryError, SourceError, StateError
-from detector.protocols import Clock, Sink, Source
+from detector.protocols import Clock, Source
 from detector.records import Partition
 from detector.telemetry import Metrics
+from detector.worker.outlets import Outlets
 from detector.worker.snapshots import Snapshots
 
 SLICE_SECONDS = 0.01
@@ -22,7 +23,7 @@ MAX_WRITES_IN_FLIGHT = 16
 
 def checkpoint(
     source: Source,
-    sinks: Mapping[str, Sink],
+    outlets: Outlets,
     snapshots: Snapshots | None,
     positions: Mapping[Partition, int],
     timeout_seconds: float,
@@ -47,12 +48,7 @@ def checkpoint(
     nothing, because names are never used twice, and deletes nothing, because its commit is refused. Weights are swapped
     only with `wait`: from the snapshot's offset on, they are part of what a replay depends on.
     """
-    for name, sink in sinks.items():
-        try:
-            sink.flush(timeout_seconds)
-        except DeliveryError as exc:
-            exc.sink = name
-            raise
+    outlets.flush(timeout_seconds)
     if snapshots is not None:
         lineages = {partition: source.lineage(partition) for partition in positions}
         snapshots.note_ends(positions, source.ends())
@@ -88,7 +84,7 @@ class Checkpoints:
     def __init__(
         self,
         source: Source,
-        sinks: Mapping[str, Sink],
+        outlets: Outlets,
         snapshots: Snapshots | None,
         metrics: Metrics,
         log: FilteringBoundLogger,
@@ -100,7 +96,7 @@ class Checkpoints:
     ) -> None:
         """`progress` is called after each step of a checkpoint made as a whole, which takes long with many streams."""
         self.source = source
-        self.sinks = sinks
+        self.outlets = outlets
         self.snapshots = snapshots
         self.metrics = metrics
         self.log = log
@@ -177,7 +173,7 @@ class Checkpoints:
 
     def _begin(self, positions: Mapping[Partition, int], *, wait: bool, last: bool = False) -> _Running:
         now = dict(positions)
-        steps = checkpoint(self.source, self.sinks, self.snapshots, now, self.timeout_seconds, wait=wait)
+        steps = checkpoint(self.source, self.outlets, self.snapshots, now, self.timeout_seconds, wait=wait)
         alerted, self.undelivered = self.undelivered, []
         return _Running(steps, now, alerted, self.clock.monotonic(), last)
 
@@ -188,8 +184,6 @@ class Checkpoints:
         except (SourceError, DeliveryError, StateError) as exc:
             self.abandon()
             self.metrics.worker.checkpoint_failures.inc()
-            if isinstance(exc, DeliveryError) and exc.sink is not None:
-                self.metrics.worker.sink_failures.labels(exc.sink).inc()
             if isinstance(exc, SourceError):
                 self.metrics.source.observe_error(exc.reason)
                 if exc.retriable and not running.last:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -53,12 +54,6 @@ class Outlets:
         self.progress = progress
         self.boards = boards or {}
 
-    @property
-    def sinks(self) -> dict[str, Sink]:
-        """All of them, by name."""
-        rejects = {self.rejects.name: self.rejects.sink} if self.rejects else {}
-        return {outlet.name: outlet.sink for outlet in self.alerts} | rejects
-
     def send_alerts(self, alerts: tuple[Alert, ...]) -> None:
         if not alerts:
             return
@@ -106,12 +101,24 @@ class Outlets:
             offset=first.offset,
         )
 
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until everything handed over is acknowledged, at most so long for each sink."""
+        for outlet in (*self.alerts, self.rejects):
+            if outlet is not None:
+                with self._counting_failures(outlet.name):
+                    outlet.sink.flush(timeout_seconds)
+
     def _send(self, outlet: Outlet[Item], items: Sequence[Item]) -> None:
-        try:
+        with self._counting_failures(outlet.name):
             for item in items:
                 outlet.sink.send(outlet.encode(item))
                 self.progress()
-        except DeliveryError:
-            self.metrics.sink_failures.labels(outlet.name).inc()
-            raise
         self.metrics.sink_messages.labels(outlet.name).inc(len(items))
+
+    @contextmanager
+    def _counting_failures(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except DeliveryError:
+            self.metrics.sink_failures.labels(name).inc()
+            raise

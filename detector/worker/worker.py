@@ -54,7 +54,7 @@ class Worker:
         self.learning = learning
         self.checkpoints = Checkpoints(
             source,
-            self.outlets.sinks,
+            self.outlets,
             snapshots,
             telemetry.metrics,
             telemetry.log,

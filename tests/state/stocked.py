@@ -16,8 +16,10 @@ from detector.protocols import StateStore
 from detector.records import Alert, Lineage, Partition, SampleBatch
 from detector.series import SeriesKey
 from detector.state import STORES
+from detector.telemetry import Metrics, new_registry
 from detector.testing import LogSource, log_to
 from detector.worker.checkpoint import checkpoint
+from detector.worker.outlets import Outlets
 from detector.worker.snapshots import Snapshots
 
 START = 1_700_000_000.0
@@ -43,7 +45,9 @@ class Stock:
         self.config, self.store = config, made
         self.pipeline: Pipeline = build_pipeline(config)
         ours = fingerprint(self.pipeline.model, config.model.device, config.model.threads)
-        self.snapshots = Snapshots(self.store, self.pipeline.table, ours, "refuse", log_to(io.StringIO()))
+        log = log_to(io.StringIO())
+        self.snapshots = Snapshots(self.store, self.pipeline.table, ours, "refuse", log)
+        self.outlets = Outlets((), None, Metrics(new_registry()).worker, log)
         self.positions = dict.fromkeys(PARTITIONS, 0)
         self.source = LogSource({partition: [] for partition in PARTITIONS}, {})
         self.source.lineages = dict.fromkeys(PARTITIONS, LINEAGE)
@@ -67,7 +71,7 @@ class Stock:
         return alerts
 
     def checkpoint(self) -> None:
-        for _ in checkpoint(self.source, {}, self.snapshots, dict(self.positions), 60.0):
+        for _ in checkpoint(self.source, self.outlets, self.snapshots, dict(self.positions), 60.0):
             pass
 
     def two_snapshots(self) -> None:

@@ -90,7 +90,7 @@ def test_g10_blobs_of_an_abandoned_checkpoint_are_deleted(tmp_path: Path, steps:
     stock.checkpoint()
     for _ in range(3):
         stock.feed(1)
-        under_way = checkpoint(stock.source, {}, stock.snapshots, dict(stock.positions), 60.0)
+        under_way = checkpoint(stock.source, stock.outlets, stock.snapshots, dict(stock.positions), 60.0)
         for _ in range(steps):
             next(under_way)
         under_way.close()
@@ -152,7 +152,7 @@ def test_checkpoint_writes_partitions_in_steps() -> None:
     stock = Stock(Config(), store)
     stock.feed(2)
     written = [0]
-    for _ in checkpoint(stock.source, {}, stock.snapshots, dict(stock.positions), 60.0, wait=False):
+    for _ in checkpoint(stock.source, stock.outlets, stock.snapshots, dict(stock.positions), 60.0, wait=False):
         written.append(sum(manifest_offset(name) is not None for _, name, blob in store.pending if blob is not None))
     assert written[-1] == len(PARTITIONS)
     assert max(after - before for before, after in pairwise(written)) == 1
