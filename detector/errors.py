@@ -42,6 +42,12 @@ class DetectorError(Exception):
     reason = "error"
     retriable = False
 
+    def __init__(self, message: str, *, retriable: bool | None = None) -> None:
+        """`retriable` is given where it depends on more than the class."""
+        super().__init__(message)
+        if retriable is not None:
+            self.retriable = retriable
+
 
 class _Findings(DetectorError):
     """Something that a person wrote is wrong. `findings` lists every mistake, one readable line each."""
@@ -172,8 +178,11 @@ class DeliveryError(DetectorError):
 
     reason = "delivery"
     retriable = True
-    retry_after_seconds = 0.0
-    """How long the receiver that refused it asks us to wait."""
+
+    def __init__(self, message: str, *, retriable: bool | None = None, retry_after_seconds: float = 0.0) -> None:
+        """A receiver that refused it may ask us to wait for `retry_after_seconds`."""
+        super().__init__(message, retriable=retriable)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelError(DetectorError):

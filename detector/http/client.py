@@ -123,10 +123,9 @@ class HttpClient:
             said += f"; check {words.section}.{words.credentials}"
         elif status in (404, 405, 410):
             said += f"; check {words.address}{words.below}"
-        error = DeliveryError(said)
-        error.retriable = status not in _CONTENT_REFUSED
-        error.retry_after_seconds = answer.retry_after_seconds
-        return error
+        return DeliveryError(
+            said, retriable=status not in _CONTENT_REFUSED, retry_after_seconds=answer.retry_after_seconds
+        )
 
     def abort(self) -> None:
         """Make the request in progress fail, and every later one. Callable from any thread."""

@@ -125,15 +125,11 @@ class KafkaSink:
         if self._failure is None:
             self._failure = str(translate(cause, f"delivering to topic {self._topic}", self._kafka))
             log.error("delivery failed", topic=self._topic, error=self._failure)
-        error = DeliveryError(self._failure)
-        error.retriable = False
-        return error
+        return DeliveryError(self._failure, retriable=False)
 
     def _require_usable(self) -> None:
         if self._failure is not None:
-            error = DeliveryError(self._failure)
-            error.retriable = False
-            raise error
+            raise DeliveryError(self._failure, retriable=False)
 
     def _require_topic(self) -> None:
         """Tell a missing topic from silent brokers: the library reports both with the same timeout."""

@@ -40,9 +40,7 @@ class StdoutSink:
             write()
         except BrokenPipeError as exc:
             self._leave_quietly()
-            error = DeliveryError("standard output: the reader is gone")
-            error.retriable = False
-            raise error from exc
+            raise DeliveryError("standard output: the reader is gone", retriable=False) from exc
         except (OSError, ValueError) as exc:
             raise DeliveryError(f"standard output cannot be written: {exc}") from exc
 

@@ -118,9 +118,7 @@ class WebhookSink:
     def _wait(self, done: Callable[[], bool], timeout_seconds: float) -> None:
         self._changed.wait_for(lambda: done() or self._failure is not None, timeout_seconds)
         if self._failure is not None:
-            error = DeliveryError(self._failure)
-            error.retriable = False
-            raise error
+            raise DeliveryError(self._failure, retriable=False)
         if not done():
             raise DeliveryError(f"webhook: {len(self._waiting)} alerts are not accepted in time; {self._problem}")
 

@@ -525,9 +525,7 @@ class Failing:
 
     def post(self, body: bytes) -> None:
         self.posts += 1
-        error = DeliveryError("no answer")
-        error.retry_after_seconds = 3.0
-        raise error
+        raise DeliveryError("no answer", retry_after_seconds=3.0)
 
     def abort(self) -> None: ...
 

@@ -52,13 +52,12 @@ class Progress:
             seconds = now - self._since.setdefault(partition, now)
             if seconds * 2 < self._limit_seconds:
                 continue
-            error = PartitionStalled(
+            raise PartitionStalled(
                 f"{partition_name(partition)}: nothing was read from offset {position} for {seconds:.0f} s, "
                 f"although the log ends at {end}; check the broker that leads it. "
-                f"After watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
+                f"After watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops",
+                retriable=seconds < self._limit_seconds,
             )
-            error.retriable = seconds < self._limit_seconds
-            raise error
 
 
 def require_answers(metadata_age_seconds: float, max_age_seconds: float, where: str) -> None:

@@ -53,12 +53,11 @@ class Topics:
         if gone:
             first = min(gone, key=self._gone_since.__getitem__)
             seconds = now - self._gone_since[first]
-            error = TopicMissing(
+            raise TopicMissing(
                 f"{without(first, self._kafka, self._section)}; it has been gone for {seconds:.0f} s, and after "
-                f"watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops"
+                f"watchdog.partition_seconds ({self._limit_seconds:g}) the worker stops",
+                retriable=seconds < self._limit_seconds,
             )
-            error.retriable = seconds < self._limit_seconds
-            raise error
 
 
 def without(topic: str, kafka: Kafka, section: KafkaSourceSection) -> str:
