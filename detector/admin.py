@@ -60,7 +60,7 @@ def plans(config: Config, input_partitions: int, stream_partitions: int) -> Iter
     """
     source = config.source
     from_kafka = source.type == "kafka"
-    if _is_routed(config):
+    if config.is_routed:
         yield Plan("source.kafka.repartition_topic", source.kafka.repartition_topic, input_partitions, 1, _SAMPLES)
     if from_kafka and config.state.type == "kafka":
         yield Plan("state.kafka.topic", config.state.kafka.topic, stream_partitions, stream_partitions, _STATE)
@@ -131,7 +131,7 @@ def init(
         admin.create(topic, partitions, replicas, {}, dry_run=dry_run)
         yield f"source.kafka.topics: {topic} {_done(dry_run)}, {_counted(partitions)}"
     inputs = max(counts.values(), default=1)
-    routed = len(admin.partitions(config.source.kafka.repartition_topic)) if _is_routed(config) else 0
+    routed = len(admin.partitions(config.source.kafka.repartition_topic)) if config.is_routed else 0
     for plan in plans(config, inputs, routed or inputs):
         where = f"{plan.key}: {plan.topic}"
         found = admin.describe(plan.topic)
@@ -149,10 +149,6 @@ def init(
             yield f"{where} is as it should be, {_counted(found.partitions)}"
     if serious:
         raise TopicUnfit("; ".join(serious))
-
-
-def _is_routed(config: Config) -> bool:
-    return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
 
 
 def _done(dry_run: bool) -> str:

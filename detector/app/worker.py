@@ -25,7 +25,7 @@ from detector.process.reload import Reloads
 from detector.process.watchdog import Watchdog
 from detector.protocols import Clock, Source
 from detector.records import Alert
-from detector.routing import RoutingSource, behind_router, build_router, is_routed
+from detector.routing import RoutingSource, behind_router, build_router
 from detector.sources import SOURCES
 from detector.state import STORES
 from detector.telemetry import Health, Metrics, Notifier, Telemetry, TelemetryServer, configure_logging, new_registry
@@ -69,7 +69,7 @@ def build_worker(
     rejects = reject_outlet(config, stack)
     _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
     router = None
-    if source is None and is_routed(config):
+    if source is None and config.is_routed:
         router = build_router(config, stack, rejects, metrics, log, clock, on_wait)
         config = behind_router(config)
     versions = _versions(config, pipeline)

@@ -218,12 +218,17 @@ class Config(Section):
         """The longest that the loop may wait for acknowledgements from one sink, or from the state store."""
         return max(self.state.flush_timeout_seconds, self.sinks.longest_delivery_seconds)
 
+    @property
+    def is_routed(self) -> bool:
+        """Whether samples go through the internal topic."""
+        return self.source.type == "kafka" and self.source.kafka.partitioning == "repartition"
+
     def _topics(self) -> Iterator[tuple[str, str]]:
         """(key, topic) for every topic in use."""
         kafka = self.source.kafka
         if self.source.type == "kafka":
             yield from (("source.kafka.topics", topic) for topic in kafka.topics)
-            if kafka.partitioning == "repartition":
+            if self.is_routed:
                 yield "source.kafka.repartition_topic", kafka.repartition_topic
             if self.state.type == "kafka":
                 yield "state.kafka.topic", self.state.kafka.topic

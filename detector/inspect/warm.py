@@ -23,7 +23,7 @@ from detector.errors import SourceError, StateOccupied
 from detector.inspect.move import store_of
 from detector.pipeline import Pipeline
 from detector.records import Lineage, Partition, SampleBatch
-from detector.routing import behind_router, is_routed
+from detector.routing import behind_router
 from detector.routing.lanes import lane_of
 from detector.series import SeriesIndex, SeriesKey
 from detector.sources.file import SUFFIXES, FileSource
@@ -59,7 +59,7 @@ def warm_from(
     """
     from detector.sources.kafka.places import places
 
-    target = behind_router(config) if is_routed(config) else config
+    target = behind_router(config) if config.is_routed else config
     topic = _only_topic(target)
     index = SeriesIndex()
     history = _read(config, files, index)
@@ -96,7 +96,7 @@ def _only_topic(target: Config) -> str:
 
 def _lanes(config: Config, partitions: int, index: SeriesIndex) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """[series] the partition where a worker will find it."""
-    if is_routed(config):
+    if config.is_routed:
         by = config.groups.by
         return np.array([lane_of(index.key(handle), partitions, by) for handle in range(len(index))], dtype=np.int64)
     if partitions == 1:

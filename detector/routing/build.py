@@ -28,11 +28,6 @@ SERIES_PER_LIMIT = 8
 """Series that a router knows at a time, as a multiple of the streams a worker keeps per partition."""
 
 
-def is_routed(config: Config) -> bool:
-    """Whether samples go through the internal topic."""
-    return config.source.type == "kafka" and config.source.kafka.partitioning == "repartition"
-
-
 def before_router(config: Config) -> Config:
     """What the router reads: the input, as a separate consumer group."""
     kafka = config.source.kafka
