@@ -191,7 +191,7 @@ def measure(streams: int, partitions: int, make: Callable[[], StateStore]) -> di
     load = Load(streams, partitions)
     for _ in range(2 * len(load.batches)):
         load.step()
-    LongLived().grown(load.pipeline.table.streams)  # as the worker does
+    LongLived().grown(load.pipeline.table.streams, load.pipeline.table.streams)  # as the worker does
     store = make()
     checkpoint(load, store)
     figures: dict[str, float] = {

@@ -52,9 +52,9 @@ class Housekeeping:
         self._report_splits()
 
     def freeze_names(self) -> None:
-        """Keep new names from the garbage collector. Forgotten streams count: new names take their places."""
+        """Keep new names from the garbage collector."""
         table = self._pipeline.table
-        self._long_lived.grown(table.streams + table.expired + table.evicted)
+        self._long_lived.grown(table.streams, table.streams + table.expired + table.evicted)
 
     def _streams(self, assigned: frozenset[Partition]) -> Iterator[tuple[Partition, int, SeriesKey]]:
         table = self._pipeline.table

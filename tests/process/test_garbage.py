@@ -35,18 +35,18 @@ def is_looked_at(key: SeriesKey) -> bool:
 
 def test_stream_names_are_frozen_once_there_are_many() -> None:
     key, long_lived = SeriesKey.of("cpu", {"host": "a"}), LongLived()
-    long_lived.grown(STEP_STREAMS - 1)
+    long_lived.grown(STEP_STREAMS - 1, STEP_STREAMS - 1)
     assert is_looked_at(key)
-    long_lived.grown(STEP_STREAMS)
+    long_lived.grown(STEP_STREAMS, STEP_STREAMS)
     assert not is_looked_at(key)
 
 
 def test_new_streams_count_again_after_others_were_dropped() -> None:
     long_lived = LongLived()
-    long_lived.grown(STEP_STREAMS)
-    long_lived.grown(0)
+    long_lived.grown(STEP_STREAMS, STEP_STREAMS)
+    long_lived.grown(0, 0)
     key = SeriesKey.of("cpu", {"host": "b"})
-    long_lived.grown(STEP_STREAMS)
+    long_lived.grown(STEP_STREAMS, STEP_STREAMS)
     assert not is_looked_at(key)
 
 
@@ -54,14 +54,27 @@ def test_garbage_is_not_frozen() -> None:
     node = Node()
     gone = weakref.ref(node)
     del node
-    LongLived().grown(STEP_STREAMS)
+    LongLived().grown(STEP_STREAMS, STEP_STREAMS)
+    assert gone() is None
+
+
+@pytest.mark.parametrize("streams", [STEP_STREAMS, 4 * STEP_STREAMS])
+def test_what_was_in_use_when_names_were_frozen_is_collected_once_as_many_are_new(streams: int) -> None:
+    node, long_lived = Node(), LongLived()
+    gone = weakref.ref(node)
+    long_lived.grown(streams, streams)
+    del node
+    for ever in range(streams, 2 * streams, STEP_STREAMS):
+        long_lived.grown(streams, ever)
+        assert gone() is not None, "a full pass each time costs as much as there are names"
+    long_lived.grown(streams, 2 * streams)
     assert gone() is None
 
 
 def test_frozen_objects_that_ended_are_collected() -> None:
     ended = [Node()]
     gone = weakref.ref(ended[0])
-    LongLived().grown(STEP_STREAMS)
+    LongLived().grown(STEP_STREAMS, STEP_STREAMS)
     release(ended)
     assert not ended
     assert gone() is None
