@@ -13,9 +13,9 @@ from detector.pipeline.groups import Groups, GroupSettings
 from detector.scoring import GroupScorer, Scorer, ScorerSettings
 
 
-def build_pipeline(config: Config) -> Pipeline:
-    """The pure core for a configuration. Raises ModelError."""
-    forecaster = build_forecaster(config, configured_weights(config))
+def build_pipeline(config: Config, weights: Weights | None = None) -> Pipeline:
+    """The pure core for a configuration, with these weights or the configured ones. Raises ModelError."""
+    forecaster = build_forecaster(config, weights or configured_weights(config))
     alerts = config.alerts
     scorer = Scorer(ScorerSettings(**config.scoring.model_dump()), compact=config.model.profile == "compact")
     lifecycle = Lifecycle(

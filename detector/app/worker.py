@@ -20,6 +20,7 @@ from detector.kafka.client import ATTEMPT_LINES
 from detector.learning.continual import Learning, LearningSettings
 from detector.learning.versions import Versions
 from detector.models.fingerprint import fingerprint
+from detector.models.weights import Weights
 from detector.pipeline import Pipeline
 from detector.process.reload import Reloads
 from detector.process.watchdog import Watchdog
@@ -48,36 +49,30 @@ def build_worker(
         worker.on_wait(problem)  # created last
 
     clock = SystemClock()
-    metrics = Metrics(new_registry())
-    log = _log(config, metrics, clock)
-    health = Health(config.watchdog.stall_seconds, clock.monotonic)
-    metrics.watch(health)
-    if watchdog is not None:
-        watchdog.watch(health)
-    if reloads is not None:
-        metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
-        health.when_first_ready(partial(reloads.note_ready, config))
-    server = TelemetryServer(config.telemetry, metrics.registry, health)
+    telemetry = _telemetry(config, clock, watchdog, reloads)
+    metrics, log = telemetry.metrics, telemetry.log
+    server = TelemetryServer(config.telemetry, metrics.registry, telemetry.health)
     server.start()
     stack.callback(server.close)
 
-    pipeline = build_pipeline(config)
+    weights = configured_weights(config)
+    pipeline = build_pipeline(config, weights)
     _describe(config, pipeline, metrics)
     record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}", config.alerts.annotations)
     alerts = (*alert_outlets(config, stack, record, metrics), *extra_alerts)
     boards = dict(alert_boards(config, stack, record, metrics, clock))
     rejects = reject_outlet(config, stack)
     _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
-    router = None
+    router, inner = None, config
     if source is None and config.is_routed:
         router = build_router(config, stack, rejects, metrics, log, clock, on_wait)
-        config = behind_router(config)
-    versions = _versions(config, pipeline)
-    snapshots = None if source else _snapshots(config, stack, pipeline, log, versions)
-    source = source or SOURCES[config.source.type](config)
+        inner = behind_router(config)
+    versions = _versions(config, pipeline, weights)
+    snapshots = None if source else _snapshots(inner, stack, pipeline, log, versions)
+    source = source or SOURCES[inner.source.type](inner)
     source = RoutingSource(router, source) if router else source
     stack.callback(source.close, config.checkpoint.shutdown_timeout_seconds)
-    decoder = make_decoder(config.decoder, on_wait)
+    decoder = make_decoder(inner.decoder, on_wait)
     log.info("started", listen="{}:{}".format(*server.address), model=pipeline.model, source=config.source.type)
     worker = Worker(
         source=source,
@@ -85,15 +80,29 @@ def build_worker(
         pipeline=pipeline,
         alerts=alerts,
         rejects=rejects,
-        telemetry=Telemetry(metrics, health, Notifier(os.environ, clock.monotonic), log),
+        telemetry=telemetry,
         clock=clock,
         checkpoint_interval_seconds=config.checkpoint.interval_seconds,
         flush_timeout_seconds=config.longest_flush_seconds,
         snapshots=snapshots,
-        learning=_learning(config, stack, versions, metrics, log, keeps_state=snapshots is not None),
+        learning=_learning(config, stack, versions, metrics, log, clock, keeps_state=snapshots is not None),
         boards=boards,
     )
     return worker
+
+
+def _telemetry(config: Config, clock: Clock, watchdog: Watchdog | None, reloads: Reloads | None) -> Telemetry:
+    """The worker's telemetry, with what the process around it wants to know and to show."""
+    metrics = Metrics(new_registry())
+    health = Health(config.watchdog.stall_seconds, clock.monotonic)
+    metrics.watch(health)
+    if watchdog is not None:
+        watchdog.watch(health)
+    if reloads is not None:
+        metrics.watch_reloads(lambda: reloads.successful, lambda: reloads.succeeded_at)
+        health.when_first_ready(partial(reloads.note_ready, config))
+    notifier = Notifier(os.environ, clock.monotonic)
+    return Telemetry(metrics, health, notifier, _log(config, metrics, clock))
 
 
 def _log(config: Config, metrics: Metrics, clock: Clock) -> structlog.typing.FilteringBoundLogger:
@@ -141,11 +150,11 @@ def _snapshots(
     return Snapshots(store, pipeline.table, ours, config.state.on_foreign, log, versions)
 
 
-def _versions(config: Config, pipeline: Pipeline) -> Versions | None:
-    """None if the weights never change."""
+def _versions(config: Config, pipeline: Pipeline, weights: Weights) -> Versions | None:
+    """None if the pipeline's weights never change."""
     if config.learning.mode == "off":
         return None
-    return Versions(pipeline, configured_weights(config), partial(build_forecaster, config))
+    return Versions(pipeline, weights, partial(build_forecaster, config))
 
 
 def _learning(
@@ -154,12 +163,13 @@ def _learning(
     versions: Versions | None,
     metrics: Metrics,
     log: structlog.typing.FilteringBoundLogger,
+    clock: Clock,
     *,
     keeps_state: bool,
 ) -> Learning | None:
     if versions is None:
         return None
     settings = LearningSettings(**config.learning.model_dump(exclude={"mode"}))
-    learning = Learning(settings, versions, metrics.learning, log, SystemClock(), keeps_state=keeps_state)
+    learning = Learning(settings, versions, metrics.learning, log, clock, keeps_state=keeps_state)
     stack.callback(learning.close)
     return learning
