@@ -87,22 +87,25 @@ def run_server(args: argparse.Namespace) -> Figures:
 
 
 def run_synthetic(args: argparse.Namespace) -> Figures:
-    """Mean over seeds, and for each kind of fault the share caught at the product's own threshold.
+    """Mean over seeds, and the share caught at the product's own threshold, by kind of fault and by recurrence.
 
     The correlated fleet event is one of hosts, and is caught by the group.
     """
     seeds = []
-    kinds: dict[str, list[float]] = {}
+    caught: dict[str, list[bool]] = {}
     for seed in SYNTHETIC_SEEDS:
         collection = synthetic.suite(seed)
         scores = _scores(collection, args)
         seeds.append(daily.evaluate(collection, scores))
         for series, score in zip(collection, scores, strict=True):
-            kinds.setdefault(series.name.split("/")[1], []).extend(daily.peaks(series, score).events > 1.0)
+            events = daily.peaks(series, score).events > 1.0
+            caught.setdefault(series.name.split("/")[1], []).extend(events)
+            for occurrence, part in (("first", events[:1]), ("second", events[1:2]), ("later", events[2:])):
+                caught.setdefault(f"{occurrence} in a stream", []).extend(part)
     figures = {name: float(np.mean([figure[name] for figure in seeds])) for name in seeds[0]}
     spread = np.std([figure["best_f1"] for figure in seeds], ddof=1) / np.sqrt(len(seeds))
     figures["best_f1_standard_error"] = float(spread)
-    figures |= {f"caught: {kind}": float(np.mean(caught)) for kind, caught in kinds.items()}
+    figures |= {f"caught: {which}": float(np.mean(found)) for which, found in caught.items()}
     return figures | fleet.events_caught(FORECASTERS[args.forecaster])
 
 
