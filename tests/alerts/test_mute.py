@@ -68,6 +68,17 @@ def test_interval_follows_local_time_across_daylight_saving_changes() -> None:
     assert not covered("2026-10-25T02:30", **berlin)
 
 
+def test_named_interval_mutes_at_times_that_match_any_of_its_elements() -> None:
+    nightly, sundays = NIGHT, {"weekdays": ["sunday"]}
+    named = {"name": "quiet", "time_intervals": [nightly, sundays]}
+    muted = Mutes(
+        Alerts.model_validate({"time_intervals": [named], "mute": [{"matchers": [], "time_intervals": ["quiet"]}]})
+    )
+    found = [muted.interval(SeriesKey.of("x"), at(f"2026-11-{when}")) for when in ("21T02:30", "22T12:00", "21T12:00")]
+    assert found == ["quiet", "quiet", None]
+    assert muted.names == ("quiet",)
+
+
 def mutes(*matchers: str) -> Mutes:
     night = {"name": "night", "time_intervals": [NIGHT]}
     return Mutes(

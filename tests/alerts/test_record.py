@@ -56,6 +56,9 @@ def test_records_validate_against_the_published_schema(alert: Alert) -> None:
         "host": "web-1",
         "team": "core",
     }
+    assert value["status"] == ("firing" if alert.ends_at is None else "resolved")
+    assert value["endsAt"] == ("0001-01-01T00:00:00Z" if alert.ends_at is None else "2023-11-14T22:15:20.000000Z")
+    assert value["anomaly"].get("per_second", False) is alert.per_second
     assert message.key == SERIES.fingerprint.encode()
     headers = dict(message.headers)
     assert headers["ce_id"].decode() == f"{alert.id}-{value['status']}"
