@@ -21,5 +21,5 @@ def filled(text: str, labels: Mapping[str, str]) -> str:
     is_link = text.startswith(("http://", "https://"))
     values = {name: value[:LONGEST_LABEL] for name, value in labels.items()}
     if is_link:
-        values = {name: quote(value, safe="", errors="replace") for name, value in values.items()}
+        values = {name: quote(value, safe="") for name, value in values.items()}
     return LABEL_IN_TEXT.sub(lambda found: values.get(found[1], ""), text)[:LONGEST]
