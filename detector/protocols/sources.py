@@ -23,6 +23,11 @@ class AssignmentChanges:
     imminent: bool = False
     """The next poll joins a rebalance; what was read so far can still be made durable before partitions go."""
 
+    @property
+    def gone(self) -> frozenset[Partition]:
+        """Revoked and lost; one that came back at once is among those assigned, too."""
+        return self.revoked | self.lost
+
 
 @dataclass(frozen=True, slots=True)
 class SkippedRange:

@@ -121,7 +121,7 @@ class Router:
 
     def _follow_assignment(self) -> None:
         changes = self.source.changes()
-        gone = changes.revoked | changes.lost
+        gone = changes.gone
         self._rebalance_is_imminent = changes.imminent
         if not (gone or changes.assigned):
             return

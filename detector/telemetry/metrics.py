@@ -80,7 +80,7 @@ class Metrics:
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
         """Note changes of the assignment, if any; it now has `assigned` partitions."""
         self.source.observe_changes(changes, assigned)
-        self.alerts.forget((changes.revoked | changes.lost) - changes.assigned)
+        self.alerts.forget(changes.gone - changes.assigned)
 
     def observe_checkpoint(self, seconds: float, now: float, offsets: Mapping[Partition, int]) -> None:
         """Note a checkpoint that succeeded at `now`, in unix seconds, after `seconds`."""

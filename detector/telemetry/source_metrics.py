@@ -52,13 +52,13 @@ class SourceMetrics:
 
     def observe_changes(self, changes: AssignmentChanges, assigned: int) -> None:
         """Note changes of the assignment, if any; it now has `assigned` partitions. Drop the series of the others."""
-        if not (changes.assigned or changes.revoked or changes.lost):
+        if not (changes.assigned or changes.gone):
             return
         self.rebalances.inc()
         for change, partitions in zip(CHANGES, (changes.assigned, changes.revoked, changes.lost), strict=True):
             self.changes.labels(change).inc(len(partitions))
         self.assigned.set(assigned)
-        self.forget((changes.revoked | changes.lost) - changes.assigned)
+        self.forget(changes.gone - changes.assigned)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop the series of partitions that this worker no longer owns."""

@@ -36,6 +36,12 @@ class Telemetry:
         self.health.set_not_ready(reason)
         self.notifier.status(reason)
 
+    def stopping(self, *, again: bool) -> None:
+        """The worker is shutting down; with `again`, another one follows in this process."""
+        self.not_ready("stopping")
+        if not again:
+            self.notifier.stopping()
+
     def observe_streams(self, now: StreamCounts) -> None:
         """Report what the stream table holds. While the worker is not ready, its status keeps saying why."""
         self.metrics.observe_streams(now)

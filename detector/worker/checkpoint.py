@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ class Checkpoints:
         self.interval_seconds = interval_seconds
         self.timeout_seconds = timeout_seconds
         self.progress = progress
-        self.undelivered: list[float] = []
+        self._alerted: list[float] = []
         """Times of the samples whose alerts were handed over since the last checkpoint began."""
         self._due_at = clock.monotonic() + interval_seconds
         self._running: _Running | None = None
@@ -114,6 +114,10 @@ class Checkpoints:
     def under_way(self) -> bool:
         """Whether the next turn continues a checkpoint."""
         return self._running is not None
+
+    def note_alerts(self, times: Iterable[float]) -> None:
+        """Alerts of samples at these times were handed over; the next checkpoint will have them acknowledged."""
+        self._alerted += times
 
     def turn(self, positions: Mapping[Partition, int]) -> None:
         """Begin a checkpoint if one is due, and work on it for a slice; one that swaps weights is made as a whole.
@@ -157,7 +161,7 @@ class Checkpoints:
         """Give up the checkpoint under way, if any: the assignment changed, or it failed."""
         if self._running is not None:
             self._running.steps.close()
-            self.undelivered = self._running.alerted + self.undelivered
+            self._alerted = self._running.alerted + self._alerted
             self._running = None
 
     def forget(self, partition: Partition) -> None:
@@ -174,7 +178,7 @@ class Checkpoints:
     def _begin(self, positions: Mapping[Partition, int], *, wait: bool, last: bool = False) -> _Running:
         now = dict(positions)
         steps = checkpoint(self.source, self.outlets, self.snapshots, now, self.timeout_seconds, wait=wait)
-        alerted, self.undelivered = self.undelivered, []
+        alerted, self._alerted = self._alerted, []
         return _Running(steps, now, alerted, self.clock.monotonic(), last)
 
     def _advance(self, running: _Running, until: float, *, whole: bool = False) -> None:

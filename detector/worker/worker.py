@@ -98,10 +98,8 @@ class Worker:
                     self.turn()
         finally:
             self._restores.drop(self._assigned)
-        self.telemetry.not_ready("stopping")
+        self.telemetry.stopping(again=self._again)
         self.telemetry.log.info("stopping")
-        if not self._again:
-            self.telemetry.notifier.stopping()
         self.checkpoints.finish(self.positions)
         self._housekeeping.report(self._assigned)
         offsets = {partition_name(partition): offset for partition, offset in sorted(self.positions.items())}
@@ -174,7 +172,7 @@ class Worker:
     def _follow_assignment(self) -> frozenset[Partition]:
         """Drop the state of partitions that went, queue those that came for a restore; returns those that went."""
         changes = self.source.changes()
-        gone = changes.revoked | changes.lost
+        gone = changes.gone
         self._rebalance_is_imminent = changes.imminent
         if not (gone or changes.assigned or changes.settled):
             return gone
@@ -237,7 +235,7 @@ class Worker:
             for samples, found in zip(decoded, scored, strict=True):
                 self.outlets.send_alerts(found.alerts)
                 self.outlets.send_rejects(samples.rejects)
-        self.checkpoints.undelivered += [alert.time for found in scored for alert in found.alerts]
+        self.checkpoints.note_alerts(alert.time for found in scored for alert in found.alerts)
         now = self.clock.time()
         for batch, samples, found in zip(portion, decoded, scored, strict=True):
             metrics.observe_scored(samples, found, now)
