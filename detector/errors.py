@@ -2,7 +2,7 @@
 
     DetectorError
     ├── ConfigError            the configuration is wrong; lists all findings
-    ├── SourceError            records cannot be read
+    ├── SourceError            records cannot be read, or brokers refuse what a sink, the state topic or a command asks
     │   ├── BrokerUnreachable  no broker answers (retriable)
     │   ├── TopicMissing       a topic does not exist and is not created for you
     │   ├── TopicUnfit         a topic exists but is not what it must be
@@ -72,7 +72,7 @@ class LabelError(_Findings):
 
 
 class SourceError(DetectorError):
-    """Records cannot be read."""
+    """Records cannot be read, or brokers refuse what a sink, the state topic or a command asks of them."""
 
     reason = "source"
 

@@ -37,7 +37,7 @@ class TimedConnection(http.client.HTTPConnection):
     Looking up the host name counts, but cannot be interrupted; only the system's resolver bounds it.
     """
 
-    def __init__(self, host: str, port: int, seconds: float, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, host: str, port: int, seconds: float, context: ssl.SSLContext | None) -> None:
         """Uses TLS if there is a context."""
         super().__init__(host, port)
         self.default_port = 80 if context is None else 443

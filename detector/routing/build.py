@@ -48,7 +48,7 @@ def build_router(
     metrics: Metrics,
     log: FilteringBoundLogger,
     clock: Clock,
-    on_wait: OnWait = lambda problem: None,
+    on_wait: OnWait,
 ) -> Router:
     """A router whose parts close with `stack`. `on_wait` is called while its decoder waits and for each message.
 

@@ -44,9 +44,9 @@ class RepeatLimit(logging.Filter):
     def __init__(
         self,
         monotonic: Callable[[], float],
-        on_line: OnLine | None = None,
-        allowed: Mapping[str, int] | None = None,
-        chatty_repeats: int = REPEATS,
+        on_line: OnLine | None,
+        allowed: Mapping[str, int] | None,
+        chatty_repeats: int,
     ) -> None:
         """Lines per interval: `allowed` by an event's text, `chatty_repeats` for the Kafka client's, else `REPEATS`."""
         super().__init__()
