@@ -46,7 +46,7 @@ class Portions:
     def _learn(self, records: int, seconds: float) -> None:
         if seconds > PORTION_SECONDS:
             self._records = max(1, int(records * PORTION_SECONDS / seconds))
-        elif records == self._records and seconds < PORTION_SECONDS / 4:
+        elif records == self._records and seconds < PORTION_SECONDS / 2:  # twice as many take twice as long at most
             self._records = min(MOST_RECORDS, 2 * self._records)
 
 

@@ -17,12 +17,14 @@ def batch_of(partition: int, count: int) -> RawBatch:
     return RawBatch("t", partition, np.arange(count), np.full(count, np.nan), values, [None] * count)
 
 
-def cut(clock: ManualClock, batches: list[RawBatch], seconds: float = 0.0) -> list[dict[int, list[int]]]:
-    """Offsets of each portion by partition, if a record takes this many seconds."""
+def cut(
+    clock: ManualClock, batches: list[RawBatch], seconds: float = 0.0, each_seconds: float = 0.0
+) -> list[dict[int, list[int]]]:
+    """Offsets of each portion by partition, if a record takes this many seconds, and a portion `each_seconds` more."""
     found = []
     for portion in Portions(clock).of(batches):
         found.append({part.partition: part.offsets.tolist() for part in portion})
-        clock.advance(seconds * sum(map(len, portion)))
+        clock.advance(each_seconds + seconds * sum(map(len, portion)))
     return found
 
 
@@ -51,6 +53,13 @@ def test_g12_portion_of_many_partitions_takes_no_longer_than_of_one(partitions: 
     spent = [seconds * sum(map(len, portion.values())) for portion in found]
     assert max(spent[1:]) <= PORTION_SECONDS
     assert np.median(spent) > PORTION_SECONDS / 4
+
+
+def test_worker_with_a_small_share_of_a_core_spends_it_on_records_not_on_portions() -> None:
+    found = cut(ManualClock(), [batch_of(0, 20_000)], seconds=1e-4, each_seconds=0.4)
+    spent = [0.4 + 1e-4 * sum(map(len, portion.values())) for portion in found]
+    assert max(spent) <= PORTION_SECONDS
+    assert len(found) < 20
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 60])
