@@ -22,18 +22,27 @@ from detector.sources.kafka.records import Quarantine
 
 log = structlog.get_logger(__name__)
 
-_TOPIC_ID = "topic-id:"
+_RECORDS_TO, _TOPIC_ID = "records-to:", "topic-id:"
 
 
-def committed_form(offset: int, lineage: Lineage) -> Any:
-    """An offset as it is committed: a later reader can tell whether it belongs to the log of that time."""
-    return OffsetAndMetadata(offset, f"{_TOPIC_ID}{lineage.topic_id}" if lineage.topic_id else "", lineage.leader_epoch)
+def committed_form(offset: int, lineage: Lineage, records_to: int | None = None) -> Any:
+    """An offset as it is committed: a later reader can tell whether it belongs to the log of that time.
+
+    There are no records from `records_to` up to the offset, only transaction markers and what was aborted.
+    """
+    words = [f"{_RECORDS_TO}{records_to}"] if records_to not in (None, offset) else []
+    words += [f"{_TOPIC_ID}{lineage.topic_id}"] if lineage.topic_id else []
+    return OffsetAndMetadata(offset, " ".join(words), lineage.leader_epoch)
 
 
 def committed_lineage(found: Any) -> Lineage:
     """The lineage committed with an offset; unknown if another program committed it."""
-    _, _, topic_id = (found.metadata or "").partition(_TOPIC_ID)
+    topic_id = _word(found, _TOPIC_ID)
     return Lineage(topic_id, found.leader_epoch if found.leader_epoch is not None else -1)
+
+
+def _word(found: Any, name: str) -> str:
+    return next((word[len(name) :] for word in (found.metadata or "").split() if word.startswith(name)), "")
 
 
 class Offsets:
@@ -82,16 +91,26 @@ class Offsets:
         self._begin_new([tp for tp in new if tp.topic in of_known_topics])
         self._begin_first([tp for tp in new if tp.topic not in of_known_topics])
 
-    def name_forgotten(self, sought: Mapping[Any, int]) -> None:
-        """Log restored partitions for which the group has no offset: expired, deleted or never committed."""
+    def compare(self, sought: Mapping[Any, int]) -> None:
+        """Compare where restored partitions resume with the group's offsets, and log what differs.
+
+        The state decides. But if the group's offset says that no records lie between the two, it is resumed from:
+        the log may begin there by now.
+        """
         group = self._section.group_id
         try:
             known = self._committed(sought)
         except kafka_errors.KafkaError as exc:
             log.info("offsets of the group cannot be read", group=group, error=str(exc))  # nothing depends on them
             return
-        for tp in sorted(sought.keys() - known.keys()):
-            log.warning("the group has no offset", partition=partition_name(tp), group=group, resume_at=sought[tp])
+        for tp, offset in sorted(sought.items()):
+            partition = partition_name(tp)
+            if tp not in known:
+                log.warning("the group has no offset", partition=partition, group=group, resume_at=offset)
+                continue
+            ours, theirs = self._lineages.behind(tuple(tp)), committed_lineage(known[tp])
+            if _word(known[tp], _RECORDS_TO) == str(offset) and ours.topic_id == theirs.topic_id:
+                self.seek(tp, known[tp].offset, theirs)
 
     def _committed(self, partitions: Collection[Any]) -> dict[Any, Any]:
         found = self._consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=self._timeout_ms)

@@ -66,6 +66,8 @@ class KafkaSource:
         """Assigned, but nothing has set their position yet."""
         self._sought: dict[Partition, int] = {}
         """Where partitions resume whose state was restored since the last poll."""
+        self._delivered: dict[Partition, int] = {}
+        """Offset after the last record handed out, or the one sought; not known behind skipped ranges."""
         self._taken: Taken = {}
         """Records that the client's positions have already passed: if a poll fails, the next one returns them."""
         self._progress = Progress(stall_seconds)
@@ -92,7 +94,7 @@ class KafkaSource:
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         """Also decides where to start, and what to do if a position is no longer in the log."""
         self._find_what_is_wrong()
-        self._name_forgotten()  # before first starts are committed
+        self._compare_sought()  # before first starts are committed
         unplaced = self._positions.assigned(self._unplaced & self._resumed)
         if unplaced:
             self._offsets.place(unplaced)
@@ -130,6 +132,7 @@ class KafkaSource:
         for tp, rows in taken.items():
             if rows and tp not in recreated:
                 self._lineages.handed_out((tp.topic, tp.partition), self._positions.epoch(tp))
+                self._delivered[tp.topic, tp.partition] = rows[-1][0] + 1
                 batches.append(raw_batch(tp, rows))
         return batches
 
@@ -139,6 +142,7 @@ class KafkaSource:
         concerned = changes.revoked | changes.lost | changes.assigned
         for partition in concerned:
             self._committed.pop(partition, None)
+            self._delivered.pop(partition, None)
             self._taken.pop(TopicPartition(*partition), None)
         self._lineages.forget(concerned)
         self._resumed -= concerned
@@ -147,6 +151,8 @@ class KafkaSource:
 
     def skipped(self) -> list[SkippedRange]:
         ranges, self._quarantine.ranges = self._quarantine.ranges, []
+        for gap in ranges:  # what is committed must not pass it before it is reported
+            self._delivered.pop((gap.topic, gap.partition), None)
         return ranges
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -161,7 +167,7 @@ class KafkaSource:
         for tp in self._positions.assigned([partition]):
             self._offsets.seek(tp, offset, lineage)
             self._unplaced -= {partition}
-            self._sought[partition] = offset
+            self._sought[partition] = self._delivered[partition] = offset
 
     def lineage(self, partition: Partition) -> Lineage:
         return self._lineages.behind(partition)
@@ -170,18 +176,22 @@ class KafkaSource:
         """Raises CommitRefused during a rebalance.
 
         An offset that was committed before is committed again if reading has moved on: this proves the partition ours.
+        Transaction markers and aborted records behind it are passed: no lag remains, and they may expire.
         """
+        self._compare_sought()  # after the commit, nobody could tell
+        passed = {tp: self._passed(tp, offsets[tuple(tp)]) for tp in self._positions.assigned(offsets)}
         due = {
             tp: offset
-            for tp in self._positions.assigned(offsets)
-            if (offset := offsets[tp.topic, tp.partition]) != self._committed.get((tp.topic, tp.partition))
-            or self._positions.at(tp) != offset
+            for tp, offset in passed.items()
+            if offset != self._committed.get(tuple(tp)) or self._positions.at(tp) != offset
         }
         if not due:
             return
-        self._name_forgotten()  # after the commit, nobody could tell
         try:
-            forms = {tp: committed_form(offset, self._lineages.behind(tuple(tp))) for tp, offset in due.items()}
+            forms = {
+                tp: committed_form(offset, self._lineages.behind(tuple(tp)), records_to=offsets[tuple(tp)])
+                for tp, offset in due.items()
+            }
             self._consumer.commit(forms, timeout_ms=self._timeout_ms)
         except _REBALANCING as exc:
             raise CommitRefused(f"group {self._section.group_id} is being rebalanced ({type(exc).__name__})") from exc
@@ -191,9 +201,19 @@ class KafkaSource:
             raise translate(exc, f"committing offsets of group {self._section.group_id}", self._kafka) from exc
         self._committed.update({(tp.topic, tp.partition): offset for tp, offset in due.items()})
 
-    def _name_forgotten(self) -> None:
+    def _passed(self, tp: Any, offset: int) -> int:
+        """Where to resume after the records before `offset`: the position, unless more was handed out or skipped."""
+        partition, position = tuple(tp), self._positions.at(tp)
+        unreported = any((gap.topic, gap.partition) == partition for gap in self._quarantine.ranges)
+        if position is None or unreported or self._taken.get(tp) or self._delivered.get(partition) != offset:
+            return offset
+        if position > offset:
+            self._lineages.handed_out(partition, self._positions.epoch(tp))
+        return max(position, offset)
+
+    def _compare_sought(self) -> None:
         if self._sought:
-            self._offsets.name_forgotten({tp: self._sought[tuple(tp)] for tp in self._positions.assigned(self._sought)})
+            self._offsets.compare({tp: self._sought[tuple(tp)] for tp in self._positions.assigned(self._sought)})
             self._sought.clear()
 
     def lag(self) -> Mapping[Partition, int]:
