@@ -193,6 +193,29 @@ def test_g5_partition_without_state_does_not_move_those_with_state_when_offsets_
     assert values(read(source, 1)) == [b"behind"]
 
 
+def test_g5_offset_set_by_an_admin_tool_is_not_ignored_silently(
+    kafka: Endpoint, make_source: MakeSource, capsys: pytest.CaptureFixture[str]
+):
+    topic, group = kafka.create_topic(), kafka.name("group")
+    kafka.produce(topic, [b"%d" % i for i in range(6)])
+    first = make_source(topic, group_id=group)
+    read(first, 6)
+    lineage = first.lineage((topic, 0))
+    first.commit({(topic, 0): 6})
+    first.close(timeout_seconds=30)
+
+    for offset, line in [(6, 0), (2, 1)]:
+        if line:
+            commit_as_before(kafka, group, topic, offset, "")
+        source = make_source(topic, group_id=group)
+        assert wait_for_change(source).assigned == {(topic, 0)}
+        source.seek((topic, 0), 4, lineage)
+        source.resume(frozenset({(topic, 0)}))
+        assert values(read(source, 2)) == [b"4", b"5"], "the state decides"
+        assert capsys.readouterr().out.count("another program has set the group's offset") == line
+        source.close(timeout_seconds=30)
+
+
 def test_pitfall_13_leader_epoch_is_committed_with_the_offset(own_cluster, make_source: MakeSource):
     cluster = own_cluster
     topic = cluster.endpoint.create_topic()

@@ -111,6 +111,14 @@ class Offsets:
             ours, theirs = self._lineages.behind(tuple(tp)), committed_lineage(known[tp])
             if _word(known[tp], _RECORDS_TO) == str(offset) and ours.topic_id == theirs.topic_id:
                 self.seek(tp, known[tp].offset, theirs)
+            elif ours.topic_id and not theirs.topic_id and known[tp].offset != offset:
+                log.warning(
+                    "another program has set the group's offset",
+                    partition=partition,
+                    group=group,
+                    offset=known[tp].offset,
+                    resume_at=offset,
+                )
 
     def _committed(self, partitions: Collection[Any]) -> dict[Any, Any]:
         found = self._consumer._coordinator.fetch_committed_offsets(list(partitions), timeout_ms=self._timeout_ms)
