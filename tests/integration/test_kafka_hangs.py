@@ -19,6 +19,8 @@ from detector.records import Partition, RawBatch
 from detector.sources.kafka import KafkaSource
 from tests.integration.daemon import Daemon
 from tests.integration.driving import MakeSource, drive, poll, read, values, wait_for_change
+from tests.kafka.broker import HOST, free_ports
+from tests.kafka.cluster import Cluster
 from tests.kafka.endpoint import Endpoint, eventually
 from tests.stopwatch import undisturbed
 
@@ -160,6 +162,28 @@ def test_pitfall_8_silent_brokers_are_an_error_although_poll_returns(kafka: Endp
     assert 200 <= int(said[1]) <= round(time.monotonic() - answered_at)
     assert caught.value.retriable
     assert source.poll(0.1) == []
+
+
+def test_brokers_that_return_at_another_address_are_found(own_cluster: Cluster, make_source: MakeSource):
+    """The client library asks the brokers it knows, and only those."""
+    kafka, (broker,), (port,) = own_cluster.endpoint, own_cluster.brokers, free_ports(1)
+    topic, moved = kafka.create_topic(), Endpoint(f"{HOST}:{port}")
+    source = make_source(topic, bootstrap=f"{kafka.bootstrap},{moved.bootstrap}")
+    properties = broker.folder / "server.properties"
+    before = properties.read_text()
+    drive(source, until=lambda: source.lag() == {(topic, 0): 0})
+    broker.stop()
+    try:
+        properties.write_text(before.replace(kafka.bootstrap, moved.bootstrap))
+        broker.restart()
+        moved.produce(topic, [b"value"])
+        source._consumer._cluster._last_successful_refresh_ms -= 200_000
+        source._progress._looked_at -= 200
+
+        assert values(read(source, 1)) == [b"value"]
+    finally:
+        broker.stop()
+        properties.write_text(before)
 
 
 def test_pitfall_9_fenced_member_gets_an_error_from_poll(kafka: Endpoint, make_source: MakeSource):

@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
-from detector.errors import CommitRefused, DetectorError, MemberFenced
+from detector.errors import BrokerUnreachable, CommitRefused, DetectorError, MemberFenced
 from detector.kafka.client import connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
@@ -244,7 +244,12 @@ class KafkaSource:
         standing = self._progress.standing(positions)
         cluster = self._consumer._cluster
         age_seconds = monotonic() - cluster._last_successful_refresh_ms / 1_000
-        require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
+        try:
+            require_answers(age_seconds, cluster.config["metadata_max_age_ms"] / 1_000, self._where)
+        except BrokerUnreachable:
+            # The library only asks the brokers it knows, whose addresses may have changed.
+            self._consumer._manager.bootstrap_async(self._timeout_ms)
+            raise
         self._topics.check()
         if standing:
             asked = [TopicPartition(*partition) for partition in standing]
