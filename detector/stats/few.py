@@ -16,7 +16,7 @@ from detector.stats.novelty import Bools, Float32, Int16, Int64, NoveltyMemory, 
 class FewNumbers(NoveltyMemory):
     """One remembered quantity per stream; `name` prefixes its columns."""
 
-    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
+    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16, used: slice) -> None:
         memory_KB = np.ascontiguousarray(state[self._memory].take(rows, axis=0).T)
         stamps_KB = np.ascontiguousarray(state[self._stamps].take(rows, axis=0).T)
         place_B = (memory_KB <= numbers_B).sum(axis=0, dtype=np.uint8).astype(np.int64)

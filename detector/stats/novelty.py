@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import Columns, Field, Rows
+from detector.columns import Columns, Field, Rows, put, take
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -27,9 +27,12 @@ Bools = npt.NDArray[np.bool_]
 Int16 = npt.NDArray[np.int16]
 Int64 = npt.NDArray[np.int64]
 Stamps = TypeVar("Stamps", Int16, npt.NDArray[np.int32])
+Entries = TypeVar("Entries", Float32, Int16)
 
 DELAY = 5
 SIZE = 64
+WIDTHS = (8, 16, 32)
+"""Places of young memories that are looked at, rather than all."""
 CHUNK_NUMBERS = 1 << 16
 """Remembered numbers processed at a time, few enough to stay in the second-level cache."""
 VISIT_SECONDS = 10_800.0
@@ -98,8 +101,8 @@ class NoveltyMemory:
     def distance(self, state: Columns, rows: Rows, times_B: Float64, numbers_B: Float64) -> Distance:
         """Distances of this round's numbers, seen at unix `times_B`; changes nothing."""
         memory, stamps = state[self._memory], state[self._stamps]
-        number_B = numbers_B.astype(np.float32)
-        behind_B = _count(memory.take(rows, axis=0) < number_B[:, None])
+        number_B, used = numbers_B.astype(np.float32), self._used(state[self._seen].take(rows))
+        behind_B = _count(take(memory[:, used], rows) < number_B[:, None])
         start_B = rows * self.size
         before_at_B = start_B + np.maximum(behind_B - 1, 0)
         behind_at_B = start_B + np.minimum(behind_B, self.size - 1)
@@ -113,16 +116,16 @@ class NoveltyMemory:
         established_B = any_B.copy()
         rare = np.flatnonzero(is_rare_B)
         if len(rare):
-            established_B[rare] = self._established(state, rows[rare], number_B[rare], any_B[rare])
+            established_B[rare] = self._established(state, rows[rare], number_B[rare], any_B[rare], used)
         return Distance(any_B, established_B, is_rare_B & (_age(_stamp(times_B), stamp_B) >= APART) & ~empty_B)
 
-    def _established(self, state: Columns, rows: Rows, number_B: Float32, any_B: Float64) -> Float64:
+    def _established(self, state: Columns, rows: Rows, number_B: Float32, any_B: Float64, used: slice) -> Float64:
         """[B] distance to the nearest established number; `any_B` where there is none."""
-        is_usual_BK = state[self._stamps].take(rows, axis=0) == ESTABLISHED
+        is_usual_BK = take(state[self._stamps][:, used], rows) == ESTABLISHED
         some = np.flatnonzero(_count(is_usual_BK))
         if not len(some):
             return any_B
-        away_BK = np.abs(state[self._memory].take(rows[some], axis=0) - number_B[some, None])
+        away_BK = np.abs(take(state[self._memory][:, used], rows[some]) - number_B[some, None])
         # From a table: with a mixed mask, an assignment takes four times as long.
         np.maximum(away_BK, LEAST_AWAY.take(is_usual_BK.take(some, axis=0).view(np.uint8)), out=away_BK)
         found_B = any_B.copy()
@@ -138,31 +141,39 @@ class NoveltyMemory:
         ready = np.flatnonzero((seen_B >= DELAY) & news_B)
         if len(ready):
             chosen, entering_B, stamp_B = rows[ready], waiting.take(at_B[ready]), _stamp(times_B[ready])
-            chunk_rows = CHUNK_NUMBERS // self.size
-            for first in range(0, len(chosen), chunk_rows):
-                part = slice(first, first + chunk_rows)
-                self._enter(state, chosen[part], entering_B[part], stamp_B[part])
+            used = self._used(seen_B)
+            for first in range(0, len(chosen), CHUNK_NUMBERS // used.stop):
+                part = slice(first, first + CHUNK_NUMBERS // used.stop)
+                self._enter(state, chosen[part], entering_B[part], stamp_B[part], used)
         waiting[at_B] = numbers_B
         # A second visit enters at any distance, to establish its neighbour.
         welcome[at_B] = np.where(distance.is_return, np.inf, distance.any)
-        state[self._seen][rows] = np.where(seen_B == np.iinfo(np.int32).max, 2 * DELAY, seen_B + 1)
+        state[self._seen][rows] = np.where(seen_B == np.iinfo(np.int32).max, seen_B - DELAY + 1, seen_B + 1)
 
-    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16) -> None:
+    def _used(self, seen_B: npt.NDArray[np.int32]) -> slice:
+        """Places in which a further number fits into these memories, and one is left: young ones have few numbers."""
+        entered = int(seen_B.max(initial=0)) - DELAY
+        return slice(0, next((places for places in WIDTHS if entered + 1 < places < self.size), self.size))
+
+    def _enter(self, state: Columns, rows: Rows, numbers_B: Float32, stamp_B: Int16, used: slice) -> None:
         """Insert numbers in order; a memory that is full, or has the number already, drops its most redundant one."""
-        memory_BK, stamps_BK = state[self._memory].take(rows, axis=0), state[self._stamps].take(rows, axis=0)
-        place_B = _count(memory_BK <= numbers_B[:, None])
-        full_B = np.isfinite(memory_BK[:, -1])
+        memory, stamps = state[self._memory][:, used], state[self._stamps][:, used]
+        memory_BK, stamps_BK = take(memory, rows), take(stamps, rows)
+        if used.stop == self.size:
+            memory_BK, stamps_BK = _widened(memory_BK, np.inf), _widened(stamps_BK, 0)
+        upto_BK = memory_BK <= numbers_B[:, None]
+        place_B = _count(upto_BK[:, used])
         has_it_B = memory_BK[np.arange(len(rows)), np.maximum(place_B, 1) - 1] == numbers_B
-        used = slice(0, _places(memory_BK))
-        wide_BK, wide_stamps_BK = _inserted(memory_BK[:, used], stamps_BK[:, used], place_B, numbers_B, stamp_B)
-        crowded = np.flatnonzero(full_B | has_it_B)
+        memory_BK = _inserted(memory_BK, numbers_B)
+        stamps_BK = _stamped(stamps_BK, upto_BK, place_B, stamp_B)
+        crowded = np.flatnonzero(np.isfinite(memory_BK[:, -1]) | has_it_B)
         if len(crowded):
-            _thin_out(wide_BK, wide_stamps_BK, crowded)
-        state[self._memory][rows, used] = wide_BK[:, :-1]
-        state[self._stamps][rows, used] = wide_stamps_BK[:, :-1]
-        full = np.flatnonzero(np.isfinite(wide_BK[:, -2])) if used.stop == self.size else ()
+            _thin_out(memory_BK, stamps_BK, crowded)
+        put(memory, rows, memory_BK[:, used])
+        put(stamps, rows, stamps_BK[:, used])
+        full = np.flatnonzero(np.isfinite(memory_BK[:, -2])) if used.stop == self.size else ()
         if len(full):
-            state[self._gap][rows[full]] = _least(np.diff(wide_BK[full, :-1], axis=1))
+            state[self._gap][rows[full]] = _least(np.diff(memory_BK[full, :-1], axis=1))
 
 
 def _count(yes_BK: Bools) -> Int64:
@@ -175,43 +186,41 @@ def _count(yes_BK: Bools) -> Int64:
     return np.asarray(count_B, dtype=np.int64)
 
 
-def _places(memory_BK: Float32) -> int:
-    """Places in which a further number fits into every one of these memories: young ones have used few yet."""
-    width: int = memory_BK.shape[1]
-    while width > 1 and memory_BK[:, width // 2 - 1].min() == np.inf:
-        width //= 2
-    return width
-
-
 def _least(numbers_BK: Float32) -> Float32:
     """[B] smallest of each row; numpy's argmin is four times faster than its min."""
     return np.asarray(numbers_BK[np.arange(len(numbers_BK)), numbers_BK.argmin(axis=1)])
 
 
-def _inserted(
-    memory_BK: Float32, stamps_BK: Int16, place_B: Int64, numbers_B: Float32, stamp_B: Int16
-) -> tuple[Float32, Int16]:
-    """Sorted memories and their stamps, [B, K + 1], with the new numbers and stamps inserted at `place_B`.
+def _widened(entries_BK: Entries, empty: float) -> Entries:
+    """[B, K + 1] with an empty place behind."""
+    return np.concatenate((entries_BK, np.full((len(entries_BK), 1), empty, entries_BK.dtype)), axis=1)
+
+
+def _inserted(memory_BK: Float32, numbers_B: Float32) -> Float32:
+    """Sorted memories with the new numbers; their last place must be empty.
 
     Rows are contiguous, so all move up by one in a single step. What crosses over from the row before lands in place 0,
     where it is overwritten.
     """
-    count, width = len(memory_BK), memory_BK.shape[1] + 1
-    wide, stamps = np.empty((count, width), np.float32), np.empty((count, width), np.int16)
-    wide[:, :-1], wide[:, -1] = memory_BK, np.inf
-    stamps[:, :-1], stamps[:, -1] = stamps_BK, 0
-    after = (np.arange(width, dtype=np.uint8) > place_B.astype(np.uint8)[:, None]).reshape(-1)
-    flat, flat_stamps = wide.reshape(-1), stamps.reshape(-1)
+    width, flat = memory_BK.shape[1], memory_BK.reshape(-1)
     # Each place gets the median of its own number, the one before it, and the new one.
     moved = np.empty_like(flat)
     np.maximum(flat[:-1], np.repeat(numbers_B, width)[1:], out=moved[1:])
     moved[::width] = numbers_B
     np.minimum(moved, flat, out=moved)
-    change = flat_stamps[:-1] - flat_stamps[1:]
-    change *= after[1:]
-    flat_stamps[1:] += change
-    flat_stamps[np.arange(count) * width + place_B] = stamp_B
-    return moved.reshape(count, width), stamps
+    return moved.reshape(memory_BK.shape)
+
+
+def _stamped(stamps_BK: Int16, upto_BK: Bools, place_B: Int64, stamp_B: Int16) -> Int16:
+    """Stamps with the new ones at `place_B`; those before it stay where they are, as `upto_BK` says."""
+    width, flat = stamps_BK.shape[1], stamps_BK.reshape(-1)
+    moved = np.empty_like(flat)
+    moved[0] = flat[0]
+    np.subtract(flat[1:], flat[:-1], out=moved[1:])
+    moved[1:] *= upto_BK.reshape(-1)[1:]
+    moved[1:] += flat[:-1]
+    moved[np.arange(len(place_B)) * width + place_B] = stamp_B
+    return moved.reshape(stamps_BK.shape)
 
 
 def _thin_out(wide_BK: Float32, stamps_BK: Int16, crowded: Int64) -> None:

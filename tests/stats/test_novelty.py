@@ -104,6 +104,35 @@ def test_memory_equals_the_plain_reference(kind: str, step: float, size: int) ->
         np.testing.assert_array_equal(established_TB[:, row], expected[:, 1])
 
 
+def test_old_and_young_memories_side_by_side_equal_the_plain_reference() -> None:
+    numbers, memory, begins = _numbers("noise", (100, 3)), NoveltyMemory("n"), (0, 60, 85)
+    state = allocate(memory.fields, 3)
+    said: dict[int, list[tuple[float, float]]] = {row: [] for row in range(3)}
+    for number, (time, round_numbers) in enumerate(zip(_times(numbers, HOURS).tolist(), numbers, strict=True)):
+        rows = np.array([row for row in range(3) if number >= begins[row]])
+        times = np.full(len(rows), time)
+        distance = memory.distance(state, rows, times, round_numbers[rows])
+        memory.update(state, rows, times, round_numbers[rows], distance)
+        for row, any_, established in zip(rows.tolist(), distance.any, distance.established, strict=True):
+            said[row].append((any_, established))
+    for row, begin in enumerate(begins):
+        reference, times_T = Reference(64), _times(numbers, HOURS)
+        expected = [reference.see(*pair) for pair in zip(times_T[begin:], numbers[begin:, row], strict=True)]
+        assert said[row] == expected
+
+
+@pytest.mark.parametrize("make", [NoveltyMemory, FewNumbers])
+def test_the_largest_count_of_numbers_seen_changes_nothing(make: type[NoveltyMemory]) -> None:
+    numbers, memory = _numbers("wander", (300, 6)), make("n", SIZE)
+    state = allocate(memory.fields, 6)
+    _play(memory, state, numbers[:200])
+    far = {name: column.copy() for name, column in state.items()}
+    far["n_seen"] += (np.iinfo(np.int32).max - 250) // DELAY * DELAY
+    rest = [_play(memory, one, numbers[200:], start=START + 200 * 3 * MINUTES) for one in (state, far)]
+    np.testing.assert_array_equal(rest[0], rest[1])
+    assert far["n_seen"].min() > SIZE + DELAY
+
+
 @pytest.mark.parametrize("size", [2, SIZE, 9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_memory_agrees_with_the_reference(kind: str, size: int) -> None:
