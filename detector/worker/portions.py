@@ -64,10 +64,16 @@ def _shares(lengths: list[int], records: int) -> list[int]:
 
 
 def _within(batches: list[RawBatch], shares: list[int]) -> list[int]:
-    """Reduce the shares to about `MOST_BYTES` in total, in equal parts again, but to one record at least."""
+    """Reduce the shares to about `MOST_BYTES` in total, in equal parts again, but to one record at least.
+
+    What is too much for one portion is divided evenly: the rounds of a small rest would cost as much as large ones.
+    """
+    pieces = -(-sum(_bytes(batch.values[:share]) for batch, share in zip(batches, shares, strict=True)) // MOST_BYTES)
+    if pieces <= 1:
+        return shares
     each, left, within = MOST_BYTES / sum(map(bool, shares)), MOST_BYTES, []
     for batch, share in zip(batches, shares, strict=True):
-        fits = _fitting(batch.values[:share], each) if left > 0 else 0
+        fits = _fitting(batch.values[: -(-share // pieces)], each) if left > 0 else 0
         left -= _bytes(batch.values[:fits])
         within.append(fits)
     return within

@@ -78,3 +78,11 @@ def test_g12_portion_of_large_records_is_small_even_after_small_ones(partitions:
             seen[part.partition] += len(part)
     assert max(sizes) <= MOST_BYTES + large
     assert set(seen.values()) == {40}
+
+
+def test_a_little_too_much_is_divided_evenly() -> None:
+    portions, record = Portions(ManualClock()), b"x" * (MOST_BYTES // 7_900)
+    full = [replace(batch_of(number, 2_000), values=[record] * 2_000) for number in range(4)]
+    for _ in range(10):
+        found = [[len(part) for part in portion] for portion in portions.of(full)]
+    assert found == [[1_000] * 4] * 2
