@@ -96,6 +96,7 @@ class Router:
             raise DeliveryError(f"{self._unsent} samples were not handed to the internal topic, nothing is committed")
         self._due_at = self.clock.monotonic() + self.interval_seconds
         self.sink.flush(timeout_seconds)
+        self.outlets.progress()
         self.outlets.flush(timeout_seconds)
         positions = self.merge.positions()
         try:

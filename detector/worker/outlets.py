@@ -46,7 +46,7 @@ class Outlets:
         progress: Callable[[], None] = lambda: None,
         boards: Mapping[str, AlertBoard] | None = None,
     ) -> None:
-        """`progress` is called after each message, as a sink may take long to accept one."""
+        """`progress` is called after each message and each flush, as a sink may take long."""
         self.alerts = alerts
         self.rejects = rejects
         self.metrics = metrics
@@ -107,6 +107,7 @@ class Outlets:
             if outlet is not None:
                 with self._counting_failures(outlet.name):
                     outlet.sink.flush(timeout_seconds)
+                self.progress()
 
     def _send(self, outlet: Outlet[Item], items: Sequence[Item]) -> None:
         with self._counting_failures(outlet.name):
