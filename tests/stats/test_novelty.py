@@ -123,8 +123,8 @@ def test_old_and_young_memories_side_by_side_equal_the_plain_reference() -> None
 
 @pytest.mark.parametrize("make", [NoveltyMemory, FewNumbers])
 def test_the_largest_count_of_numbers_seen_changes_nothing(make: type[NoveltyMemory]) -> None:
-    numbers, memory = _numbers("wander", (300, 6)), make("n", SIZE)
-    state = allocate(memory.fields, 6)
+    numbers, memory = np.arange(300.0)[:, None], make("n", SIZE)
+    state = allocate(memory.fields, 1)
     _play(memory, state, numbers[:200])
     far = {name: column.copy() for name, column in state.items()}
     far["n_seen"] += (np.iinfo(np.int32).max - 250) // DELAY * DELAY
