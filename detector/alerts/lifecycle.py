@@ -92,29 +92,31 @@ class Lifecycle:
 
     def _advance(self, state: Columns, rows: Rows, seen: Observation, anomalous: Bool, before: Uint8) -> Uint8:
         accepted = (before == AlertStatus.NONE) & self._is_accepted(state, rows, seen)
-        anomalous = anomalous & ~accepted
-        history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
         cool = seen.times < state["alert.ended_at"][rows] + self.cooldown_seconds
+        anomalous = anomalous & ~accepted & ~cool
+        history = ((state["alert.history"][rows] << np.uint32(1)) | anomalous.astype(np.uint32)) & self.history_mask
         normal = np.where(seen.scores < self.recovery_below, np.minimum(state["alert.normal"][rows], 254) + 1, 0)
         firing = before == AlertStatus.FIRING
-        triggers = ~firing & ~cool & (np.bitwise_count(history) >= self.anomalous)
+        triggers = ~firing & (np.bitwise_count(history) >= self.anomalous)
         begins = (before == AlertStatus.NONE) | (~firing & (history == 1))  # older samples no longer count
         starts_at = np.where(begins | triggers, seen.times, state["alert.starts_at"][rows])
         too_long = seen.times - starts_at > self.max_firing_seconds
         lasts = self._lasts(state, rows, seen, firing)
         recovered = (normal >= self.recovery_normal) & ~lasts
         resolves = firing & (recovered | too_long)
+        lapses = ~firing & (history == 0)
 
         status = before.copy()
-        status[~firing & (history != 0) & ~cool] = AlertStatus.PENDING
-        status[~firing & ((history == 0) | cool)] = AlertStatus.NONE
+        status[~firing] = AlertStatus.PENDING
+        status[lapses] = AlertStatus.NONE
         status[triggers] = AlertStatus.FIRING
         status[resolves] = AlertStatus.RESOLVED
 
-        self._remember(state, rows, seen, begins & ~accepted, anomalous, firing, lasts)
-        usual = state["alert.usual"][rows]
-        state["alert.usual"][rows] = np.where(resolves & ~too_long, np.nan, usual)
-        state["alert.history"][rows] = np.where(resolves | cool, 0, history)
+        self._remember(state, rows, seen, begins & anomalous, anomalous, firing, lasts)
+        # Only an alert that fired for too long leaves a level to accept.
+        leaves_none = (resolves & ~too_long) | (lapses & (before == AlertStatus.PENDING))
+        state["alert.usual"][rows] = np.where(leaves_none, np.nan, state["alert.usual"][rows])
+        state["alert.history"][rows] = np.where(resolves, 0, history)
         state["alert.normal"][rows] = normal
         state["alert.starts_at"][rows] = starts_at
         state["alert.ended_at"][rows] = np.where(resolves, seen.times, state["alert.ended_at"][rows])

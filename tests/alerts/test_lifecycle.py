@@ -26,10 +26,9 @@ class Model:
         lasts = abs(value - self.worst_value) < abs(value) if self.level else value == self.worst_value
         recent = self.status == AlertStatus.NONE and time < self.ended_at + self.too_long
         is_accepted = recent and self.level and abs(value - self.worst_value) < 0.5 * abs(self.worst_value)
-        if is_accepted:
+        if is_accepted or time < self.ended_at + self.cooldown:
             score = min(score, 1.0)
-        cool = time < self.ended_at + self.cooldown
-        self.bits = ([] if cool else [*self.bits, score > 1.0])[-self.of :]
+        self.bits = [*self.bits, score > 1.0][-self.of :]
         self.quiet = self.quiet + 1 if score < self.below else 0
         if self.status == AlertStatus.FIRING:
             if lasts or (not self.level and abs(value) <= BAND):
@@ -40,14 +39,16 @@ class Model:
                 return AlertStatus.RESOLVED
             return self.status
         begins = self.status == AlertStatus.NONE or (sum(self.bits) == 1 and self.bits[-1])
-        if begins and not is_accepted and score > 1.0:
+        if begins and score > 1.0:
             self.worst, self.level = 0.0, False
         self.level |= score > 1.0 and abs(value) > BAND
         self._remember(score, value)
         if sum(self.bits) >= self.anomalous:
             self.status, self.starts_at = AlertStatus.FIRING, time
-        else:
-            self.status = AlertStatus.PENDING if any(self.bits) else AlertStatus.NONE
+        elif any(self.bits):
+            self.status = AlertStatus.PENDING
+        elif self.status == AlertStatus.PENDING:
+            self.status, self.level = AlertStatus.NONE, False
         return self.status
 
     def _remember(self, score: float, value: float) -> None:
@@ -79,18 +80,21 @@ def test_g15_lifecycle_agrees_with_a_plain_model(
         cooldown_seconds=cooldown,
     )
     model = Model(anomalous, of, normal, 0.8, too_long, cooldown)
-    state, rows = allocate(lifecycle.fields, 4), np.array([2])
+    state, with_a_quiet_one = allocate(lifecycle.fields, 4), np.array([2, 0])
     for time, (score, value) in enumerate(samples):
-        status = lifecycle.decide(state, rows, seen(float(time), score, value))
-        assert status[0] == model.step(float(time), score, value), (time, score)
+        status, quiet = lifecycle.decide(state, with_a_quiet_one, seen(float(time), [score, 0.0], [value, 0.0]))
+        assert status == model.step(float(time), score, value), (time, score)
+        assert quiet == AlertStatus.NONE
+        assert state["alert.status"][2] == model.status
     assert (state["alert.status"][[0, 1, 3]] == AlertStatus.NONE).all()
 
 
-def seen(time: float, score: float, value: float = 1.0) -> Observation:
-    def one(x: float) -> np.ndarray:
-        return np.array([x])
-
-    return Observation(one(time), one(value), one(0.0), one(-BAND), one(BAND), one(score), np.array([int(time)]))
+def seen(time: float, score: float | list[float], value: float | list[float] = 1.0) -> Observation:
+    """What streams show at one time whose usual value is 0."""
+    values = np.atleast_1d(value)
+    times, expected, ones = np.full(len(values), time), np.zeros(len(values)), np.ones(len(values))
+    offsets = times.astype(np.int64)
+    return Observation(times, values, expected, -BAND * ones, BAND * ones, np.atleast_1d(score), offsets)
 
 
 def test_worst_sample_is_kept_until_the_next_episode() -> None:
@@ -134,6 +138,83 @@ def test_g15_max_firing_seconds_counts_from_the_sample_that_fires_not_from_the_f
     assert [step(time, 2.0) for time in (301.0, 302.0)] == [AlertStatus.PENDING, AlertStatus.FIRING]
     assert state["alert.starts_at"][0] == 302.0
     assert [step(time, 2.0) for time in (303.0, 402.0, 403.0)] == [AlertStatus.FIRING] * 2 + [AlertStatus.RESOLVED]
+
+
+def test_cooldown_begins_no_alert_and_its_samples_do_not_count_afterwards() -> None:
+    lifecycle = Lifecycle(
+        anomalous=2, of=3, recovery_normal=1, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=10.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+
+    def step(time: float, score: float, value: float) -> AlertStatus:
+        return AlertStatus(int(lifecycle.decide(state, rows, seen(time, score, value))[0]))
+
+    assert [step(0.0, 2.0, 9.0), step(1.0, 2.0, 9.0)] == [AlertStatus.PENDING, AlertStatus.FIRING]
+    assert step(2.0, 0.0, 0.0) == AlertStatus.RESOLVED
+    assert {step(time, 2.0, 9.0) for time in (3.0, 4.0, 11.0, 11.9)} == {AlertStatus.NONE}
+    assert [step(12.0, 2.0, 9.0), step(13.0, 2.0, 9.0)] == [AlertStatus.PENDING, AlertStatus.FIRING]
+
+
+def test_level_that_never_fired_is_not_accepted() -> None:
+    """A single sample after an alert, too few to fire, says nothing about when the same level comes to stay."""
+    lifecycle = Lifecycle(
+        anomalous=2, of=2, recovery_normal=1, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    earlier, single, stays = [(2.0, -9.0), (2.0, -9.0), (0.0, 0.0)], [(2.0, 9.0), (0.0, 0.0)], [(2.0, 9.0)] * 2
+    said = [
+        AlertStatus(int(lifecycle.decide(state, rows, seen(float(time), *one))[0]))
+        for time, one in enumerate([*earlier, *single, (0.0, 0.0), *stays])
+    ]
+    assert said[2] == AlertStatus.RESOLVED
+    assert said[-2:] == [AlertStatus.PENDING, AlertStatus.FIRING]
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("time", "value", "status"),
+    [
+        pytest.param(102.0, 9.0, AlertStatus.NONE, id="the level that fired for too long"),
+        pytest.param(102.0, 4.6, AlertStatus.NONE, id="within half the shift, towards the usual"),
+        pytest.param(102.0, 13.4, AlertStatus.NONE, id="within half the shift, away from the usual"),
+        pytest.param(200.9, 9.0, AlertStatus.NONE, id="almost as long after its end"),
+        pytest.param(201.0, 9.0, AlertStatus.FIRING, id="as long after its end"),
+        pytest.param(102.0, 4.5, AlertStatus.FIRING, id="half the shift away"),
+        pytest.param(102.0, 13.5, AlertStatus.FIRING, id="half the shift further"),
+        pytest.param(102.0, -9.0, AlertStatus.FIRING, id="on the other side"),
+    ],
+)
+def test_level_of_an_alert_that_fired_for_too_long_is_accepted_for_as_long_again(
+    time: float, value: float, status: AlertStatus, side: float
+) -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=2, recovery_below=0.8, max_firing_seconds=100.0, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    said = [int(lifecycle.decide(state, rows, seen(at, 2.0, side * 9.0))[0]) for at in (0.0, 100.0, 101.0, 101.5)]
+    assert said == [AlertStatus.FIRING, AlertStatus.FIRING, AlertStatus.RESOLVED, AlertStatus.NONE]
+    assert lifecycle.decide(state, rows, seen(time, 3.0, side * value))[0] == status
+
+
+def test_level_of_an_alert_whose_stream_recovered_is_not_accepted() -> None:
+    lifecycle = Lifecycle(
+        anomalous=1, of=1, recovery_normal=1, recovery_below=0.8, max_firing_seconds=100.0, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    said = [int(lifecycle.decide(state, rows, seen(at, *one))[0]) for at, one in enumerate([(2, 9), (0, 0), (2, 9)])]
+    assert said == [AlertStatus.FIRING, AlertStatus.RESOLVED, AlertStatus.FIRING]
+
+
+def test_alert_with_the_largest_settings_fires_and_resolves() -> None:
+    lifecycle = Lifecycle(
+        anomalous=32, of=32, recovery_normal=255, recovery_below=0.8, max_firing_seconds=1e9, cooldown_seconds=0.0
+    )
+    state, rows = allocate(lifecycle.fields, 1), np.array([0])
+    said = [
+        AlertStatus(int(lifecycle.decide(state, rows, seen(float(time), *one))[0]))
+        for time, one in enumerate([(2.0, 9.0)] * 32 + [(0.0, 0.0)] * 255)
+    ]
+    assert said == [AlertStatus.PENDING] * 31 + [AlertStatus.FIRING] * 255 + [AlertStatus.RESOLVED]
 
 
 def test_g15_stuck_value_is_one_alert_until_the_value_changes() -> None:
