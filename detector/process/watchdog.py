@@ -13,6 +13,7 @@ from typing import Self
 
 import structlog
 
+from detector.clock import SUSPENSION_SECONDS
 from detector.errors import DeliveryError, StateUnavailable
 from detector.telemetry import Health
 
@@ -22,8 +23,6 @@ EXIT_STALLED = 70
 """Exit status of a process whose loop hung; 70 is an internal software error in sysexits.h."""
 
 TICK_SECONDS = 1.0
-SUSPENSION_SECONDS = 5.0
-"""If the watchdog oversleeps by this much, the whole process was frozen."""
 _STDERR = 2
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from detector.clock import SUSPENSION_SECONDS
 from detector.config.alertmanager import Alertmanager
 from detector.errors import DeliveryError
 from detector.protocols import Clock
@@ -28,8 +29,6 @@ LASTING = 4
 SETTLING = 0.25
 """Share of the interval for which alerts open in restored state are held back: later records may have ended them."""
 TICK_SECONDS = 0.5
-SUSPENSION_SECONDS = 5.0
-"""A thread that oversleeps by this much was frozen, and another worker may own its partitions by now."""
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from detector.clock import SUSPENSION_SECONDS
 from detector.config.webhook import Webhook
 from detector.errors import DeliveryError
 from detector.protocols import Message
@@ -20,8 +21,6 @@ from detector.sinks.webhook_pace import Pace
 
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
-OVERSLEPT_SECONDS = 5.0
-"""A retry this late means that the process was frozen."""
 
 NO_PROBLEM = "the receiver has not answered yet"
 LONGEST_JOIN_SECONDS = 1.0
@@ -185,7 +184,7 @@ class WebhookSink:
                     retry_seconds=round(pause, 1),
                 )
                 self._changed.wait_for(lambda: self._closed, pause)
-                if self._now() <= until + OVERSLEPT_SECONDS:
+                if self._now() <= until + SUSPENSION_SECONDS:
                     return not self._closed
             if not self._closed:
                 self._failure = f"webhook: {len(self._waiting)} alerts are not accepted; {exc}"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from detector.clock import SUSPENSION_SECONDS
 from detector.errors import DeliveryError, StateUnavailable
-from detector.process.watchdog import EXIT_STALLED, SUSPENSION_SECONDS, TICK_SECONDS, Watchdog
+from detector.process.watchdog import EXIT_STALLED, TICK_SECONDS, Watchdog
 from detector.telemetry import Health
 from detector.testing import ManualClock
 from tests.integration.daemon import Daemon
