@@ -6,6 +6,7 @@ import json
 import struct
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from crc32c import crc32c
@@ -272,13 +273,32 @@ def test_state_of_another_block_partition_or_origin_is_detected() -> None:
     [
         {"blocks": ["../../etc/passwd"]},
         {"blocks": [block_name(1, 0, "a")] * 2},
+        {"blocks": [block_name(1, 0, "a"), "../../etc/passwd"]},
+        {"weights": [weights_name("ab" * 32), "../../etc/passwd"]},
+        {"weights": [weights_name("ab" * 32)] * 2},
+        {"weights": [block_name(1, 0, "a")]},
+        {"votes": Votes(wait=-1)},
+        {"votes": Votes(refused=-1)},
         {"offset": -1},
         {"topic": "other"},
+        {"partition": 4},
     ],
 )
 def test_impossible_manifests_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(StateDamaged):
         decode_manifest(encode_manifest(manifest_of(**changes)), PARTITION)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN"])
+def test_event_time_that_is_no_time_is_refused(number: str) -> None:
+    header = json.dumps(msgspec.to_builtins(manifest_of())).replace('"watermark": 1.5', f'"watermark": {number}')
+    with pytest.raises(StateDamaged, match="watermark is not finite"):
+        decode_manifest(resealed(header.encode(), b""), PARTITION)
+
+
+def test_manifest_with_something_behind_it_is_refused() -> None:
+    with pytest.raises(StateDamaged):
+        decode_manifest(seal(manifest_of(), b"more"), PARTITION)
 
 
 def test_blob_names_round_trip() -> None:
