@@ -45,6 +45,16 @@ def test_revoked_partition_is_not_compared_with() -> None:
     assert table.splits.count == 0
 
 
+def test_series_that_one_of_its_partitions_leaves_is_on_the_others_still() -> None:
+    table = table_of((A, SPLIT), (B, SPLIT))
+    table.drop(A)
+    table.rows(C, np.array([table.series(C).intern(SPLIT)]), np.array([1.7e9]))
+    assert (table.splits.count, table.splits.where(SPLIT)) == (2, [B, C])
+    table.drop(B)
+    table.drop(C)
+    assert table.splits.where(SPLIT) == []
+
+
 def test_restored_streams_are_compared() -> None:
     before = table_of((A, SPLIT), (A, WHOLE))
     blocks = [before.take(A, number) for number in before.cut(A)]
