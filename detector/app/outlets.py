@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 from detector.alerts import AlertRecord
@@ -28,14 +27,15 @@ def alert_outlets(config: Config, stack: ExitStack, encode: AlertRecord, metrics
 
 def alert_boards(
     config: Config, stack: ExitStack, record: AlertRecord, metrics: Metrics, clock: Clock
-) -> Iterator[tuple[str, AlertBoard]]:
-    """The enabled boards, each with the name of its sink."""
+) -> dict[str, AlertBoard]:
+    """The enabled boards, by the name of the sink."""
+    boards = {}
     for name, build in BOARDS.items():
         if getattr(config.sinks, name).enabled:
-            board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
+            boards[name] = board = build(config, record.value, clock, metrics.worker.sink_failures.labels(name).inc)
             stack.callback(board.close, config.checkpoint.shutdown_timeout_seconds)
             metrics.worker.sink_waiting.labels(name).set_function(board.waiting)
-            yield name, board
+    return boards
 
 
 def reject_outlet(config: Config, stack: ExitStack) -> Outlet[Reject] | None:

@@ -60,9 +60,8 @@ def build_worker(
     _describe(config, pipeline, metrics)
     record = AlertRecord(config.alerts.labels, f"detector/{config.source.kafka.group_id}", config.alerts.annotations)
     alerts = (*alert_outlets(config, stack, record, metrics), *extra_alerts)
-    boards = dict(alert_boards(config, stack, record, metrics, clock))
+    boards = alert_boards(config, stack, record, metrics, clock)
     rejects = reject_outlet(config, stack)
-    _count_from_zero(metrics, [outlet.name for outlet in alerts] + [*boards] + ([rejects.name] if rejects else []))
     router, inner = None, config
     if source is None and config.is_routed:
         router = build_router(config, stack, rejects, metrics, log, clock, on_wait)
@@ -125,13 +124,6 @@ def _describe(config: Config, pipeline: Pipeline, metrics: Metrics) -> None:
         metrics.alerts.muted.labels(name)
     metrics.streams.model.info({"name": pipeline.model, "device": config.model.device})
     pipeline.onlooker = metrics.shown.see if metrics.shown.follow(config.telemetry.streams) else None
-
-
-def _count_from_zero(metrics: Metrics, sinks: list[str]) -> None:
-    """Create the counters at 0: one that first appears with a failure shows no increase."""
-    for name in sinks:
-        metrics.worker.sink_failures.labels(name)
-        metrics.worker.sink_messages.labels(name)
 
 
 def _snapshots(

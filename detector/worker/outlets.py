@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -53,6 +53,11 @@ class Outlets:
         self.log = log
         self.progress = progress
         self.boards = boards or {}
+        self._outlets: tuple[Outlet[Any], ...] = (*alerts, *([rejects] if rejects else []))
+        for name in (*self.boards, *(outlet.name for outlet in self._outlets)):
+            # A counter that first appears with a failure shows no increase.
+            metrics.sink_failures.labels(name)
+            metrics.sink_messages.labels(name)
 
     def send_alerts(self, alerts: tuple[Alert, ...]) -> None:
         if not alerts:
@@ -103,11 +108,10 @@ class Outlets:
 
     def flush(self, timeout_seconds: float) -> None:
         """Wait until everything handed over is acknowledged, at most so long for each sink."""
-        for outlet in (*self.alerts, self.rejects):
-            if outlet is not None:
-                with self._counting_failures(outlet.name):
-                    outlet.sink.flush(timeout_seconds)
-                self.progress()
+        for outlet in self._outlets:
+            with self._counting_failures(outlet.name):
+                outlet.sink.flush(timeout_seconds)
+            self.progress()
 
     def _send(self, outlet: Outlet[Item], items: Sequence[Item]) -> None:
         with self._counting_failures(outlet.name):

@@ -33,3 +33,13 @@ def test_g12_waiting_for_several_slow_sinks_is_not_a_hang() -> None:
     outlets = Outlets(alerts, rejects, Metrics(new_registry()).worker, log_to(io.StringIO()), health.progress)
     outlets.flush(60.0)
     assert health.stalled is None
+
+
+def test_counters_of_a_sink_stand_at_zero_before_its_first_message() -> None:
+    """Prometheus sees no increase in a counter that first appears with a failure."""
+    metrics, record = Metrics(new_registry()), AlertRecord({}, "test")
+    rejects = Outlet("dead_letter", ListSink(), DeadLetterRecord(64))
+    Outlets([Outlet("kafka", ListSink(), record)], rejects, metrics.worker, log_to(io.StringIO()))
+    for counter in ("detector_sink_failures_total", "detector_sink_messages_total"):
+        for name in ("kafka", "dead_letter"):
+            assert metrics.registry.get_sample_value(counter, {"sink": name}) == 0.0
