@@ -109,13 +109,10 @@ class HttpClient:
 
     def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
         """The error for a response that is not 2xx, `retriable` unless this very request was refused."""
-        words, status, detail, parts = (
-            self._words,
-            answer.status,
-            _first_line(answer.body.decode("utf-8", "replace")),
-            urlsplit(url),
-        )
-        said = f"{shown}: answered {status}" + (f" ({detail})" if detail and not self._repeats(detail, parts) else "")
+        words, status = self._words, answer.status
+        detail = _first_line(answer.body.decode("utf-8", "replace"))
+        quoted = detail and not self._repeats(detail, urlsplit(url))
+        said = f"{shown}: answered {status}" + (f" ({detail})" if quoted else "")
         if 300 <= status < 400:
             where = _first_line(answer.location)
             said += f"; it redirects to {origin(where) if words.secret_path else where}; use that in {words.address}"
