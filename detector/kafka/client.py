@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -93,8 +94,16 @@ def _password(sasl: Sasl) -> str:
     return password
 
 
-def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, kafka: Kafka) -> Any:
+def connect(
+    factory: Callable[..., Any],
+    options: dict[str, Any],
+    doing: str,
+    kafka: Kafka,
+    end: Callable[[Any], None] = lambda client: client.close(),
+) -> Any:
     """The client that `factory` makes with `options`. Raises a SourceError that says why it cannot start.
+
+    `end` ends it if it can start, but the brokers send it to addresses that do not answer.
 
     The library reports every failed start, even a refused password, as the same timeout; only its log says what really
     happened. It also leaves the connections of a failed start open.
@@ -109,11 +118,42 @@ def connect(factory: Callable[..., Any], options: dict[str, Any], doing: str, ka
 
     with _LostConnections(doing, kafka) as lost:
         try:
-            return factory(**options, kafka_client=open_connections)
+            client = factory(**options, kafka_client=open_connections)
         except (kafka_errors.KafkaError, OSError) as exc:
             for connections in opened:
                 connections.close()
             raise _failed_start(exc, lost.errors, doing, kafka) from exc
+        try:
+            _require_advertised(opened[-1]._manager, doing, kafka)
+        except BaseException:
+            end(client)
+            raise
+        return client
+
+
+def _require_advertised(connections: Any, doing: str, kafka: Kafka) -> None:
+    """Wait for an answer from an address that the brokers advertise: only the first request goes to a configured one.
+
+    Raises BrokerUnreachable or AccessDenied.
+    """
+    deadline = time.monotonic() + kafka.request_timeout_seconds
+    cause: Exception | None = None
+    while (left := deadline - time.monotonic()) > 0:
+        answered = threading.Event()
+        answer = connections.cluster.request_update()
+        answer.add_both(lambda _, answered=answered: answered.set())  # on the client's own thread
+        if not answered.wait(left):
+            break
+        if answer.succeeded():
+            return
+        cause = answer.exception
+        if isinstance(cause, _AUTHENTICATION):
+            raise translate(cause, doing, kafka) from cause
+    told = ", ".join(sorted(f"{broker.host}:{broker.port}" for broker in connections.cluster.brokers()))
+    raise BrokerUnreachable(
+        f"{doing}: {', '.join(kafka.bootstrap_servers)} answered, but sends clients to {told}, where no broker answers"
+        f"{f' ({cause})' if cause else ''}; check the brokers' advertised.listeners, and that this machine reaches them"
+    ) from cause
 
 
 def _back_off_until_connected(connections: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer
@@ -33,7 +34,7 @@ def start_producer(
         # If a request outlived its delivery timeout, the outcome of the delivery would be unknown.
         "request_timeout_ms": max(1, min(options["request_timeout_ms"], delivery_timeout_ms - linger_ms - 1)),
     }
-    return connect(KafkaProducer, options, doing, kafka)
+    return connect(KafkaProducer, options, doing, kafka, end=partial(end_producer, within_seconds=1.0))
 
 
 def end_producer(producer: Any, within_seconds: float) -> None:
