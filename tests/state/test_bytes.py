@@ -125,9 +125,11 @@ def test_g14_snapshots_of_every_release_can_be_read() -> None:
     assert [folder.name for folder in formats] == [f"format-{number + 1}" for number in range(SCHEMA_VERSION)]
     for folder in formats:
         assert_same(decoded((folder / "block").read_bytes()), block_of())
-        manifest = {"format-1": manifest_of(), "format-2": newest_manifest(votes=Votes())}.get(
-            folder.name, newest_manifest()
-        )
+        votes = Votes(wait=0, refused=0, since=0.0, young=False)
+        manifest = {
+            "format-1": manifest_of(topic_id="", leader_epoch=-1, weights=[], votes=votes),
+            "format-2": newest_manifest(votes=votes),
+        }.get(folder.name, newest_manifest())
         assert decode_manifest((folder / "manifest").read_bytes(), PARTITION) == manifest
 
 
