@@ -92,20 +92,21 @@ def run_synthetic(args: argparse.Namespace) -> Figures:
     The correlated fleet event is one of hosts, and is caught by the group.
     """
     seeds = []
-    caught: dict[str, list[bool]] = {}
+    kinds: dict[str, list[bool]] = {}
+    nth: dict[str, list[bool]] = {}
     for seed in SYNTHETIC_SEEDS:
         collection = synthetic.suite(seed)
         scores = _scores(collection, args)
         seeds.append(daily.evaluate(collection, scores))
         for series, score in zip(collection, scores, strict=True):
             events = daily.peaks(series, score).events > 1.0
-            caught.setdefault(series.name.split("/")[1], []).extend(events)
-            for occurrence, part in (("first", events[:1]), ("second", events[1:2]), ("later", events[2:])):
-                caught.setdefault(f"{occurrence} in a stream", []).extend(part)
+            kinds.setdefault(series.name.split("/")[1], []).extend(events)
+            for which, part in (("first", events[:1]), ("second", events[1:2]), ("later", events[2:])):
+                nth.setdefault(f"{which} in a stream", []).extend(part)
     figures = {name: float(np.mean([figure[name] for figure in seeds])) for name in seeds[0]}
     spread = np.std([figure["best_f1"] for figure in seeds], ddof=1) / np.sqrt(len(seeds))
     figures["best_f1_standard_error"] = float(spread)
-    figures |= {f"caught: {which}": float(np.mean(found)) for which, found in caught.items()}
+    figures |= {f"caught: {which}": float(np.mean(found)) for which, found in (kinds | nth).items()}
     return figures | fleet.events_caught(FORECASTERS[args.forecaster])
 
 
