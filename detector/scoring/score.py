@@ -35,7 +35,7 @@ class Score:
     upper: Float64
     warming: Bool
     novelty: Float64
-    """The largest novelty, weighted by trust, in deviations."""
+    """The largest novelty, weighted by trust, in deviations; 0 during warmup."""
     size: Float64
     """Absolute residual, in deviations of the residuals so far."""
     reach: Float64

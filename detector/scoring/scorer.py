@@ -58,13 +58,8 @@ class Scorer:
         least_B, forecast_B = self.views.least(state, rows), np.isfinite(loc)
         expected_B = np.clip(np.where(forecast_B, np.maximum(loc, least_B), values), -LARGEST, LARGEST)
         seen = self.views.look(state, rows, times, values, expected_B)
-        novelty_B = self.views.novelty(state, rows, values, seen)
-        base_B = self.budget.base(seen.interval)
-        price_B = base_B + self.budget.overspent(state, rows)
-        plain_B = self._plain(state, rows, seen, base_B, price_B)
         warming_B = self.warming(state, rows)
-        surprise_B = np.where(warming_B, 0.0, np.maximum(self.tail.surprise(novelty_B), plain_B))
-        anomaly_B, surprise_B = self._without_excluded(values, expected_B, surprise_B, price_B)
+        novelty_B, anomaly_B, surprise_B = self._judge(state, rows, values, seen, warming_B)
         half_B = self._band.factor(state, rows) * np.clip(scale, 0.0, LARGEST)
         absurd_B = self._is_absurd(state, rows, values, seen) & ~warming_B
         return Score(
@@ -109,6 +104,20 @@ class Scorer:
     def usual_change(self, state: Columns, rows: Rows, since: Float64, now: Float64) -> Float64:
         """[B] change of the value from one moment to another under the stream's daily habit; 0 without one."""
         return self.views.habit.change(state, rows, since, now)
+
+    def _judge(
+        self, state: Columns, rows: Rows, values: Float64, seen: Evidence, warming_B: Bool
+    ) -> tuple[Float64, Float64, Float64]:
+        """[B] novelty, anomaly score and surprise; all 0 during warmup, in which nothing is judged."""
+        if warming_B.all():
+            novelty_B, anomaly_B, surprise_B = np.zeros((3, len(rows)))
+            return novelty_B, anomaly_B, surprise_B
+        novelty_B = np.where(warming_B, 0.0, self.views.novelty(state, rows, values, seen))
+        base_B = self.budget.base(seen.interval)
+        price_B = base_B + self.budget.overspent(state, rows)
+        plain_B = self._plain(state, rows, seen, base_B, price_B)
+        surprise_B = np.where(warming_B, 0.0, np.maximum(self.tail.surprise(novelty_B), plain_B))
+        return novelty_B, *self._without_excluded(values, seen.expected, surprise_B, price_B)
 
     def _plain(self, state: Columns, rows: Rows, seen: Evidence, base_B: Float64, price_B: Float64) -> Float64:
         """[B] surprise of what is a plain alarm: a run of repeats, a residual far from every established one."""

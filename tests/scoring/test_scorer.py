@@ -131,6 +131,28 @@ def test_warm_up_scores_nothing() -> None:
     assert (said["anomaly_score"][60:] > 0.0).any()
 
 
+def test_warm_up_scores_nothing_beside_a_stream_that_is_judged() -> None:
+    scorer, values = Scorer(), noise(100, 2)
+    state = allocate(scorer.fields, 2)
+    values[99] += 500.0
+    for now, both in enumerate(values):
+        rows = np.arange(2 if now >= 70 else 1)
+        arguments = (
+            state,
+            rows,
+            np.full(len(rows), now * 60.0),
+            both[rows],
+            np.full(len(rows), 50.0),
+            np.ones(2)[rows],
+        )
+        score = scorer.score(*arguments)
+        scorer.learn(*arguments[:4], score)
+    for part in ("novelty", "anomaly_score", "surprise"):
+        judged, warming = getattr(score, part)
+        assert judged > 1.0
+        assert warming == 0.0
+
+
 def fault(kind: str, values: Array, start: int, rng: np.random.Generator) -> None:
     """Put one fault into [T, B] values of deviation 3."""
     tail = values[start:]
