@@ -108,6 +108,21 @@ def test_g10_g8_admission_agrees_with_the_model_for_any_batches(limit: int, name
     assert table.places_of(A) == model.places
 
 
+def test_g10_g8_names_of_one_slot_are_admitted_in_a_batch_as_one_by_one() -> None:
+    """A stream that was admitted leaves no tags any more: what comes after it in the batch finds those of others."""
+    rng, open_places = np.random.default_rng(0), [f"a{number}" for number in range(30)]
+    names = [name for name in colliding(12) if int(SeriesKey.of(name).fingerprint[:16], 16) % SLOTS == 0][:3]
+    assert len(names) == 3
+    for _ in range(60):
+        table, model = table_of(32), Model(32)
+        rows_of(table, open_places)
+        model.known.update(open_places)
+        come = [names[at] for at in rng.integers(0, 3, 14)]
+        times = (100.0 * rng.integers(1, 1_000) + np.arange(14)).tolist()
+        admitted = (rows_of(table, come, times) != NO_ROW).tolist()
+        assert admitted == [model.admits(name, time) for name, time in zip(come, times, strict=True)]
+
+
 @settings(deadline=None)
 @given(names=st.lists(st.integers(0, 40), max_size=160), cuts=st.lists(st.integers(0, 160), max_size=6))
 def test_g10_g8_groups_take_no_place_of_a_stream_for_any_batches(names: list[int], cuts: list[int]) -> None:
