@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer
 from kafka import KafkaProducer
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
 
@@ -22,7 +23,7 @@ from tests.integration.driving import (
     values,
     wait_for_change,
 )
-from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint
+from tests.kafka.endpoint import PATIENCE_SECONDS, Endpoint, eventually
 from tests.stopwatch import undisturbed
 
 pytestmark = pytest.mark.integration
@@ -313,6 +314,19 @@ def test_session_timeout_beyond_the_brokers_limit_is_named(kafka: Endpoint, make
     with pytest.raises(SourceError, match=r"does not accept source\.kafka\.session_timeout_seconds") as caught:
         drive(source, until=lambda: False)
     assert not caught.value.retriable
+
+
+def test_group_of_another_program_is_named(kafka: Endpoint, make_source: MakeSource):
+    topic, group = kafka.create_topic(), kafka.name("group")
+    other = Consumer({**kafka.options, "group.id": group, "partition.assignment.strategy": "cooperative-sticky"})
+    try:
+        other.subscribe([topic])
+        eventually(lambda: other.poll(0.1) is None and bool(other.assignment()), "the other one is a member")
+        source = make_source(topic, group_id=group)
+        with pytest.raises(SourceError, match=rf"group {group} has members of another program"):
+            drive(source, until=lambda: False)
+    finally:
+        other.close()
 
 
 def test_pitfall_3_partitions_are_assigned_eagerly(kafka: Endpoint, make_source: MakeSource):

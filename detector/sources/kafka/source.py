@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 
 from detector.config.schema import Kafka
 from detector.config.schema import KafkaSource as KafkaSourceSection
-from detector.errors import BrokerUnreachable, CommitRefused, DetectorError, MemberFenced
+from detector.errors import BrokerUnreachable, CommitRefused, DetectorError, MemberFenced, SourceError
 from detector.kafka.client import connect, milliseconds, translate
 from detector.protocols import AssignmentChanges, SkippedRange
 from detector.records import UNKNOWN_LINEAGE, Lineage, Partition, RawBatch
@@ -122,6 +122,11 @@ class KafkaSource:
             return []
         except kafka_errors.FencedInstanceIdError as exc:
             raise self._fenced() from exc
+        except kafka_errors.InconsistentGroupProtocolError as exc:
+            raise SourceError(
+                f"source.kafka.group_id: group {self._section.group_id} has members of another program, with which "
+                "partitions cannot be shared; give detector a group of its own"
+            ) from exc
         except kafka_errors.KafkaError as exc:
             raise translate(exc, f"reading {', '.join(self._section.topics)}", self._kafka) from exc
         recreated = self._recreated()
