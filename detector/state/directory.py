@@ -12,7 +12,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from pathlib import Path
@@ -94,10 +94,12 @@ class DirectoryStore:
                 self._settle(waiting.popleft(), max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout_seconds: float) -> None:
-        """If a blob could not be written, also delete its checkpoint's new blocks, which no manifest will ever name.
+        """Wait for deletions: nobody else may make them for long, and the next checkpoint needs their space.
 
-        On a full disk, the next worker may need their space.
+        If a blob could not be written, also delete its checkpoint's new blocks, which no manifest will ever name: on a
+        full disk, the next worker may need their space.
         """
+        wait(self._deletions, timeout_seconds)
         self._writer.shutdown(wait=True, cancel_futures=True)
         self._in_flight.clear()
         self._deletions.clear()

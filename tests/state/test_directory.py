@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from detector.errors import StateDamaged
-from detector.state.directory import DirectoryReader
+from detector.state.directory import DirectoryReader, DirectoryStore
 from detector.state.history import newest as newest_intact
-from detector.state.manifest import manifest_offset
+from detector.state.manifest import block_name, manifest_name, manifest_offset
 from detector.state.steps import complete
 from detector.state.survey import survey
 from tests.state.stocked import Stock, directory_config
@@ -41,6 +41,18 @@ def test_g13_what_is_no_file_is_damage(put: Callable[[Path], object], tmp_path: 
         finally:
             if file.is_fifo():
                 os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))  # so that no reader waits for ever
+
+
+def test_what_was_deleted_before_the_close_is_gone(tmp_path: Path) -> None:
+    store, names = DirectoryStore(tmp_path, "group"), [block_name(1, number, "w") for number in range(50)]
+    for name in names:
+        store.write(PARTITION, name, b"a")
+    store.flush(600.0)
+    store.write(PARTITION, manifest_name(1, "w"), bytes(32 << 20))  # the deletions have to wait for it
+    for name in names:
+        store.delete(PARTITION, [name])
+    store.close(600.0)
+    assert set(DirectoryReader(tmp_path, "group").open(PARTITION).blobs) == {manifest_name(1, "w")}
 
 
 def test_g13_an_older_block_under_the_name_of_a_newer_one_is_damage(tmp_path: Path) -> None:
