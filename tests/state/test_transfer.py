@@ -16,6 +16,7 @@ from detector.protocols import Stored
 from detector.records import Partition
 from detector.state.archive import opened
 from detector.state.directory import DirectoryReader
+from detector.state.manifest import block_name
 from detector.state.steps import complete
 from detector.state.survey import at_offset, survey
 from detector.state.transfer import put, revert_to
@@ -45,6 +46,13 @@ def import_from(
     config: Config, archive: Path, partition: Partition | None = None, *, at: int | None = None, force: bool = False
 ) -> list[str]:
     return move.import_from(config, archive, partition, at=at, force=force, while_running=True)
+
+
+def test_blobs_that_no_intact_snapshot_needs_are_counted(stocked: Path) -> None:
+    stored = DirectoryReader(stocked, "detector").open(B)
+    assert survey(stored).other_blobs == 0
+    stray = {**stored.blobs, block_name(99, 0, "stray"): b""}
+    assert survey(Stored(B, stray, stored.written_at)).other_blobs == 1
 
 
 def test_round_trip_is_byte_equal(stocked: Path, archive: Path, tmp_path: Path) -> None:
