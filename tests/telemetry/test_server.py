@@ -136,7 +136,11 @@ def test_server_survives_malformed_requests(site: Site, noise: bytes) -> None:
     assert site.ask("/metrics")[0].status == 200
 
 
-def test_s5_silent_and_slow_clients_block_no_other_and_use_bounded_threads(site: Site) -> None:
+def test_s5_silent_and_slow_clients_block_no_other_and_use_bounded_threads(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = 12 * CLIENT_TIMEOUT_SECONDS  # no client leaves by itself while the test runs
+    monkeypatch.setattr("detector.telemetry.server._Handler.timeout", patient)
     clients = [socket.create_connection(site.server.address, timeout=60) for _ in range(4 * MAX_CONNECTIONS)]
     try:
         for number, client in enumerate(clients):
@@ -144,12 +148,11 @@ def test_s5_silent_and_slow_clients_block_no_other_and_use_bounded_threads(site:
                 client.sendall(b"GET /metrics HTTP/1.1\r\nX: " if number % 2 else b"G")
         with Stopwatch() as watch:
             assert site.ask("/-/healthy")[0].status == 200
-        assert watch.seconds < CLIENT_TIMEOUT_SECONDS
-        with Stopwatch() as watch:
-            # A dropped client may take a moment to end; otherwise silent clients stay for CLIENT_TIMEOUT_SECONDS.
+            # A dropped client's thread may take a moment to end.
             while [thread.name for thread in threading.enumerate()].count("telemetry-client") > MAX_CONNECTIONS:
-                assert watch.seconds < CLIENT_TIMEOUT_SECONDS, "threads pile up"
+                assert watch.seconds < patient / 2, "threads pile up"
                 time.sleep(0.02)
+        assert watch.seconds < patient / 2
     finally:
         for client in clients:
             client.close()
