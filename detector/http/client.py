@@ -22,7 +22,7 @@ JSON = "application/json"
 _CONTENT_REFUSED = (400, 413, 422)
 """Statuses that refuse this request's content; another request may well be accepted."""
 _LONGEST_ANSWER = 2_048
-_LONGEST_WORD = 200
+_LONGEST_LINE = 200
 _SHORTEST_SECRET = 4
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 """What a failed request raises; http.client lets the ValueError of a malformed chunk size through."""
@@ -109,13 +109,12 @@ class HttpClient:
 
     def refusal(self, url: str, shown: str, answer: Answer) -> DeliveryError:
         """The error for a response that is not 2xx, `retriable` unless this very request was refused."""
-        words, status = self._words, answer.status
-        detail = _first_line(answer.body.decode("utf-8", "replace"))
-        quoted = detail and not self._repeats(detail, urlsplit(url))
-        said = f"{shown}: answered {status}" + (f" ({detail})" if quoted else "")
+        words, status, parts = self._words, answer.status, urlsplit(url)
+        detail = self._quotable(answer.body.decode("utf-8", "replace"), parts)
+        said = f"{shown}: answered {status}" + (f" ({detail})" if detail else "")
         if 300 <= status < 400:
-            where = _first_line(answer.location)
-            said += f"; it redirects to {origin(where) if words.secret_path else where}; use that in {words.address}"
+            where = "" if words.secret_path else self._quotable(answer.location, parts)
+            said += f"; it redirects to {where or origin(_first_line(answer.location))}; use that in {words.address}"
         elif status in (401, 403):
             said += f"; check {words.section}.{words.credentials}"
         elif status in (404, 405, 410):
@@ -214,17 +213,20 @@ class HttpClient:
             within = f"{self._section.timeout_seconds:g} s ({words.section}.timeout_seconds)"
             cause = f"within {within}: timed out while {connection.deadline.step}"
         else:
-            detail = _first_line(str(exc))
-            shown = f": {detail}" if detail and not self._repeats(str(exc), parts) else ""
+            detail = self._quotable(str(exc), parts)
+            shown = f": {detail}" if detail else ""
             cause = f"({type(exc).__name__}{shown})"
         return f"no answer {cause}; check {words.address} and that {words.server} listens there"
 
-    def _repeats(self, said: str, parts: SplitResult) -> bool:
-        """Whether this text gives away credentials or part of a secret address."""
+    def _quotable(self, text: str, parts: SplitResult) -> str:
+        """The first line of what a server wrote; empty if it gives away credentials or part of a secret address."""
+        line = _first_line(text)
+        return "" if self._repeats(line, parts) else line
+
+    def _repeats(self, line: str, parts: SplitResult) -> bool:
         pieces = re.split("[/?&=;]", f"{parts.path}?{parts.query}") if self._words.secret_path else []
-        plain = said.casefold()
         forms = [*self._secrets, *pieces, *map(unquote, pieces)]
-        return any(len(form) >= _SHORTEST_SECRET and form.casefold() in plain for form in forms)
+        return any(len(form) >= _SHORTEST_SECRET and _gives_away(line, form) for form in forms)
 
 
 def origin(url: str) -> str:
@@ -269,4 +271,15 @@ def _retry_after_seconds(header: str) -> float:
 def _first_line(text: str) -> str:
     """The first line, cut and made printable for a log."""
     lines = text.strip().splitlines()
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in lines[0][:_LONGEST_WORD]) if lines else ""
+    return _printable(lines[0][:_LONGEST_LINE]) if lines else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _gives_away(line: str, secret: str) -> bool:
+    """Whether a first line contains the secret, or was cut within it."""
+    shown, hidden = line.casefold(), _printable(secret).casefold()
+    begun = (hidden[:size] for size in range(_SHORTEST_SECRET, len(hidden)))
+    return hidden in shown or (len(line) == _LONGEST_LINE and any(map(shown.endswith, begun)))

@@ -179,7 +179,14 @@ def test_s6_quoted_answer_is_one_printable_line(answer: bytes) -> None:
     assert not {"\n", "\r", "\x1b"} & set(str(raised.value))
 
 
-@pytest.mark.parametrize("said", [b"the secret open-sesame is old", b"Basic " + base64.b64encode(b"ali:Open-Sesame")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"the secret open-sesame is old",
+        b"Basic " + base64.b64encode(b"ali:Open-Sesame"),
+        b"x" * 190 + b" Open-Sesame, whose end is cut off",
+    ],
+)
 def test_s3_credentials_echoed_by_a_server_are_not_quoted(tmp_path: Path, said: bytes) -> None:
     secret = tmp_path / "secret"
     secret.write_text("Open-Sesame\n")
@@ -197,6 +204,17 @@ def test_s3_token_echoed_by_a_server_is_not_quoted(tmp_path: Path) -> None:
     with Receiver() as receiver:
         receiver.answer = lambda body: (401, b"Open-Sesame is old")
         with pytest.raises(DeliveryError, match="answered 401; check"):
+            HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
+
+
+def test_s3_token_echoed_in_a_redirect_is_not_quoted(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("Open-Sesame\n")
+    section = Alertmanager(bearer_token_file=str(token), allow_plaintext_credentials=True)
+    with Receiver() as receiver:
+        receiver.answer = lambda body: (302, b"")
+        receiver.headers = {"Location": "https://login.example.com/?token=Open-Sesame"}
+        with pytest.raises(DeliveryError, match=r"it redirects to https://login\.example\.com; use that"):
             HttpClient(section, WORDS).post(receiver.url, b"{}", "it")
 
 
