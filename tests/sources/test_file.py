@@ -21,6 +21,25 @@ from detector.testing import ManualClock
 Line = tuple[str, int, bytes | None]
 
 
+class Chunks:
+    """A tape that holds these chunks and may get more."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.left = list(chunks)
+
+    def read(self) -> bytes | None:
+        return self.left.pop(0) if self.left else None
+
+    def wait(self, seconds: float) -> bool:
+        return False
+
+    def remaining_bytes(self) -> int:
+        return sum(map(len, self.left))
+
+    def close(self) -> None:
+        self.left.clear()
+
+
 def source(*paths: object, **options: Any) -> FileSource:
     made = FileSource([str(path) for path in paths], ManualClock(), suffixes=(".csv",), **options)
     made.resume(made.changes().assigned)
@@ -73,6 +92,35 @@ def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(10):
         (tmp_path / f"{number}.csv").write_bytes(b"1,1\n2,2\n" if number % 2 else b"")
     assert len(everything(source(tmp_path))) == 10
+
+
+def test_files_are_closed_when_they_end_and_with_the_source(tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_bytes(b"1,1\n")
+    (tmp_path / "long.csv").write_bytes(b"1,1\n2,2\n3,3\n")
+
+    def opened() -> set[str]:
+        return {path.name for path in map(Path.resolve, Path("/proc/self/fd").iterdir()) if path.parent == tmp_path}
+
+    files = source(tmp_path, lines_per_poll=2)
+    files.poll(0)
+    files.poll(0)
+    assert opened() == {"long.csv"}
+    files.close(1.0)
+    assert opened() == set()
+
+
+def test_no_more_of_a_file_is_read_than_is_taken() -> None:
+    """A file may be larger than memory."""
+    tape = Chunks(b"1\n2\n3\n", b"4\n5\n6\n", b"7\n8\n9\n")
+    read = Lines(tape)
+    assert read.take(2) == ([1, 2], [b"1", b"2"])
+    assert len(tape.left) == 2
+
+
+def test_skipping_ends_where_a_followed_file_ends_for_now() -> None:
+    read = Lines(Chunks(b"1\n2\n"))
+    read.skip_to(10)
+    assert (read.next_number, read.ended) == (3, False)
 
 
 def test_nothing_is_read_before_resume(tmp_path: Path) -> None:
