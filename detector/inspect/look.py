@@ -30,12 +30,16 @@ def surveys(config: Config, partition: Partition | None) -> list[Survey]:
         else:
             found = [_settled(reader, partition, survey(reader.open(partition)))]
     if not any(one.snapshots or one.other_blobs for one in found):
-        what = "" if partition is None else f" of {partition_name(partition)}"
-        raise StateMissing(
-            f"nothing is stored{what} for group {config.source.kafka.group_id} in {_place(config)}; "
-            "check state and source.kafka.group_id, or wait for the first checkpoint"
-        )
+        raise _nothing(config, partition)
     return found
+
+
+def _nothing(config: Config, partition: Partition | None) -> StateMissing:
+    what = "" if partition is None else f" of {partition_name(partition)}"
+    return StateMissing(
+        f"nothing is stored{what} for group {config.source.kafka.group_id} in {_place(config)}; "
+        "check state and source.kafka.group_id, or wait for the first checkpoint"
+    )
 
 
 def _place(config: Config) -> str:
@@ -67,9 +71,7 @@ def streams(
             + (f"; similar: {', '.join(near)}" if near else "; write it as alerts do, with all its labels")
         )
     if not found:
-        raise StateMissing(
-            "; ".join(missing) or f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}"
-        )
+        raise StateMissing("; ".join(missing)) if missing else _nothing(config, partition)
     return found
 
 
@@ -78,17 +80,19 @@ def listed(
 ) -> list[ListedStream]:
     """List streams that match a pattern, in all partitions or one; if `firing`, those with the highest score first.
 
-    Raises StateMissing if nothing is stored.
+    A partition whose first checkpoint is not complete has none yet. Raises StateMissing if there is no snapshot at all,
+    or if all those of a partition are damaged.
     """
     found: list[ListedStream] = []
-    snapshots = 0
+    partitions = 0
     with reader_of(config) as reader:
         for stored in reader.partitions() if partition is None else [reader.open(partition)]:
-            snapshots += 1
-            snapshot = at_offset(survey(stored), None)
-            found += matching(stored, snapshot, pattern, pipeline, firing=firing, silent=silent)
-    if not snapshots:
-        raise StateMissing(f"nothing is stored for group {config.source.kafka.group_id} in {_place(config)}")
+            known = survey(stored)
+            if known.snapshots:
+                partitions += 1
+                found += matching(stored, at_offset(known, None), pattern, pipeline, firing=firing, silent=silent)
+    if not partitions:
+        raise _nothing(config, partition)
     if firing:
         found.sort(key=lambda one: -(one.alert_score or 0.0))
     return found

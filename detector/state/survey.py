@@ -99,7 +99,9 @@ def streams(stored: Stored, snapshot: Snapshot) -> Iterator[tuple[SeriesKey, int
 def at_offset(found: Survey, offset: int | None) -> Snapshot:
     """The newest intact snapshot, or the one at an offset. Raises StateMissing, StateDamaged."""
     where = f"{found.topic}/{found.partition}"
-    offsets = ", ".join(str(snapshot.offset) for snapshot in found.snapshots) or "none"
+    if not found.snapshots:
+        raise StateMissing(f"{where}: there is no snapshot")
+    offsets = ", ".join(str(snapshot.offset) for snapshot in found.snapshots)
     if offset is None:
         if found.newest_intact is None:
             raise StateMissing(f"{where}: there is no intact snapshot; those at these offsets are damaged: {offsets}")

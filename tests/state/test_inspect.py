@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,24 @@ def test_silent_streams_are_listed(stocked: Path, tmp_path: Path) -> None:
     assert inspect(tmp_path, "--silent", "--match", "x").stderr.startswith("no silent stream matches x with its whole")
     assert inspect(tmp_path, "--silent", "--firing").stderr.startswith("no stream with a firing alert had fallen")
     assert inspect(tmp_path, "--silent", "--stream", "x").exit_code == 2
+
+
+def test_partition_without_a_snapshot_hides_no_streams_of_others(tmp_path: Path) -> None:
+    Stock(directory_config(tmp_path)).two_snapshots()
+    before = as_json(tmp_path, "--match", "*h2*"), as_json(tmp_path, "--firing")
+    topic = tmp_path / "group=detector" / "topic=metrics"
+    (topic / "2").mkdir()
+    first_block = sorted((topic / "1").glob("block-*"))[0]
+    shutil.copy(first_block, topic / "2")  # its first checkpoint was cut short
+    assert (as_json(tmp_path, "--match", "*h2*"), as_json(tmp_path, "--firing")) == before
+    alone = inspect(tmp_path, "--match", "*", "--partition", "metrics/2").exception
+    assert isinstance(alone, StateMissing)
+    assert str(alone).startswith("nothing is stored of metrics/2 for group detector in the folder ")
+    unknown = inspect(tmp_path, "--stream", "disk", "--partition", "metrics/2").exception
+    assert str(unknown) == "metrics/2: there is no snapshot"
+    for manifest in (topic / "1").glob("manifest-*"):
+        manifest.write_bytes(b"")
+    assert "metrics/1: there is no intact snapshot; " in str(inspect(tmp_path, "--match", "*").exception)
 
 
 def test_inspect_writes_nothing(stocked: Path) -> None:
