@@ -86,3 +86,23 @@ def test_a_little_too_much_is_divided_evenly() -> None:
     for _ in range(10):
         found = [[len(part) for part in portion] for portion in portions.of(full)]
     assert found == [[1_000] * 4] * 2
+
+
+def test_g12_portion_of_mixed_records_is_small_though_the_large_ones_come_first() -> None:
+    portions, large = Portions(ManualClock()), MOST_BYTES // 4
+    for _ in range(20):
+        for _ in portions.of([batch_of(0, 20_000)]):
+            pass
+    values: list[bytes | None] = [b"x" * large, None] * 20 + [b"x"] * 20_000
+    mixed = replace(batch_of(0, len(values)), values=values)
+    sizes = [sum(len(value or b"") for part in portion for value in part.values) for portion in portions.of([mixed])]
+    assert sum(sizes) == 20 * large + 20_000
+    assert max(sizes) <= MOST_BYTES
+
+
+def test_g12_small_polls_teach_nothing_about_a_large_one() -> None:
+    portions = Portions(ManualClock())
+    for _ in range(30):
+        for _ in portions.of([batch_of(0, 3)]):
+            pass
+    assert len(next(portions.of([batch_of(0, 10_000)]))[0]) == FIRST_RECORDS
