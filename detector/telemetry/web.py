@@ -29,11 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class _Read(NamedTuple):
-    """The contents of the files, and marks that tell when they change."""
+    """The contents of the files."""
 
     web: Web
     context: ssl.SSLContext | None
-    marks: tuple[object, ...]
 
 
 class WebAccess:
@@ -45,7 +44,9 @@ class WebAccess:
         self._lock = Lock()
         self._comparing = Lock()
         self._admitted: set[bytes] = set()
-        self._read = _read(self._path)
+        self._marks: dict[Path, object] = {}
+        """The files to watch, also if they could not be used, with marks that tell when they change."""
+        self._read = self._read_files()
 
     def context(self) -> ssl.SSLContext | None:
         """TLS context of the next connection; None without TLS."""
@@ -75,31 +76,32 @@ class WebAccess:
     def _now(self) -> _Read:
         """What the files hold now, or held when they were last usable."""
         with self._lock:
-            marks = _marks(self._path, self._read.web)
-            if marks != self._read.marks:
+            if any(_mark(path) != mark for path, mark in self._marks.items()):
                 try:
-                    self._read = _read(self._path)
+                    self._read = self._read_files()
                     self._admitted = set()
                 except ConfigError as exc:
                     log.warning("%s; the previous content stays in use", exc)
-                    self._read = self._read._replace(marks=marks)
             return self._read
+
+    def _read_files(self) -> _Read:
+        """Raises ConfigError."""
+        self._marks = {self._path: _mark(self._path)}
+        web = load_web(self._path)
+        tls = web.tls_server_config
+        named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
+        files = [self._path.parent / name for name in named if name is not None]
+        self._marks |= {path: _mark(path) for path in files}
+        return _Read(web, None if tls is None else _context(tls, self._path))
 
 
 def problems(path: str) -> list[str]:
     """What is wrong with the file and with those that it names."""
     try:
-        _read(Path(path))
+        WebAccess(path)
     except ConfigError as exc:
         return exc.findings
     return []
-
-
-def _read(path: Path) -> _Read:
-    web = load_web(path)
-    marks = _marks(path, web)
-    tls = web.tls_server_config
-    return _Read(web, None if tls is None else _context(tls, path), marks)
 
 
 def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
@@ -121,14 +123,8 @@ def _context(tls: TlsServer, path: Path) -> ssl.SSLContext:
     return context
 
 
-def _marks(path: Path, web: Web) -> tuple[object, ...]:
-    """A value that changes whenever a file is rewritten or replaced."""
-    tls = web.tls_server_config
-    named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
-    return tuple(_mark(path.parent / name) for name in (path.name, *named) if name is not None)
-
-
 def _mark(path: Path) -> object:
+    """A value that changes whenever the file is rewritten or replaced."""
     try:
         found = path.stat()
     except OSError:

@@ -166,6 +166,15 @@ def test_replaced_files_are_used_without_a_restart(folder: Path, caplog: pytest.
         assert site.ask("/metrics", ("b", "wrong"), trusted="ours")[0] == 401
 
 
+def test_certificate_that_is_named_before_it_exists_is_used_once_it_does(folder: Path) -> None:
+    with Site(folder, {"tls_server_config": TLS}) as site:
+        written(folder, {"tls_server_config": {"cert_file": "new.pem", "key_file": "new.key"}})
+        assert site.ask("/metrics", trusted="ours")[0] == 200
+        for kind in ("pem", "key"):
+            (folder / f"next.{kind}").rename(folder / f"new.{kind}")
+        assert site.ask("/metrics", trusted="new")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("web", "finding"),
     [
