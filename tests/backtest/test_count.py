@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.backtest.count import Verdict, judge
+from detector.backtest.count import Event, Verdict, judge
 from detector.backtest.figures import Figures, figures
 from tests.backtest.histories import START, STEP, at, history, judged
 
@@ -73,6 +73,16 @@ def test_events_without_judged_rows_are_left_out() -> None:
     assert len(found.series.windows) == 2
     total = figures([found])
     assert (total.events, total.not_judged) == (1, 2)
+
+
+def test_events_say_when_they_were_and_what_became_of_them() -> None:
+    found = judged(1000, [(100, 110), (299, 305)], [(100, 100), (300, 320), (600, 700)])
+    assert found.events == (
+        Event(at(100), at(100), Verdict.CAUGHT, was_open=False, delay_samples=0, delay_seconds=0.0),
+        Event(at(300), at(320), Verdict.CAUGHT, was_open=True, delay_samples=0, delay_seconds=0.0),
+        Event(at(600), at(700), Verdict.MISSED, was_open=False, delay_samples=None, delay_seconds=None),
+    )
+    assert found.series.windows.tolist() == [[100, 100], [300, 320], [600, 700]]
 
 
 def test_empty_series_does_not_divide_by_zero() -> None:
