@@ -57,7 +57,7 @@ class Schedule:
         """Alerts whose last change has not been accepted yet."""
         return sum(not entry.accepted for entry in self._entries.values())
 
-    def update(self, notice: Notice, now: float, delay_seconds: float = 0.0) -> bool:
+    def update(self, notice: Notice, now: float, delay_seconds: float) -> bool:
         """An alert began or ended; it is due after the delay. False if there is no room for it."""
         entry = self._entries.get(notice.labels)
         if entry is None:

@@ -141,6 +141,14 @@ def test_changes_are_sent_before_repetitions_and_batches_are_bounded() -> None:
     assert [host for host, _ in due(schedule, 61.0)] == ["new", "newer", "old"]
 
 
+def test_news_are_sent_without_repetitions_at_the_end() -> None:
+    schedule = Schedule(RESEND, 10)
+    update(schedule, firing("old"), 0.0)
+    due(schedule, 0.0)
+    update(schedule, firing("new"), RESEND)
+    assert [dict(one.labels)["host"] for one in schedule.due(RESEND, 100, news_only=True)] == ["new"]
+
+
 def test_repetitions_gather_into_common_requests() -> None:
     schedule = Schedule(RESEND, 100)
     for number in range(30):
