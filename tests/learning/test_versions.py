@@ -10,7 +10,7 @@ from detector.errors import ModelError
 from detector.learning.versions import Versions, learnt, network, tensors_of
 from detector.models.backbone import Backbone, Shape
 from detector.models.forecaster import Forecaster
-from detector.models.weights import load
+from detector.models.weights import Weights, load
 from detector.protocols import LearntWeights
 from detector.series import SeriesKey
 
@@ -64,6 +64,22 @@ def test_unused_kernels_are_dropped() -> None:
     these.use(A, ())
     these.forget(A)
     assert these.pipeline.models == {}
+
+
+def test_forecaster_of_a_version_is_made_once_before_it_is_needed() -> None:
+    made: list[str] = []
+
+    def make(weights: Weights) -> Forecaster:
+        made.append(weights.sha256)
+        return Forecaster(weights)
+
+    these, one = Versions(build_pipeline(Config()), load(), make), changed(0.1)
+    these.propose(one)
+    assert made == [one.sha256]
+    these.forget(B)  # a rebalance before the next snapshot
+    for partition in (A, B):
+        these.use(partition, these.upcoming(partition))
+    assert made == [one.sha256]
 
 
 def test_partition_is_forecast_with_its_own_weights_and_keeps_its_state() -> None:
