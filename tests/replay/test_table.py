@@ -59,6 +59,13 @@ def test_each_column_of_numbers_of_a_long_table_is_a_metric(tmp_path: Path) -> N
     assert series['cpu/load{host="b"}'][0] == f"{START};1,5"
 
 
+def test_column_called_name_is_a_label_where_columns_name_the_metrics(tmp_path: Path) -> None:
+    lines = (f"{time},{host},{value},{value + 5}" for time, value, host in grid())
+    series = found(csv_file(tmp_path, "time,name,load,temp", *lines))
+    assert list(series) == [f'cpu/{metric}{{name="{host}"}}' for metric in ("load", "temp") for host in "ab"]
+    assert series['cpu/temp{name="b"}'] == [f"{time},{value + 5}" for time, value, host in grid() if host == "b"]
+
+
 def test_texts_that_change_within_a_series_do_not_tell_it_apart(tmp_path: Path) -> None:
     told: list[str] = []
     lines = [
@@ -120,6 +127,9 @@ def test_export_of_influxdb_is_read(tmp_path: Path) -> None:
         ((",time,value", "0,0,1", "1,60,2"), {"cpu.csv": ["0,1", "60,2"]}),
         (("time,expected,value", "0,1,2"), {"cpu.csv": ["0,2"]}),
         (("date,time,value", "2025-06-15,08:00,1"), {"cpu.csv": ["2025-06-15 08:00,1"]}),
+        (("time,date,value", "08:00,2025-06-15,1"), {"cpu.csv": ["2025-06-15 08:00,1"]}),
+        (("timestamp,time,value", "0,5,1", "60,6,2"), {"cpu.csv": ["0,1", "60,2"]}),
+        (("time,,disk", "0,1,2", "60,1,2"), {"cpu/column 2": ["0,1", "60,1"], "cpu/disk": ["0,2", "60,2"]}),
         (("host,time,cpu,disk", "a,0,1,2"), {"cpu/cpu": ["0,1"], "cpu/disk": ["0,2"]}),
         (("time,host,cpu", "2025-06-15 08:00:00 UTC,a,1"), {"cpu/cpu": ["2025-06-15 08:00:00,1"]}),
         (("time,value", "60,2", "0,1"), {"cpu.csv": ["0,1", "60,2"]}),
@@ -144,6 +154,9 @@ def test_files_that_hold_no_values_are_errors(tmp_path: Path) -> None:
         found(path)
     path.write_bytes("time,cpu,disk\n0,1,2\n".encode("utf-16"))
     with pytest.raises(SourceError, match=f"^{path}: is UTF-16; save it as UTF-8"):
+        found(path)
+    path.write_bytes(b"time,value\r0,1\r60,2\r")
+    with pytest.raises(SourceError, match=f"^{path}: its lines end with a carriage return alone"):
         found(path)
 
 
