@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
-from detector.errors import StateDamaged
+from detector.errors import StateDamaged, StateUnavailable
 from detector.state.directory import DirectoryReader, DirectoryStore
 from detector.state.history import newest as newest_intact
 from detector.state.manifest import block_name, manifest_name, manifest_offset
@@ -53,6 +53,30 @@ def test_what_was_deleted_before_the_close_is_gone(tmp_path: Path) -> None:
         store.delete(PARTITION, [name])
     store.close(600.0)
     assert set(DirectoryReader(tmp_path, "group").open(PARTITION).blobs) == {manifest_name(1, "w")}
+
+
+def test_worker_waits_for_a_disk_that_takes_nothing_instead_of_holding_ever_more_blobs(tmp_path: Path) -> None:
+    store, handed_over = DirectoryStore(tmp_path, "group"), 0
+    folder = store.folder(PARTITION)
+    folder.mkdir(parents=True)
+    hanging = folder / (block_name(1, 0, "w") + ".part")
+    os.mkfifo(hanging)  # opening it takes until somebody reads
+
+    def hand_over() -> None:
+        nonlocal handed_over
+        for number in range(1_000):
+            store.write(PARTITION, block_name(1, number, "w"), b"a")
+            handed_over += 1
+
+    with ThreadPoolExecutor(1) as worker:
+        working = worker.submit(hand_over)
+        wait([working], 0.5)
+        waiting, done = handed_over, working.done()
+        os.close(os.open(hanging, os.O_RDONLY | os.O_NONBLOCK))
+        with pytest.raises(StateUnavailable, match="the state cannot be written"):  # the pipe has no reader any more
+            working.result(60.0)
+    assert (waiting <= 64, done) == (True, False)
+    store.close(60.0)
 
 
 def test_g13_an_older_block_under_the_name_of_a_newer_one_is_damage(tmp_path: Path) -> None:
