@@ -54,8 +54,12 @@ def transactions(kafka: Endpoint, topic: str) -> Iterator[Transactions]:
 
 
 def read_to_end(kafka: Endpoint, source: KafkaSource, topic: str) -> list[bytes | None]:
-    end = kafka.end_offset(topic)
-    return values(drive(source, until=lambda: source.ends() == {(topic, 0): end} and source.lag() == {(topic, 0): 0}))
+    """Everything up to the marker of the last transaction, which the broker writes some time after its commit."""
+
+    def is_at_end() -> bool:
+        return source.lag() == {(topic, 0): 0} and source.ends() == {(topic, 0): kafka.end_offset(topic)}
+
+    return values(drive(source, until=is_at_end))
 
 
 def restored(source: KafkaSource, topic: str, offset: int, lineage: Lineage) -> KafkaSource:
