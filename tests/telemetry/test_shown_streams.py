@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from detector.config.telemetry import ShownStreams as Settings
 from detector.series import SeriesKey
 from detector.telemetry import Metrics, new_registry
-from detector.telemetry.shown_streams import LEAST_SECONDS, QUANTITIES
+from detector.telemetry.shown_streams import LARGEST_SHARE, LEAST_SECONDS, QUANTITIES
 
 PARTITION = ("metrics", 3)
 
@@ -23,6 +23,7 @@ class Table:
         self.now = 100.0
         self.metrics = Metrics(new_registry())
         self.asked = 0
+        self.seconds_to_list = 0.0
 
     def follow(self, *match: str, most: int = 100) -> None:
         assert self.metrics.shown.follow(Settings(match=list(match), most=most))
@@ -31,6 +32,7 @@ class Table:
     def choose(self) -> None:
         def streams() -> Any:
             self.asked += 1
+            self.now += self.seconds_to_list
             return ((PARTITION, row, key) for row, key in enumerate(self.keys))
 
         self.metrics.shown.choose(streams, self.version, lambda: self.now)
@@ -113,17 +115,34 @@ def test_streams_are_searched_again_at_intervals() -> None:
     table = Table("cpu")
     table.follow("*")
     table.see(1.0, 0)
+    table.now += LEAST_SECONDS
     table.choose()
     assert table.asked == 1, "nothing has changed"
     table.keys, table.version = [SeriesKey.of("mem", {"host": "a"}), table.keys[0]], 1
     table.choose()
-    assert table.asked == 1, "it is too soon"
-    table.now += LEAST_SECONDS
+    assert table.asked == 2
+    table.keys, table.version = [*table.keys, SeriesKey.of("disk")], 2
+    table.now += LEAST_SECONDS - 1.0
     table.choose()
+    assert table.asked == 2, "it is too soon"
+    table.now += 1.0
+    table.choose()
+    assert table.asked == 3
     table.see(2.0, 0)
     found = table.shown()
     assert found['mem{host="a"}']["detector_stream_value"] == 2.0
     assert found['cpu{host="a"}']["detector_stream_value"] == 1.0, "what was known of it stays, in another row"
-    table.keys, table.version, table.now = table.keys[:1], 2, table.now + LEAST_SECONDS
+    table.keys, table.version, table.now = table.keys[:1], 3, table.now + LEAST_SECONDS
     table.choose()
     assert list(table.shown()) == ['mem{host="a"}']
+
+
+def test_search_among_very_many_streams_takes_a_small_share_of_the_time() -> None:
+    table = Table("cpu")
+    table.seconds_to_list = 3.0
+    table.follow("*")
+    began = table.now
+    for table.version in range(1, 10_000):
+        table.now += 1.0
+        table.choose()
+    assert 2 <= table.asked <= 1 + (table.now - began) * LARGEST_SHARE / table.seconds_to_list
