@@ -130,9 +130,10 @@ def _index(archive: tarfile.TarFile, path: Path) -> Index:
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:
     try:
-        file = archive.extractfile(name)
+        member = archive.getmember(name)
     except KeyError:
-        file = None
+        member = None
+    file = archive.extractfile(member) if member is not None and member.isreg() else None  # not where a link leads
     if file is None:
         raise StateDamaged(f"{archive.name!s}: {name} is missing")
     return file.read()

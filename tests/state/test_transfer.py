@@ -141,6 +141,20 @@ def test_s4_g13_damaged_archive_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
+def test_s4_g13_archive_with_a_link_to_itself_is_refused(archive: Path, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(archive) as before, tarfile.open(fileobj=out, mode="w") as after:
+        for member in before.getmembers():
+            file = before.extractfile(member)
+            if "1/block" in member.name:
+                member.type, member.linkname, member.size = tarfile.SYMTYPE, Path(member.name).name, 0
+            after.addfile(member, file)
+    archive.write_bytes(out.getvalue())
+    with pytest.raises(StateDamaged, match=r"metrics/1/block-.* is missing"):
+        import_from(directory_config(tmp_path / "new"), archive)
+    assert not (tmp_path / "new").exists()
+
+
 def test_file_that_is_no_archive_is_named(stocked: Path, archive: Path, tmp_path: Path) -> None:
     cut = archive.read_bytes()[:-20_000]
     archive.write_bytes(cut)
