@@ -77,6 +77,15 @@ def test_reader_agrees_with_the_library(rows, codec):
     assert part(batch, offset=1 << 40).take(100) == theirs
 
 
+def test_times_of_a_topic_with_log_append_time_are_the_brokers():
+    batch = build([(5, None, b"a", []), (7, None, b"b", [])])
+    batch[22] |= 1 << 3  # the attribute
+    batch[35:43] = (9_000).to_bytes(8, "big")  # the largest time, which the broker sets to its own
+
+    assert part(bytes(batch), check_crcs=False).take(9) == [(0, 9_000, None, b"a"), (1, 9_000, None, b"b")]
+    assert [r.timestamp for r in DefaultRecordBatch(bytes(batch))] == [9_000, 9_000]
+
+
 @given(st.binary(max_size=300), st.integers(-5, 1 << 31))
 def test_arbitrary_bytes_are_read_or_rejected(payload, count):
     try:
@@ -212,6 +221,15 @@ def test_missing_codec_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch, mod
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CodecMissing, match=f"install the packages {package}$"):
         KafkaSource(Kafka(bootstrap_servers=["127.0.0.1:1"]), Section())
+
+
+def test_g5_nothing_behind_a_batch_with_a_missing_codec_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    compressed, plain = build([(0, None, bytes(500), [])], ZSTD), build([(0, None, b"b", [])], first_offset=1)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    reader = part(bytes(compressed + plain))
+    for _ in range(2):
+        with pytest.raises(CodecMissing, match="t/3 from offset 0 on"):
+            reader.take(10)
 
 
 @pytest.mark.parametrize("codec", [0, GZIP])
