@@ -139,6 +139,11 @@ def test_topic_of_a_disabled_component_may_have_any_name(text: str) -> None:
             "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P}}",
             "sasl without tls sends the password or token unencrypted",
         ),
+        ("kafka: {sasl: {mechanism: PLAIN, username: u}}", "exactly one of password_file and password_env is needed"),
+        (
+            "kafka: {sasl: {mechanism: PLAIN, username: u, password_env: P, password_file: f}}",
+            "exactly one of password_file and password_env is needed",
+        ),
         ("kafka: {bootstrap_servers: ['b:0']}", "a broker cannot listen on port 0"),
         ("kafka: {bootstrap_servers: ['b:²']}", "'b:²' is not host:port"),
         ('telemetry: {listen: "a\\tb:9464"}', "is not host:port"),
