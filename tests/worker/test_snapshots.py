@@ -15,6 +15,7 @@ from detector.records import AlertStatus, Partition
 from detector.state.manifest import manifest_offset
 from detector.state.steps import complete
 from detector.streams.event_time import EventTime
+from detector.streams.table import LATEST
 from detector.testing import MemoryStore
 from detector.worker.checkpoint import checkpoint
 from detector.worker.snapshots import DELETED_A_STEP
@@ -99,6 +100,12 @@ def test_g10_blobs_of_an_abandoned_checkpoint_are_deleted(tmp_path: Path, steps:
     for partition in PARTITIONS:
         assert set(store.durable[partition]) == needed(stock, partition)
         assert len(stock.snapshots._durable[partition].generations) == 2
+    after = Stock(directory_config(tmp_path), store)
+    for partition in PARTITIONS:
+        complete(after.snapshots.restore(partition))
+        ours, theirs = (each.pipeline.table for each in (after, stock))
+        latest = [table.columns[LATEST.name][table.stream_rows(partition)] for table in (ours, theirs)]
+        assert sorted(latest[0]) == sorted(latest[1]), "what was given up is in the next snapshot"
 
 
 def test_g5_recreated_log_of_the_same_length_gets_a_snapshot_of_its_own(tmp_path: Path) -> None:
