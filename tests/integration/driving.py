@@ -42,7 +42,7 @@ def drive(source: KafkaSource, until: Callable[[], bool], timeout_seconds: float
     batches: list[RawBatch] = []
     deadline = time.monotonic() + timeout_seconds
     while not until():
-        assert time.monotonic() < deadline, "the source did not get there in time"
+        assert time.monotonic() < deadline, f"not there in time: lag {source.lag()}, ends {source.ends()}"
         batches += poll(source)
         source.resume(source.changes().assigned)
     return batches
