@@ -37,7 +37,7 @@ class Member:
     def turn(self) -> None:
         batches = self.source.poll(self.poll_seconds)
         changes = self.source.changes()
-        gone = changes.revoked | changes.lost
+        gone = changes.gone
         if gone or changes.assigned:
             self.past.append(changes)
         self.owned = (self.owned - gone) | changes.assigned

@@ -90,7 +90,7 @@ def test_g19_revoked_partition_takes_its_alerts_along_and_resolves_none() -> Non
     gone, ended = ("metrics", 0), list(board.ended)
     for changes in (AssignmentChanges(revoked=frozenset({gone})), AssignmentChanges(lost=frozenset({("metrics", 1)}))):
         life.source.pending_changes = [changes]
-        life.source.pause(changes.revoked | changes.lost)
+        life.source.pause(changes.gone)
         life.turns(1)
         assert set(board.open) == truly_open(life)
     assert board.open == {}

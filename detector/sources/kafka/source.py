@@ -144,7 +144,7 @@ class KafkaSource:
     def changes(self) -> AssignmentChanges:
         """What the group changed, and whether the next poll joins a rebalance."""
         changes = self._rebalances.changes()
-        concerned = changes.revoked | changes.lost | changes.assigned
+        concerned = changes.gone | changes.assigned
         for partition in concerned:
             self._committed.pop(partition, None)
             self._delivered.pop(partition, None)
